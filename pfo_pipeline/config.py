@@ -1,0 +1,272 @@
+"""The one configuration file: tenants, their Powens domain and users, references to secrets.
+
+Here: reading and checking TOML, every mistake named at once by its key; resolving a secret when it is used.
+Not here: what a tenant's data means. Secrets are references (`env:NAME`, `file:PATH`), never values.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pfo_pipeline.contracts.model import Role
+from pfo_pipeline.errors import PfoError
+
+CONFIG_VARIABLE = "PFO_CONFIG"
+DEFAULT_CONFIG = Path("pfo.toml")
+DEFAULT_TIMEZONE = "Europe/Paris"
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class ConfigError(PfoError):
+    """The configuration cannot be used; the message lists every mistake by its key."""
+
+
+class SecretError(PfoError):
+    """A secret reference does not resolve; the message names the key and the reference, never the value."""
+
+
+def _slug(value: str) -> str:
+    if not _SLUG.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is not a slug: use a-z, 0-9, - and _, at most 63, starting with a letter or digit"
+        )
+    return value
+
+
+def _timezone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not a time zone name; use one such as Europe/Paris")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not _DOMAIN.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is not a Powens domain label: give smith for https://smith.biapi.pro (a-z, 0-9 and -)"
+        )
+    return value
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not a URL; give one such as https://smith.biapi.pro/2.0")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("http would send tokens in clear; use https (http is allowed on loopback only)")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must hold no user, password, query or fragment")
+    return value.rstrip("/")
+
+
+def _reference(value: str) -> str:
+    kind, _, rest = value.partition(":")
+    if kind not in ("env", "file") or not rest:
+        raise ValueError("is not a secret reference; use env:NAME or file:PATH, never the secret itself")
+    return value
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+SecretReference = Annotated[str, AfterValidator(_reference)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class User(_Section):
+    """One Powens user of a tenant: a member of the household, with a permanent token."""
+
+    id: Slug
+    powens_id: int | None = Field(default=None, gt=0)
+    name: str = ""
+    token: SecretReference
+
+
+class Tenant(_Section):
+    """One customer of the office: its own Powens domain and credentials (bring your own key)."""
+
+    id: Slug
+    name: str = ""
+    domain: Annotated[str, AfterValidator(_domain)]
+    base_url: Annotated[str, AfterValidator(_base_url)] = ""
+    client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    client_secret: SecretReference | None = None
+    redirect_uri: str | None = None
+    timezone: Annotated[str, AfterValidator(_timezone)] = DEFAULT_TIMEZONE
+    integration: Literal["connected", "disconnected"] = "connected"
+    timeout_seconds: int = Field(default=60, ge=1, le=600)
+    users: tuple[User, ...] = ()
+
+    @model_validator(mode="after")
+    def _users_are_there_and_distinct(self) -> "Tenant":
+        if not self.users:
+            raise ValueError("has no users; add [[tenants.NAME.users]] with an id and a token")
+        ids = [user.id for user in self.users]
+        if len(set(ids)) != len(ids):
+            raise ValueError("has two users with the same id")
+        return self
+
+    @property
+    def root(self) -> str:
+        """Root of the tenant's API, without a trailing slash (Powens docs, API design: one sub-domain per client)."""
+        return self.base_url or f"https://{self.domain}.biapi.pro/2.0"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def user(self, user_id: str) -> User | None:
+        return next((user for user in self.users if user.id == user_id), None)
+
+
+class Config(_Section):
+    """The whole configuration. `source` is the file that it was read from; relative paths start at its folder."""
+
+    source: Path
+    office: Slug
+    data_dir: Path | None = None
+    tenants: tuple[Tenant, ...] = ()
+
+    @model_validator(mode="after")
+    def _tenants_are_there(self) -> "Config":
+        if not self.tenants:
+            raise ValueError("tenants: there is none; add a table such as [tenants.smith]")
+        return self
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Tenant]:
+        return {tenant.id: tenant for tenant in self.tenants}
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        """Raises: ConfigError: no such tenant."""
+        found = self.by_id.get(tenant_id)
+        if found is None:
+            known = ", ".join(sorted(self.by_id))
+            raise ConfigError(f"Tenant {tenant_id!r} is not in {self.source}. Known tenants: {known}.")
+        return found
+
+    def secret(self, reference: str, *, key: str) -> str:
+        """The secret behind a reference, read now.
+
+        Args:
+            reference: `env:NAME`, or `file:PATH` (relative to the configuration file).
+            key: Where the reference stands, for the error.
+        Raises:
+            SecretError: unset, unreadable or empty.
+        """
+        kind, _, rest = reference.partition(":")
+        if kind == "env":
+            value = os.environ.get(rest, "").strip()
+            if not value:
+                raise SecretError(
+                    f'{key}: environment variable {rest} is not set. Set it, or point the reference at a file: "file:PATH".'
+                )
+            return value
+        path = (self.source.parent / rest).resolve()
+        try:
+            value = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretError(
+                f"{key}: file {path} cannot be read ({type(error).__name__}). "
+                "Create it with the secret alone in it, readable by this account."
+            ) from None
+        if not value:
+            raise SecretError(f"{key}: file {path} is empty. Write the secret into it.")
+        return value
+
+    def user_token(self, tenant: Tenant, user: User) -> str:
+        """Raises: SecretError."""
+        return self.secret(user.token, key=f"tenants.{tenant.id}.users.{user.id}.token")
+
+
+def config_path() -> Path:
+    """Where the configuration is looked for: `PFO_CONFIG`, else `pfo.toml` in the working directory."""
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG).absolute()
+
+
+def role_of_process() -> Role:
+    """The role that this process acts under: `PFO_ROLE`, `admin` unless told otherwise.
+
+    Raises: ConfigError: neither `user` nor `admin`.
+    """
+    role = os.environ.get("PFO_ROLE", "admin")
+    if role == "admin":
+        return "admin"
+    if role == "user":
+        return "user"
+    raise ConfigError(f"PFO_ROLE is {role!r}. Set it to user or admin.")
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read and check the configuration.
+
+    Raises:
+        ConfigError: missing, not TOML, or with mistakes; all of them are named, each by its key.
+    """
+    path = path or config_path()
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no configuration at {path}. Copy pfo.example.toml to pfo.toml, "
+            f"or name a file in {CONFIG_VARIABLE}."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {type(error).__name__}. It must be a UTF-8 text file."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    return _parse(raw, path)
+
+
+def _parse(raw: dict[str, Any], path: Path) -> Config:
+    tenants = raw.get("tenants")
+    if isinstance(tenants, dict):
+        raw = raw | {"tenants": [_with_id(key, section) for key, section in tenants.items()]}
+    elif "tenants" in raw:
+        raise ConfigError(f"{path} has mistakes:\n  tenants: must be tables, such as [tenants.smith]")
+    try:
+        return Config.model_validate(raw | {"source": path})
+    except ValidationError as error:
+        names = list(tenants) if isinstance(tenants, dict) else []
+        lines = sorted(f"  {_key(issue['loc'], names)}{_reason(issue)}" for issue in error.errors())
+        raise ConfigError(f"{path} has mistakes:\n" + "\n".join(lines)) from None
+
+
+def _with_id(key: str, section: object) -> object:
+    return {**section, "id": key} if isinstance(section, dict) else section
+
+
+def _key(location: tuple[int | str, ...], tenants: list[str]) -> str:
+    key = ""
+    for depth, part in enumerate(location):
+        if depth == 1 and location[0] == "tenants" and isinstance(part, int):
+            key += f".{tenants[part]}"
+        elif isinstance(part, int):
+            key += f"[{part}]"
+        else:
+            key += f".{part}" if key else part
+    return f"{key}: " if key else ""
+
+
+def _reason(issue: Any) -> str:
+    kind = issue["type"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is not a known key"
+    if kind in ("string_type", "string_pattern_mismatch"):
+        return "must be text in quotes" + (" and digits only" if "client_id" in issue["loc"] else "")
+    return str(issue["msg"]).removeprefix("Value error, ")

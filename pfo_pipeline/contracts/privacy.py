@@ -1,0 +1,45 @@
+"""What is personal, and how it is masked before it may leave the ledger.
+
+Source: ContractSpec open banking guards: the listed fields never appear unmasked in telemetry, logs, Dagster metadata,
+tags, run config or error text. Masking keeps the last four characters.
+"""
+
+import re
+
+PERSONAL_FIELDS = frozenset(
+    {
+        "iban",
+        "bic",
+        "account_number",
+        "account_number_masked",
+        "counterparty_name",
+        "counterparty_account",
+        "description",
+        "merchant_name",
+        "merchant_category_code",
+        "reference",
+    }
+)
+
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?\b")
+_LONG_NUMBER = re.compile(r"(?<![\w.-])\d{9,}(?![\w.-])")
+_URL = re.compile(r"\bhttps?://\S+")
+_BEARER = re.compile(r"(?i)\bbearer\s+\S+")
+
+
+def mask(value: str) -> str:
+    """Keep the last four characters; what is four characters or shorter is hidden whole."""
+    return "*" * len(value) if len(value) <= 4 else "*" * (len(value) - 4) + value[-4:]
+
+
+def scrub(text: str) -> str:
+    """Text fit for a log or an error: no address with its query, bearer token, IBAN or long number in clear."""
+    text = _URL.sub(_without_secrets, text)
+    text = _BEARER.sub("Bearer ***", text)
+    text = _IBAN.sub(lambda found: mask(found.group().replace(" ", "")), text)
+    return _LONG_NUMBER.sub(lambda found: mask(found.group()), text)
+
+
+def _without_secrets(found: re.Match[str]) -> str:
+    scheme_and_host = re.match(r"https?://[^/\s?#@]+(?=[/\s?#]|$)", found.group())
+    return f"{scheme_and_host.group()}/…" if scheme_and_host else "[address]"

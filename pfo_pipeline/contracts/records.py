@@ -1,0 +1,61 @@
+"""The canonical records that operations return: bank account and account balance.
+
+Amounts are exact decimals in the account's currency, never binary floats (the source types them as numbers).
+Facts: ContractSpec models BankAccountRecord, AccountBalanceRecord.
+"""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pfo_pipeline.contracts.model import Message, Moment
+
+BalanceType = Literal["current", "available"]
+
+
+class BankAccountRecord(Message):
+    """One bank account as the ledger knows it now.
+
+    `currency` is null only where the provider gives none: an account that was found but never enabled.
+    """
+
+    id: str
+    tenant_id: str
+    user_id: str
+    connection_id: str
+    external_id: str
+    institution_id: str
+    institution_name: str
+    institution_logo_url: str | None = None
+    iban: str | None = None
+    bic: str | None = None
+    account_type: str
+    currency: str | None
+    display_name: str
+    account_number_masked: str | None = None
+    product_code: str | None = None
+    balance: Decimal | None = None
+    available_balance: Decimal | None = None
+    last_synced_at: Moment
+    created_at: Moment
+    updated_at: Moment
+    metadata: dict[str, Any] | None = None
+
+
+class AccountBalanceRecord(Message):
+    """One balance of an account. `last_updated_at` is the bank's own date of the figure (as of)."""
+
+    id: str
+    account_id: str
+    tenant_id: str
+    connection_id: str
+    balance_type: BalanceType
+    current_balance: Decimal
+    available_balance: Decimal | None = Field(
+        default=None, description="Derived; null where nothing is known."
+    )
+    currency: str
+    last_updated_at: Moment
+    created_at: Moment
+    metadata: dict[str, Any] | None = None

@@ -1,0 +1,220 @@
+"""The ledger's rows: one frozen class per table, each column with its type and meaning.
+
+Here: what a row holds, which columns identify it, which are personal. From this come the Arrow schemas, the comments in
+the database and the column schema that Dagster shows. Not here: SQL (ledger/migrations).
+"""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, Literal
+
+ColumnType = Literal["varchar", "decimal(38,10)", "timestamptz", "boolean", "bigint", "json"]
+
+MONEY: ColumnType = "decimal(38,10)"
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: ColumnType
+    description: str
+    nullable: bool
+    personal: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of schema `ledger`. `key` identifies what a row is about; `columns` excludes PROVENANCE."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def qualified_name(self) -> str:
+        return f"ledger.{self.name}"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The columns that, when one differs, make a new row: all but the key and the payload's digest."""
+        return tuple(c.name for c in self.columns if c.name not in (*self.key, "payload_digest"))
+
+
+def _column(column_type: ColumnType, description: str, *, null: bool = False, personal: bool = False) -> Any:
+    return field(
+        metadata={"type": column_type, "description": description, "null": null, "personal": personal}
+    )
+
+
+def _columns(row: type) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            f.name, f.metadata["type"], f.metadata["description"], f.metadata["null"], f.metadata["personal"]
+        )
+        for f in fields(row)
+    )
+
+
+_TENANT = "Slug of the tenant that the row belongs to."
+_DIGEST = "SHA-256 of the provider's record that the row was read from; the record itself is not kept."
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """How reading one Powens user went: a member of the tenant's household."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    user_id: str = _column("varchar", "Slug of the user in the configuration.")
+    status: str = _column(
+        "varchar", "ok, refused (token or user no longer valid) or unreachable (after all attempts)."
+    )
+    code: str | None = _column(
+        "varchar", "Powens' error code, or ours when nothing readable came.", null=True
+    )
+    who_acts: str | None = _column(
+        "varchar", "Who must act: operator, powens, nobody; null when all is well.", null=True
+    )
+    remedy: str | None = _column("varchar", "What to do, in words.", null=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """The state of one connection between a user and a bank, as Powens last told it."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    connection_id: str = _column("varchar", "Powens' id of the connection.")
+    user_id: str = _column("varchar", "Slug of the user who owns the connection.")
+    institution_id: str = _column("varchar", "Stable uuid of the connector (the bank).")
+    institution_name: str = _column("varchar", "Name of the bank.")
+    state: str | None = _column(
+        "varchar", "Powens' state, or a source's where the connection shows none; null = OK.", null=True
+    )
+    status: str = _column("varchar", "healthy, needs-person, temporary, silent, paused or unknown.")
+    who_acts: str | None = _column(
+        "varchar", "Who must act: member, operator, bank, powens, nobody; null when healthy.", null=True
+    )
+    remedy: str | None = _column("varchar", "What to do, in words.", null=True)
+    link: str | None = _column(
+        "varchar", "Where the member acts; an access code is added when the link is asked for.", null=True
+    )
+    active: bool = _column("boolean", "Whether Powens syncs the connection by itself.")
+    created_at: datetime | None = _column("timestamptz", "When the connection was made.", null=True)
+    last_success_at: datetime | None = _column(
+        "timestamptz", "Last sync of this connection that succeeded at Powens.", null=True
+    )
+    next_try_at: datetime | None = _column(
+        "timestamptz", "Next automatic sync that Powens has planned.", null=True
+    )
+    consent_expires_at: datetime | None = _column(
+        "timestamptz", "When the consent given to the bank ends.", null=True
+    )
+    payload_digest: str = _column("varchar", _DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """One version of a bank account; the newest is what holds."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    account_id: str = _column("varchar", "Canonical id, ours; stable over re-syncs.")
+    user_id: str = _column("varchar", "Slug of the user through whom the account is seen.")
+    connection_id: str = _column("varchar", "Powens' id of the connection.")
+    source_id: str = _column("varchar", "Powens' id of the account.")
+    institution_id: str = _column("varchar", "Stable uuid of the connector (the bank).")
+    institution_name: str = _column("varchar", "Name of the bank.")
+    account_type: str = _column(
+        "varchar", "Powens' account type, such as checking, savings, card, loan; open list."
+    )
+    currency: str | None = _column(
+        "varchar", "ISO 4217 code, or the coin's; null while Powens gives none.", null=True
+    )
+    display_name: str = _column("varchar", "Name of the account as the member sees it.", personal=True)
+    number: str | None = _column("varchar", "Account number at the bank.", null=True, personal=True)
+    iban: str | None = _column("varchar", "IBAN.", null=True, personal=True)
+    bic: str | None = _column("varchar", "BIC of the bank.", null=True, personal=True)
+    usage: str | None = _column("varchar", "PRIV, ORGA or ASSO.", null=True)
+    ownership: str | None = _column("varchar", "owner, co-owner or attorney.", null=True)
+    parent_account_id: str | None = _column(
+        "varchar", "Canonical id of the account that a card belongs to.", null=True
+    )
+    disabled_at: datetime | None = _column(
+        "timestamptz", "Since when Powens does not sync it: no consent given.", null=True
+    )
+    deleted_at: datetime | None = _column("timestamptz", "Since when the bank no longer lists it.", null=True)
+    payload_digest: str = _column("varchar", _DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """What an account's balance was at one moment, as learnt at another. Corrections are further rows."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    account_id: str = _column("varchar", "Canonical id of the account.")
+    as_of: datetime = _column(
+        "timestamptz", "When the figure was true: Powens' last successful update of the account."
+    )
+    connection_id: str = _column("varchar", "Powens' id of the connection that it came through.")
+    source_id: str = _column("varchar", "Powens' id of the account.")
+    currency: str = _column("varchar", "ISO 4217 code, or the coin's.")
+    current_balance: Decimal = _column(MONEY, "Booked balance, in the account's currency, exact.")
+    available_balance: Decimal | None = _column(
+        MONEY, "Derived: the booked balance and what is announced; null where nothing is known.", null=True
+    )
+    available_basis: str | None = _column(
+        "varchar", "How available was derived: coming_balance, or balance+coming.", null=True
+    )
+    payload_digest: str = _column("varchar", _DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """A provider's record that breaks the contract, kept out of the ledger, with the reason."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    record: str = _column("varchar", "What it would have been: connection, account or balance.")
+    source_id: str | None = _column("varchar", "Powens' id of the record, where it has one.", null=True)
+    reason: str = _column("varchar", "Which field breaks which rule; never the value.")
+    payload_digest: str = _column("varchar", _DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """Something that Powens sends and no documentation knows: accepted, kept, told once."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    field: str = _column("varchar", "Where, such as account.type.")
+    value: str = _column("varchar", "The unknown enum value; empty when the field itself is unknown.")
+
+
+LedgerRow = UserRow | ConnectionRow | AccountRow | BalanceRow | QuarantineRow | DriftRow
+
+_TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
+    UserRow: ("users", ("tenant_id", "user_id")),
+    ConnectionRow: ("connections", ("tenant_id", "connection_id")),
+    AccountRow: ("accounts", ("tenant_id", "account_id")),
+    BalanceRow: ("balances", ("tenant_id", "account_id", "as_of")),
+    QuarantineRow: ("quarantine", ("tenant_id", "record", "source_id", "reason", "payload_digest")),
+    DriftRow: ("drift", ("tenant_id", "field", "value")),
+}
+
+
+@cache
+def table_of(row: type) -> Table:
+    name, key = _TABLES[row]
+    return Table(name, " ".join((row.__doc__ or "").split()), key, _columns(row))
+
+
+def tables() -> tuple[Table, ...]:
+    return tuple(table_of(row) for row in _TABLES)
+
+
+PROVENANCE: tuple[Column, ...] = (
+    Column("load_id", "bigint", "The load that wrote the row; see ledger.loads.", nullable=False),
+    Column("recorded_at", "timestamptz", "When we learnt it.", nullable=False),
+    Column("run_id", "varchar", "Dagster run that wrote the row.", nullable=False),
+    Column("operation", "varchar", "Contract operation that wrote the row.", nullable=False),
+)
+"""Columns that the ledger adds to every row."""

@@ -1,0 +1,16 @@
+"""The base of every error that a person can do something about.
+
+PfoError
+├── ConfigError            config.py: the configuration file, all mistakes at once
+├── SecretError            config.py: a secret reference that does not resolve
+├── PowensError …          powens/errors.py: what the bank's aggregator answered
+├── LedgerError …          ledger/errors.py: busy, damaged, newer, full, foreign
+└── OperationRefused …     operations/guards.py: role, integration slot, capability
+
+Each message names the thing, the reason and the remedy, and holds no secret and no personal data. The command line
+prints it without a traceback.
+"""
+
+
+class PfoError(Exception):
+    """A mistake or a state that someone can mend; `str(error)` says how."""
