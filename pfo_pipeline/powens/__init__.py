@@ -1,0 +1,1 @@
+"""The provider: everything that knows Powens, and nothing that knows Dagster or DuckDB."""

@@ -1,0 +1,184 @@
+"""A tenant's open banking: which users there are, what each of them has, read at most once per step.
+
+Here: tokens, parsed records with their quarantine and drift, the integration binding. Not here: HTTP details (client.py),
+what a step does with the records (operations/).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from pfo_pipeline.config import Config, SecretError, Tenant, User
+from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
+from pfo_pipeline.contracts.tables import QuarantineRow
+from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
+from pfo_pipeline.powens.client import PowensClient, TransportFactory, aiohttp_transport
+from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift
+from pfo_pipeline.powens.errors import Invalid
+from pfo_pipeline.powens.links import reconnect_link
+from pfo_pipeline.powens.mapping import parse
+from pfo_pipeline.powens.wire import Account, Connection
+
+R = TypeVar("R", Connection, Account)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Records(Generic[R]):
+    """One list of one user: typed records beside the raw ones they came from, and what could not be accepted silently."""
+
+    items: tuple[tuple[R, Mapping[str, Any]], ...]
+    quarantine: tuple[QuarantineRow, ...]
+    drift: frozenset[Drift]
+
+
+@dataclass
+class Kept:
+    """Answers that a step already has. A retried attempt asks only for what is not here."""
+
+    answers: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+
+class BankSession:
+    """Reads of one tenant during one attempt. A call that failed is not made again within the attempt."""
+
+    def __init__(self, config: Config, tenant: Tenant, client: PowensClient, kept: Kept) -> None:
+        self._config = config
+        self._tenant = tenant
+        self._client = client
+        self._kept = kept
+        self._under_way: dict[tuple[str, str], asyncio.Task[Any]] = {}
+
+    async def connections(self, user: User) -> Records[Connection]:
+        """Every connection of the user, with connector and sources (Powens docs, Connections).
+
+        Raises: PowensError, SecretError.
+        """
+        return await self._once(user, "connections", self._read_connections)
+
+    async def accounts(self, user: User) -> Records[Account]:
+        """Every account of the user, disabled and deleted ones too: without `all` Powens hides them.
+
+        Raises: PowensError, SecretError.
+        """
+        return await self._once(user, "accounts", self._read_accounts)
+
+    async def enabled_accounts(self, user: User) -> Records[Account]:
+        """The accounts that Powens syncs. None at all is an empty answer, not a failure.
+
+        Raises: PowensError, SecretError.
+        """
+        return await self._once(user, "enabled_accounts", self._read_enabled_accounts)
+
+    async def access_link(self, user: User, connection_id: str) -> str:
+        """A reconnect link that opens: with a temporary code, good for 30 minutes or one use.
+
+        Raises: PowensError, SecretError.
+        """
+        token = self._config.user_token(self._tenant, user)
+        url = f"{self._tenant.root}/auth/token/code?type=singleAccess"
+        code = (await self._client.call("GET", url, token)).get("code")
+        if not isinstance(code, str) or not code:
+            raise Invalid("unreadable", "GET /auth/token/code", "the answer holds no code")
+        return reconnect_link(self._tenant, connection_id, code)
+
+    async def _once(self, user: User, what: str, read: Callable[[User], Awaitable[V]]) -> V:
+        key = (user.id, what)
+        if key not in self._kept.answers:
+            if key not in self._under_way:
+                self._under_way[key] = asyncio.ensure_future(read(user))
+            self._kept.answers[key] = await self._under_way[key]
+        answer: V = self._kept.answers[key]
+        return answer
+
+    async def _read_connections(self, user: User) -> Records[Connection]:
+        token = self._config.user_token(self._tenant, user)
+        raw = await self._client.read_list(
+            "/users/me/connections", "connections", token, {"expand": "connector,sources"}
+        )
+        return self._typed(Connection, raw, connection_drift)
+
+    async def _read_accounts(self, user: User) -> Records[Account]:
+        return await self._accounts(user, {"all": ""})
+
+    async def _read_enabled_accounts(self, user: User) -> Records[Account]:
+        return await self._accounts(user, {})
+
+    async def _accounts(self, user: User, params: Mapping[str, str]) -> Records[Account]:
+        token = self._config.user_token(self._tenant, user)
+        try:
+            raw = await self._client.read_list("/users/me/accounts", "accounts", token, params)
+        except Invalid as error:
+            # 409 in the docs, 400 in the official specification; the code is what counts.
+            if error.code.lower() != "noaccount":
+                raise
+            raw = []
+        return self._typed(Account, raw, account_drift)
+
+    def _typed(self, kind: type[R], raw: list[dict[str, Any]], drift_of: Callable[[R], set[Drift]]) -> Records[R]:
+        items: list[tuple[R, Mapping[str, Any]]] = []
+        quarantine: list[QuarantineRow] = []
+        drift: set[Drift] = set()
+        for record in raw:
+            parsed = parse(kind, self._tenant.id, record)
+            if isinstance(parsed, QuarantineRow):
+                quarantine.append(parsed)
+            else:
+                items.append((parsed, record))
+                drift |= drift_of(parsed)
+        return Records(tuple(items), tuple(quarantine), frozenset(drift))
+
+
+class OpenBanking:
+    """What is plugged into the slot `primaryOpenBanking`: Powens, with each tenant's own domain and credentials."""
+
+    def __init__(self, config: Config, transport: TransportFactory = aiohttp_transport) -> None:
+        self._config = config
+        self._transport = transport
+        self._kept: dict[str, Kept] = {}
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    def binding(self, tenant: Tenant) -> IntegrationBinding:
+        """Whether the slot is bound and healthy, as far as can be known without a call.
+
+        A token that Powens no longer takes shows at the first read, and refuses that user then.
+        """
+        status, reason = "connected", ""
+        if tenant.integration == "disconnected":
+            status, reason = "disconnected", f'tenants.{tenant.id}.integration is "disconnected" in the configuration.'
+        else:
+            unusable = [str(problem) for user in tenant.users if (problem := self._token_problem(tenant, user))]
+            if len(unusable) == len(tenant.users):
+                status, reason = "error", " ".join(unusable)
+        return IntegrationBinding(
+            slot=PRIMARY_OPEN_BANKING,
+            integration=POWENS_INTEGRATION,
+            status=cast(BindingStatus, status),
+            capabilities=POWENS_CAPABILITIES,
+            reason=reason,
+        )
+
+    def _token_problem(self, tenant: Tenant, user: User) -> SecretError | None:
+        try:
+            self._config.user_token(tenant, user)
+        except SecretError as problem:
+            return problem
+        return None
+
+    @asynccontextmanager
+    async def session(self, tenant: Tenant, step: str) -> AsyncIterator[BankSession]:
+        """Calls for one attempt of one step; what the step's earlier attempts of this run read is kept."""
+        kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
+        async with PowensClient(
+            tenant.root, timeout_seconds=tenant.timeout_seconds, transport=self._transport
+        ) as client:
+            yield BankSession(self._config, tenant, client, kept)
+
+    def forget(self, tenant: Tenant, step: str) -> None:
+        """Drop what a step kept: it is over, and the next one must ask anew."""
+        self._kept.pop(f"{tenant.id}/{step}", None)

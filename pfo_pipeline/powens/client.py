@@ -1,0 +1,186 @@
+"""One HTTP call to Powens, and one list read whole. Lower-layer failures become PowensError here, once.
+
+Here: bearer token, timeout, body limit, status and code, paging. Not here: retries (the step's policy owns them), what
+the records mean, which user's token is whose (bank.py).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from pfo_pipeline.powens.decode import parse_json
+from pfo_pipeline.powens.errors import (
+    Invalid,
+    Missing,
+    NotJson,
+    PowensError,
+    RateLimited,
+    Refused,
+    ServerFault,
+    TooSlow,
+    Unreachable,
+)
+from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, next_url
+
+CALLS_AT_ONCE = 4
+"""Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""
+MAX_BODY_BYTES = 64 * 1024 * 1024
+CONNECT_SECONDS = 10
+
+TransportFactory = Callable[[], httpx.AsyncBaseTransport]
+
+
+def aiohttp_transport() -> httpx.AsyncBaseTransport:
+    """aiohttp under the httpx interface: about half of the CPU of httpx's own transport per call."""
+    return AiohttpTransport(client=_session_without_retries)
+
+
+def _session_without_retries() -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CALLS_AT_ONCE))
+    # aiohttp asks again by itself when a kept-alive connection drops; attempts are the step's to count.
+    session._retry_connection = False
+    return session
+
+
+class PowensClient:
+    """Calls to one Powens domain. Open it with `async with`; use it in one event loop."""
+
+    def __init__(self, root: str, *, timeout_seconds: float, transport: TransportFactory = aiohttp_transport) -> None:
+        """
+        Args:
+            root: `https://{domain}.biapi.pro/2.0`, without a trailing slash.
+            timeout_seconds: For a whole call. Reads answer in seconds; a busy aggregator takes its time.
+        """
+        self._root = root
+        self._timeout_seconds = timeout_seconds
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._http = httpx.AsyncClient(
+            transport=transport(),
+            timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
+            headers={"Accept": "application/json", "User-Agent": "pfo-pipeline"},
+            follow_redirects=False,
+        )
+
+    async def __aenter__(self) -> "PowensClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def read_list(
+        self, path: str, key: str, token: str, params: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Every record of a list, page after page.
+
+        Args:
+            path: Below the root, such as `/users/me/accounts`.
+            key: The envelope's key that holds the records.
+            params: Query; a flag such as `all` is given as an empty text.
+        Raises:
+            PowensError: any call failed, or a next link must not be followed. Never a part of the list.
+        """
+        url = str(httpx.URL(self._root + path, params={"limit": str(PAGE_SIZE), **(params or {})}))
+        records: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        following: str | None = url
+        while following is not None:
+            seen.add(following)
+            envelope = await self.call("GET", following, token)
+            page = envelope.get(key)
+            if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
+                raise Invalid("unreadable", f"GET {path}", f"the answer holds no list of {key}")
+            records += page
+            try:
+                following = next_url(following, envelope, seen)
+            except BadLink as reason:
+                raise Invalid("badLink", f"GET {path}", str(reason)) from None
+        return records
+
+    async def call(self, method: str, url: str, token: str | None, json: object = None) -> dict[str, Any]:
+        """One call and its decoded JSON object.
+
+        Raises: PowensError.
+        """
+        name = f"{method} {_path(url)}"
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            async with self._calls, asyncio.timeout(self._timeout_seconds):
+                request = self._http.build_request(method, url, headers=headers, json=json)
+                response = await self._http.send(request, stream=True)
+                try:
+                    body = await _read_body(response, name)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.TimeoutException):
+            raise TooSlow("timeout", name, f"no answer within {self._timeout_seconds:g} s") from None
+        except (httpx.RequestError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable("unreachable", name, f"the connection failed ({type(error).__name__})") from None
+        return _decode(response, body, name)
+
+
+def _path(url: str) -> str:
+    return httpx.URL(url).path
+
+
+async def _read_body(response: httpx.Response, name: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise Invalid("tooLarge", name, f"the answer is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB")
+    return bytes(body)
+
+
+def _decode(response: httpx.Response, body: bytes, name: str) -> dict[str, Any]:
+    try:
+        payload = parse_json(body)
+    except ValueError:
+        payload = None
+    if response.is_success:
+        if not isinstance(payload, dict):
+            raise NotJson("notJson", name, "the answer is not a JSON object")
+        return payload
+    raise _refusal(response, payload if isinstance(payload, dict) else None, name)
+
+
+def _refusal(response: httpx.Response, payload: Mapping[str, Any] | None, name: str) -> PowensError:
+    status = response.status_code
+    code = _word(payload.get("code") if payload else None) or f"http{status}"
+    request_id = _word(payload.get("request_id") if payload else None)
+    reason = f"Powens answered {status}"
+    if status == 429:
+        wait = _retry_after_seconds(response)
+        return RateLimited(code, name, reason + ", too many calls", request_id, retry_after_seconds=wait)
+    if status >= 500:
+        return ServerFault(code, name, reason, request_id)
+    if payload is None and status not in (401, 403, 404):
+        return NotJson("notJson", name, f"{reason} without a readable body", request_id)
+    if status in (401, 403):
+        return Refused(code, name, reason + ", the token is not accepted", request_id)
+    if status == 404:
+        return Missing(code, name, reason + ", unknown for this token", request_id)
+    return Invalid(code, name, reason, request_id)
+
+
+def _word(value: object) -> str | None:
+    """A code or request id, cut to what one looks like: never a sentence, which could be about somebody."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if text and len(text) <= 64 and text.replace("-", "").replace("_", "").isalnum() else None
+
+
+def _retry_after_seconds(response: httpx.Response) -> float | None:
+    """Seconds to wait as told, from `Retry-After` in seconds or as an HTTP date; None where it says nothing usable."""
+    told = response.headers.get("Retry-After", "").strip()
+    if told.isdigit() and len(told) < 10:
+        return float(told)
+    try:
+        until = parsedate_to_datetime(told)
+        now = parsedate_to_datetime(response.headers["Date"])
+        return max(0.0, (until - now).total_seconds())
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,98 @@
+"""From bytes to Python values without losing a digit, and from Powens' clock to UTC.
+
+Here: exact JSON numbers, amounts, dates, digests. Not here: which field means what (wire.py, mapping.py).
+Facts: Powens docs, API design (JSON numbers); `last_update` and its kin are naive Europe/Paris wall time, as found in
+production by Formance's connector; offsets were seen on some connectors, so both are read.
+"""
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator
+
+PARIS = ZoneInfo("Europe/Paris")
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+MAX_NUMBER_LENGTH = 200
+
+
+def _exact(text: str) -> Decimal:
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise ValueError("a number of more than 200 characters")
+    return Decimal(text)
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise ValueError("a number of more than 200 characters")
+    return int(text)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(body: bytes) -> Any:
+    """Numbers with a point or exponent become Decimal, others int; no binary float on the way.
+
+    Raises:
+        ValueError: invalid UTF-8, not JSON, NaN or Infinity, nested beyond Python's recursion limit.
+    """
+    try:
+        return json.loads(body.decode("utf-8"), parse_float=_exact, parse_int=_integer, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def to_amount(value: object) -> Decimal:
+    """An exact amount from a JSON number or a numeric string.
+
+    Raises: ValueError: anything else, NaN and Infinity included.
+    """
+    if isinstance(value, Decimal):
+        amount = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        amount = Decimal(value)
+    elif isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and _NUMBER.fullmatch(value):
+        amount = Decimal(value)
+    else:
+        raise ValueError("not a number")
+    if not amount.is_finite():
+        raise ValueError("not a finite number")
+    return amount
+
+
+def to_utc(value: object) -> datetime:
+    """A moment from `YYYY-MM-DD HH:MM:SS`, read as Europe/Paris wall time unless it carries an offset.
+
+    The hour that October repeats is read as its first pass (summer time): Powens gives nothing to tell the two apart,
+    so a figure taken in the second pass is dated up to one hour early. An hour that March skips is read with the offset
+    that held before it.
+
+    Raises: ValueError: not such a text, or a date that does not exist.
+    """
+    if not isinstance(value, str):
+        raise ValueError("not a date")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("not a date") from None
+    try:
+        return (moment.replace(tzinfo=PARIS) if moment.tzinfo is None else moment).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a date out of range") from None
+
+
+def digest(record: object) -> str:
+    """SHA-256 of a record's canonical JSON: keys sorted, numbers as they were written."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+Amount = Annotated[Decimal, BeforeValidator(to_amount)]
+ParisMoment = Annotated[datetime, BeforeValidator(to_utc)]

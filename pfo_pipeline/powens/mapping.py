@@ -1,0 +1,179 @@
+"""Turn what Powens answers into canonical rows.
+
+Here: field mapping, canonical ids, derived available balance, reasons for quarantine. Not here: HTTP (client.py),
+storage (ledger/), anything of Dagster.
+Facts: Powens docs, Bank accounts, Connections, Balances; naive datetimes are Europe/Paris wall time (decode.py).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Context, Decimal
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from pfo_pipeline.config import Tenant
+from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, QuarantineRow
+from pfo_pipeline.powens.decode import digest
+from pfo_pipeline.powens.links import reconnect_link
+from pfo_pipeline.powens.states import Situation, read_state
+from pfo_pipeline.powens.wire import Account, Connection, Wire
+
+UNKNOWN = "unknown"
+
+W = TypeVar("W", bound=Wire)
+
+# DECIMAL(38,10): 28 digits before the point, 10 after. What does not fit is quarantined, never rounded.
+_SCALE = 10
+_LIMIT = Decimal(10) ** 28
+# Python's own arithmetic rounds at 28 digits; this does not round anything that decode.py lets in.
+_EXACT = Context(prec=1500)
+
+
+def parse(kind: type[W], tenant_id: str, record: Mapping[str, Any]) -> W | QuarantineRow:
+    """A typed record, or the row that says which field breaks which rule."""
+    try:
+        return kind.model_validate(record)
+    except ValidationError as error:
+        reasons = sorted({f"{_where(issue['loc'])}: {_rule(issue)}" for issue in error.errors()})
+        return quarantined(tenant_id, kind.__name__.lower(), record, "; ".join(reasons))
+
+
+def quarantined(tenant_id: str, record_name: str, record: Mapping[str, Any], reason: str) -> QuarantineRow:
+    source_id = record.get("id")
+    is_id = isinstance(source_id, int) and not isinstance(source_id, bool)
+    return QuarantineRow(tenant_id, record_name, str(source_id) if is_id else None, reason, digest(record))
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location if not isinstance(part, int))
+
+
+def _rule(issue: Any) -> str:
+    return str(issue["msg"]).removeprefix("Value error, ").lower()
+
+
+def account_id(tenant: Tenant, source_id: str) -> str:
+    """The canonical id of an account at first sight: the same for the same account of the same Powens domain, always."""
+    seed = f"powens|{tenant.id}|{tenant.domain}|{source_id}"
+    return "acc_" + hashlib.sha256(seed.encode()).hexdigest()[:20]
+
+
+def situation(connection: Connection, now: datetime) -> Situation:
+    failing = tuple(s.state for s in connection.sources if s.state is not None and s.disabled is None)
+    return read_state(
+        connection.state,
+        failing,
+        active=connection.active,
+        last_success_at=connection.last_update,
+        created_at=connection.created,
+        now=now,
+    )
+
+
+def connection_row(
+    tenant: Tenant, user_id: str, connection: Connection, record: Mapping[str, Any], now: datetime
+) -> ConnectionRow:
+    stands = situation(connection, now)
+    institution_id, institution_name = _institution(connection)
+    return ConnectionRow(
+        tenant_id=tenant.id,
+        connection_id=connection.id,
+        user_id=user_id,
+        institution_id=institution_id,
+        institution_name=institution_name,
+        state=stands.state,
+        status=stands.status,
+        who_acts=stands.who_acts,
+        remedy=stands.remedy,
+        link=reconnect_link(tenant, connection.id) if stands.who_acts == "member" else None,
+        active=connection.active,
+        created_at=connection.created,
+        last_success_at=connection.last_update,
+        next_try_at=connection.next_try,
+        consent_expires_at=connection.expire,
+        payload_digest=digest(record),
+    )
+
+
+def _institution(connection: Connection) -> tuple[str, str]:
+    connector = connection.connector
+    uuid = connection.connector_uuid or (connector.uuid if connector else None)
+    return uuid or UNKNOWN, (connector.name if connector else None) or UNKNOWN
+
+
+def account_row(
+    tenant: Tenant, user_id: str, account: Account, connection: Connection, record: Mapping[str, Any]
+) -> AccountRow:
+    institution_id, institution_name = _institution(connection)
+    return AccountRow(
+        tenant_id=tenant.id,
+        account_id=account_id(tenant, account.id),
+        user_id=user_id,
+        connection_id=connection.id,
+        source_id=account.id,
+        institution_id=institution_id,
+        institution_name=institution_name,
+        account_type=account.type or UNKNOWN,
+        currency=account.currency.id if account.currency else None,
+        display_name=account.name or account.original_name or f"Account {account.id}",
+        number=account.number,
+        iban=account.iban,
+        bic=account.bic,
+        usage=account.usage,
+        ownership=account.ownership,
+        parent_account_id=account_id(tenant, account.id_parent) if account.id_parent else None,
+        disabled_at=account.disabled,
+        deleted_at=account.deleted,
+        payload_digest=digest(record),
+    )
+
+
+def balance_row(
+    tenant: Tenant, account: Account, connection_id: str, record: Mapping[str, Any]
+) -> BalanceRow | str | None:
+    """The balance that an account carries.
+
+    Returns:
+        The row; or None where Powens has no figure yet; or the reason why the figure cannot be kept.
+    """
+    if account.balance is None:
+        return None
+    if account.currency is None:
+        return "currency: missing beside a balance"
+    if account.last_update is None:
+        return "last_update: missing beside a balance, so the figure has no date"
+    available, basis = _available(account, account.balance)
+    for name, amount in (("balance", account.balance), ("coming_balance", available)):
+        if amount is not None and not fits(amount):
+            return f"{name}: does not fit DECIMAL(38,10) without rounding"
+    return BalanceRow(
+        tenant_id=tenant.id,
+        account_id=account_id(tenant, account.id),
+        as_of=account.last_update,
+        connection_id=connection_id,
+        source_id=account.id,
+        currency=account.currency.id,
+        current_balance=account.balance,
+        available_balance=available,
+        available_basis=basis,
+        payload_digest=digest(record),
+    )
+
+
+def _available(account: Account, balance: Decimal) -> tuple[Decimal | None, str | None]:
+    """Powens gives no available balance; what is announced is added to the booked one, and labelled as derived."""
+    if account.coming_balance is not None:
+        return account.coming_balance, "coming_balance"
+    if account.coming is not None:
+        return _EXACT.add(balance, account.coming), "balance+coming"
+    return None, None
+
+
+def fits(amount: Decimal) -> bool:
+    """Whether DECIMAL(38,10) holds the amount exactly."""
+    if amount.copy_abs() >= _LIMIT:
+        return False
+    exponent = amount.normalize(_EXACT).as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_SCALE

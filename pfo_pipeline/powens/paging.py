@@ -1,0 +1,39 @@
+"""Following a list from page to page without leaking the token or going round in circles.
+
+Facts: Powens docs, API design: `_links.next.href` is absolute and opaque, or null; `limit` is at most 1000. Some
+clients met path-only links and an empty `_links`. A link to another host would carry the bearer token away, so it is refused.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
+
+PAGE_SIZE = 1000
+
+
+class BadLink(ValueError):
+    """A next link that must not be followed; the text says why, without the link."""
+
+
+def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> str | None:
+    """Where the next page is, or None on the last one.
+
+    Args:
+        current: URL of this page.
+        envelope: The decoded answer.
+        seen: URLs already asked for in this list.
+    Raises:
+        BadLink: another host, or a page that was asked for before.
+    """
+    links = envelope.get("_links")
+    following = links.get("next") if isinstance(links, Mapping) else None
+    href = following.get("href") if isinstance(following, Mapping) else None
+    if href is None:
+        return None
+    if not isinstance(href, str):
+        raise BadLink("the next page's link is not a text")
+    target = urljoin(current, href)
+    if urlsplit(target)[:2] != urlsplit(current)[:2]:
+        raise BadLink("the next page's link points to another host")
+    if target in seen:
+        raise BadLink("the next page's link leads back to a page already read")
+    return target

@@ -1,0 +1,75 @@
+"""Powens' objects as they come over the wire: the fields that we use, typed; the rest known by name.
+
+Here: shapes and tolerance (numbers as strings, null nearly everywhere, open lists). Not here: rows (mapping.py).
+Facts: Powens docs, Connections, Bank accounts, Connectors; official SDK specification; fields seen live by clients.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from pfo_pipeline.powens.decode import Amount, ParisMoment
+
+
+def _id_text(value: object) -> str:
+    """Ids are integers; kept as text, so that no arithmetic is ever done on them."""
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError("not a positive integer")
+    return str(value)
+
+
+Id = Annotated[str, BeforeValidator(_id_text)]
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+
+class Currency(Wire):
+    id: str
+
+
+class Connector(Wire):
+    uuid: str | None = None
+    name: str | None = None
+
+
+class Source(Wire):
+    name: str | None = None
+    state: str | None = None
+    disabled: Any = None
+
+
+class Connection(Wire):
+    id: Id
+    state: str | None = None
+    connector_uuid: str | None = None
+    connector: Connector | None = None
+    created: ParisMoment | None = None
+    last_update: ParisMoment | None = None
+    next_try: ParisMoment | None = None
+    expire: ParisMoment | None = None
+    active: bool = True
+    sources: tuple[Source, ...] = ()
+
+
+class Account(Wire):
+    id: Id
+    id_connection: Id | None = None
+    id_parent: Id | None = None
+    type: str | None = None
+    number: str | None = None
+    iban: str | None = None
+    bic: str | None = None
+    name: str | None = None
+    original_name: str | None = None
+    currency: Currency | None = None
+    balance: Amount | None = None
+    coming: Amount | None = None
+    coming_balance: Amount | None = None
+    last_update: ParisMoment | None = None
+    disabled: ParisMoment | None = None
+    deleted: ParisMoment | None = None
+    usage: str | None = None
+    ownership: str | None = None
+    error: str | None = None
