@@ -1,0 +1,51 @@
+"""A Powens that runs on loopback, over real HTTP, with a clock and faults.
+
+Here: the aggregation API as a client meets it, the demo world, the admin routes.
+Not here: anything of the pipeline; this package imports none of it, and only the command line imports this.
+
+Each domain lives under one port: the base URL of `smith-sandbox` is `http://127.0.0.1:PORT/smith-sandbox/2.0`.
+Every answer is a function of the seed, the calls made and the clock.
+
+Left out: transactions, the balances endpoint, webhooks, connection logs, Pay, documents.
+
+Admin routes (JSON, no token, loopback only; `D` is a domain's name):
+
+    GET    /admin/health
+    GET    /admin/clock                                -> {now, paris}
+    POST   /admin/clock                                {now} or {advance_seconds}; forward only
+    POST   /admin/domains                              {domain, client_id?, client_secret?, rate_limit_per_minute?,
+                                                        page_size?, sync_seconds?, forced_sync_interval_seconds?}
+                                                       -> {domain, base_url, client_id, client_secret,
+                                                           users_token, config_token}
+    PATCH  /admin/domains/D                            any of the four settings
+    DELETE /admin/domains/D/rate-limit                 opens a new minute
+    POST   /admin/domains/D/users                      {id?} -> {id, token}
+    POST   /admin/domains/D/users/U/connections        {connector?, state?, source_states?, accounts?, ...}
+                                                       -> {id, source_ids, account_ids}
+    PATCH  /admin/domains/D/connections/C              any field of a connection
+    DELETE /admin/domains/D/connections/C
+    POST   /admin/domains/D/connections/C/accounts     an account -> {id}
+    PATCH  /admin/domains/D/accounts/A                 any field of an account
+    DELETE /admin/domains/D/accounts/A
+    POST   /admin/faults                               {kind, domain?, user?, method?, path?, times?, skip?, ...}
+    GET    /admin/faults     DELETE /admin/faults
+    GET    /admin/journal?domain=&since=               -> {entries: [{seq, clock, method, domain, path, query,
+                                                           user, status, fault}]}
+    DELETE /admin/journal
+
+Connections and accounts take the wire's field names. Moments are ISO 8601 or the wire form (Paris), true means
+now, null or false never; money is a number or a string, exact either way. `connector` is a uuid, name, slug
+or id. `source_states` maps a source's name to its state. Accounts further take `moves` (false: the balance
+stands still), `known` (false: few values, as before the first sync) and `numbers_as_strings`. Unknown keys, values
+of another type, and everything under `verbatim` go to the wire as they are.
+
+Fault kinds: `status` (`status`, `code`, `retry_after`), `html` (a gateway's 503 page), `slow` (`seconds` of real
+time), `reset` (no byte of an answer), `truncated` (half of the promised body), `body` (`body` or `body_base64`,
+`repeat`, `status`, `content_type`). `path` is a regular expression searched in the path after `/2.0`; `times` is 1
+unless given, null until cleared; `skip` lets the first calls through. With `executed: true` the call takes effect
+and only its answer is lost.
+"""
+
+from pfo_pipeline.simulator.program import Options, build_bench, build_server, listen, run, url_of
+
+__all__ = ["Options", "build_bench", "build_server", "listen", "run", "url_of"]

@@ -1,0 +1,30 @@
+"""`python -m pfo_pipeline.simulator`.
+
+Here: the command line.
+Not here: what it starts (program.py).
+"""
+
+import argparse
+from pathlib import Path
+
+from pfo_pipeline.simulator.paris import from_text
+from pfo_pipeline.simulator.program import Options, run
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m pfo_pipeline.simulator", description="A Powens on loopback.")
+    parser.add_argument("--world", choices=("demo", "empty"), default="demo")
+    parser.add_argument("--port", type=int, default=0, help="0 for any free one")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--now", type=from_text, help="ISO 8601; without an offset it is Paris time")
+    parser.add_argument("--frozen", action="store_true", help="the clock only moves when told to")
+    parser.add_argument("--rate-limit", type=int, default=0, help="calls per minute and domain, 0 for none")
+    parser.add_argument("--page-size", type=int, help="upper bound of a list page")
+    parser.add_argument("--state-dir", type=Path, help="where to write the demo configuration")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input ends")
+    run(Options(**vars(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""The admin routes, with which a test rules the world.
+
+Here: `/admin/*`: clock, domains, users, connections, accounts, faults, journal. The package's docstring
+lists them.
+Not here: what they change (admin_records.py, faults.py, journal.py).
+
+They need no token: the server only listens on loopback. A request that makes no sense is answered 400
+with `{"error": text}`, an unknown id 404.
+"""
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pfo_pipeline.simulator import admin_records, tokens
+from pfo_pipeline.simulator.dice import pick, secret
+from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
+from pfo_pipeline.simulator.gateway import Bench
+from pfo_pipeline.simulator.movement import advance
+from pfo_pipeline.simulator.paris import from_text, to_wire
+from pfo_pipeline.simulator.records import Connection, Domain, Settings, World
+from pfo_pipeline.simulator.values import Reader
+
+Action = Callable[[Bench, Request, JsonObject], JsonObject]
+
+
+def admin_app(bench: Bench) -> Starlette:
+    """The admin application of a bench."""
+    table: list[tuple[str, str, Action]] = [
+        ("GET", "/health", _health),
+        ("GET", "/clock", _clock),
+        ("POST", "/clock", _move_clock),
+        ("POST", "/domains", _add_domain),
+        ("PATCH", "/domains/{domain}", _change_domain),
+        ("DELETE", "/domains/{domain}/rate-limit", _clear_rate_limit),
+        ("POST", "/domains/{domain}/users", _add_user),
+        ("POST", "/domains/{domain}/users/{user:int}/connections", _add_connection),
+        ("PATCH", "/domains/{domain}/connections/{connection:int}", _change_connection),
+        ("DELETE", "/domains/{domain}/connections/{connection:int}", _delete_connection),
+        ("POST", "/domains/{domain}/connections/{connection:int}/accounts", _add_account),
+        ("PATCH", "/domains/{domain}/accounts/{account:int}", _change_account),
+        ("DELETE", "/domains/{domain}/accounts/{account:int}", _delete_account),
+        ("POST", "/faults", _add_fault),
+        ("GET", "/faults", _faults),
+        ("DELETE", "/faults", _clear_faults),
+        ("GET", "/journal", _journal),
+        ("DELETE", "/journal", _clear_journal),
+    ]
+    routes = [Route(f"/admin{path}", _endpoint(bench, act), methods=[method]) for method, path, act in table]
+    return Starlette(routes=routes)
+
+
+def create_domain(world: World, name: str, *, client_id: str | None = None, client_secret: str | None = None) -> Domain:
+    """A new client application, with the console's two tokens.
+
+    Raises:
+        ValueError: the name is taken or is no domain label.
+    """
+    if name in world.domains or name == "admin":
+        raise ValueError(f"domain: {name} exists already")
+    if not name or not all(character in "abcdefghijklmnopqrstuvwxyz0123456789-" for character in name):
+        raise ValueError("domain: lower-case letters, digits and hyphens are needed")
+    domain = Domain(
+        name=name,
+        client_id=client_id or str(pick(10_000_000, 99_999_999, "client", world.seed, name)),
+        client_secret=client_secret or secret(world.seed, name, "client secret"),
+        settings=Settings(**vars(world.settings)),
+    )
+    world.domains[name] = domain
+    tokens.issue_token(world, domain, "users", None)
+    tokens.issue_token(world, domain, "config", None)
+    return domain
+
+
+def _endpoint(bench: Bench, action: Action) -> Callable[[Request], object]:
+    async def endpoint(request: Request) -> Response:
+        raw = await request.body()
+        try:
+            body = loads(raw) if raw.strip() else {}
+            if not isinstance(body, dict):
+                raise ValueError("the body must be a JSON object")
+            advance(bench.world)
+            return _json(200, action(bench, request, body))
+        except KeyError:
+            return _json(404, {"error": "no such domain, user, connection or account"})
+        except ValueError as refused:
+            return _json(400, {"error": str(refused)})
+
+    return endpoint
+
+
+def _json(status: int, payload: JsonObject) -> Response:
+    return Response(dumps(payload), status, media_type="application/json")
+
+
+def _domain(bench: Bench, request: Request) -> Domain:
+    return bench.world.domains[request.path_params["domain"]]
+
+
+def _health(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    return {"status": "ok", "seed": bench.world.seed, "domains": list(bench.world.domains)}
+
+
+def _clock(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    now = bench.world.clock.now()
+    return {"now": now.isoformat(), "paris": to_wire(now)}
+
+
+def _move_clock(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    reader = Reader(body)
+    now, seconds = reader.text("now", None), reader.whole("advance_seconds", None)
+    reader.done()
+    if (now is None) == (seconds is None):
+        raise ValueError("either now or advance_seconds is needed")
+    if now is not None:
+        bench.world.clock.put(from_text(now))
+    else:
+        bench.world.clock.advance(seconds or 0)
+    advance(bench.world)
+    return _clock(bench, request, {})
+
+
+def _add_domain(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    reader = Reader(body)
+    name = reader.text("domain") or ""
+    client_id, client_secret = reader.text("client_id", None), reader.text("client_secret", None)
+    settings = _settings(reader, bench.world.settings)
+    domain = create_domain(bench.world, name, client_id=client_id, client_secret=client_secret)
+    domain.settings = settings
+    kinds = {token.kind: token.value for token in domain.tokens.values()}
+    return {
+        "domain": domain.name,
+        "base_url": f"{request.base_url}{domain.name}/2.0",
+        "client_id": domain.client_id,
+        "client_secret": domain.client_secret,
+        "users_token": kinds["users"],
+        "config_token": kinds["config"],
+    }
+
+
+def _change_domain(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    domain = _domain(bench, request)
+    domain.settings = _settings(Reader(body), domain.settings)
+    return dict(vars(domain.settings))
+
+
+def _settings(reader: Reader, current: Settings) -> Settings:
+    chosen = Settings(
+        rate_limit_per_minute=reader.whole("rate_limit_per_minute", current.rate_limit_per_minute) or 0,
+        page_size=reader.whole("page_size", current.page_size),
+        sync_seconds=reader.whole("sync_seconds", current.sync_seconds) or 0,
+        forced_sync_interval_seconds=reader.whole("forced_sync_interval_seconds", current.forced_sync_interval_seconds)
+        or 0,
+    )
+    reader.done()
+    return chosen
+
+
+def _clear_rate_limit(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    bench.limiter.clear(_domain(bench, request).name)
+    return {}
+
+
+def _add_user(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    domain = _domain(bench, request)
+    reader = Reader(body)
+    user_id = reader.whole("id", None)
+    reader.done()
+    if user_id in domain.users:
+        raise ValueError(f"id: user {user_id} exists already")
+    user = tokens.add_user(bench.world, domain, user_id=user_id)
+    return {"id": user.id, "token": tokens.issue_token(bench.world, domain, "permanent", user.id).value}
+
+
+def _add_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    domain = _domain(bench, request)
+    user = domain.users[request.path_params["user"]]
+    connection = admin_records.add_connection(bench.world, domain, user, body)
+    return _ids(domain, connection)
+
+
+def _change_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    domain = _domain(bench, request)
+    connection = domain.connections[request.path_params["connection"]]
+    admin_records.change_connection(bench.world, connection, Reader(body))
+    return _ids(domain, connection)
+
+
+def _delete_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    _domain(bench, request).erase_connection(request.path_params["connection"])
+    return {}
+
+
+def _add_account(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    domain = _domain(bench, request)
+    connection = domain.connections[request.path_params["connection"]]
+    return {"id": admin_records.add_account(bench.world, domain, connection, body).id}
+
+
+def _change_account(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    domain = _domain(bench, request)
+    account = domain.accounts[request.path_params["account"]]
+    connection = domain.connections[account.id_connection]
+    admin_records.change_account(bench.world, connection, account, Reader(body))
+    return {"id": account.id}
+
+
+def _delete_account(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    del _domain(bench, request).accounts[request.path_params["account"]]
+    return {}
+
+
+def _ids(domain: Domain, connection: Connection) -> JsonObject:
+    return {
+        "id": connection.id,
+        "source_ids": [source.id for source in connection.sources],
+        "account_ids": [account.id for account in domain.accounts_of(connection.id_user, connection.id)],
+    }
+
+
+def _add_fault(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    return {"id": bench.faults.add(body).id}
+
+
+def _faults(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    return {"faults": [fault.json() for fault in bench.faults.faults]}
+
+
+def _clear_faults(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    bench.faults.faults.clear()
+    return {}
+
+
+def _journal(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    since = int(request.query_params.get("since", "0"))
+    entries = bench.journal.since(since, request.query_params.get("domain"))
+    return {"entries": [entry.json() for entry in entries]}
+
+
+def _clear_journal(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    bench.journal.entries.clear()
+    return {}

@@ -1,0 +1,209 @@
+"""Connections and accounts as a test wants them.
+
+Here: applying admin JSON to records. What the simulator understands is parsed and lives on; what it does
+not, unknown keys and values of the wrong type, goes to the wire as it is.
+Not here: routes (admin.py), defaults of new records (banking.py).
+"""
+
+from datetime import datetime
+
+from pfo_pipeline.simulator.banking import AccountDraft, open_account, open_connection
+from pfo_pipeline.simulator.catalogue import Connector, find_connector
+from pfo_pipeline.simulator.dialogue import form_fields
+from pfo_pipeline.simulator.exact_json import JsonObject
+from pfo_pipeline.simulator.movement import default_swing, set_state
+from pfo_pipeline.simulator.paris import paris_day
+from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.values import Reader, exact, moment
+
+CONNECTION_MOMENTS = ("created", "last_update", "next_try", "last_push", "expire")
+SHARED_WITH_SOURCES = frozenset({"last_update", "next_try", "expire"})
+ACCOUNT_MOMENTS = ("last_update", "disabled", "deleted")
+ACCOUNT_AMOUNTS = ("balance", "coming")
+ACCOUNT_FIELDS = (
+    "number",
+    "webid",
+    "original_name",
+    "name",
+    "iban",
+    "bic",
+    "id_parent",
+    "display",
+    "bookmarked",
+    "error",
+    "usage",
+    "ownership",
+    "company_name",
+    "loan",
+    "opening_date",
+    "information",
+)
+
+
+def find(domain: Domain, reference: object) -> Connector:
+    """A connector by uuid, name, slug, or the domain's id.
+
+    Raises:
+        ValueError: there is none.
+    """
+    connector = find_connector(str(reference)) or domain.connector(str(reference))
+    if connector is None:
+        raise ValueError(f"connector: {reference!r} is unknown")
+    return connector
+
+
+def add_connection(world: World, domain: Domain, user: User, values: JsonObject) -> Connection:
+    """A new connection, healthy unless told otherwise, with its accounts.
+
+    Raises:
+        ValueError: a value cannot be understood; nothing is added then.
+    """
+    reader = Reader(values)
+    connector = find(domain, reader.take("connector", "Banque Exemple"))
+    accounts = reader.take("accounts", [])
+    if not isinstance(accounts, list) or not all(isinstance(item, dict) for item in accounts):
+        raise ValueError("accounts: a list of objects is needed")
+    created = moment(values.get("created")) or world.clock.now()
+    connection = open_connection(world, domain, user, connector, created=created)
+    try:
+        change_connection(world, connection, reader)
+        for item in accounts:
+            add_account(world, domain, connection, item)
+    except ValueError:
+        domain.erase_connection(connection.id)
+        raise
+    return connection
+
+
+def change_connection(world: World, connection: Connection, reader: Reader) -> None:
+    """Set fields of a connection; a new state brings its own `next_try` and form unless given."""
+    if reader.has("state"):
+        state = reader.take("state")
+        connection.verbatim.pop("state", None)
+        if state is None or isinstance(state, str):
+            set_state(connection, state, world.clock.now())
+            connection.fields = form_fields(state)
+        else:
+            connection.verbatim["state"] = state
+    for name in CONNECTION_MOMENTS:
+        if reader.has(name):
+            _set_moment(connection, name, reader.take(name), world.clock.now())
+            if name in SHARED_WITH_SOURCES:
+                for source in connection.sources:
+                    setattr(source, name, getattr(connection, name))
+    if reader.has("error_message"):
+        connection.error_message = reader.text("error_message", None)
+    if reader.has("active"):
+        connection.active = reader.flag("active", default=True)
+    _set_source_states(connection, reader.take("source_states", {}))
+    connection.verbatim |= _verbatim(reader)
+
+
+def add_account(world: World, domain: Domain, connection: Connection, values: JsonObject) -> Account:
+    """A new account under a connection; its balance is the one given, now.
+
+    Raises:
+        ValueError: a value cannot be understood.
+    """
+    kind = values.get("type", "checking")
+    kind = kind if isinstance(kind, str) else "unknown"
+    draft = AccountDraft(
+        type=kind,
+        name=str(values.get("name") or "Compte courant"),
+        balance=None,
+        disabled=bool(values.get("disabled")),
+        has_iban=kind in ("checking", "joint"),
+    )
+    account = open_account(world, domain, connection, draft, since=world.clock.now())
+    try:
+        change_account(world, connection, account, Reader(values))
+    except ValueError:
+        del domain.accounts[account.id]
+        raise
+    return account
+
+
+def change_account(world: World, connection: Connection, account: Account, reader: Reader) -> None:
+    """Set fields of an account; enabling it shows its values at once."""
+    was_disabled = account.disabled is not None
+    for name in ACCOUNT_MOMENTS:
+        if reader.has(name):
+            _set_moment(account, name, reader.take(name), world.clock.now())
+    if was_disabled and account.disabled is None:
+        account.known = True
+        account.last_update = account.last_update or connection.last_update
+    if reader.has("known"):
+        account.known = reader.flag("known", default=True)
+    if reader.has("numbers_as_strings"):
+        account.numbers_as_strings = reader.flag("numbers_as_strings", default=False)
+    moves = reader.flag("moves", default=True) if reader.has("moves") else None
+    _set_currency_and_type(account, reader)
+    _set_amounts(world, account, reader, moves=moves)
+    for name in ACCOUNT_FIELDS:
+        if reader.has(name):
+            account.verbatim.pop(name, None)
+            account.fields[name] = reader.take(name)
+    account.verbatim |= _verbatim(reader)
+
+
+def _set_currency_and_type(account: Account, reader: Reader) -> None:
+    for name in ("currency", "type"):
+        if not reader.has(name):
+            continue
+        value = reader.take(name)
+        account.verbatim.pop(name, None)
+        if name == "currency" and (value is None or isinstance(value, str)):
+            account.currency = value
+        elif name == "type" and isinstance(value, str):
+            account.type = value
+        else:
+            account.verbatim[name] = value
+
+
+def _set_amounts(world: World, account: Account, reader: Reader, *, moves: bool | None) -> None:
+    given = [name for name in ACCOUNT_AMOUNTS if reader.has(name)]
+    for name in given:
+        value = reader.take(name)
+        account.verbatim.pop(name, None)
+        amount = exact(value)
+        if value is not None and amount is None:
+            account.verbatim[name] = value
+        else:
+            setattr(account, name, amount)
+    if "balance" in given:
+        account.moved_to = paris_day(world.clock.now())
+    if moves is False:
+        account.swing = account.swing * 0
+    elif moves or "balance" in given:
+        account.swing = default_swing(account.type, account.balance)
+
+
+def _set_moment(record: Connection | Account, name: str, value: object, now: datetime) -> None:
+    """True means now, false and null mean never, text is parsed; anything else goes out as it is."""
+    record.verbatim.pop(name, None)
+    parsed = moment(value)
+    if value is None or value is False:
+        setattr(record, name, None)
+    elif value is True:
+        setattr(record, name, now)
+    elif parsed is not None:
+        setattr(record, name, parsed)
+    else:
+        record.verbatim[name] = value
+
+
+def _set_source_states(connection: Connection, states: object) -> None:
+    if not isinstance(states, dict):
+        raise ValueError("source_states: an object of source name to state is needed")
+    sources = {source.name: source for source in connection.sources}
+    for name, state in states.items():
+        if name not in sources:
+            raise ValueError(f"source_states: the connector has no source {name!r}")
+        sources[name].state = state
+
+
+def _verbatim(reader: Reader) -> JsonObject:
+    given = reader.take("verbatim", {})
+    if not isinstance(given, dict):
+        raise ValueError("verbatim: an object is needed")
+    return {**reader.rest(), **given}

@@ -1,0 +1,206 @@
+"""The dialogue between a user and a connection: create, answer, resume, force.
+
+Here: the states that lead from a request to a running sync, and the test connector's scenarios.
+Not here: time (movement.py), HTTP (api_connections.py).
+Facts: Powens docs, Connections and the guide on connection states; scenario values as seen in recorded
+sandbox tests. Assumed: a plain `SCARequired` turns into `webauthRequired`; a confirmation without
+`background` is over when the call returns, because nothing can block on a virtual clock.
+"""
+
+from collections.abc import Mapping
+
+from pfo_pipeline.simulator import errors
+from pfo_pipeline.simulator.banking import discoveries, open_accounts, open_connection
+from pfo_pipeline.simulator.catalogue import TEST_SCENARIOS, Connector
+from pfo_pipeline.simulator.movement import TEMPORARY_STATES, may_force, renew_consent, set_state, start_sync
+from pfo_pipeline.simulator.records import Connection, Domain, User, World
+
+TEST_PASSWORD = "1234"  # noqa: S105 -- published by Powens for its test connector
+RIGHT_CODE = "abcd"
+CODE_FIELD = "openapisms"
+REFUSED_AT_CREATION = {
+    "wrongpass": ("Invalid credentials", "Identifiant ou code incorrect."),
+    "passwordExpired": ("Password expired", None),
+    "actionNeeded": ("Action needed on the bank's website", None),
+}
+# Scenario -> first state; what is missing here starts healthy.
+FIRST_STATES = {
+    "SCARequired": "SCARequired",
+    "SCARequiredAndOTP": "SCARequired",
+    "SCARequiredAndDecoupled": "SCARequired",
+    "additionalInformationNeeded": "additionalInformationNeeded",
+    "shortDecoupled": "decoupled",
+    "bug": "bug",
+}
+# States a user present can move on from by an empty request, per scenario.
+NEXT_AFTER_SCA = {"SCARequiredAndOTP": "additionalInformationNeeded", "SCARequiredAndDecoupled": "decoupled"}
+INTERACTIVE_STATES = frozenset({"SCARequired", "webauthRequired", "additionalInformationNeeded", "decoupled"})
+
+
+def create(
+    world: World, domain: Domain, user: User, connector: Connector, source: str, values: Mapping[str, object]
+) -> Connection:
+    """Connect a bank with credentials; the accounts are found at once, disabled, their data comes later.
+
+    Raises:
+        ApiError: values are missing or refused; nothing is kept then.
+    """
+    if connector.auth_mechanism != "credentials":
+        raise errors.invalid_value("connector_uuid")
+    scenario = _scenario(connector, source, values)
+    _check_credentials(scenario, values)
+    now = world.clock.now()
+    connection = open_connection(world, domain, user, connector, created=now)
+    connection.sources = [item for item in connection.sources if item.name == source]
+    connection.scenario = scenario
+    connection.last_update = connection.last_push = connection.expire = None
+    for item in connection.sources:
+        item.last_update = item.expire = None
+    ask(connection, FIRST_STATES.get(scenario), world)
+    open_accounts(world, domain, connection, discoveries(world, domain, connection), since=now)
+    if connection.state is None:
+        renew_consent(connection, now)
+        start_sync(world, domain, connection, outcome=None)
+    return connection
+
+
+def submit(
+    world: World, domain: Domain, connection: Connection, values: Mapping[str, object], *, background: bool
+) -> None:
+    """A POST on a connection: a code, new credentials, a confirmation, or an empty request.
+
+    Raises:
+        ApiError: the values are refused, or a sync is not possible now.
+    """
+    if values.get("resume") is True:
+        _resume(world, domain, connection, background=background)
+    elif CODE_FIELD in values or (connection.state == "additionalInformationNeeded" and values):
+        _take_code(world, domain, connection, values)
+    elif "password" in values or "login" in values:
+        _take_credentials(world, domain, connection, values)
+    else:
+        force(world, domain, connection, user_present=True)
+
+
+def force(world: World, domain: Domain, connection: Connection, *, user_present: bool) -> None:
+    """Ask for a sync now; it runs in the background.
+
+    Raises:
+        ApiError: 409 `conflict` when one runs or the last is too recent.
+    """
+    if connection.state in INTERACTIVE_STATES:
+        if user_present and connection.state == "SCARequired":
+            scenario = connection.scenario or ""
+            ask(connection, NEXT_AFTER_SCA.get(scenario, "webauthRequired"), world)
+        return
+    if not may_force(world, domain, connection):
+        raise errors.sync_conflict(connection.id)
+    # Only a healthy connection, stuck ones included, can be moved by force; a failing one fails again.
+    start_sync(world, domain, connection, outcome=connection.state)
+
+
+def connect_at_the_bank(world: World, domain: Domain, user: User, connector: Connector) -> Connection:
+    """The user has logged in on the page of a bank that he adds; what is found there starts disabled."""
+    now = world.clock.now()
+    connection = open_connection(world, domain, user, connector, created=now)
+    connection.last_update = connection.last_push = None
+    for source in connection.sources:
+        source.last_update = None
+    open_accounts(world, domain, connection, discoveries(world, domain, connection), since=now)
+    _consented(world, domain, connection)
+    return connection
+
+
+def confirm_at_the_bank(world: World, domain: Domain, connection: Connection) -> None:
+    """The user has logged in on the bank's own page."""
+    _consented(world, domain, connection)
+
+
+def ask(connection: Connection, state: str | None, world: World) -> None:
+    """Put the connection in a state together with the texts and form fields that go with it."""
+    texts = {
+        "additionalInformationNeeded": "Enter the code received by SMS",
+        "decoupled": "Confirm the access in your banking application",
+    }
+    connection.error_message = texts.get(state or "")
+    connection.fields = form_fields(state)
+    set_state(connection, state, world.clock.now())
+
+
+def form_fields(state: str | None) -> list[object] | None:
+    """The form a state asks the user to fill in, null where there is nothing to fill in."""
+    if state == "additionalInformationNeeded":
+        return [_field(CODE_FIELD, "SMS code", "text")]
+    if state == "wrongpass":
+        return [_field("login", "Identifiant", "text"), _field("password", "Code", "password")]
+    return [] if state == "decoupled" else None
+
+
+def _field(name: str, label: str, kind: str) -> dict[str, object]:
+    return {"name": name, "label": label, "type": kind, "required": True, "regex": None, "values": None}
+
+
+def _scenario(connector: Connector, source: str, values: Mapping[str, object]) -> str:
+    if source not in connector.source_names:
+        raise errors.invalid_value("source")
+    if connector.slug != "TEST":
+        return "par"
+    name = f"{source}website"
+    scenario = values.get(name)
+    if scenario is None:
+        raise errors.missing_parameter(name)
+    if scenario not in TEST_SCENARIOS:
+        raise errors.invalid_value(name)
+    return str(scenario)
+
+
+def _check_credentials(scenario: str, values: Mapping[str, object]) -> None:
+    for name in ("login", "password"):
+        if values.get(name) in (None, ""):
+            raise errors.missing_parameter(name)
+    refused = "wrongpass" if str(values["password"]) != TEST_PASSWORD else scenario
+    if refused in REFUSED_AT_CREATION:
+        description, message = REFUSED_AT_CREATION[refused]
+        raise errors.ApiError(400, refused, description, message)
+
+
+def _resume(world: World, domain: Domain, connection: Connection, *, background: bool) -> None:
+    if connection.state == "validating":
+        return
+    if connection.state != "decoupled":
+        raise errors.invalid_value("resume")
+    if background:
+        ask(connection, "validating", world)
+        renew_consent(connection, world.clock.now())
+        start_sync(world, domain, connection, outcome=None)
+    else:
+        _consented(world, domain, connection)
+
+
+def _take_code(world: World, domain: Domain, connection: Connection, values: Mapping[str, object]) -> None:
+    if connection.state != "additionalInformationNeeded":
+        raise errors.invalid_value(CODE_FIELD)
+    if CODE_FIELD not in values:
+        raise errors.missing_parameter(CODE_FIELD)
+    if values[CODE_FIELD] == RIGHT_CODE:
+        _consented(world, domain, connection)
+    else:
+        ask(connection, "wrongpass", world)
+
+
+def _take_credentials(world: World, domain: Domain, connection: Connection, values: Mapping[str, object]) -> None:
+    if connection.connector.auth_mechanism != "credentials":
+        raise errors.invalid_value("password")
+    if str(values.get("password")) != TEST_PASSWORD:
+        description, message = REFUSED_AT_CREATION["wrongpass"]
+        raise errors.ApiError(400, "wrongpass", description, message)
+    if connection.state in TEMPORARY_STATES:
+        force(world, domain, connection, user_present=True)
+    else:
+        _consented(world, domain, connection)
+
+
+def _consented(world: World, domain: Domain, connection: Connection) -> None:
+    ask(connection, None, world)
+    renew_consent(connection, world.clock.now())
+    start_sync(world, domain, connection, outcome=None)

@@ -1,0 +1,38 @@
+"""Randomness that is a pure function of the seed and of what is being decided.
+
+Here: numbers, amounts and tokens derived by hashing a key.
+Not here: when they are used (movement.py, demo.py, tokens.py).
+
+No generator is ever advanced, so the answer for one day never depends on which other days were asked
+for before: a simulator that starts again reaches the same figures.
+"""
+
+import base64
+import hashlib
+from decimal import ROUND_HALF_EVEN, Decimal
+
+
+def roll(*key: object) -> int:
+    """A number in [0, 2**64), the same for the same key."""
+    return int.from_bytes(_digest(key, 8), "big")
+
+
+def pick(low: int, high: int, *key: object) -> int:
+    """A whole number in [low, high], the same for the same key."""
+    return low + roll(*key) % (high - low + 1)
+
+
+def swing(scale: Decimal, precision: int, *key: object) -> Decimal:
+    """An amount in [-scale, scale], rounded to `precision` decimal places."""
+    fraction = Decimal(pick(-10_000, 10_000, *key)) / 10_000
+    return (scale * fraction).quantize(Decimal(1).scaleb(-precision), ROUND_HALF_EVEN)
+
+
+def secret(*key: object) -> str:
+    """A token of 64 characters in the standard base64 alphabet, so it may hold `/` and `+`."""
+    return base64.b64encode(_digest(key, 48)).decode("ascii")
+
+
+def _digest(key: tuple[object, ...], size_bytes: int) -> bytes:
+    text = "\x1f".join(str(part) for part in key)
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=size_bytes).digest()

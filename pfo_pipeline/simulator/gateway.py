@@ -1,0 +1,211 @@
+"""The way of a request through the simulator.
+
+Here: the ASGI application: admin or Powens, domain, journal, rate limit, faults, errors.
+Not here: what a route does (api_*.py, admin.py).
+
+Everything between reading a request and sending its answer happens without waiting, so the event loop is
+the lock that keeps the world consistent.
+"""
+
+from dataclasses import dataclass, field
+
+from starlette.datastructures import URL, Headers, QueryParams
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pfo_pipeline.simulator import errors, faults
+from pfo_pipeline.simulator.api import find_handler
+from pfo_pipeline.simulator.calls import Call, read_body
+from pfo_pipeline.simulator.exact_json import dumps
+from pfo_pipeline.simulator.faults import Fault, FaultBook
+from pfo_pipeline.simulator.journal import Entry, Journal
+from pfo_pipeline.simulator.limits import RateLimiter
+from pfo_pipeline.simulator.movement import advance
+from pfo_pipeline.simulator.paris import to_wire
+from pfo_pipeline.simulator.records import Domain, Token, World
+
+VERSION_PREFIX = "/2.0"
+FIRST_REQUEST_ID = 90_210_041
+
+
+@dataclass
+class Bench:
+    """A world with the instruments around it."""
+
+    world: World
+    faults: FaultBook = field(default_factory=FaultBook)
+    journal: Journal = field(default_factory=Journal)
+    limiter: RateLimiter = field(default_factory=RateLimiter)
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A Powens-side request as it came in."""
+
+    domain_name: str
+    path: str
+    method: str
+    query: str
+    headers: Headers
+    body: bytes
+    origin: str
+
+
+class Gateway:
+    """Sends `/admin` to the admin application and everything else to the simulated API."""
+
+    def __init__(self, bench: Bench, admin: ASGIApp) -> None:
+        self._bench = bench
+        self._admin = admin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event, as ASGI defines it."""
+        if scope["type"] != "http":
+            return
+        if scope["path"] == "/admin" or scope["path"].startswith("/admin/"):
+            await self._admin(scope, receive, send)
+            return
+        incoming = await _read(scope, receive)
+        if incoming is not None:
+            await self._serve(incoming, scope, receive, send)
+
+    async def _serve(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
+        bench = self._bench
+        now = advance(bench.world)
+        domain = bench.world.domains.get(incoming.domain_name)
+        token = _token(domain, incoming.headers)
+        entry = bench.journal.open(
+            clock=to_wire(now) or "",
+            method=incoming.method,
+            domain=incoming.domain_name,
+            path=incoming.path,
+            query=incoming.query,
+        )
+        entry.user = token.id_user if token else None
+        fault = bench.faults.strike(
+            domain=incoming.domain_name, user=entry.user, method=incoming.method, path=incoming.path
+        )
+        if fault is None:
+            response = self._answer(incoming, domain, token)
+        else:
+            entry.fault = fault.kind
+            struck = await self._strike(fault, incoming, entry, scope, receive, send)
+            if struck is None:
+                return
+            response = struck
+        entry.status = response.status_code
+        await response(scope, receive, send)
+
+    async def _strike(
+        self, fault: Fault, incoming: Incoming, entry: Entry, scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
+        """Do what the fault says; null when the exchange is over."""
+        done = self._answer_now(incoming) if fault.executed else None
+        match fault.kind:
+            case "slow":
+                if await faults.wait_unless_gone(receive, fault.seconds):
+                    return None
+                return done or self._answer_now(incoming)
+            case "reset":
+                await faults.drop(scope, receive)
+                return None
+            case "truncated":
+                whole = done or self._answer_now(incoming)
+                entry.status = whole.status_code
+                await faults.cut(scope, receive, send, whole)
+                return None
+            case "html":
+                return faults.gateway_page()
+            case "body":
+                headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+                return Response(fault.content, fault.status, headers, media_type=fault.content_type)
+            case "status":
+                return self._refusal(_ordered_error(fault), self._bench.world.domains.get(incoming.domain_name))
+
+    def _answer_now(self, incoming: Incoming) -> Response:
+        """The normal answer at this moment, which may lie after the one at which the request came."""
+        advance(self._bench.world)
+        domain = self._bench.world.domains.get(incoming.domain_name)
+        return self._answer(incoming, domain, _token(domain, incoming.headers))
+
+    def _answer(self, incoming: Incoming, domain: Domain | None, token: Token | None) -> Response:
+        try:
+            if domain is None or not incoming.path:
+                raise errors.not_found()
+            wait = self._bench.limiter.seconds_to_wait(domain.name, domain.settings.rate_limit_per_minute)
+            if wait is not None:
+                raise errors.too_many_requests(wait)
+            handler, params = find_handler(incoming.method, incoming.path)
+            answer = handler(
+                Call(
+                    world=self._bench.world,
+                    domain=domain,
+                    method=incoming.method,
+                    url=URL(f"{incoming.origin}/{domain.name}{VERSION_PREFIX}{incoming.path}?{incoming.query}"),
+                    params=params,
+                    query=QueryParams(incoming.query),
+                    body=read_body(incoming.headers.get("content-type", ""), incoming.body),
+                    token=token,
+                )
+            )
+        except errors.ApiError as refused:
+            return self._refusal(refused, domain)
+        except Exception:
+            # A fault of the simulator looks to the client like one of Powens, and stays in the journal.
+            return self._refusal(errors.internal_bug(), domain)
+        if domain is not None:
+            domain.requests += 1
+        if answer.payload is None:
+            return Response(b"", answer.status, dict(answer.headers))
+        return Response(dumps(answer.payload), answer.status, dict(answer.headers), media_type="application/json")
+
+    def _refusal(self, error: errors.ApiError, domain: Domain | None) -> Response:
+        request_id = None
+        if domain is not None:
+            request_id = FIRST_REQUEST_ID + domain.requests
+            domain.requests += 1
+        envelope: dict[str, object] = {
+            "code": error.code,
+            "description": error.description,
+            "message": error.message,
+            "request_id": request_id,
+        }
+        return Response(dumps(envelope), error.status, dict(error.headers), media_type="application/json")
+
+
+def _ordered_error(fault: Fault) -> errors.ApiError:
+    code, description = errors.DEFAULT_CODES.get(fault.status, ("bug", "Error"))
+    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+    return errors.ApiError(fault.status, fault.code or code, description, headers=headers)
+
+
+async def _read(scope: Scope, receive: Receive) -> Incoming | None:
+    """The whole request; null when the client left while sending it."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    headers = Headers(scope=scope)
+    _, domain_name, *rest = scope["path"].split("/", 2)
+    tail = f"/{rest[0]}" if rest else ""
+    versioned = tail.startswith(f"{VERSION_PREFIX}/")
+    return Incoming(
+        domain_name=domain_name,
+        path=tail.removeprefix(VERSION_PREFIX) if versioned else "",
+        method=scope["method"],
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+        origin=f"{scope['scheme']}://{headers.get('host', '127.0.0.1')}",
+    )
+
+
+def _token(domain: Domain | None, headers: Headers) -> Token | None:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if domain is None or scheme.lower() != "bearer":
+        return None
+    return domain.tokens.get(value.strip())

@@ -1,0 +1,173 @@
+"""What happens in a world as its clock moves.
+
+Here: automatic and forced syncs, balances that move day by day, consents and tokens that run out.
+Not here: the dialogue with the user that leads to a sync (dialogue.py).
+Facts: Powens docs, Connections. One automatic sync per 24 h; `last_update` freezes while a sync fails; a
+consent that has ended turns into `SCARequired` without an attempt.
+"""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from pfo_pipeline.simulator import tokens
+from pfo_pipeline.simulator.catalogue import precision_of
+from pfo_pipeline.simulator.dice import swing
+from pfo_pipeline.simulator.paris import last_daily, next_daily, paris_day
+from pfo_pipeline.simulator.records import Account, Connection, Domain, RunningSync, World
+
+# States that Powens itself tries to leave; all others wait for a person or for support.
+TEMPORARY_STATES = frozenset({"rateLimiting", "websiteUnavailable", "bug", "validating"})
+RETRY_HOURS = 6
+PASSWORD_RETRY = timedelta(days=7)
+CONSENT = timedelta(days=180)
+
+
+def advance(world: World) -> datetime:
+    """Play everything that is due up to the clock, and return the clock's moment."""
+    now = world.clock.now()
+    if now > world.advanced_to:
+        for domain in world.domains.values():
+            tokens.expire(domain, now)
+            for connection in domain.connections.values():
+                _advance_connection(world, domain, connection, now)
+        world.advanced_to = now
+    return now
+
+
+def start_sync(world: World, domain: Domain, connection: Connection, *, outcome: str | None) -> None:
+    """Begin a data retrieval that ends with the state `outcome` once the clock has moved on."""
+    now = world.clock.now()
+    connection.forced_at = now
+    finishes = now + timedelta(seconds=domain.settings.sync_seconds)
+    connection.running = RunningSync(finishes, outcome)
+
+
+def may_force(world: World, domain: Domain, connection: Connection) -> bool:
+    """Whether a sync may be forced now: none is running, and the last one is long enough ago."""
+    if connection.running is not None:
+        return False
+    interval = timedelta(seconds=domain.settings.forced_sync_interval_seconds)
+    recent = [moment for moment in (connection.last_update, connection.forced_at) if moment is not None]
+    return all(world.clock.now() - moment >= interval for moment in recent)
+
+
+def set_state(connection: Connection, state: str | None, now: datetime) -> None:
+    """Put a connection and its enabled sources in a state, with the retry that belongs to it."""
+    connection.state = state
+    if state is None:
+        connection.error_message = None
+        connection.fields = None
+    connection.next_try = _planned_try(connection, state, now)
+    for source in connection.sources:
+        source.state = state
+        source.error_message = connection.error_message
+        source.next_try = connection.next_try
+
+
+def renew_consent(connection: Connection, now: datetime) -> None:
+    """The user has just consented: another 180 days."""
+    connection.expire = now + CONSENT
+    for source in connection.sources:
+        source.expire = connection.expire
+
+
+def move_balance(world: World, domain: Domain, account: Account, day: date) -> None:
+    """Bring the balance to `day` by the moves of the days in between."""
+    if account.balance is None:
+        return
+    precision = precision_of(account.currency)
+    while account.moved_to < day:
+        account.moved_to += timedelta(days=1)
+        account.balance += swing(account.swing, precision, *_walk_key(world, domain, account), account.moved_to)
+    if account.coming is not None and account.swing:
+        account.coming = -abs(swing(account.swing, precision, "coming", world.seed, account.id, day))
+
+
+def _walk_key(world: World, domain: Domain, account: Account) -> tuple[object, ...]:
+    """One bank account seen through two connections has one balance, so its IBAN decides where it has one."""
+    return (world.seed, domain.name, account.fields.get("iban") or account.id)
+
+
+def _advance_connection(world: World, domain: Domain, connection: Connection, until: datetime) -> None:
+    while True:
+        running, planned = connection.running, connection.next_try
+        # Only what lies after the last call: a `next_try` put in the past stays as it was put.
+        due = planned if planned and world.advanced_to < planned <= until and connection.active else None
+        if running and running.finishes <= until and (due is None or running.finishes <= due):
+            connection.running = None
+            _finish_sync(world, domain, connection, running)
+        elif due:
+            _sync_automatically(world, domain, connection, due)
+        else:
+            return
+
+
+def _finish_sync(world: World, domain: Domain, connection: Connection, sync: RunningSync) -> None:
+    if sync.outcome is None:
+        if connection.state is None:
+            # A source may fail under a healthy connection, and goes on doing so.
+            connection.next_try = next_daily(connection.sync_time, sync.finishes)
+        else:
+            set_state(connection, None, sync.finishes)
+        _take_data(world, domain, connection, sync.finishes, forced=True)
+    else:
+        message = connection.error_message
+        set_state(connection, sync.outcome, sync.finishes)
+        connection.error_message = message
+
+
+def _sync_automatically(world: World, domain: Domain, connection: Connection, at: datetime) -> None:
+    if connection.expire is not None and connection.expire <= at and connection.state is None:
+        set_state(connection, "SCARequired", at)
+    elif connection.state is None:
+        connection.next_try = next_daily(connection.sync_time, at)
+        _take_data(world, domain, connection, at, forced=False)
+    elif connection.state == "wrongpass":
+        connection.next_try = at + PASSWORD_RETRY
+    else:
+        connection.next_try = _next_retry(connection, at)
+    for source in connection.sources:
+        source.next_try = connection.next_try
+
+
+def _take_data(world: World, domain: Domain, connection: Connection, at: datetime, *, forced: bool) -> None:
+    """The bank's figures of `at` become visible on the connection, its working sources, its accounts."""
+    connection.last_update = at
+    connection.last_push = at + timedelta(seconds=7)
+    failing = {source.id for source in connection.sources if source.state is not None}
+    for source in connection.sources:
+        if source.id not in failing and source.disabled is None:
+            source.last_update = at
+    for account in domain.accounts_of(connection.id_user, connection.id):
+        if not account.visible or account.id_source in failing:
+            continue
+        move_balance(world, domain, account, paris_day(at))
+        if forced and account.known and account.balance is not None:
+            precision = precision_of(account.currency)
+            account.balance += swing(account.swing / 4, precision, "forced", world.seed, domain.name, account.id, at)
+        account.known = True
+        # Seen live: the account is stamped a moment before its connection.
+        account.last_update = at - timedelta(seconds=1)
+
+
+def _planned_try(connection: Connection, state: str | None, now: datetime) -> datetime | None:
+    if state is None:
+        return next_daily(connection.sync_time, now)
+    return _next_retry(connection, now) if state in TEMPORARY_STATES else None
+
+
+def _next_retry(connection: Connection, now: datetime) -> datetime:
+    """Retries fall on fixed hours after the daily sync, so that they do not depend on when one asks."""
+    step = timedelta(hours=RETRY_HOURS)
+    moment = last_daily(connection.sync_time, now)
+    while moment <= now:
+        moment += step
+    return moment
+
+
+def default_swing(account_type: str, balance: Decimal | None) -> Decimal:
+    """How far a balance may move in a day: much on everyday accounts, nothing on loans and cards."""
+    share = {"checking": "0.02", "joint": "0.02", "market": "0.012", "pea": "0.012", "lifeinsurance": "0.004"}
+    if balance is None:
+        return Decimal(0)
+    return abs(balance) * Decimal(share.get(account_type, "0"))

@@ -1,0 +1,152 @@
+"""The simulator as a program.
+
+Here: building a world from options, the loopback server, start message, ways to end.
+Not here: reading the command line (__main__.py).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pfo_pipeline.simulator import demo, demo_config
+from pfo_pipeline.simulator.admin import admin_app
+from pfo_pipeline.simulator.exact_json import dumps
+from pfo_pipeline.simulator.gateway import Bench, Gateway
+from pfo_pipeline.simulator.paris import Clock
+from pfo_pipeline.simulator.records import Settings, World
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the simulator is started with.
+
+    Args:
+        world: `demo`, or `empty` for a test that builds its own.
+        port: 0 for any free one.
+        now: Aware start of the virtual clock, default the machine's.
+        frozen: Whether the clock only moves when told to.
+        rate_limit: Calls per minute and domain, 0 for no limit.
+        page_size: Upper bound of a list page, null for none.
+        state_dir: Where the demo world's configuration for the pipeline is written.
+        end_with_stdin: Whether to end when standard input does.
+    """
+
+    world: Literal["demo", "empty"] = "demo"
+    port: int = 0
+    seed: int = 7
+    now: datetime | None = None
+    frozen: bool = False
+    rate_limit: int = 0
+    page_size: int | None = None
+    state_dir: Path | None = None
+    end_with_stdin: bool = False
+
+
+def build_bench(options: Options) -> Bench:
+    """The world of the options with its instruments."""
+    clock = Clock(options.now or datetime.now(UTC), frozen=options.frozen)
+    settings = Settings(rate_limit_per_minute=options.rate_limit, page_size=options.page_size)
+    world = World(clock=clock, seed=options.seed, advanced_to=clock.now(), settings=settings)
+    if options.world == "demo":
+        demo.populate(world)
+    return Bench(world)
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A socket on loopback, bound and listening."""
+    return socket.create_server((LOOPBACK, port))
+
+
+def url_of(listener: socket.socket) -> str:
+    """The root URL under which a listening socket is reached."""
+    return f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+
+
+class LoopbackServer(uvicorn.Server):
+    """A server that leaves signals to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install nothing: uvicorn would raise the signal again on its way out."""
+        yield
+
+    def stop(self) -> None:
+        """End soon, without waiting for clients that hold connections or slow answers."""
+        self.should_exit = True
+        self.force_exit = True
+
+
+def build_server(bench: Bench) -> LoopbackServer:
+    """A quiet HTTP server for a bench; run it on sockets of `listen`."""
+    config = uvicorn.Config(
+        Gateway(bench, admin_app(bench)),
+        http=_ProtocolWithTransport,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="critical",
+        server_header=False,
+    )
+    return LoopbackServer(config)
+
+
+def run(options: Options) -> None:
+    """Serve until SIGTERM, SIGINT, or the end of standard input where that is asked for.
+
+    Prints one JSON line `{"url", "config"}` once the port is open; `config` is null without a state folder.
+    """
+    bench = build_bench(options)
+    with listen(options.port) as listener:
+        url = url_of(listener)
+        written = None
+        if options.state_dir is not None and options.world == "demo":
+            written = demo_config.write(bench.world, options.state_dir, url)
+        message = dumps({"url": url, "config": str(written) if written else None}).decode("utf-8")
+        asyncio.run(_serve(build_server(bench), listener, message, end_with_stdin=options.end_with_stdin))
+
+
+async def _serve(server: LoopbackServer, listener: socket.socket, message: str, *, end_with_stdin: bool) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    if end_with_stdin:
+        watcher = threading.Thread(target=_watch_stdin, args=(loop, server.stop), daemon=True)
+        watcher.start()
+    # Last, so that whoever reads it may end the program at once.
+    sys.stdout.write(message + "\n")
+    sys.stdout.flush()
+    await server.serve(sockets=[listener])
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    # On the descriptor: a daemon thread inside sys.stdin would hold its lock when the interpreter ends.
+    with contextlib.suppress(OSError):
+        while os.read(0, 65_536):
+            pass
+    # The loop may have ended by itself meanwhile.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(stop)
+
+
+class _ProtocolWithTransport(H11Protocol):
+    """Hands the connection's transport to the application, which needs it for faults on the wire."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)

@@ -1,0 +1,219 @@
+"""What a simulated world consists of.
+
+Here: plain mutable records and the look-ups between them.
+Not here: how they change with time (movement.py), how they look on the wire (views.py).
+
+Moments are aware UTC; amounts are Decimal in the account's currency.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Literal
+
+from pfo_pipeline.simulator.catalogue import CONNECTORS, Connector
+from pfo_pipeline.simulator.dice import roll
+from pfo_pipeline.simulator.exact_json import JsonObject
+from pfo_pipeline.simulator.paris import Clock
+
+TokenKind = Literal["permanent", "temporary", "users", "config"]
+
+
+@dataclass
+class Token:
+    """A bearer token. `id_user` is null for the console's tokens, `expires` for those without end."""
+
+    value: str
+    kind: TokenKind
+    id_user: int | None
+    expires: datetime | None = None
+
+
+@dataclass
+class Code:
+    """A temporary code that can be exchanged for a token."""
+
+    value: str
+    id_user: int
+    single_use: bool
+    expires: datetime
+
+
+@dataclass
+class User:
+    """An end user of the client application; anonymous ones vanish with their temporary token."""
+
+    id: int
+    signin: datetime
+    anonymous: bool = False
+
+
+@dataclass
+class Source:
+    """One way into a bank under a connection."""
+
+    id: int
+    id_connector_source: int
+    name: str
+    created: datetime
+    last_update: datetime | None
+    state: str | None = None
+    error_message: str | None = None
+    disabled: datetime | None = None
+    expire: datetime | None = None
+    next_try: datetime | None = None
+
+
+@dataclass
+class RunningSync:
+    """A data retrieval under way; it ends when the clock reaches `finishes`."""
+
+    finishes: datetime
+    outcome: str | None
+
+
+@dataclass
+class Connection:
+    """A user's link to a bank.
+
+    `next_try` is the schedule: when the clock passes it, the automatic sync runs; null means never.
+    `verbatim` replaces or adds wire fields as they are.
+    """
+
+    id: int
+    id_user: int
+    connector: Connector
+    created: datetime
+    sync_time: time
+    last_update: datetime | None
+    next_try: datetime | None
+    expire: datetime | None
+    state: str | None = None
+    error_message: str | None = None
+    fields: list[object] | None = None
+    last_push: datetime | None = None
+    active: bool = True
+    sources: list[Source] = field(default_factory=list)
+    scenario: str | None = None
+    running: RunningSync | None = None
+    forced_at: datetime | None = None
+    verbatim: JsonObject = field(default_factory=dict)
+
+
+@dataclass
+class Account:
+    """A bank account.
+
+    `known` is false until the first sync after enabling: then only few values are sent. `swing` bounds a
+    daily move, `moved_to` is the last day whose move is in `balance`. `fields` are further wire fields,
+    `verbatim` replaces or adds any as they are.
+    """
+
+    id: int
+    id_connection: int
+    id_user: int
+    id_source: int | None
+    type: str
+    currency: str | None
+    balance: Decimal | None
+    coming: Decimal | None
+    last_update: datetime | None
+    moved_to: date
+    swing: Decimal = Decimal(0)
+    known: bool = True
+    disabled: datetime | None = None
+    deleted: datetime | None = None
+    numbers_as_strings: bool = False
+    fields: JsonObject = field(default_factory=dict)
+    verbatim: JsonObject = field(default_factory=dict)
+
+    @property
+    def visible(self) -> bool:
+        """Whether lists show it without `all`."""
+        return self.disabled is None and self.deleted is None
+
+
+@dataclass
+class Settings:
+    """How a domain behaves. The two sync figures are assumptions, Powens publishes none."""
+
+    rate_limit_per_minute: int = 0
+    page_size: int | None = None
+    sync_seconds: int = 20
+    forced_sync_interval_seconds: int = 900
+
+
+@dataclass
+class Domain:
+    """One client application with everything it owns. Ids are unique within a domain only."""
+
+    name: str
+    client_id: str
+    client_secret: str
+    settings: Settings
+    users: dict[int, User] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    codes: dict[str, Code] = field(default_factory=dict)
+    connections: dict[int, Connection] = field(default_factory=dict)
+    accounts: dict[int, Account] = field(default_factory=dict)
+    issued: int = 0
+    requests: int = 0
+    last_ids: dict[str, int] = field(default_factory=dict)
+
+    def next_id(self, kind: Literal["user", "connection", "account", "source"]) -> int:
+        """A fresh id; never reused, so that a bank added again gets new ones."""
+        first = {"user": 731, "connection": 4821, "account": 17301, "source": 9101}[kind]
+        self.last_ids[kind] = self.last_ids.get(kind, first - 1) + 1
+        return self.last_ids[kind]
+
+    def connector_id(self, connector: Connector) -> int:
+        """The connector's id in this domain; it differs between domains, as at Powens."""
+        return connector.base_id + 2000 * (roll("connector ids", self.name) % 7)
+
+    def source_id(self, connector: Connector, position: int) -> int:
+        """The id of a connector's source in this domain."""
+        return 10 * self.connector_id(connector) + position + 1
+
+    def connector(self, reference: str) -> Connector | None:
+        """A connector by this domain's id or by uuid."""
+        for connector in CONNECTORS:
+            if reference in (connector.uuid, str(self.connector_id(connector))):
+                return connector
+        return None
+
+    def connections_of(self, user_id: int) -> list[Connection]:
+        """A user's connections by id."""
+        return sorted((c for c in self.connections.values() if c.id_user == user_id), key=lambda c: c.id)
+
+    def accounts_of(self, user_id: int, connection_id: int | None = None) -> list[Account]:
+        """A user's accounts by id, of one connection if given; disabled and deleted ones included."""
+        chosen = (
+            account
+            for account in self.accounts.values()
+            if account.id_user == user_id and connection_id in (None, account.id_connection)
+        )
+        return sorted(chosen, key=lambda account: account.id)
+
+    def erase_connection(self, connection_id: int) -> None:
+        """Forget a connection with all that hangs on it."""
+        del self.connections[connection_id]
+        self.accounts = {i: a for i, a in self.accounts.items() if a.id_connection != connection_id}
+
+    def erase_user(self, user_id: int) -> None:
+        """Forget a user with all that hangs on him."""
+        for connection in self.connections_of(user_id):
+            self.erase_connection(connection.id)
+        self.tokens = {value: token for value, token in self.tokens.items() if token.id_user != user_id}
+        self.codes = {value: code for value, code in self.codes.items() if code.id_user != user_id}
+        del self.users[user_id]
+
+
+@dataclass
+class World:
+    """Everything, with its clock and its seed. `advanced_to` is how far events have been played."""
+
+    clock: Clock
+    seed: int
+    advanced_to: datetime
+    settings: Settings
+    domains: dict[str, Domain] = field(default_factory=dict)

@@ -1,0 +1,194 @@
+"""The simulator inside a test's own process, over real HTTP.
+
+Here: starting and ending it, and short words for the admin routes.
+Not here: what it answers (`pfo_pipeline.simulator`).
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx
+
+from pfo_pipeline.simulator import Options, build_bench, build_server, listen, url_of
+
+# A Tuesday at 13:00 in Paris: all daily syncs of the day are hours ago.
+NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SimulatedDomain:
+    """A client application."""
+
+    name: str
+    base_url: str
+    client_id: str
+    client_secret: str
+    users_token: str
+    config_token: str
+
+
+@dataclass(frozen=True)
+class SimulatedUser:
+    """A user with a permanent token."""
+
+    domain: str
+    base_url: str
+    id: int
+    token: str
+
+
+@dataclass(frozen=True)
+class SimulatedConnection:
+    """The ids of a connection and of what hangs on it, in the order given."""
+
+    id: int
+    source_ids: list[int]
+    account_ids: list[int]
+
+
+class SimulatedBank:
+    """A running simulator; use it as a context manager.
+
+    The clock is frozen at `now` unless told otherwise, and only `advance` moves it.
+    """
+
+    def __init__(
+        self,
+        *,
+        world: Literal["demo", "empty"] = "empty",
+        seed: int = 7,
+        now: datetime = NOON,
+        frozen: bool = True,
+        rate_limit: int = 0,
+        page_size: int | None = None,
+    ) -> None:
+        options = Options(world=world, seed=seed, now=now, frozen=frozen, rate_limit=rate_limit, page_size=page_size)
+        self._server = build_server(build_bench(options))
+        self._listener = listen()
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
+        self.url = url_of(self._listener)
+        self.admin = httpx.Client(base_url=f"{self.url}/admin", timeout=30, trust_env=False)
+
+    def __enter__(self) -> Self:
+        # The socket listens already: a first request waits until the thread serves it.
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.admin.close()
+        self._server.stop()
+        self._thread.join(timeout=10)
+        self._listener.close()
+
+    def base_url(self, domain: str) -> str:
+        """The API root of a domain."""
+        return f"{self.url}/{domain}/2.0"
+
+    def add_domain(self, name: str = "smith-sandbox", **settings: Any) -> SimulatedDomain:
+        """A new domain; settings as `rate_limit_per_minute`, `page_size`, `sync_seconds`, `client_id`."""
+        made = self._send("POST", "/domains", {"domain": name, **settings})
+        return SimulatedDomain(
+            name,
+            made["base_url"],
+            made["client_id"],
+            made["client_secret"],
+            made["users_token"],
+            made["config_token"],
+        )
+
+    def change_domain(self, name: str, **settings: Any) -> None:
+        """Change settings of a domain."""
+        self._send("PATCH", f"/domains/{name}", settings)
+
+    def clear_rate_limit(self, name: str) -> None:
+        """Let a domain's minute begin anew."""
+        self._send("DELETE", f"/domains/{name}/rate-limit")
+
+    def add_user(self, domain: str = "smith-sandbox", user_id: int | None = None) -> SimulatedUser:
+        """A new user with a permanent token."""
+        made = self._send("POST", f"/domains/{domain}/users", {} if user_id is None else {"id": user_id})
+        return SimulatedUser(domain, self.base_url(domain), made["id"], made["token"])
+
+    def add_connection(
+        self,
+        user: SimulatedUser,
+        connector: str = "Banque Exemple",
+        accounts: list[Mapping[str, Any]] | None = None,
+        **fields: Any,
+    ) -> SimulatedConnection:
+        """A connection with accounts; money as strings, to stay exact."""
+        body = {"connector": connector, "accounts": [dict(item) for item in accounts or []], **fields}
+        made = self._send("POST", f"/domains/{user.domain}/users/{user.id}/connections", body)
+        return SimulatedConnection(made["id"], made["source_ids"], made["account_ids"])
+
+    def change_connection(self, domain: str, connection_id: int, **fields: Any) -> None:
+        """Put a connection in another state, or change any of its fields."""
+        self._send("PATCH", f"/domains/{domain}/connections/{connection_id}", fields)
+
+    def delete_connection(self, domain: str, connection_id: int) -> None:
+        """Erase a connection with its accounts."""
+        self._send("DELETE", f"/domains/{domain}/connections/{connection_id}")
+
+    def add_account(self, domain: str, connection_id: int, **fields: Any) -> int:
+        """One more account under a connection; its id."""
+        made = self._send("POST", f"/domains/{domain}/connections/{connection_id}/accounts", fields)
+        return int(made["id"])
+
+    def change_account(self, domain: str, account_id: int, **fields: Any) -> None:
+        """Change any field of an account."""
+        self._send("PATCH", f"/domains/{domain}/accounts/{account_id}", fields)
+
+    def delete_account(self, domain: str, account_id: int) -> None:
+        """Make an account vanish without a trace."""
+        self._send("DELETE", f"/domains/{domain}/accounts/{account_id}")
+
+    def fault(self, kind: str, **order: Any) -> int:
+        """Order a fault; its id."""
+        return int(self._send("POST", "/faults", {"kind": kind, **order})["id"])
+
+    def clear_faults(self) -> None:
+        """Forget all faults."""
+        self._send("DELETE", "/faults")
+
+    def journal(self, domain: str | None = None, since: int = 0) -> list[dict[str, Any]]:
+        """The requests so far."""
+        query = {"since": str(since)} | ({"domain": domain} if domain else {})
+        answer = self.admin.get("/journal", params=query)
+        answer.raise_for_status()
+        entries: list[dict[str, Any]] = answer.json()["entries"]
+        return entries
+
+    def clear_journal(self) -> None:
+        """Forget the requests so far."""
+        self._send("DELETE", "/journal")
+
+    def now(self) -> datetime:
+        """The virtual clock, aware."""
+        return datetime.fromisoformat(self._send("GET", "/clock")["now"])
+
+    def advance(self, *, seconds: int = 0, minutes: int = 0, hours: int = 0, days: int = 0) -> None:
+        """Move the clock forward; what is due happens."""
+        total = seconds + 60 * minutes + 3600 * hours + 86_400 * days
+        self._send("POST", "/clock", {"advance_seconds": total})
+
+    def advance_to(self, moment: datetime) -> None:
+        """Move the clock forward to a moment."""
+        self._send("POST", "/clock", {"now": moment.isoformat()})
+
+    def client(self, user: SimulatedUser) -> httpx.Client:
+        """A client with the user's token; the caller closes it."""
+        headers = {"Authorization": f"Bearer {user.token}"}
+        return httpx.Client(base_url=user.base_url, headers=headers, timeout=30, trust_env=False)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer = self.admin.request(method, path, json=body)
+        if answer.is_error:
+            raise ValueError(f"{method} {path}: {answer.status_code} {answer.text}")
+        payload: dict[str, Any] = answer.json()
+        return payload
