@@ -19,9 +19,7 @@ Backoff = Literal["exponential", "linear"]
 
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError(
-            "a datetime without a time zone; give one with an offset, such as 2026-03-31T00:00:00Z"
-        )
+        raise ValueError("a datetime without a time zone; give one with an offset, such as 2026-03-31T00:00:00Z")
     return moment.astimezone(UTC)
 
 

@@ -52,9 +52,7 @@ class AccountBalanceRecord(Message):
     connection_id: str
     balance_type: BalanceType
     current_balance: Decimal
-    available_balance: Decimal | None = Field(
-        default=None, description="Derived; null where nothing is known."
-    )
+    available_balance: Decimal | None = Field(default=None, description="Derived; null where nothing is known.")
     currency: str
     last_updated_at: Moment
     created_at: Moment

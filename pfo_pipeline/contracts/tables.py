@@ -44,16 +44,12 @@ class Table:
 
 
 def _column(column_type: ColumnType, description: str, *, null: bool = False, personal: bool = False) -> Any:
-    return field(
-        metadata={"type": column_type, "description": description, "null": null, "personal": personal}
-    )
+    return field(metadata={"type": column_type, "description": description, "null": null, "personal": personal})
 
 
 def _columns(row: type) -> tuple[Column, ...]:
     return tuple(
-        Column(
-            f.name, f.metadata["type"], f.metadata["description"], f.metadata["null"], f.metadata["personal"]
-        )
+        Column(f.name, f.metadata["type"], f.metadata["description"], f.metadata["null"], f.metadata["personal"])
         for f in fields(row)
     )
 
@@ -68,12 +64,8 @@ class UserRow:
 
     tenant_id: str = _column("varchar", _TENANT)
     user_id: str = _column("varchar", "Slug of the user in the configuration.")
-    status: str = _column(
-        "varchar", "ok, refused (token or user no longer valid) or unreachable (after all attempts)."
-    )
-    code: str | None = _column(
-        "varchar", "Powens' error code, or ours when nothing readable came.", null=True
-    )
+    status: str = _column("varchar", "ok, refused (token or user no longer valid) or unreachable (after all attempts).")
+    code: str | None = _column("varchar", "Powens' error code, or ours when nothing readable came.", null=True)
     who_acts: str | None = _column(
         "varchar", "Who must act: operator, powens, nobody; null when all is well.", null=True
     )
@@ -92,7 +84,7 @@ class ConnectionRow:
     state: str | None = _column(
         "varchar", "Powens' state, or a source's where the connection shows none; null = OK.", null=True
     )
-    status: str = _column("varchar", "healthy, needs-person, temporary, silent, paused or unknown.")
+    status: str = _column("varchar", "healthy, needs-person, temporary, silent, paused, gone or unknown.")
     who_acts: str | None = _column(
         "varchar", "Who must act: member, operator, bank, powens, nobody; null when healthy.", null=True
     )
@@ -105,12 +97,8 @@ class ConnectionRow:
     last_success_at: datetime | None = _column(
         "timestamptz", "Last sync of this connection that succeeded at Powens.", null=True
     )
-    next_try_at: datetime | None = _column(
-        "timestamptz", "Next automatic sync that Powens has planned.", null=True
-    )
-    consent_expires_at: datetime | None = _column(
-        "timestamptz", "When the consent given to the bank ends.", null=True
-    )
+    next_try_at: datetime | None = _column("timestamptz", "Next automatic sync that Powens has planned.", null=True)
+    consent_expires_at: datetime | None = _column("timestamptz", "When the consent given to the bank ends.", null=True)
     payload_digest: str = _column("varchar", _DIGEST)
 
 
@@ -125,21 +113,15 @@ class AccountRow:
     source_id: str = _column("varchar", "Powens' id of the account.")
     institution_id: str = _column("varchar", "Stable uuid of the connector (the bank).")
     institution_name: str = _column("varchar", "Name of the bank.")
-    account_type: str = _column(
-        "varchar", "Powens' account type, such as checking, savings, card, loan; open list."
-    )
-    currency: str | None = _column(
-        "varchar", "ISO 4217 code, or the coin's; null while Powens gives none.", null=True
-    )
+    account_type: str = _column("varchar", "Powens' account type, such as checking, savings, card, loan; open list.")
+    currency: str | None = _column("varchar", "ISO 4217 code, or the coin's; null while Powens gives none.", null=True)
     display_name: str = _column("varchar", "Name of the account as the member sees it.", personal=True)
     number: str | None = _column("varchar", "Account number at the bank.", null=True, personal=True)
     iban: str | None = _column("varchar", "IBAN.", null=True, personal=True)
     bic: str | None = _column("varchar", "BIC of the bank.", null=True, personal=True)
     usage: str | None = _column("varchar", "PRIV, ORGA or ASSO.", null=True)
     ownership: str | None = _column("varchar", "owner, co-owner or attorney.", null=True)
-    parent_account_id: str | None = _column(
-        "varchar", "Canonical id of the account that a card belongs to.", null=True
-    )
+    parent_account_id: str | None = _column("varchar", "Canonical id of the account that a card belongs to.", null=True)
     disabled_at: datetime | None = _column(
         "timestamptz", "Since when Powens does not sync it: no consent given.", null=True
     )
@@ -153,9 +135,7 @@ class BalanceRow:
 
     tenant_id: str = _column("varchar", _TENANT)
     account_id: str = _column("varchar", "Canonical id of the account.")
-    as_of: datetime = _column(
-        "timestamptz", "When the figure was true: Powens' last successful update of the account."
-    )
+    as_of: datetime = _column("timestamptz", "When the figure was true: Powens' last successful update of the account.")
     connection_id: str = _column("varchar", "Powens' id of the connection that it came through.")
     source_id: str = _column("varchar", "Powens' id of the account.")
     currency: str = _column("varchar", "ISO 4217 code, or the coin's.")
@@ -202,9 +182,14 @@ _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
 
 
 @cache
-def table_of(row: type) -> Table:
+def _table_of(row: type) -> Table:
     name, key = _TABLES[row]
     return Table(name, " ".join((row.__doc__ or "").split()), key, _columns(row))
+
+
+def table_of(row: type) -> Table:
+    """The table that a class of rows belongs to."""
+    return _table_of(row)
 
 
 def tables() -> tuple[Table, ...]:

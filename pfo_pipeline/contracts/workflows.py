@@ -19,9 +19,7 @@ SYNC_OPENBANKING_ACCOUNTS = Workflow(
     key="pfo.workflow.sync-openbanking-accounts",
     version="1.0.0",
     title="Synchronise Open Banking Accounts",
-    description=(
-        "Validates Powens connectivity and synchronises bank account metadata into the canonical ledger."
-    ),
+    description=("Validates Powens connectivity and synchronises bank account metadata into the canonical ledger."),
     domain="finance",
     owners=OWNERS,
     tags=("open-banking", "powens", "automation"),

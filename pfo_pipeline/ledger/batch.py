@@ -1,0 +1,52 @@
+"""What one operation hands to the ledger for one tenant, and what the ledger answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pfo_pipeline.contracts.model import TelemetryRecord
+from pfo_pipeline.contracts.tables import LedgerRow
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one tenant and operation, merged in one transaction.
+
+    `complete` is False for what a failed attempt already had: durable before the next attempt, not yet a result.
+    """
+
+    tenant_id: str
+    run_id: str
+    operation: str
+    code_version: str
+    attempt: int
+    complete: bool
+    synced: int
+    failed: int
+    rows: Mapping[type[LedgerRow], tuple[LedgerRow, ...]]
+    telemetry: tuple[TelemetryRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableCount:
+    """Rows offered to one table, those added because something differed, those already there."""
+
+    offered: int
+    added: int
+
+    @property
+    def unchanged(self) -> int:
+        return self.offered - self.added
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    load_id: int
+    recorded_at: datetime
+    counts: Mapping[str, TableCount] = field(default_factory=dict)
+
+    def added(self, table: str) -> int:
+        return self.counts[table].added if table in self.counts else 0
+
+    def unchanged(self, table: str) -> int:
+        return self.counts[table].unchanged if table in self.counts else 0

@@ -1,0 +1,95 @@
+"""What can go wrong with the ledger's files. The last published ledger stays readable through all of them.
+
+LedgerError
+├── LedgerBusy       another process writes, longer than the deadline
+├── LedgerMissing    nothing has been published yet
+├── LedgerDamaged    not a DuckDB file, or one that does not open
+├── LedgerNewer      written by a newer version of this program
+├── LedgerForeign    belongs to another office
+├── LedgerFull       no room on the disk
+└── LedgerUnwritable no right to write there
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from pfo_pipeline.errors import PfoError
+
+
+class LedgerError(PfoError):
+    """The ledger cannot be used as asked; the message says what to do."""
+
+
+class LedgerBusy(LedgerError):
+    pass
+
+
+class LedgerMissing(LedgerError):
+    pass
+
+
+class LedgerDamaged(LedgerError):
+    pass
+
+
+class LedgerNewer(LedgerError):
+    pass
+
+
+class LedgerForeign(LedgerError):
+    pass
+
+
+class LedgerFull(LedgerError):
+    pass
+
+
+class LedgerUnwritable(LedgerError):
+    pass
+
+
+@contextmanager
+def named_ledger_errors(path: Path) -> Iterator[None]:
+    """Turn what DuckDB and the system say about `path` into the errors above."""
+    try:
+        yield
+    except OSError as error:
+        raise _of_the_system(error, path) from error
+    except duckdb.Error as error:
+        raise _of_duckdb(error, path) from error
+
+
+def _of_the_system(error: OSError, path: Path) -> LedgerError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LedgerFull(f"{path}: no room left on the disk. Free some and run again; nothing was lost.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return LedgerUnwritable(
+            f"{path}: this account may not write there. Give it the right, or set data_dir to another folder."
+        )
+    return LedgerError(f"{path}: {error.strerror or type(error).__name__}.")
+
+
+def _of_duckdb(error: duckdb.Error, path: Path) -> LedgerError:
+    text = str(error)
+    if "Could not set lock" in text:
+        return LedgerBusy(
+            f"{path}: another program has the file open. Nothing but the pipeline may open it; close that program."
+        )
+    if "No space left" in text:
+        return LedgerFull(f"{path}: no room left on the disk. Free some and run again; nothing was lost.")
+    if "Permission denied" in text or "Read-only file system" in text:
+        return LedgerUnwritable(
+            f"{path}: this account may not write there. Give it the right, or set data_dir to another folder."
+        )
+    if isinstance(
+        error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException
+    ):
+        return LedgerDamaged(
+            f"{path}: the file does not open ({type(error).__name__}). Put a backup in its place; "
+            "the last published ledger is whole and can serve as one."
+        )
+    raise error

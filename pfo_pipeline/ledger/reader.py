@@ -1,0 +1,215 @@
+"""Reading the ledger, always for one tenant: the newest state of accounts, balances and connections.
+
+Here: parameterised queries and typed results. Not here: who may ask (operations/guards.py), files and locks (store.py).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from pfo_pipeline.ledger.errors import LedgerMissing, LedgerNewer, named_ledger_errors
+from pfo_pipeline.ledger.schema import enter, migrations, version_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """Newest version of an account with its newest balance; amounts exact, in the account's currency."""
+
+    account_id: str
+    user_id: str
+    connection_id: str
+    source_id: str
+    institution_id: str
+    institution_name: str
+    account_type: str
+    currency: str | None
+    display_name: str
+    number: str | None
+    iban: str | None
+    bic: str | None
+    usage: str | None
+    ownership: str | None
+    parent_account_id: str | None
+    disabled_at: datetime | None
+    deleted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    current_balance: Decimal | None
+    available_balance: Decimal | None
+    available_basis: str | None
+    as_of: datetime | None
+    balance_recorded_at: datetime | None
+    connection_status: str | None
+    last_success_at: datetime | None
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.disabled_at is None and self.deleted_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownConnection:
+    """Newest state of a connection."""
+
+    connection_id: str
+    user_id: str
+    institution_id: str
+    institution_name: str
+    state: str | None
+    status: str
+    who_acts: str | None
+    remedy: str | None
+    link: str | None
+    last_success_at: datetime | None
+    next_try_at: datetime | None
+    consent_expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUser:
+    """How reading a user went last."""
+
+    user_id: str
+    status: str
+    code: str | None
+    who_acts: str | None
+    remedy: str | None
+    recorded_at: datetime
+
+
+_ACCOUNTS = """
+select
+    a.account_id, a.user_id, a.connection_id, a.source_id, a.institution_id, a.institution_name, a.account_type,
+    coalesce(b.currency, a.currency) as currency, a.display_name, a.number, a.iban, a.bic, a.usage, a.ownership,
+    a.parent_account_id, a.disabled_at, a.deleted_at, f.created_at, a.recorded_at as updated_at,
+    b.current_balance, b.available_balance, b.available_basis, b.as_of, b.recorded_at as balance_recorded_at,
+    c.status as connection_status, c.last_success_at
+from accounts_latest a
+join (select account_id, min(recorded_at) as created_at from accounts where tenant_id = $tenant group by all) f
+    on f.account_id = a.account_id
+left join balances_latest b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+left join connections_latest c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
+where a.tenant_id = $tenant
+    and ($account_id is null or a.account_id = $account_id)
+    and ($user_id is null or a.user_id = $user_id)
+    and ($connection_id is null or a.connection_id = $connection_id)
+    and ($institution_id is null or a.institution_id = $institution_id)
+    and ($hidden or (a.disabled_at is null and a.deleted_at is null))
+    and ($after is null or a.account_id > $after)
+order by a.account_id
+limit $limit
+"""
+
+_CONNECTIONS = """
+select connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
+    last_success_at, next_try_at, consent_expires_at
+from connections_latest where tenant_id = $tenant order by connection_id
+"""
+
+_USERS = """
+select user_id, status, code, who_acts, remedy, recorded_at
+from users_latest where tenant_id = $tenant order by user_id
+"""
+
+_FRAMES = {
+    "accounts": "from accounts_latest where tenant_id = $tenant order by account_id",
+    "balances": "from balances_latest where tenant_id = $tenant order by account_id",
+}
+
+
+class Reader:
+    """Queries on one ledger file; each opens it, asks, and closes it."""
+
+    def __init__(self, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]) -> None:
+        self._connect = connect
+
+    def tenants(self) -> list[str]:
+        with self._connect() as con:
+            return [str(row[0]) for row in con.execute("select distinct tenant_id from loads order by 1").fetchall()]
+
+    def accounts(
+        self,
+        tenant_id: str,
+        *,
+        account_id: str | None = None,
+        user_id: str | None = None,
+        connection_id: str | None = None,
+        institution_id: str | None = None,
+        include_hidden: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[KnownAccount]:
+        """Accounts of the tenant, ordered by canonical id.
+
+        Args:
+            include_hidden: Disabled and deleted accounts too.
+            after: Only ids after this one, for paging.
+        """
+        parameters = {
+            "tenant": tenant_id,
+            "account_id": account_id,
+            "user_id": user_id,
+            "connection_id": connection_id,
+            "institution_id": institution_id,
+            "hidden": include_hidden,
+            "after": after,
+            "limit": limit if limit is not None else 2**31,
+        }
+        return self._typed(KnownAccount, _ACCOUNTS, parameters)
+
+    def connections(self, tenant_id: str) -> list[KnownConnection]:
+        return self._typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id})
+
+    def users(self, tenant_id: str) -> list[KnownUser]:
+        return self._typed(KnownUser, _USERS, {"tenant": tenant_id})
+
+    def frame(self, tenant_id: str, table: str) -> pd.DataFrame:
+        """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""
+        with self._connect() as con:
+            arrow: pa.Table = con.execute(_FRAMES[table], {"tenant": tenant_id}).to_arrow_table()
+            return arrow.to_pandas(types_mapper=pd.ArrowDtype)
+
+    def _typed(self, kind: type[T], query: str, parameters: dict[str, Any]) -> list[T]:
+        with self._connect() as con:
+            return [kind(*map(_in_utc, row)) for row in con.execute(query, parameters).fetchall()]
+
+
+def _in_utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def published_reader(path: Path) -> Reader:
+    """Reads of the published ledger: never blocked by the pipeline and never blocking it."""
+    return Reader(lambda: open_published(path))
+
+
+@contextmanager
+def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the published ledger, its default schema `ledger`.
+
+    Raises:
+        LedgerMissing: nothing has been published there yet.
+        LedgerNewer: written by a newer version of this program.
+    """
+    if not path.exists():
+        raise LedgerMissing(f"There is no ledger at {path} yet. Run `make run` (or `pfo run`) first.")
+    with named_ledger_errors(path):
+        con = duckdb.connect(str(path), read_only=True)
+        try:
+            version = version_of(con)
+            if version > migrations()[-1].version:
+                raise LedgerNewer(f"{path} has schema version {version}, newer than this program. Update the program.")
+            enter(con)
+            yield con
+        finally:
+            con.close()

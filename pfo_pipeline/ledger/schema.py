@@ -1,0 +1,131 @@
+"""Bringing a ledger file to the newest schema: numbered migrations, forward only.
+
+A file that a newer version of this program has touched is refused, not damaged. Comments that clients can read come from
+the contracts (contracts/tables.py), so that they are written once.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+from pfo_pipeline.contracts.tables import PROVENANCE, tables
+from pfo_pipeline.ledger.errors import LedgerForeign, LedgerNewer
+
+SCHEMA = "ledger"
+
+_COMMENTS = {
+    "office": "Which office this ledger belongs to.",
+    "migrations": "Schema versions applied to this file.",
+    "loads": "Append-only log of every load: one row per merge, with counts.",
+    "balances_current": "Newest balance of each account, kept beside the history; read it as balances_latest.",
+    "telemetry": "Events that the contracts name, with exactly their properties, masked.",
+}
+_VIEW_COMMENTS = {
+    "users_latest": "How reading each user went last.",
+    "connections_latest": "Newest state of each connection.",
+    "accounts_latest": "Newest version of each account, disabled and deleted ones included.",
+    "accounts_history": "Every version of each account, with when it was superseded.",
+    "balances_latest": "Newest balance of each account, by the bank's own date.",
+    "positions": "Enabled accounts with their newest balance, its date and the state of the connection.",
+    "runs": "One row per run, tenant and operation: attempts, rows added, synced, failed.",
+}
+
+
+@dataclass(frozen=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+
+def migrations() -> tuple[Migration, ...]:
+    """Every migration, oldest first."""
+    found = sorted(
+        (
+            entry
+            for entry in files("pfo_pipeline.ledger").joinpath("migrations").iterdir()
+            if entry.name.endswith(".sql")
+        ),
+        key=lambda entry: entry.name,
+    )
+    return tuple(
+        Migration(int(entry.name.split("_")[0]), Path(entry.name).stem, entry.read_text(encoding="utf-8"))
+        for entry in found
+    )
+
+
+def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, now: datetime) -> None:
+    """Create or migrate the ledger behind `con`, in one transaction, and make `ledger` its default schema.
+
+    Raises:
+        LedgerNewer: written by a newer version of this program.
+        LedgerForeign: it belongs to another office.
+    """
+    # Read-only on the normal path: an unchanged ledger must not be rewritten just by being opened.
+    version = version_of(con)
+    wanted = migrations()
+    if version > wanted[-1].version:
+        raise LedgerNewer(
+            f"{path} has schema version {version}; this program knows {wanted[-1].version}. Update the program."
+        )
+    if version < wanted[-1].version:
+        con.begin()
+        con.execute(f"create schema if not exists {SCHEMA}")
+        enter(con)
+        con.execute(
+            "create table if not exists migrations (version bigint not null, name varchar not null, applied_at timestamptz not null)"
+        )
+        for migration in wanted:
+            if migration.version > version:
+                con.execute(migration.sql)
+                con.execute("insert into migrations values (?, ?, ?)", [migration.version, migration.name, now])
+        if version == 0:
+            con.execute("insert into office values (?, ?)", [office, now])
+        _comment(con)
+        con.commit()
+    enter(con)
+    owner = con.execute("select office from office").fetchall()
+    if owner != [(office,)]:
+        raise LedgerForeign(
+            f"{path} belongs to office {owner[0][0]!r}, the configuration is of office {office!r}. Set data_dir to "
+            "another folder, or move that ledger away (for the demonstration's: pfo demo remove)."
+        )
+
+
+def enter(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `ledger` the default schema and UTC the time zone, whatever name the file is opened under."""
+    con.execute("set TimeZone = 'UTC'")
+    database = con.execute("select current_database()").fetchone()
+    assert database is not None
+    con.execute(f'use "{database[0]}".{SCHEMA}')
+
+
+def version_of(con: duckdb.DuckDBPyConnection) -> int:
+    """Schema version of the file behind `con`; 0 when it holds no ledger."""
+    known = con.execute(
+        "select count(*) from information_schema.tables where table_schema = 'ledger' and table_name = 'migrations'"
+    ).fetchone()
+    if known != (1,):
+        return 0
+    enter(con)
+    newest = con.execute("select coalesce(max(version), 0) from migrations").fetchone()
+    return int(newest[0]) if newest else 0
+
+
+def _comment(con: duckdb.DuckDBPyConnection) -> None:
+    for name, text in _COMMENTS.items():
+        con.execute(f"comment on table {name} is {_literal(text)}")
+    for name, text in _VIEW_COMMENTS.items():
+        con.execute(f"comment on view {name} is {_literal(text)}")
+    for table in tables():
+        con.execute(f"comment on table {table.name} is {_literal(table.description)}")
+        for column in (*table.columns, *PROVENANCE):
+            con.execute(f"comment on column {table.name}.{column.name} is {_literal(column.description)}")
+
+
+def _literal(text: str) -> str:
+    """COMMENT ON takes no parameter; the texts are our own constants."""
+    return "'" + text.replace("'", "''") + "'"

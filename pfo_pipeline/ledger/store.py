@@ -1,0 +1,163 @@
+"""The ledger's files: the private primary that the pipeline writes, the published copy that everybody reads.
+
+Who owns what: this module alone opens the primary, only while it holds the lock file, for one short transaction, and
+closes it before the lock is let go. Nothing may open or copy the primary while a connection is open in the same process:
+closing that second handle drops DuckDB's own lock. Readers open the published copy, which is replaced by one atomic
+rename, so that nobody is ever refused and whoever has it open keeps what they opened.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pfo_pipeline.ledger.batch import Batch, MergeResult
+from pfo_pipeline.ledger.errors import LedgerBusy, LedgerDamaged, named_ledger_errors
+from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.merge import apply
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.ledger.schema import bring_up_to_date
+
+DEADLINE_SECONDS = 120.0
+# Every DuckDB from 1.4 to 2.0 opens it; without this a 2.0 writer would lock out every 1.x reader.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.4.0"}
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class LedgerFiles:
+    """Where the ledger lives below the data folder."""
+
+    data_dir: Path
+
+    @property
+    def published(self) -> Path:
+        return self.data_dir / "ledger.duckdb"
+
+    @property
+    def private(self) -> Path:
+        return self.data_dir / "private"
+
+    @property
+    def primary(self) -> Path:
+        # Not named like the schema: DuckDB could not tell the catalog `ledger` from the schema `ledger`.
+        return self.private / "canonical.duckdb"
+
+    @property
+    def lock(self) -> Path:
+        return self.private / "canonical.lock"
+
+
+@dataclass(frozen=True)
+class Publication:
+    path: Path
+    size_bytes: int
+
+
+class Ledger:
+    """The writing side. One per process; threads of a process take turns like processes do."""
+
+    def __init__(
+        self, files: LedgerFiles, office: str, *, deadline_seconds: float = DEADLINE_SECONDS, clock: Clock = utc_now
+    ) -> None:
+        self.files = files
+        self._office = office
+        self._deadline_seconds = deadline_seconds
+        self._clock = clock
+
+    def merge(self, batch: Batch) -> MergeResult:
+        """Merge a batch: all of it or nothing.
+
+        Raises:
+            LedgerError: busy beyond the deadline, full, damaged, newer, foreign or not writable.
+        """
+        with self._primary() as con:
+            return apply(con, batch, self._clock())
+
+    def publish(self) -> Publication:
+        """Put a copy of the primary in the published place, by one atomic rename.
+
+        Raises:
+            LedgerError: as for `merge`; the copy published before stays.
+        """
+        with self._turn(), named_ledger_errors(self.files.published):
+            with self._connection():
+                pass  # Opening and closing migrates, and folds a write-ahead log that a crash left into the file.
+            return _copy_into_place(self.files.primary, self.files.published)
+
+    def reader(self) -> Reader:
+        """Reads of the primary, for the pipeline's own steps; people read the published copy."""
+        return Reader(self._primary)
+
+    @contextmanager
+    def _primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._turn(), self._connection() as con:
+            yield con
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        try:
+            with (
+                named_ledger_errors(self.files.lock),
+                queue_for(self.files.lock, deadline_seconds=self._deadline_seconds),
+            ):
+                yield
+        except TurnNotReached as holder:
+            raise LedgerBusy(
+                f"{self.files.primary}: {holder} has been writing for over {self._deadline_seconds:g} s. "
+                "Let it finish, or end it, and run again; nothing was lost."
+            ) from None
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        path = self.files.primary
+        with named_ledger_errors(path):
+            is_new = not path.exists()
+            if is_new and self.files.published.exists():
+                raise LedgerDamaged(
+                    f"{path} is gone, but {self.files.published} is there. Starting afresh would replace it by an empty "
+                    f"ledger. Put it back first: cp {self.files.published} {path} && chmod 600 {path}"
+                )
+            con = duckdb.connect(str(path), config=_CONFIG)
+            try:
+                if is_new:
+                    path.chmod(0o600)
+                bring_up_to_date(con, path, self._office, self._clock())
+                yield con
+            finally:
+                con.close()
+
+
+def _copy_into_place(source: Path, target: Path) -> Publication:
+    if source.with_name(source.name + ".wal").exists():
+        raise AssertionError("the primary was closed and still has a write-ahead log")
+    for abandoned in target.parent.glob(f".{target.name}.*.draft"):
+        abandoned.unlink()  # We hold the lock, so whoever began it is dead.
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        shutil.copyfile(source, draft)
+        draft.chmod(0o444)
+        _to_disk(draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    _to_disk(target.parent)
+    return Publication(target, target.stat().st_size)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

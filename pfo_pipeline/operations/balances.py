@@ -1,0 +1,128 @@
+"""The operations on balances: refresh (from Powens) and get (from the ledger).
+
+Source: ContractSpec `openbanking.balances.refresh`, `.get`. Powens gives no list of balances; the snapshot is the account's
+`balance` at its `last_update` (Powens docs, Balances).
+"""
+
+from datetime import datetime
+
+from pfo_pipeline.contracts.balances import (
+    GET_BALANCES,
+    REFRESH_BALANCES,
+    GetBalancesInput,
+    GetBalancesOutput,
+    RefreshBalancesInput,
+    RefreshBalancesOutput,
+)
+from pfo_pipeline.contracts.records import AccountBalanceRecord, BalanceType
+from pfo_pipeline.contracts.tables import BalanceRow, LedgerRow
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.reader import KnownAccount
+from pfo_pipeline.operations.accounts import CommandContext, QueryContext, same_tenant, user_of
+from pfo_pipeline.operations.guards import OperationRefused, authorize
+from pfo_pipeline.powens.mapping import balance_row, quarantined, situation
+
+BALANCE_TYPES: tuple[BalanceType, ...] = ("current", "available")
+
+
+class NoBalance(PfoError):
+    """Powens has nothing to record for the account; the message says why. `rows` holds what was put aside."""
+
+    def __init__(self, text: str, rows: tuple[LedgerRow, ...] = ()) -> None:
+        super().__init__(text)
+        self.rows = rows
+
+
+async def refresh_balances(
+    context: CommandContext, request: RefreshBalancesInput, account: KnownAccount
+) -> tuple[RefreshBalancesOutput, list[LedgerRow]]:
+    """Read the newest balance of one account, as Powens has it now; no bank is asked to refresh.
+
+    Args:
+        account: What the ledger knows of `request.account_id`.
+    Returns:
+        The contract's output; `errors` is set when the figure is there but its connection is not in order.
+    Raises:
+        OperationRefused: role, or a forced refresh.
+        NoBalance: Powens does not serve the account, or no figure that can be kept.
+        PowensError: a call failed.
+    """
+    authorize(REFRESH_BALANCES, context.role)
+    if request.force_refresh:
+        raise OperationRefused(
+            "A forced refresh asks the bank itself, which Powens allows one user at a time and at that user's request. "
+            "Leave forceRefresh out."
+        )
+    user = user_of(context.tenant, account.user_id)
+    served = await context.bank.enabled_accounts(user)
+    found = [(a, raw) for a, raw in served.items if a.id == account.source_id]
+    if not found:
+        raise NoBalance(f"account {account.account_id}: Powens no longer serves it; the next accounts sync records why")
+    wire, raw = found[0]
+    connection_id = wire.id_connection or account.connection_id
+    row = balance_row(context.tenant, wire, connection_id, raw)
+    if row is None:
+        raise NoBalance(f"account {account.account_id}: Powens has no balance yet")
+    if isinstance(row, str):
+        put_aside = quarantined(context.tenant.id, "balance", raw, row)
+        raise NoBalance(f"account {account.account_id}: quarantined, {row}", (put_aside,))
+    connections = await context.bank.connections(user)
+    stands = next((situation(c, context.now) for c, _ in connections.items if c.id == connection_id), None)
+    problem = "its connection is gone" if stands is None else stands.state or stands.status
+    output = RefreshBalancesOutput(
+        balances=_records(context.tenant.id, request.balance_types, row, context.now),
+        refreshed_at=context.now,
+        errors=None if stands and stands.is_synced else (f"account {account.account_id}: {problem}",),
+    )
+    return output, [row]
+
+
+def get_balances(context: QueryContext, request: GetBalancesInput) -> GetBalancesOutput:
+    """The newest balances of one account in the ledger; none when it has none yet.
+
+    Raises:
+        OperationRefused: role, another tenant, or no such account.
+    """
+    authorize(GET_BALANCES, context.role)
+    same_tenant(context, request.tenant_id)
+    found = context.reader.accounts(request.tenant_id, account_id=request.account_id, include_hidden=True)
+    if not found:
+        raise OperationRefused(f"Tenant {request.tenant_id} has no account {request.account_id}.")
+    records = account_balances(request.tenant_id, found[0], request.balance_types)
+    return GetBalancesOutput(balances=records, as_of=found[0].as_of)
+
+
+def account_balances(
+    tenant_id: str, account: KnownAccount, types: tuple[BalanceType, ...] | None = None
+) -> tuple[AccountBalanceRecord, ...]:
+    """The contract's records for the newest balance that the ledger has of an account; none when it has none yet."""
+    return _records(tenant_id, types, account, account.balance_recorded_at)
+
+
+def _records(
+    tenant_id: str,
+    types: tuple[BalanceType, ...] | None,
+    figure: BalanceRow | KnownAccount,
+    created_at: datetime | None,
+) -> tuple[AccountBalanceRecord, ...]:
+    """One record per balance type: `current`, and `available` where it is known."""
+    current, currency, as_of = figure.current_balance, figure.currency, figure.as_of
+    if current is None or currency is None or as_of is None:
+        return ()
+    wanted = [t for t in types or BALANCE_TYPES if t == "current" or figure.available_balance is not None]
+    return tuple(
+        AccountBalanceRecord(
+            id=f"{figure.account_id}:{as_of.isoformat()}:{balance_type}",
+            account_id=figure.account_id,
+            tenant_id=tenant_id,
+            connection_id=figure.connection_id,
+            balance_type=balance_type,
+            current_balance=current,
+            available_balance=figure.available_balance if balance_type == "available" else None,
+            currency=currency,
+            last_updated_at=as_of,
+            created_at=created_at or as_of,
+            metadata={"availableBasis": figure.available_basis} if balance_type == "available" else None,
+        )
+        for balance_type in wanted
+    )

@@ -1,0 +1,63 @@
+"""What an attempt of a command step has gathered so far: rows, counts, events and what went wrong."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pfo_pipeline.contracts.model import Operation, TelemetryRecord
+from pfo_pipeline.contracts.tables import DriftRow, LedgerRow, QuarantineRow, UserRow, table_of
+from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.powens.drift import Drift
+from pfo_pipeline.powens.errors import Transient
+
+
+@dataclass
+class StepResult:
+    """Gathered by concurrent reads of several users; everything is added from one event loop."""
+
+    synced: int = 0
+    failed: int = 0
+    users_read: int = 0
+    errors: list[str] = field(default_factory=list)
+    transient: list[Transient] = field(default_factory=list)
+    telemetry: list[TelemetryRecord] = field(default_factory=list)
+    _rows: dict[type[LedgerRow], dict[tuple[Any, ...], LedgerRow]] = field(default_factory=dict)
+
+    def add(self, rows: Iterable[LedgerRow]) -> None:
+        """Rows to merge; one that is given again under the same key replaces the first (pages may overlap)."""
+        for row in rows:
+            key = tuple(getattr(row, name) for name in table_of(type(row)).key)
+            self._rows.setdefault(type(row), {})[key] = row
+
+    def add_drift(self, tenant_id: str, drift: Iterable[Drift]) -> None:
+        self.add(DriftRow(tenant_id, where, value) for where, value in drift)
+
+    def add_failure(self, text: str, *, count: int = 1) -> None:
+        self.failed += count
+        self.errors.append(text)
+
+    @property
+    def quarantined(self) -> int:
+        return len(self._rows.get(QuarantineRow, ()))
+
+    def users_in_trouble(self) -> list[UserRow]:
+        users = self._rows.get(UserRow, {}).values()
+        return [row for row in users if isinstance(row, UserRow) and row.status != "ok"]
+
+    def drift(self) -> list[DriftRow]:
+        return [row for row in self._rows.get(DriftRow, {}).values() if isinstance(row, DriftRow)]
+
+    def batch(self, tenant_id: str, run_id: str, operation: Operation, attempt: int, *, complete: bool) -> Batch:
+        """What the ledger merges. Events are told once, with the attempt that ends the step."""
+        return Batch(
+            tenant_id=tenant_id,
+            run_id=run_id,
+            operation=operation.key,
+            code_version=operation.version,
+            attempt=attempt,
+            complete=complete,
+            synced=self.synced,
+            failed=self.failed + self.quarantined,
+            rows={kind: tuple(rows.values()) for kind, rows in self._rows.items()},
+            telemetry=tuple(self.telemetry) if complete else (),
+        )
