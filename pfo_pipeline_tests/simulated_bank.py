@@ -4,6 +4,7 @@ Here: starting and ending it, and short words for the admin routes.
 Not here: what it answers (`pfo_pipeline.simulator`).
 """
 
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pfo_pipeline.simulator import Options, build_bench, build_server, listen, u
 
 # A Tuesday at 13:00 in Paris: all daily syncs of the day are hours ago.
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+# Loopback speaks plain HTTP; without this each client would read the machine's certificates first.
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,12 @@ class SimulatedBank:
         page_size: int | None = None,
     ) -> None:
         options = Options(world=world, seed=seed, now=now, frozen=frozen, rate_limit=rate_limit, page_size=page_size)
-        self._server = build_server(build_bench(options))
+        self._bench = build_bench(options)
+        self._server = build_server(self._bench)
         self._listener = listen()
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self.url = url_of(self._listener)
-        self.admin = httpx.Client(base_url=f"{self.url}/admin", timeout=30, trust_env=False)
+        self.admin = httpx.Client(base_url=f"{self.url}/admin", timeout=30, trust_env=False, verify=_NO_CERTIFICATES)
 
     def __enter__(self) -> Self:
         # The socket listens already: a first request waits until the thread serves it.
@@ -89,6 +93,13 @@ class SimulatedBank:
     def base_url(self, domain: str) -> str:
         """The API root of a domain."""
         return f"{self.url}/{domain}/2.0"
+
+    def demo_token(self, domain: str, user_id: int) -> str:
+        """The permanent token of a member of the demo world."""
+        for token in self._bench.world.domains[domain].tokens.values():
+            if token.kind == "permanent" and token.id_user == user_id:
+                return token.value
+        raise KeyError(f"{domain} has no user {user_id}")
 
     def add_domain(self, name: str = "smith-sandbox", **settings: Any) -> SimulatedDomain:
         """A new domain; settings as `rate_limit_per_minute`, `page_size`, `sync_seconds`, `client_id`."""
@@ -184,7 +195,9 @@ class SimulatedBank:
     def client(self, user: SimulatedUser) -> httpx.Client:
         """A client with the user's token; the caller closes it."""
         headers = {"Authorization": f"Bearer {user.token}"}
-        return httpx.Client(base_url=user.base_url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(
+            base_url=user.base_url, headers=headers, timeout=30, trust_env=False, verify=_NO_CERTIFICATES
+        )
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         answer = self.admin.request(method, path, json=body)

@@ -148,7 +148,7 @@ def _read(order: JsonObject, number: int) -> Fault:
         domain=reader.text("domain", None),
         user=reader.whole("user", None),
         method=method.upper() if method else None,
-        path=re.compile(path) if path else None,
+        path=_pattern(path) if path else None,
         times=reader.whole("times", None) if "times" in order else 1,
         skip=reader.whole("skip", 0) or 0,
         executed=reader.flag("executed", default=False),
@@ -161,6 +161,13 @@ def _read(order: JsonObject, number: int) -> Fault:
     )
     reader.done()
     return fault
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"path: {error}") from None
 
 
 def _content(reader: Reader) -> bytes:

@@ -12,12 +12,11 @@ from decimal import Decimal
 from pfo_pipeline.simulator import tokens
 from pfo_pipeline.simulator.catalogue import precision_of
 from pfo_pipeline.simulator.dice import swing
-from pfo_pipeline.simulator.paris import last_daily, next_daily, paris_day
+from pfo_pipeline.simulator.paris import next_daily, paris_day
 from pfo_pipeline.simulator.records import Account, Connection, Domain, RunningSync, World
 
 # States that Powens itself tries to leave; all others wait for a person or for support.
 TEMPORARY_STATES = frozenset({"rateLimiting", "websiteUnavailable", "bug", "validating"})
-RETRY_HOURS = 6
 PASSWORD_RETRY = timedelta(days=7)
 CONSENT = timedelta(days=180)
 
@@ -125,7 +124,7 @@ def _sync_automatically(world: World, domain: Domain, connection: Connection, at
     elif connection.state == "wrongpass":
         connection.next_try = at + PASSWORD_RETRY
     else:
-        connection.next_try = _next_retry(connection, at)
+        connection.next_try = next_daily(connection.sync_time, at)
     for source in connection.sources:
         source.next_try = connection.next_try
 
@@ -151,18 +150,8 @@ def _take_data(world: World, domain: Domain, connection: Connection, at: datetim
 
 
 def _planned_try(connection: Connection, state: str | None, now: datetime) -> datetime | None:
-    if state is None:
-        return next_daily(connection.sync_time, now)
-    return _next_retry(connection, now) if state in TEMPORARY_STATES else None
-
-
-def _next_retry(connection: Connection, now: datetime) -> datetime:
-    """Retries fall on fixed hours after the daily sync, so that they do not depend on when one asks."""
-    step = timedelta(hours=RETRY_HOURS)
-    moment = last_daily(connection.sync_time, now)
-    while moment <= now:
-        moment += step
-    return moment
+    retried = state is None or state in TEMPORARY_STATES
+    return next_daily(connection.sync_time, now) if retried else None
 
 
 def default_swing(account_type: str, balance: Decimal | None) -> Decimal:

@@ -28,6 +28,7 @@ from pfo_pipeline.simulator.paris import Clock
 from pfo_pipeline.simulator.records import Settings, World
 
 LOOPBACK = "127.0.0.1"
+TICK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,29 @@ def url_of(listener: socket.socket) -> str:
 class LoopbackServer(uvicorn.Server):
     """A server that leaves signals to whoever runs it."""
 
+    _loop: asyncio.AbstractEventLoop | None = None
+    _stopped: asyncio.Event | None = None
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Install nothing: uvicorn would raise the signal again on its way out."""
         yield
 
+    async def main_loop(self) -> None:
+        """Tick as uvicorn does, and end at once when stopped, not with the next tick."""
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864_000
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), TICK_SECONDS)
+
     def stop(self) -> None:
-        """End soon, without waiting for clients that hold connections or slow answers."""
+        """End soon, without waiting for clients or slow answers; may be called from any thread."""
         self.should_exit = True
         self.force_exit = True
+        if self._loop is not None and self._stopped is not None:
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
 
 def build_server(bench: Bench) -> LoopbackServer:

@@ -1,0 +1,1 @@
+"""Behaviour of the simulated Powens, seen by a client over real HTTP."""
