@@ -69,7 +69,16 @@ def build_bench(options: Options) -> Bench:
 
 def listen(port: int = 0) -> socket.socket:
     """A socket on loopback, bound and listening."""
-    return socket.create_server((LOOPBACK, port))
+    # With the protocol named asyncio turns Nagle's algorithm off; otherwise each answer takes 40 ms longer.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((LOOPBACK, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def url_of(listener: socket.socket) -> str:
@@ -96,6 +105,17 @@ class LoopbackServer(uvicorn.Server):
             counter = (counter + 1) % 864_000
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), TICK_SECONDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything without uvicorn's grace period; open requests end with the event loop."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        # One turn of the loop, in which the transports really close.
+        await asyncio.sleep(0)
 
     def stop(self) -> None:
         """End soon, without waiting for clients or slow answers; may be called from any thread."""
