@@ -83,6 +83,9 @@ def change_connection(world: World, connection: Connection, reader: Reader) -> N
         if state is None or isinstance(state, str):
             set_state(connection, state, world.clock.now())
             connection.fields = form_fields(state)
+            if connection.running is not None:
+                # A sync under way ends as the test has just decided.
+                connection.running.outcome = state
         else:
             connection.verbatim["state"] = state
     for name in CONNECTION_MOMENTS:

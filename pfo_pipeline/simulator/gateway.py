@@ -148,16 +148,18 @@ class Gateway:
                     token=token,
                 )
             )
+            if answer.payload is None:
+                response = Response(b"", answer.status, dict(answer.headers))
+            else:
+                content = dumps(answer.payload)
+                response = Response(content, answer.status, dict(answer.headers), media_type="application/json")
         except errors.ApiError as refused:
             return self._refusal(refused, domain)
         except Exception:
             # A fault of the simulator looks to the client like one of Powens, and stays in the journal.
             return self._refusal(errors.internal_bug(), domain)
-        if domain is not None:
-            domain.requests += 1
-        if answer.payload is None:
-            return Response(b"", answer.status, dict(answer.headers))
-        return Response(dumps(answer.payload), answer.status, dict(answer.headers), media_type="application/json")
+        domain.requests += 1
+        return response
 
     def _refusal(self, error: errors.ApiError, domain: Domain | None) -> Response:
         request_id = None
@@ -190,8 +192,8 @@ async def _read(scope: Scope, receive: Receive) -> Incoming | None:
         if not message.get("more_body", False):
             break
     headers = Headers(scope=scope)
-    _, domain_name, *rest = scope["path"].split("/", 2)
-    tail = f"/{rest[0]}" if rest else ""
+    domain_name, slash, rest = scope["path"].removeprefix("/").partition("/")
+    tail = slash + rest
     versioned = tail.startswith(f"{VERSION_PREFIX}/")
     return Incoming(
         domain_name=domain_name,

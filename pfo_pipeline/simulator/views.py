@@ -213,6 +213,9 @@ def account_json(domain: Domain, account: Account, expand: Expansion) -> JsonObj
         "refresh_tier": "standard",
     }
     payload |= {name: value for name, value in fields.items() if name not in payload}
+    if "valuation" in fields:
+        # What the holdings are worth is the balance, wherever that has moved to.
+        payload["valuation"] = _money(account, balance)
     if "connection" in expand:
         connection = domain.connections[account.id_connection]
         payload["connection"] = connection_json(domain, connection, expand["connection"])

@@ -166,6 +166,8 @@ def test_unknown_domains_paths_and_methods_are_refused(bank: SimulatedBank, clie
     assert refusal(web.get(f"{bank.url}/nobody-sandbox/2.0/connectors")) == (404, "notFound")
     assert refusal(web.get(f"{bank.url}/smith-sandbox/3.0/connectors")) == (404, "notFound")
     assert refusal(client.get("transactions")) == (404, "notFound")
+    for path in ("", "/", "//", "/smith-sandbox", "/smith-sandbox/2.0", "/smith-sandbox/2.0/"):
+        assert refusal(web.get(f"{bank.url}{path}")) == (404, "notFound")
     not_allowed = client.post("connectors")
     assert refusal(not_allowed) == (405, "methodNotAllowed")
     assert not_allowed.headers["Allow"] == "GET"

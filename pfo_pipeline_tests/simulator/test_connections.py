@@ -176,6 +176,19 @@ def test_a_forced_sync_moves_data_only_when_the_clock_moves(
     assert client.put(address).status_code == 200
 
 
+def test_a_forced_sync_can_be_made_to_fail(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+    made = bank.add_connection(user)
+    before = read(client, made.id)["last_update"]
+    client.put(f"users/me/connections/{made.id}")
+
+    bank.change_connection(user.domain, made.id, state="bug", error_message="Unexpected page")
+    bank.advance(minutes=1)
+
+    after = read(client, made.id)
+    assert (after["state"], after["error_message"]) == ("bug", "Unexpected page")
+    assert after["last_update"] == before
+
+
 def test_a_failing_connection_keeps_its_last_update(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:

@@ -1,5 +1,6 @@
 """The simulator as a process: what it says, what it writes, how it ends."""
 
+import ast
 import json
 import signal
 import stat
@@ -12,9 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+import pfo_pipeline.simulator
 from pfo_pipeline_tests.simulator.conftest import web
 
 COMMAND = [sys.executable, "-m", "pfo_pipeline.simulator", "--now", "2026-03-10T12:00:00+00:00", "--frozen"]
+PACKAGE = Path(pfo_pipeline.simulator.__file__).parent
 
 
 @pytest.fixture
@@ -76,3 +79,15 @@ def test_it_does_not_outlive_its_standard_input(program: subprocess.Popen[str]) 
     program.stdin.close()
 
     assert program.wait(timeout=10) == 0
+
+
+def test_it_imports_nothing_of_the_pipeline() -> None:
+    imported = {
+        node.module
+        for path in PACKAGE.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pfo_pipeline")
+    }
+
+    assert imported
+    assert all(name.split(".")[1:2] == ["simulator"] for name in imported)

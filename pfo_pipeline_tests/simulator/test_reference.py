@@ -1,6 +1,5 @@
 """Connectors, currencies, account types."""
 
-
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 from pfo_pipeline_tests.simulator.conftest import payload, refusal, web
 
