@@ -20,6 +20,7 @@ from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
 
 CONFIG_VARIABLE = "PFO_CONFIG"
+DATA_DIR_VARIABLE = "PFO_DATA_DIR"
 DEFAULT_CONFIG = Path("pfo.toml")
 DEFAULT_TIMEZONE = "Europe/Paris"
 
@@ -38,9 +39,7 @@ class SecretError(PfoError):
 
 def _slug(value: str) -> str:
     if not _SLUG.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is not a slug: use a-z, 0-9, - and _, at most 63, starting with a letter or digit"
-        )
+        raise ValueError(f"{value!r} is not a slug: use a-z, 0-9, - and _, at most 63, starting with a letter or digit")
     return value
 
 
@@ -223,9 +222,7 @@ def load_config(path: Path | None = None) -> Config:
             f"or name a file in {CONFIG_VARIABLE}."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read: {type(error).__name__}. It must be a UTF-8 text file."
-        ) from None
+        raise ConfigError(f"{path} cannot be read: {type(error).__name__}. It must be a UTF-8 text file.") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
     return _parse(raw, path)
@@ -270,3 +267,13 @@ def _reason(issue: Any) -> str:
     if kind in ("string_type", "string_pattern_mismatch"):
         return "must be text in quotes" + (" and digits only" if "client_id" in issue["loc"] else "")
     return str(issue["msg"]).removeprefix("Value error, ")
+
+
+def data_dir(config: Config | None) -> Path:
+    """The data folder: `PFO_DATA_DIR`, else the configuration's `data_dir`, else `data` in the working directory."""
+    told = os.environ.get(DATA_DIR_VARIABLE)
+    if told:
+        return Path(told).absolute()
+    if config is not None and config.data_dir is not None:
+        return (config.source.parent / config.data_dir).absolute()
+    return Path("data").absolute()

@@ -121,6 +121,11 @@ select user_id, status, code, who_acts, remedy, recorded_at
 from users_latest where tenant_id = $tenant order by user_id
 """
 
+_FAILED_LAST = """
+select failed from loads where tenant_id = $tenant and operation = $operation and complete
+order by load_id desc limit 1
+"""
+
 _FRAMES = {
     "accounts": "from accounts_latest where tenant_id = $tenant order by account_id",
     "balances": "from balances_latest where tenant_id = $tenant order by account_id",
@@ -172,6 +177,12 @@ class Reader:
 
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self._typed(KnownUser, _USERS, {"tenant": tenant_id})
+
+    def failed_last(self, tenant_id: str, operation: str) -> int:
+        """How many records the newest complete load of an operation could not bring up to date."""
+        with self._connect() as con:
+            row = con.execute(_FAILED_LAST, {"tenant": tenant_id, "operation": operation}).fetchone()
+        return int(row[0]) if row else 0
 
     def frame(self, tenant_id: str, table: str) -> pd.DataFrame:
         """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""

@@ -1,0 +1,50 @@
+"""What Dagster loads: the table of contents of the pipeline."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from pfo_pipeline.contracts.model import Workflow
+from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
+from pfo_pipeline.defs.assets import account_assets, balance_assets
+from pfo_pipeline.defs.checks import up_to_date_checks
+from pfo_pipeline.defs.io_manager import LedgerIOManager
+from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
+from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
+from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day
+from pfo_pipeline.defs.sensors import after_sync, run_failed, tenants_sensor
+
+
+def build_defs(
+    *,
+    accounts: Workflow = SYNC_OPENBANKING_ACCOUNTS,
+    balances: Workflow = REFRESH_OPENBANKING_BALANCES,
+    resources: Mapping[str, object] | None = None,
+) -> dg.Definitions:
+    """The pipeline, for production, the command line and tests alike.
+
+    Args:
+        accounts, balances: The workflows; a test gives ones with shorter delays.
+        resources: Replacements by resource key.
+    """
+    office = OfficeResource()
+    return dg.Definitions(
+        assets=[*account_assets(accounts), *balance_assets(balances)],
+        asset_checks=up_to_date_checks(),
+        jobs=[sync_openbanking_accounts, refresh_openbanking_balances],
+        schedules=[accounts_nightly, balances_by_day],
+        sensors=[tenants_sensor, after_sync, run_failed],
+        resources={
+            "office": office,
+            "primary_open_banking": OpenBankingResource(office=office, tenant_turn=TenantTurnResource(office=office)),
+            "ledger": LedgerIOManager(office=office),
+            **(resources or {}),
+        },
+        # A process per step costs two seconds each; these steps wait for the network, not for the processor.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return build_defs()

@@ -1,0 +1,1 @@
+"""Everything that knows Dagster, and the only package that imports it."""

@@ -1,0 +1,54 @@
+"""What a failure of an operation means to Dagster, decided in one place.
+
+| raised by the operation                          | Dagster sees                     |
+|--------------------------------------------------|----------------------------------|
+| TryAgain, with the server's own wait             | RetryRequested after that wait   |
+| TryAgain, LedgerBusy, LedgerFull                 | a failure, retried by the policy |
+| StepFailed, OperationRefused, any other PfoError | a failure, not retried           |
+| an interrupt (cancelled run)                     | a failure, not retried           |
+
+Without the last line Dagster would run a cancelled step again, since the contract gives it retries.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster import DagsterExecutionInterruptedError
+
+from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.errors import LedgerBusy, LedgerFull
+from pfo_pipeline.operations.steps import StepFailed, TryAgain
+
+CANCELLED = "cancelled"
+
+
+@contextmanager
+def named_failures(step: Step) -> Iterator[None]:
+    """Map what the step's operation raises to what Dagster should do about it."""
+    try:
+        yield
+    except TryAgain as again:
+        if again.wait_seconds is None:
+            raise _failure(step, again, "transient", "powens", retried=True) from None
+        raise dg.RetryRequested(step.retry.max_retries, again.wait_seconds) from _failure(
+            step, again, "rateLimited", "nobody", retried=True
+        )
+    except (LedgerBusy, LedgerFull) as error:
+        raise _failure(step, error, type(error).__name__, "operator", retried=True) from None
+    except StepFailed as error:
+        raise _failure(step, error, error.code, error.who_acts, retried=False) from None
+    except PfoError as error:
+        raise _failure(step, error, type(error).__name__, "operator", retried=False) from None
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt) as error:
+        raise _failure(step, error, CANCELLED, "nobody", retried=False) from None
+
+
+def _failure(step: Step, error: BaseException, code: str, who_acts: str, *, retried: bool) -> dg.Failure:
+    return dg.Failure(
+        description=scrub(str(error)) or "The run was cancelled.",
+        metadata={"code": code, "who_acts": who_acts, "operation": step.operation.key},
+        allow_retries=retried,
+    )

@@ -1,0 +1,23 @@
+"""One job per workflow, with the workflow's name: its steps, in its order."""
+
+from typing import Any
+
+import dagster as dg
+
+from pfo_pipeline.contracts.model import Workflow
+from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
+from pfo_pipeline.defs.options import ASSET_KEYS, job_name, owner
+
+
+def _workflow_job(workflow: Workflow) -> Any:
+    return dg.define_asset_job(
+        name=job_name(workflow),
+        description=f"{workflow.title}. {workflow.description}\n\nContract: `{workflow.key}` {workflow.version}",
+        selection=dg.AssetSelection.assets(*(ASSET_KEYS[step.id] for step in workflow.steps)),
+        tags={"pfo/workflow": workflow.key, "pfo/stability": workflow.stability},
+        owners=[owner(name) for name in workflow.owners],
+    )
+
+
+sync_openbanking_accounts = _workflow_job(SYNC_OPENBANKING_ACCOUNTS)
+refresh_openbanking_balances = _workflow_job(REFRESH_OPENBANKING_BALANCES)

@@ -1,0 +1,95 @@
+"""From a contract to Dagster's words: the only place that knows both vocabularies.
+
+Here: retry policy, texts, owners, tags, code version, column schema, names. Not here: what an asset does.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from pfo_pipeline.contracts.model import Operation, Retry, Step, Workflow
+from pfo_pipeline.contracts.tables import PROVENANCE, Table
+from pfo_pipeline.defs.partitions import tenants
+
+_BACKOFF = {"exponential": dg.Backoff.EXPONENTIAL, "linear": dg.Backoff.LINEAR}
+
+ASSET_KEYS: Mapping[str, dg.AssetKey] = {
+    "sync-accounts": dg.AssetKey(["accounts", "synced"]),
+    "fetch-accounts": dg.AssetKey(["accounts", "fetched"]),
+    "refresh-balances": dg.AssetKey(["balances", "refreshed"]),
+    "fetch-balances": dg.AssetKey(["balances", "fetched"]),
+}
+"""What is true once a step has run, by step id."""
+
+
+def step_asset(
+    workflow: Workflow,
+    step: Step,
+    table: Table,
+    *,
+    after: dg.AssetKey | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """`@dg.asset` with everything that the contract says of one step.
+
+    Args:
+        table: The ledger's table that the step writes or publishes.
+        after: An asset of an earlier workflow that the entry step follows.
+    """
+    key = ASSET_KEYS[step.id]
+    upstream = [ASSET_KEYS[step_id] for step_id in workflow.upstream(step.id)]
+    return dg.asset(
+        key=key,
+        group_name=key.path[0],
+        deps=upstream or ([after] if after else []),
+        partitions_def=tenants,
+        io_manager_key="ledger",
+        kinds={"powens", "duckdb"} if step.operation.kind == "command" else {"duckdb"},
+        description=describe(step),
+        owners=[owner(name) for name in step.operation.owners],
+        tags={**dict.fromkeys(step.operation.tags, ""), **contract_tags(step.operation)},
+        code_version=step.operation.version,
+        retry_policy=retry_policy(step.retry),
+        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.qualified_name},
+    )
+
+
+def retry_policy(retry: Retry) -> dg.RetryPolicy:
+    """`maxAttempts` counts the first attempt; Dagster counts the retries after it."""
+    return dg.RetryPolicy(max_retries=retry.max_retries, delay=retry.delay_ms / 1000, backoff=_BACKOFF[retry.backoff])
+
+
+def describe(step: Step) -> str:
+    operation = step.operation
+    return (
+        f"{step.description}\n\n{operation.description}\n\n**Goal.** {operation.goal}\n\n"
+        f"**Context.** {operation.context}\n\nContract: `{operation.key}` {operation.version}"
+    )
+
+
+def owner(name: str) -> str:
+    """Dagster takes an e-mail or `team:<name>`; the contract writes `@platform.finance`."""
+    return f"team:{name.removeprefix('@')}"
+
+
+def contract_tags(operation: Operation) -> dict[str, str]:
+    return {"pfo/operation": operation.key, "pfo/stability": operation.stability}
+
+
+def job_name(workflow: Workflow) -> str:
+    return workflow.key.rsplit(".", 1)[-1].replace("-", "_")
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+                tags={"personal": ""} if column.personal else {},
+            )
+            for column in (*table.columns, *PROVENANCE)
+        ]
+    )

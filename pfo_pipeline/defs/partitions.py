@@ -1,0 +1,6 @@
+"""One dimension: the office's tenants. A key is the tenant's slug; the configuration decides which there are."""
+
+import dagster as dg
+
+TENANTS = "tenants"
+tenants = dg.DynamicPartitionsDefinition(name=TENANTS)

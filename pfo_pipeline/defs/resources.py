@@ -1,0 +1,82 @@
+"""What assets are given: the office's configuration and ledger, the open banking slot, a tenant's turn.
+
+Resources hand out plain objects. Each is made when it is first used, inside a step: a mistake in the configuration is then
+a named failure of that step, not a traceback of Dagster's start-up.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from pfo_pipeline.config import Config, ConfigError, data_dir, load_config
+from pfo_pipeline.ledger.errors import named_ledger_errors
+from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.powens.bank import OpenBanking
+
+PARTITION_TAG = "dagster/partition"
+TURN_SECONDS = 900.0
+
+
+class OfficeResource(dg.ConfigurableResource[None]):
+    """The configuration file that `PFO_CONFIG` names (else ./pfo.toml), and the ledger that belongs to it."""
+
+    _config: Config | None = PrivateAttr(default=None)
+
+    def config(self) -> Config:
+        """Raises: ConfigError."""
+        if self._config is None:
+            self._config = load_config()
+        return self._config
+
+    def files(self) -> LedgerFiles:
+        return LedgerFiles(data_dir(self.config()))
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.files(), self.config().office)
+
+
+class TenantTurnResource(dg.ConfigurableResource[None]):
+    """At most one run of a tenant at a time, whoever started it: the daemon's queue does not see the command line.
+
+    A run waits here before its first step. The lock goes with the process, so a crashed run blocks nobody.
+    """
+
+    office: dg.ResourceDependency[OfficeResource]
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[None]:
+        """Raises: dg.Failure: another run of the tenant goes on for longer than TURN_SECONDS."""
+        tenant_id = context.run.tags.get(PARTITION_TAG) if context.run else None
+        try:
+            path = self.office.files().private / "turns" / f"{tenant_id}.lock"
+        except ConfigError:
+            yield  # The step names the mistake.
+            return
+        try:
+            with named_ledger_errors(path), queue_for(path, deadline_seconds=TURN_SECONDS):
+                yield
+        except TurnNotReached as holder:
+            raise dg.Failure(
+                f"Tenant {tenant_id} is being worked on by {holder} for over {TURN_SECONDS:g} s. "
+                "Let that run finish, or end it, and run again."
+            ) from None
+
+
+class OpenBankingResource(dg.ConfigurableResource[None]):
+    """The integration slot `primaryOpenBanking`, bound to Powens. Whoever uses it has the tenant's turn."""
+
+    office: dg.ResourceDependency[OfficeResource]
+    tenant_turn: dg.ResourceDependency[TenantTurnResource]
+    _banking: OpenBanking | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        self._banking = None  # What one run read is no answer to the next.
+
+    def banking(self) -> OpenBanking:
+        """One for the whole run: what a step's attempts already read is kept in it. Raises: ConfigError."""
+        if self._banking is None:
+            self._banking = OpenBanking(self.office.config())
+        return self._banking

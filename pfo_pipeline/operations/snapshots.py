@@ -1,0 +1,57 @@
+"""The query steps of the workflows: read the canonical snapshot back through the query operation, as any reader would.
+
+What cannot be read back is not published: these run before the copy that analysts open is replaced.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pfo_pipeline.config import Tenant
+from pfo_pipeline.contracts.accounts import ListAccountsInput
+from pfo_pipeline.contracts.balances import GetBalancesInput
+from pfo_pipeline.operations.accounts import QueryContext, list_accounts
+from pfo_pipeline.operations.balances import get_balances
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a query step read back: `records` contract records, and the dates of their figures."""
+
+    tenant_id: str
+    records: int
+    oldest_as_of: datetime | None
+    newest_as_of: datetime | None
+
+
+def fetch_accounts(context: QueryContext, tenant: Tenant) -> Snapshot:
+    """`openbanking.accounts.list` for every user of the tenant, page after page.
+
+    Raises: OperationRefused, LedgerError.
+    """
+    records, moments = 0, []
+    for user in tenant.users:
+        cursor, more = None, True
+        while more:
+            request = ListAccountsInput(tenant_id=tenant.id, user_id=user.id, include_balances=True, cursor=cursor)
+            page = list_accounts(context, request)
+            records += len(page.accounts)
+            moments += [account.last_synced_at for account in page.accounts]
+            cursor, more = page.next_cursor, bool(page.has_more)
+    return _snapshot(tenant, records, moments)
+
+
+def fetch_balances(context: QueryContext, tenant: Tenant) -> Snapshot:
+    """`openbanking.balances.get` for every enabled account of the tenant.
+
+    Raises: OperationRefused, LedgerError.
+    """
+    records, moments = 0, []
+    for account in context.reader.accounts(tenant.id):
+        answer = get_balances(context, GetBalancesInput(tenant_id=tenant.id, account_id=account.account_id))
+        records += len(answer.balances)
+        moments += [answer.as_of] if answer.as_of else []
+    return _snapshot(tenant, records, moments)
+
+
+def _snapshot(tenant: Tenant, records: int, moments: list[datetime]) -> Snapshot:
+    return Snapshot(tenant.id, records, min(moments, default=None), max(moments, default=None))
