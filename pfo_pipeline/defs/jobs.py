@@ -6,7 +6,7 @@ import dagster as dg
 
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.defs.options import ASSET_KEYS, job_name, owner
+from pfo_pipeline.defs.options import ASSET_KEYS, job_name
 
 
 def _workflow_job(workflow: Workflow) -> Any:
@@ -15,7 +15,6 @@ def _workflow_job(workflow: Workflow) -> Any:
         description=f"{workflow.title}. {workflow.description}\n\nContract: `{workflow.key}` {workflow.version}",
         selection=dg.AssetSelection.assets(*(ASSET_KEYS[step.id] for step in workflow.steps)),
         tags={"pfo/workflow": workflow.key, "pfo/stability": workflow.stability},
-        owners=[owner(name) for name in workflow.owners],
     )
 
 

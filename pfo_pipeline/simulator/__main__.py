@@ -5,15 +5,16 @@ Not here: what it starts (program.py).
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pfo_pipeline.simulator.paris import from_text
 from pfo_pipeline.simulator.program import Options, run
 
 
-def main() -> None:
-    """Read the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m pfo_pipeline.simulator", description="A Powens on loopback.")
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m pfo_pipeline.simulator") -> None:
+    """Read the command line, or `arguments`, and run."""
+    parser = argparse.ArgumentParser(prog=prog, description="A Powens on loopback.")
     parser.add_argument("--world", choices=("demo", "empty"), default="demo")
     parser.add_argument("--port", type=int, default=0, help="0 for any free one")
     parser.add_argument("--seed", type=int, default=7)
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--page-size", type=int, help="upper bound of a list page")
     parser.add_argument("--state-dir", type=Path, help="where to write the demo configuration")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input ends")
-    run(Options(**vars(parser.parse_args())))
+    run(Options(**vars(parser.parse_args(arguments))))
 
 
 if __name__ == "__main__":

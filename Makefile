@@ -1,0 +1,38 @@
+# make run    sync accounts and balances once, show the cash positions (a simulated bank when nothing is configured)
+# make dev    the Dagster UI with schedules and sensors running
+# make test   the whole suite
+# make lint   format, lint, types
+# make lock   renew requirements.lock after a change in pyproject.toml (needs uv)
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: run dev test lint lock setup
+
+run: $(READY)
+	@$(VENV)/bin/pfo run
+
+dev: $(READY)
+	@$(VENV)/bin/pfo dev
+
+test: $(READY)
+	$(VENV)/bin/pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pfo-pipeline needs Python 3.11 or newer, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-strip-extras --python-version 3.11 \
+		--extra dev --constraint constraints.txt --output-file requirements.lock pyproject.toml

@@ -1,0 +1,228 @@
+"""`pfo`: one command line for the operator, the analyst and scripts.
+
+Exit status: 0 well; 1 something that an operator must mend; 2 wrong words on the command line; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pfo_pipeline.errors import PfoError
+
+TENANT = click.option("--tenant", "tenants", multiple=True, metavar="NAME", help="Only this tenant; may be repeated.")
+
+
+def _formats(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--json", "form", flag_value="json", help="JSON, for programs.")(command)
+    return click.option("--csv", "form", flag_value="csv", help="CSV, for programs.")(command)
+
+
+class _Group(click.Group):
+    """An operator's mistake ends in one message, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PfoError as error:
+            click.echo(f"{type(error).__name__}: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pfo-pipeline", prog_name="pfo")
+def main() -> None:
+    """A family office's bank accounts and balances, from Powens into one DuckDB ledger."""
+
+
+@main.command()
+@TENANT
+def run(tenants: tuple[str, ...]) -> None:
+    """Sync accounts and refresh balances now, publish the ledger, show the cash positions.
+
+    With no configuration, the tenants of a simulated bank.
+    """
+    from pfo_pipeline.commands.place import find_place, working
+    from pfo_pipeline.commands.run import run_and_show
+
+    with working(find_place()) as place:
+        status = run_and_show(place, tenants)
+    sys.exit(status)
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI, on loopback.")
+def dev(port: int) -> None:
+    """The Dagster UI with schedules and sensors running; a simulated bank beside it when nothing is configured."""
+    from pfo_pipeline.commands.place import find_place, working
+    from pfo_pipeline.commands.servers import serve_dagster
+
+    with working(find_place()) as place:
+        serve_dagster(port, ready=lambda url: click.echo(f"Dagster UI: {url}   ledger: {place.files.published}"))
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.pass_context
+def simulator(ctx: click.Context) -> None:
+    """A Powens on loopback, with a clock and faults (see `pfo simulator --help`)."""
+    from pfo_pipeline.simulator.__main__ import main as simulate
+
+    simulate(ctx.args, prog="pfo simulator")
+
+
+@main.group()
+def config() -> None:
+    """The configuration file."""
+
+
+@config.command()
+def check() -> None:
+    """Name every mistake in the configuration, and every secret that does not resolve, at once."""
+    from pfo_pipeline.config import ConfigError, SecretError, load_config
+
+    found = load_config()
+    problems = []
+    for tenant in found.tenants:
+        for user in tenant.users:
+            try:
+                found.user_token(tenant, user)
+            except SecretError as problem:
+                problems.append(f"  {problem}")
+    if problems:
+        raise ConfigError(f"{found.source} has secrets that do not resolve:\n" + "\n".join(problems))
+    users = sum(len(tenant.users) for tenant in found.tenants)
+    click.echo(f"{found.source} is in order: office {found.office}, {len(found.tenants)} tenants, {users} users.")
+
+
+@main.command()
+@TENANT
+@_formats
+def accounts(tenants: tuple[str, ...], form: str | None) -> None:
+    """The enabled bank accounts, with their newest balance."""
+    from pfo_pipeline.commands.queries import account_records
+    from pfo_pipeline.contracts.records import BankAccountRecord
+
+    shown = (
+        "tenantId",
+        "userId",
+        "institutionName",
+        "displayName",
+        "accountType",
+        "accountNumberMasked",
+        "currency",
+        "id",
+    )
+    _print_records(tenants, form, account_records, BankAccountRecord, shown)
+
+
+@main.command()
+@TENANT
+@_formats
+def balances(tenants: tuple[str, ...], form: str | None) -> None:
+    """The newest balances: current, and available where it is known."""
+    from pfo_pipeline.commands.queries import balance_records
+    from pfo_pipeline.contracts.records import AccountBalanceRecord
+
+    shown = ("tenantId", "accountId", "balanceType", "currentBalance", "availableBalance", "currency", "lastUpdatedAt")
+    _print_records(tenants, form, balance_records, AccountBalanceRecord, shown)
+
+
+def _print_records(tenants: tuple[str, ...], form: str | None, read: Any, kind: Any, shown: tuple[str, ...]) -> None:
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+    from pfo_pipeline.commands.queries import wire
+
+    place = find_place()
+    rows = [row for tenant_id in chosen_tenants(place, tenants) for row in wire(read(place, tenant_id))]
+    columns = [field.alias for field in kind.model_fields.values()] if form else list(shown)
+    _print_rows(columns, rows, form)
+
+
+def _print_rows(columns: list[str], rows: list[dict[str, Any]], form: str | None) -> None:
+    from pfo_pipeline.commands.queries import show, write
+    from pfo_pipeline.commands.terminal import console
+
+    if form:
+        write(sys.stdout, columns, rows, form)
+    else:
+        show(console(), columns, rows)
+
+
+@main.command()
+@TENANT
+@_formats
+def status(tenants: tuple[str, ...], form: str | None) -> None:
+    """Every connection: how it stands, who must act, until when the consent holds."""
+    from dataclasses import asdict, fields
+
+    from pfo_pipeline.commands.overview import print_status, view_of
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+    from pfo_pipeline.commands.terminal import console
+    from pfo_pipeline.ledger.reader import KnownConnection
+    from pfo_pipeline.ledger.store import utc_now
+
+    place = find_place()
+    views = [view_of(place, tenant_id) for tenant_id in chosen_tenants(place, tenants)]
+    if form:
+        rows = [{"tenant_id": view.tenant_id, **asdict(c)} for view in views for c in view.connections]
+        _print_rows(["tenant_id", *(f.name for f in fields(KnownConnection))], rows, form)
+    else:
+        print_status(console(), place, views, utc_now())
+
+
+@main.command()
+@click.argument("query", required=False)
+@click.option("--tenant", metavar="NAME", help="See this tenant's rows and no others.")
+@_formats
+def sql(query: str | None, tenant: str | None, form: str | None) -> None:
+    """Run a query on the published ledger; without QUERY it is read from standard input."""
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+    from pfo_pipeline.commands.queries import run_sql
+
+    if query is None:
+        if sys.stdin.isatty():
+            raise click.UsageError('Give a query, such as: pfo sql "select * from positions"')
+        query = sys.stdin.read()
+    place = find_place()
+    if tenant is not None:
+        chosen_tenants(place, (tenant,))
+    columns, rows = run_sql(place, query, tenant)
+    _print_rows(columns, rows, form)
+
+
+@main.command()
+@click.argument("tenant")
+@click.argument("connection")
+def link(tenant: str, connection: str) -> None:
+    """A link for the member to reconnect a bank, with an access code: good for 30 minutes, or one use."""
+    from pfo_pipeline.commands.connections import access_link
+    from pfo_pipeline.commands.place import find_place
+
+    click.echo(access_link(find_place(), tenant, connection))
+
+
+@main.group()
+def demo() -> None:
+    """The demonstration that runs when nothing is configured."""
+
+
+@demo.command()
+def remove() -> None:
+    """Delete the demonstration's ledger, settings and run history, to go live in the same folder."""
+    from pfo_pipeline.commands.demo import remove_demo
+    from pfo_pipeline.config import data_dir
+
+    for path in remove_demo(data_dir(None)):
+        click.echo(f"removed {_short(path)}")
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    main()

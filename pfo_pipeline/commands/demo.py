@@ -1,0 +1,71 @@
+"""The demonstration: the simulated bank as a program of its own, and taking the demonstration's traces away again.
+
+Only here and in the `simulator` command does anything know of the simulator: the pipeline is given a configuration
+file, and cannot tell.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.reader import open_published
+from pfo_pipeline.ledger.store import LedgerFiles
+
+DEMO_OFFICE = "demo"
+
+
+class DemoError(PfoError):
+    """The demonstration could not be started or taken away."""
+
+
+@contextmanager
+def simulated_bank(state_dir: Path) -> Iterator[Path]:
+    """Run the simulator on a free loopback port until the block ends, or this process does.
+
+    Yields:
+        The configuration file that it wrote for its tenants.
+    """
+    command = [sys.executable, "-m", "pfo_pipeline.simulator", "--state-dir", str(state_dir), "--end-with-stdin"]
+    # A session of its own: Ctrl-C is for us, and the bank ends after its customers.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as bank:
+        try:
+            assert bank.stdout is not None
+            ready = bank.stdout.readline()
+            if not ready:
+                raise DemoError("The simulated bank did not start; see the message above.")
+            yield Path(json.loads(ready)["config"])
+        finally:
+            bank.terminate()
+            bank.communicate()
+
+
+def remove_demo(data_dir: Path) -> list[Path]:
+    """Delete the demonstration's ledger, settings and run history, and nothing else.
+
+    Raises:
+        DemoError: the ledger there is not the demonstration's.
+    """
+    files = LedgerFiles(data_dir)
+    if files.published.exists():
+        with open_published(files.published) as con:
+            office = con.execute("select office from office").fetchone()
+        if office != (DEMO_OFFICE,):
+            raise DemoError(f"{files.published} is not the demonstration's ledger. Nothing was removed.")
+    elif files.primary.exists():
+        raise DemoError(f"{files.primary} was never published, so whose it is cannot be told. Nothing was removed.")
+    history = [path for path in (data_dir / "dagster").glob("*") if path.name != "dagster.yaml"]
+    doomed = [files.published, files.private, data_dir / "demo", data_dir / "alerts.jsonl", *history]
+    removed = [path for path in doomed if path.exists()]
+    for path in removed:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return removed

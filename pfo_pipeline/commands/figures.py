@@ -1,0 +1,31 @@
+"""Writing amounts, dates and ages for people."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from babel.numbers import get_currency_precision
+
+FRESH_WITHIN = timedelta(hours=48)
+"""Powens syncs every 24 hours, and a bank may give the figure of the evening before."""
+
+
+def amount(value: Decimal | None, currency: str | None) -> str:
+    """The amount with the currency's usual decimals, or as many as it has: never rounded."""
+    if value is None:
+        return "—"
+    exponent = value.normalize().as_tuple().exponent
+    digits = -exponent if isinstance(exponent, int) and exponent < 0 else 0
+    return f"{value:,.{max(digits, get_currency_precision(currency or ''))}f}".replace(",", " ")
+
+
+def moment(value: datetime | None) -> str:
+    return f"{value:%Y-%m-%d %H:%M}Z" if value else "—"
+
+
+def age(as_of: datetime | None, now: datetime) -> str:
+    """`fresh` or `stale`, and how old the figure is."""
+    if as_of is None:
+        return "no figure"
+    old = max(now - as_of, timedelta(0))
+    hours = int(old.total_seconds() // 3600)
+    return f"{'fresh' if old <= FRESH_WITHIN else 'stale'} ({f'{hours} h' if hours < 48 else f'{hours // 24} d'})"

@@ -1,0 +1,160 @@
+"""The tables that end a run and answer `pfo status`: positions, totals, who must act. From the published ledger alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pfo_pipeline.alerts import recent_alerts
+from pfo_pipeline.commands.figures import age, amount, moment
+from pfo_pipeline.commands.place import Place
+from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser
+
+LIABILITIES = frozenset({"loan", "mortgage", "consumercredit", "revolvingcredit"})
+
+
+@dataclass(frozen=True)
+class TenantView:
+    """What the published ledger says of one tenant."""
+
+    tenant_id: str
+    accounts: list[KnownAccount]
+    connections: list[KnownConnection]
+    users: list[KnownUser]
+
+    @property
+    def troubled_connections(self) -> list[KnownConnection]:
+        return [c for c in self.connections if c.status not in ("healthy", "gone")]
+
+    @property
+    def troubled_users(self) -> list[KnownUser]:
+        return [u for u in self.users if u.status != "ok"]
+
+
+def view_of(place: Place, tenant_id: str) -> TenantView:
+    reader = place.reader
+    accounts = sorted(
+        reader.accounts(tenant_id), key=lambda a: (a.institution_name, a.account_type, a.display_name, a.account_id)
+    )
+    return TenantView(tenant_id, accounts, reader.connections(tenant_id), reader.users(tenant_id))
+
+
+def positions(views: Iterable[TenantView], now: datetime) -> Table:
+    table = Table(title="Cash positions", title_justify="left")
+    for name in ("Tenant", "Institution", "Account", "Type", "Currency"):
+        table.add_column(name)
+    for name in ("Current", "Available"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("As of", no_wrap=True)
+    table.add_column("Freshness", no_wrap=True)
+    for view in views:
+        for a in view.accounts:
+            freshness = age(a.as_of, now)
+            table.add_row(
+                view.tenant_id,
+                Text(a.institution_name),
+                Text(a.display_name),
+                a.account_type,
+                a.currency or "—",
+                amount(a.current_balance, a.currency),
+                amount(a.available_balance, a.currency),
+                moment(a.as_of),
+                Text(freshness, style="green" if freshness.startswith("fresh") else "yellow"),
+            )
+        table.add_section()
+    return table
+
+
+def totals(views: Iterable[TenantView]) -> Table:
+    """Per tenant and currency, never across currencies; loans apart. An IBAN that is linked twice counts once."""
+    table = Table(title="Totals", title_justify="left", caption="Loans are apart; an account linked twice counts once.")
+    for name in ("Tenant", "Currency"):
+        table.add_column(name)
+    for name in ("Accounts", "Current", "Loans"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Oldest figure", no_wrap=True)
+    for view in views:
+        counted = _once(view.accounts)
+        for currency in sorted({a.currency for a in counted if a.currency}):
+            mine = [a for a in counted if a.currency == currency]
+            assets = [a for a in mine if a.account_type not in LIABILITIES]
+            loans = [a for a in mine if a.account_type in LIABILITIES]
+            table.add_row(
+                view.tenant_id,
+                currency,
+                str(len(mine)),
+                amount(_sum(assets), currency),
+                amount(_sum(loans), currency) if loans else "—",
+                moment(min(a.as_of for a in mine if a.as_of)),
+            )
+        table.add_section()
+    return table
+
+
+def _once(accounts: list[KnownAccount]) -> list[KnownAccount]:
+    """Accounts with a figure, one per IBAN and currency: the freshest."""
+    by_identity: dict[tuple[str | None, str | None], KnownAccount] = {}
+    for a in sorted((a for a in accounts if a.as_of is not None), key=lambda a: (a.as_of, a.account_id)):
+        by_identity[a.iban or a.account_id, a.currency] = a
+    return list(by_identity.values())
+
+
+def _sum(accounts: list[KnownAccount]) -> Decimal:
+    return sum((a.current_balance for a in accounts if a.current_balance is not None), Decimal(0))
+
+
+def who_must_act(views: Iterable[TenantView]) -> RenderableType:
+    """Which connection or user, why, who, what to do, and where."""
+    lines: list[Text] = []
+    for view in views:
+        for user in view.troubled_users:
+            lines.append(
+                _headline(view.tenant_id, f"user {user.user_id}", f"{user.status} ({user.code})", user.who_acts)
+            )
+            lines.append(Text(f"    {scrub(user.remedy or '')}"))
+        for c in view.troubled_connections:
+            where = f"connection {c.connection_id}, {c.institution_name}, user {c.user_id}"
+            lines.append(_headline(view.tenant_id, where, c.state or c.status, c.who_acts))
+            lines.append(Text(f"    {c.remedy}" + (f" Next try {moment(c.next_try_at)}." if c.next_try_at else "")))
+            if c.link:
+                lines.append(Text(f"    {c.link}", style="blue"))
+                lines.append(Text(f"    with an access code: pfo link {view.tenant_id} {c.connection_id}"))
+    if not lines:
+        return Text("Nobody must act.")
+    return Group(Text("Who must act", style="italic"), *lines)
+
+
+def _headline(tenant_id: str, what: str, why: str, who: str | None) -> Text:
+    return Text.assemble((tenant_id, "bold"), f" · {what}: ", (why, "yellow"), " → ", (who or "nobody", "bold"))
+
+
+def print_status(console: Console, place: Place, views: list[TenantView], now: datetime) -> None:
+    """One line per connection, then who must act and what failed lately."""
+    table = Table(title="Connections", title_justify="left")
+    for name in ("Tenant", "User", "Connection", "Institution", "Status", "Last success", "Next try", "Consent until"):
+        table.add_column(name)
+    for view in views:
+        for c in view.connections:
+            table.add_row(
+                view.tenant_id,
+                c.user_id,
+                c.connection_id,
+                Text(c.institution_name),
+                Text(c.status, style="green" if c.status == "healthy" else "yellow"),
+                f"{moment(c.last_success_at)} {age(c.last_success_at, now)}",
+                moment(c.next_try_at),
+                moment(c.consent_expires_at),
+            )
+        table.add_section()
+    console.print(table)
+    console.print(who_must_act(views))
+    for view in views:
+        for alert in recent_alerts(place.data_dir, view.tenant_id):
+            console.print(
+                Text(f"{alert['at']} {view.tenant_id}: {alert['job']} failed: {alert['reason']}", style="red")
+            )

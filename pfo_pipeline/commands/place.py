@@ -1,0 +1,98 @@
+"""Where a command works: which configuration, which data folder, and the environment that its children are given."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pfo_pipeline.commands.demo import simulated_bank
+from pfo_pipeline.config import (
+    CONFIG_VARIABLE,
+    DATA_DIR_VARIABLE,
+    Config,
+    ConfigError,
+    config_path,
+    data_dir,
+    load_config,
+    role_of_process,
+)
+from pfo_pipeline.contracts.model import Role
+from pfo_pipeline.ledger.reader import Reader, published_reader
+from pfo_pipeline.ledger.store import LedgerFiles
+
+_DAGSTER_SETTINGS = Path(__file__).parents[2] / "data" / "dagster" / "dagster.yaml"
+
+
+@dataclass(frozen=True)
+class Place:
+    """`config` is None where nothing is configured: the demonstration, until `working` gives it one."""
+
+    config: Config | None
+    data_dir: Path
+    is_demonstration: bool
+
+    @property
+    def files(self) -> LedgerFiles:
+        return LedgerFiles(self.data_dir)
+
+    @property
+    def role(self) -> Role:
+        return role_of_process()
+
+    @property
+    def reader(self) -> Reader:
+        return published_reader(self.files.published)
+
+    @property
+    def dagster_home(self) -> Path:
+        return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
+
+
+def find_place() -> Place:
+    """Raises: ConfigError: there is a configuration, and it has mistakes."""
+    if not os.environ.get(CONFIG_VARIABLE) and not config_path().exists():
+        return Place(None, data_dir(None), is_demonstration=True)
+    config = load_config()
+    return Place(config, data_dir(config), is_demonstration=False)
+
+
+@contextmanager
+def working(place: Place) -> Iterator[Place]:
+    """A place with a configuration: its own, or the demonstration's, with the simulated bank running meanwhile.
+
+    The environment then tells Dagster and every child process where everything is.
+    """
+    if place.config is not None:
+        _tell_children(place, place.config)
+        yield place
+        return
+    with simulated_bank(place.data_dir / "demo") as config_file:
+        os.environ[CONFIG_VARIABLE] = str(config_file)
+        config = load_config()
+        _tell_children(place, config)
+        yield replace(place, config=config)
+
+
+def _tell_children(place: Place, config: Config) -> None:
+    place.data_dir.mkdir(parents=True, exist_ok=True)
+    home = place.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        shutil.copyfile(_DAGSTER_SETTINGS, home / "dagster.yaml")
+    os.environ[CONFIG_VARIABLE] = str(config.source)
+    os.environ[DATA_DIR_VARIABLE] = str(place.data_dir)
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+def chosen_tenants(place: Place, wanted: tuple[str, ...]) -> list[str]:
+    """The tenants that a read is for: those named, else all that the ledger has.
+
+    Raises: ConfigError: a name that the ledger does not have.
+    """
+    present = place.reader.tenants()
+    unknown = [tenant for tenant in wanted if tenant not in present]
+    if unknown:
+        raise ConfigError(f"The ledger has no tenant {unknown[0]!r}. It has: {', '.join(present)}.")
+    return list(wanted) or present

@@ -1,0 +1,149 @@
+"""Read commands for programs and people: records as JSON, CSV or a table; SQL over the published ledger."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TextIO
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pfo_pipeline.commands.place import Place
+from pfo_pipeline.contracts.accounts import ListAccountsInput
+from pfo_pipeline.contracts.balances import GetBalancesInput
+from pfo_pipeline.contracts.model import Message
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.reader import open_published
+from pfo_pipeline.operations.accounts import QueryContext, list_accounts
+from pfo_pipeline.operations.balances import get_balances
+
+
+class QueryError(PfoError):
+    """The SQL could not be run; the message is DuckDB's own."""
+
+
+def account_records(place: Place, tenant_id: str) -> list[Message]:
+    """`openbanking.accounts.list`, every page of every user."""
+    context = QueryContext(tenant_id, place.role, place.reader)
+    records: list[Message] = []
+    for user in place.reader.users(tenant_id):
+        cursor, more = None, True
+        while more:
+            request = ListAccountsInput(tenant_id=tenant_id, user_id=user.user_id, include_balances=True, cursor=cursor)
+            page = list_accounts(context, request)
+            records += page.accounts
+            cursor, more = page.next_cursor, bool(page.has_more)
+    return records
+
+
+def balance_records(place: Place, tenant_id: str) -> list[Message]:
+    """`openbanking.balances.get` for every enabled account."""
+    context = QueryContext(tenant_id, place.role, place.reader)
+    records: list[Message] = []
+    for account in place.reader.accounts(tenant_id):
+        answer = get_balances(context, GetBalancesInput(tenant_id=tenant_id, account_id=account.account_id))
+        records += answer.balances
+    return records
+
+
+def wire(records: Sequence[Message]) -> list[dict[str, Any]]:
+    """Records in their wire form: camelCase, amounts as exact text, moments in UTC."""
+    return [record.model_dump(mode="json", by_alias=True) for record in records]
+
+
+def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: str) -> None:
+    """`form` json: one array; csv: a header, even where there is no row."""
+    if form == "json":
+        json.dump(
+            [{name: row[name] for name in columns} for row in rows], out, indent=2, ensure_ascii=False, default=_text
+        )
+        out.write("\n")
+        return
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in columns])
+
+
+def _text(value: object) -> str:
+    """What JSON has no type for. Amounts are written as text, so that no reader turns them into binary floats."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=_text) if isinstance(value, dict | list) else _text(value)
+
+
+def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str], list[dict[str, Any]]]:
+    """Run one query on the published ledger; with a tenant, on a copy in memory that holds that tenant alone.
+
+    Raises:
+        QueryError: the query is wrong.
+    """
+    try:
+        with _one_tenant(place, tenant_id) if tenant_id else open_published(place.files.published) as con:
+            cursor = con.execute(query)
+            columns = _distinct([str(column[0]) for column in cursor.description or ()])
+            return columns, [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
+        raise QueryError(str(error)) from None
+
+
+def _distinct(names: list[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+    counts: dict[str, int] = {}
+    out = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{counts[name]}")
+    return out
+
+
+@contextmanager
+def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_published(place.files.published) as source:
+        relations = source.execute(
+            "select distinct table_name from information_schema.columns "
+            "where table_schema = 'ledger' and column_name = 'tenant_id'"
+        ).fetchall()
+        copies = {
+            str(name): source.execute(
+                f'from "{name}" where tenant_id = $tenant', {"tenant": tenant_id}
+            ).to_arrow_table()
+            for (name,) in relations
+        }
+    con = duckdb.connect(config={"enable_external_access": False})
+    try:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute("create schema ledger")
+        con.execute("use ledger")
+        for name, rows in copies.items():
+            con.register("copied", rows)
+            con.execute(f'create table "{name}" as from copied')
+            con.unregister("copied")
+        yield con
+    finally:
+        con.close()
+
+
+def show(console: Console, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    table = Table()
+    for name in columns:
+        numbers = [row[name] for row in rows if row[name] is not None]
+        right = bool(numbers) and all(isinstance(n, int | Decimal) and not isinstance(n, bool) for n in numbers)
+        table.add_column(name, justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*(Text(_cell(row[name])) for name in columns))
+    console.print(table)
+    console.print(f"{len(rows)} rows")

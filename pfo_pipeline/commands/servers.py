@@ -1,0 +1,58 @@
+"""`pfo dev`: Dagster's web server and daemon, side by side, until this program ends.
+
+Each child has a session of its own, so that one signal reaches it once, from us; then it is waited for.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from pfo_pipeline.errors import PfoError
+
+GRACE_SECONDS = 20
+
+
+class ServerError(PfoError):
+    """A server of the development setup ended by itself."""
+
+
+def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
+    """Run until SIGINT, SIGTERM or SIGHUP, or until one of the two ends.
+
+    Raises:
+        ServerError: one of them ended by itself; its own words are above.
+    """
+    workspace = str(Path("workspace.yaml").absolute())
+    if not Path(workspace).exists():
+        raise ServerError(f"{workspace} is not there. Start from the project's folder.")
+    python = [sys.executable, "-m"]
+    commands = {
+        "web server": [*python, "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", workspace],
+        "daemon": [*python, "dagster", "daemon", "run", "-w", workspace],
+    }
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        for name, command in commands.items():
+            children[name] = subprocess.Popen(command, start_new_session=True)
+        ready(f"http://127.0.0.1:{port}")
+        while not stop.wait(1.0):
+            ended = [name for name, child in children.items() if child.poll() is not None]
+            if ended:
+                raise ServerError(f"Dagster's {ended[0]} ended by itself; its last words are above.")
+    finally:
+        for child in children.values():
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGTERM)
+        for child in children.values():
+            try:
+                child.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()

@@ -1,0 +1,97 @@
+"""Run the workflows now, in this process, through the same Dagster jobs that schedules and the UI start.
+
+The runs are written to Dagster's own history, so that the UI shows them like any other.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+
+from pfo_pipeline.contracts.model import Workflow
+from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.contracts.workflows import WORKFLOWS
+from pfo_pipeline.definitions import build_defs
+from pfo_pipeline.defs.failures import CANCELLED
+from pfo_pipeline.defs.options import job_name
+from pfo_pipeline.defs.partitions import TENANTS
+
+
+@dataclass(frozen=True)
+class WorkflowRun:
+    """How one workflow of one tenant ended. Counts are those of its command step."""
+
+    tenant_id: str
+    workflow: Workflow
+    run_id: str
+    succeeded: bool
+    synced: int
+    failed: int
+    added: int
+    reason: str
+
+    @property
+    def was_cancelled(self) -> bool:
+        return self.reason == CANCELLED
+
+
+def run_workflows(
+    tenant_ids: list[str],
+    *,
+    starting: Callable[[str, Workflow], None],
+    ended: Callable[[WorkflowRun], None],
+) -> list[WorkflowRun]:
+    """Accounts, then balances, tenant after tenant; a tenant whose accounts failed is not asked for balances.
+
+    Args:
+        starting, ended: Told before and after each workflow, for progress.
+    """
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    repository = build_defs().get_repository_def()
+    runs: list[WorkflowRun] = []
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(TENANTS, tenant_ids)
+        for tenant_id in tenant_ids:
+            for workflow in WORKFLOWS:
+                starting(tenant_id, workflow)
+                result = repository.get_job(job_name(workflow)).execute_in_process(
+                    instance=instance,
+                    partition_key=tenant_id,
+                    raise_on_error=False,
+                    tags={"pfo/started_by": "command-line"},
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                )
+                runs.append(_described(tenant_id, workflow, result))
+                ended(runs[-1])
+                if runs[-1].was_cancelled:
+                    return runs
+                if not result.success:
+                    break
+    return runs
+
+
+def _described(tenant_id: str, workflow: Workflow, result: dg.ExecuteInProcessResult) -> WorkflowRun:
+    counts: dict[str, object] = {}
+    for event in result.get_asset_materialization_events():
+        counts = {k: v.value for k, v in event.materialization.metadata.items()} | counts
+    return WorkflowRun(
+        tenant_id=tenant_id,
+        workflow=workflow,
+        run_id=result.run_id,
+        succeeded=result.success,
+        synced=int(str(counts.get("synced", 0))),
+        failed=int(str(counts.get("failed", 0))),
+        added=int(str(counts.get("added", 0))),
+        reason="" if result.success else _reason(result),
+    )
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    failures = [event for event in result.all_events if event.is_step_failure]
+    for event in failures:
+        told = event.step_failure_data.user_failure_data
+        if told is not None:
+            code = told.metadata.get("code")
+            return CANCELLED if code is not None and code.value == CANCELLED else told.description or ""
+    return scrub(str(failures[0].step_failure_data.error_display_string)) if failures else "The run did not start."
