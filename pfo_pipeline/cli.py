@@ -87,12 +87,11 @@ def check() -> None:
 
     found = load_config()
     problems = []
-    for tenant in found.tenants:
-        for user in tenant.users:
-            try:
-                found.user_token(tenant, user)
-            except SecretError as problem:
-                problems.append(f"  {problem}")
+    for key, reference in found.secret_references():
+        try:
+            found.secret(reference, key=key)
+        except SecretError as problem:
+            problems.append(f"  {problem}")
     if problems:
         raise ConfigError(f"{found.source} has secrets that do not resolve:\n" + "\n".join(problems))
     users = sum(len(tenant.users) for tenant in found.tenants)

@@ -184,9 +184,18 @@ class Config(_Section):
             raise SecretError(f"{key}: file {path} is empty. Write the secret into it.")
         return value
 
+    def secret_references(self) -> list[tuple[str, str]]:
+        """Every reference to a secret, with the key that it stands at."""
+        found = [(f"tenants.{t.id}.client_secret", t.client_secret) for t in self.tenants if t.client_secret]
+        return found + [(_token_key(t, u), u.token) for t in self.tenants for u in t.users]
+
     def user_token(self, tenant: Tenant, user: User) -> str:
         """Raises: SecretError."""
-        return self.secret(user.token, key=f"tenants.{tenant.id}.users.{user.id}.token")
+        return self.secret(user.token, key=_token_key(tenant, user))
+
+
+def _token_key(tenant: Tenant, user: User) -> str:
+    return f"tenants.{tenant.id}.users.{user.id}.token"
 
 
 def config_path() -> Path:

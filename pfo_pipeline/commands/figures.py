@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from babel.numbers import get_currency_precision
 
+from pfo_pipeline.contracts.records import plain
+
 FRESH_WITHIN = timedelta(hours=48)
 """Powens syncs every 24 hours, and a bank may give the figure of the evening before."""
 
@@ -13,8 +15,7 @@ def amount(value: Decimal | None, currency: str | None) -> str:
     """The amount with the currency's usual decimals, or as many as it has: never rounded."""
     if value is None:
         return "—"
-    exponent = value.normalize().as_tuple().exponent
-    digits = -exponent if isinstance(exponent, int) and exponent < 0 else 0
+    digits = len(plain(value).partition(".")[2])
     return f"{value:,.{max(digits, get_currency_precision(currency or ''))}f}".replace(",", " ")
 
 

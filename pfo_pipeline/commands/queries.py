@@ -17,6 +17,7 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.contracts.accounts import ListAccountsInput
 from pfo_pipeline.contracts.balances import GetBalancesInput
 from pfo_pipeline.contracts.model import Message
+from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
@@ -74,7 +75,7 @@ def _text(value: object) -> str:
     """What JSON has no type for. Amounts are written as text, so that no reader turns them into binary floats."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def _cell(value: object) -> str:

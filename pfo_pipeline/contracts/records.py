@@ -4,12 +4,23 @@ Amounts are exact decimals in the account's currency, never binary floats (the s
 Facts: ContractSpec models BankAccountRecord, AccountBalanceRecord.
 """
 
-from decimal import Decimal
-from typing import Any, Literal
+from decimal import Context, Decimal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from pfo_pipeline.contracts.model import Message, Moment
+
+_EXACT = Context(prec=60)
+
+
+def plain(amount: Decimal) -> str:
+    """An amount as text without exponent or idle zeros: `5210.33`, never `5210.3300000000` or `5.2E+3`."""
+    return f"{amount.normalize(_EXACT):f}"
+
+
+Money = Annotated[Decimal, PlainSerializer(plain, when_used="json")]
+"""An exact amount; text in JSON, so that no reader turns it into a binary float."""
 
 BalanceType = Literal["current", "available"]
 
@@ -35,8 +46,8 @@ class BankAccountRecord(Message):
     display_name: str
     account_number_masked: str | None = None
     product_code: str | None = None
-    balance: Decimal | None = None
-    available_balance: Decimal | None = None
+    balance: Money | None = None
+    available_balance: Money | None = None
     last_synced_at: Moment
     created_at: Moment
     updated_at: Moment
@@ -51,8 +62,8 @@ class AccountBalanceRecord(Message):
     tenant_id: str
     connection_id: str
     balance_type: BalanceType
-    current_balance: Decimal
-    available_balance: Decimal | None = Field(default=None, description="Derived; null where nothing is known.")
+    current_balance: Money
+    available_balance: Money | None = Field(default=None, description="Derived; null where nothing is known.")
     currency: str
     last_updated_at: Moment
     created_at: Moment

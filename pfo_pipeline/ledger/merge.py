@@ -73,7 +73,10 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
 def _next_load(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, datetime]:
     """The next load's number, and a moment after the last one's: what we knew never runs backwards."""
     row = con.execute(
-        "select coalesce(max(load_id), 0) + 1, greatest($now::timestamptz, max(recorded_at) + interval 1 microsecond) from loads",
+        """
+        select coalesce(max(load_id), 0) + 1, greatest($now::timestamptz, max(recorded_at) + interval 1 microsecond)
+        from loads
+        """,
         {"now": now},
     ).fetchone()
     assert row is not None

@@ -76,7 +76,11 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
         con.execute(f"create schema if not exists {SCHEMA}")
         enter(con)
         con.execute(
-            "create table if not exists migrations (version bigint not null, name varchar not null, applied_at timestamptz not null)"
+            """
+            create table if not exists migrations (
+                version bigint not null, name varchar not null, applied_at timestamptz not null
+            )
+            """
         )
         for migration in wanted:
             if migration.version > version:

@@ -54,17 +54,18 @@ def to_amount(value: object) -> Decimal:
 
     Raises: ValueError: anything else, NaN and Infinity included.
     """
-    if isinstance(value, Decimal):
-        amount = value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        amount = Decimal(value)
-    elif isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and _NUMBER.fullmatch(value):
-        amount = Decimal(value)
-    else:
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
         raise ValueError("not a number")
+    if isinstance(value, str) and not _is_numeric(value):
+        raise ValueError("not a number")
+    amount = Decimal(value)
     if not amount.is_finite():
         raise ValueError("not a finite number")
     return amount
+
+
+def _is_numeric(text: str) -> bool:
+    return len(text) <= MAX_NUMBER_LENGTH and _NUMBER.fullmatch(text) is not None
 
 
 def to_utc(value: object) -> datetime:
