@@ -29,10 +29,10 @@ def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
     workspace = str(Path("workspace.yaml").absolute())
     if not Path(workspace).exists():
         raise ServerError(f"{workspace} is not there. Start from the project's folder.")
-    python = [sys.executable, "-m"]
+    programs = Path(sys.executable).parent
     commands = {
-        "web server": [*python, "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", workspace],
-        "daemon": [*python, "dagster", "daemon", "run", "-w", workspace],
+        "web server": [str(programs / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), "-w", workspace],
+        "daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace],
     }
     children: dict[str, subprocess.Popen[bytes]] = {}
     stop = threading.Event()

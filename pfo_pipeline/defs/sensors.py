@@ -72,6 +72,7 @@ def after_sync(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
         return dg.SkipReason("No tenant's accounts were synced since the last look.")
     return dg.SensorResult(
         run_requests=requests,
+        skip_reason=None if requests else "What was synced has been followed already.",
         cursor=json.dumps(
             {
                 "synced": synced[-1].storage_id if synced else cursor["synced"],

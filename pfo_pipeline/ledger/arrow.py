@@ -5,6 +5,8 @@ Why: object columns and NaN turn money into binary floats on the way in; decimal
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import Any
 
 import pyarrow as pa
 
@@ -20,10 +22,20 @@ _TYPES: dict[str, pa.DataType] = {
 }
 
 
+# Rounds nothing, at any length.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
     return pa.schema([pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in columns])
 
 
 def to_arrow(table: Table, rows: Sequence[LedgerRow]) -> pa.Table:
     """Raises: pyarrow.ArrowInvalid: an amount does not fit DECIMAL(38,10) exactly."""
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=arrow_schema(table.columns))
+    values = [{name: _plain(value) for name, value in asdict(row).items()} for row in rows]
+    return pa.Table.from_pylist(values, schema=arrow_schema(table.columns))
+
+
+def _plain(value: Any) -> Any:
+    """An amount without zeros at its end: Arrow counts them as digits and would refuse 1.000… for its length."""
+    return value.normalize(_EXACT) if isinstance(value, Decimal) else value

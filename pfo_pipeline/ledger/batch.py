@@ -26,6 +26,10 @@ class Batch:
     rows: Mapping[type[LedgerRow], tuple[LedgerRow, ...]]
     telemetry: tuple[TelemetryRecord, ...] = ()
 
+    def __post_init__(self) -> None:
+        tenants = {row.tenant_id for rows in self.rows.values() for row in rows} | {t.tenant_id for t in self.telemetry}
+        assert tenants <= {self.tenant_id}, f"a batch of {self.tenant_id} holds rows of {sorted(tenants)}"
+
 
 @dataclass(frozen=True)
 class TableCount:

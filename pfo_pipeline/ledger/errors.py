@@ -11,6 +11,7 @@ LedgerError
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,13 +65,21 @@ def named_ledger_errors(path: Path) -> Iterator[None]:
 
 
 def _of_the_system(error: OSError, path: Path) -> LedgerError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return LedgerFull(f"{path}: no room left on the disk. Free some and run again; nothing was lost.")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return LedgerUnwritable(
+            f"{path}: a file is where a folder is needed, or the reverse. Move it away, or set data_dir to another folder."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return LedgerUnwritable(
             f"{path}: this account may not write there. Give it the right, or set data_dir to another folder."
         )
     return LedgerError(f"{path}: {error.strerror or type(error).__name__}.")
+
+
+_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""DuckDB passes on the system's words; the last is what a limit on the size of files says."""
 
 
 def _of_duckdb(error: duckdb.Error, path: Path) -> LedgerError:
@@ -79,7 +88,7 @@ def _of_duckdb(error: duckdb.Error, path: Path) -> LedgerError:
         return LedgerBusy(
             f"{path}: another program has the file open. Nothing but the pipeline may open it; close that program."
         )
-    if "No space left" in text:
+    if any(sign in text for sign in _FULL):
         return LedgerFull(f"{path}: no room left on the disk. Free some and run again; nothing was lost.")
     if "Permission denied" in text or "Read-only file system" in text:
         return LedgerUnwritable(

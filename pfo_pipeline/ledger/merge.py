@@ -6,6 +6,7 @@ plain append at 10 million rows; MERGE into an indexed history costs ten times t
 """
 
 import json
+from contextlib import suppress
 from datetime import datetime
 
 import duckdb
@@ -65,7 +66,9 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
         _append_load(con, batch, load_id, recorded_at, counts)
         con.commit()
     except BaseException:
-        con.rollback()
+        # A commit that fails, on a full disk for one, has ended the transaction itself; its own error is the one to tell.
+        with suppress(duckdb.TransactionException):
+            con.rollback()
         raise
     return MergeResult(load_id, recorded_at, counts)
 

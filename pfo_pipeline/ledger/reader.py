@@ -15,7 +15,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from pfo_pipeline.ledger.errors import LedgerMissing, LedgerNewer, named_ledger_errors
+from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing, LedgerNewer, named_ledger_errors
 from pfo_pipeline.ledger.schema import enter, migrations, version_of
 
 T = TypeVar("T")
@@ -210,6 +210,7 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     Raises:
         LedgerMissing: nothing has been published there yet.
+        LedgerDamaged: the file does not open, or holds no ledger.
         LedgerNewer: written by a newer version of this program.
     """
     if not path.exists():
@@ -218,6 +219,8 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         con = duckdb.connect(str(path), read_only=True)
         try:
             version = version_of(con)
+            if version == 0:
+                raise LedgerDamaged(f"{path} is a DuckDB file without a ledger. Move it away and run `pfo run`.")
             if version > migrations()[-1].version:
                 raise LedgerNewer(f"{path} has schema version {version}, newer than this program. Update the program.")
             enter(con)

@@ -101,7 +101,22 @@ create table balances (
     operation varchar not null
 );
 
-create table balances_current as from balances limit 0;
+create table balances_current (
+    tenant_id varchar not null,
+    account_id varchar not null,
+    as_of timestamptz not null,
+    connection_id varchar not null,
+    source_id varchar not null,
+    currency varchar not null,
+    current_balance decimal(38,10) not null,
+    available_balance decimal(38,10),
+    available_basis varchar,
+    payload_digest varchar not null,
+    load_id bigint not null,
+    recorded_at timestamptz not null,
+    run_id varchar not null,
+    operation varchar not null
+);
 
 create table quarantine (
     tenant_id varchar not null,
