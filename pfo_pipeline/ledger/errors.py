@@ -53,15 +53,18 @@ class LedgerUnwritable(LedgerError):
     pass
 
 
+_PUT_BACK = "Put a backup in its place; the last published ledger is whole and can serve as one."
+
+
 @contextmanager
-def named_ledger_errors(path: Path) -> Iterator[None]:
-    """Turn what DuckDB and the system say about `path` into the errors above."""
+def named_ledger_errors(path: Path, *, if_damaged: str = _PUT_BACK) -> Iterator[None]:
+    """Turn what DuckDB and the system say about `path` into the errors above; `if_damaged` is the remedy for that."""
     try:
         yield
     except OSError as error:
         raise _of_the_system(error, path) from error
     except duckdb.Error as error:
-        raise _of_duckdb(error, path) from error
+        raise _of_duckdb(error, path, if_damaged) from error
 
 
 def _of_the_system(error: OSError, path: Path) -> LedgerError:
@@ -82,7 +85,7 @@ _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, err
 """DuckDB passes on the system's words; the last is what a limit on the size of files says."""
 
 
-def _of_duckdb(error: duckdb.Error, path: Path) -> LedgerError:
+def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
     text = str(error)
     if "Could not set lock" in text:
         return LedgerBusy(
@@ -97,8 +100,5 @@ def _of_duckdb(error: duckdb.Error, path: Path) -> LedgerError:
     if isinstance(
         error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException
     ):
-        return LedgerDamaged(
-            f"{path}: the file does not open ({type(error).__name__}). Put a backup in its place; "
-            "the last published ledger is whole and can serve as one."
-        )
+        return LedgerDamaged(f"{path}: the file does not open ({type(error).__name__}). {if_damaged}")
     raise error

@@ -12,18 +12,16 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from pfo_pipeline.contracts.tables import BalanceRow, Column, QuarantineRow, Table, table_of
-from pfo_pipeline.ledger.arrow import arrow_schema, to_arrow
+from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow, Table, table_of
+from pfo_pipeline.ledger.arrow import to_arrow
 from pfo_pipeline.ledger.batch import Batch, MergeResult, TableCount
 
-_TELEMETRY = arrow_schema(
-    (
-        Column("event", "varchar", "Key of the event.", nullable=False),
-        Column("tenant_id", "varchar", "Slug of the tenant.", nullable=False),
-        Column("emitted_at", "timestamptz", "When the operation ended.", nullable=False),
-        Column("properties", "json", "Exactly the contract's properties.", nullable=False),
-    )
-)
+_TELEMETRY: dict[str, pa.DataType] = {
+    "event": pa.string(),
+    "tenant_id": pa.string(),
+    "emitted_at": pa.timestamp("us", tz="UTC"),
+    "properties": pa.string(),
+}
 
 _CURRENT = """
 merge into balances_current as c
@@ -141,7 +139,7 @@ def _append_telemetry(con: duckdb.DuckDBPyConnection, batch: Batch, load_id: int
         }
         for record in batch.telemetry
     ]
-    con.register("stage", pa.Table.from_pylist(events, schema=_TELEMETRY))
+    con.register("stage", pa.Table.from_pylist(events, schema=pa.schema(_TELEMETRY)))
     con.execute(
         "insert into telemetry by name select *, $load_id as load_id, $run_id as run_id from stage",
         {"load_id": load_id, "run_id": batch.run_id},

@@ -126,6 +126,8 @@ select failed from loads where tenant_id = $tenant and operation = $operation an
 order by load_id desc limit 1
 """
 
+_WRITTEN_AGAIN = "It is a copy only: run `pfo run`, which writes it again."
+
 _FRAMES = {
     "accounts": "from accounts_latest where tenant_id = $tenant order by account_id",
     "balances": "from balances_latest where tenant_id = $tenant order by account_id",
@@ -215,12 +217,12 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     if not path.exists():
         raise LedgerMissing(f"There is no ledger at {path} yet. Run `make run` (or `pfo run`) first.")
-    with named_ledger_errors(path):
+    with named_ledger_errors(path, if_damaged=_WRITTEN_AGAIN):
         con = duckdb.connect(str(path), read_only=True)
         try:
             version = version_of(con)
             if version == 0:
-                raise LedgerDamaged(f"{path} is a DuckDB file without a ledger. Move it away and run `pfo run`.")
+                raise LedgerDamaged(f"{path}: a DuckDB file without a ledger in it. {_WRITTEN_AGAIN}")
             if version > migrations()[-1].version:
                 raise LedgerNewer(f"{path} has schema version {version}, newer than this program. Update the program.")
             enter(con)

@@ -23,6 +23,50 @@ _COMMENTS = {
     "balances_current": "Newest balance of each account, kept beside the history; read it as balances_latest.",
     "telemetry": "Events that the contracts name, with exactly their properties, masked.",
 }
+_COLUMN_COMMENTS = {
+    "office.office": "Slug of the office, as configured.",
+    "office.created_at": "When this ledger was begun.",
+    "migrations.version": "Number of the schema version.",
+    "migrations.name": "Its name.",
+    "migrations.applied_at": "When it was applied to this file.",
+    "loads.load_id": "Number of the load, counted from 1.",
+    "loads.tenant_id": "Slug of the tenant that was loaded.",
+    "loads.run_id": "Dagster run that made the load.",
+    "loads.operation": "Contract operation that made the load.",
+    "loads.code_version": "Version of that operation.",
+    "loads.attempt": "Attempt of the step, counted from 1.",
+    "loads.complete": "False for what a failed attempt already had.",
+    "loads.recorded_at": "When we learnt it; never before the load before.",
+    "loads.offered": "Rows that were read.",
+    "loads.added": "Rows that differed from what was known, and were appended.",
+    "loads.quarantined": "Records that break the contract and were put aside.",
+    "loads.synced": "Accounts or balances brought up to date.",
+    "loads.failed": "Those that could not be, the quarantined ones included.",
+    "telemetry.event": "Key of the event.",
+    "telemetry.tenant_id": "Slug of the tenant.",
+    "telemetry.emitted_at": "When the operation ended.",
+    "telemetry.properties": "Exactly the contract's properties.",
+    "telemetry.load_id": "The load that carried the event; see ledger.loads.",
+    "telemetry.run_id": "Dagster run that emitted the event.",
+    "accounts_history.superseded_at": "When the next version was learnt; null for the newest.",
+    "positions.connection_status": "healthy, needs-person, temporary, silent, paused, gone or unknown.",
+    "positions.connection_state": "Powens' state of the connection, or a source's; null = OK.",
+    "runs.first_load_at": "When the run's first load was recorded.",
+    "runs.last_load_at": "When its last load was recorded.",
+    "runs.attempts": "Attempts that it took.",
+    "runs.complete": "Whether an attempt ended the step.",
+}
+# Where a column that is not named above has its text from: the first of these tables that has it.
+_SOURCES = {
+    "balances_current": ("balances",),
+    "users_latest": ("users",),
+    "connections_latest": ("connections",),
+    "accounts_latest": ("accounts",),
+    "accounts_history": ("accounts",),
+    "balances_latest": ("balances",),
+    "positions": ("balances", "accounts"),
+    "runs": ("loads",),
+}
 _VIEW_COMMENTS = {
     "users_latest": "How reading each user went last.",
     "connections_latest": "Newest state of each connection.",
@@ -124,10 +168,16 @@ def _comment(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"comment on table {name} is {_literal(text)}")
     for name, text in _VIEW_COMMENTS.items():
         con.execute(f"comment on view {name} is {_literal(text)}")
+    texts = dict(_COLUMN_COMMENTS)
     for table in tables():
         con.execute(f"comment on table {table.name} is {_literal(table.description)}")
-        for column in (*table.columns, *PROVENANCE):
-            con.execute(f"comment on column {table.name}.{column.name} is {_literal(column.description)}")
+        texts |= {f"{table.name}.{c.name}": c.description for c in (*table.columns, *PROVENANCE)}
+    columns = con.execute(
+        "select table_name, column_name from information_schema.columns where table_schema = 'ledger'"
+    ).fetchall()
+    for name, column in columns:
+        text = next(texts[key] for t in (name, *_SOURCES.get(name, ())) if (key := f"{t}.{column}") in texts)
+        con.execute(f"comment on column {name}.{column} is {_literal(text)}")
 
 
 def _literal(text: str) -> str:
