@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +25,21 @@ class DemoError(PfoError):
 
 
 @contextmanager
-def simulated_bank(state_dir: Path) -> Iterator[Path]:
+def simulated_bank(folder: Path) -> Iterator[Path]:
     """Run the simulator on a free loopback port until the block ends, or this process does.
 
     Yields:
-        The configuration file that it wrote for its tenants.
+        The configuration file that it wrote for its tenants, in a folder of its own below `folder`: a second
+        simulated bank beside this one has another port.
     """
-    command = [sys.executable, "-m", "pfo_pipeline.simulator", "--state-dir", str(state_dir), "--end-with-stdin"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as state_dir, _simulator(state_dir) as config_file:
+        yield config_file
+
+
+@contextmanager
+def _simulator(state_dir: str) -> Iterator[Path]:
+    command = [sys.executable, "-m", "pfo_pipeline.simulator", "--state-dir", state_dir, "--end-with-stdin"]
     # A session of its own: Ctrl-C is for us, and the bank ends after its customers.
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -1,0 +1,118 @@
+"""The documentation says what is true: its commands run, its queries answer, its generated page is up to date."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pfo_pipeline.contracts import document
+
+PROJECT = Path(__file__).parents[1]
+README = PROJECT / "README.md"
+# Shown in the README and run elsewhere: this suite itself, the configuration that a reader edits first (test_config.py,
+# commands/), and the demonstration's removal, which the last step here does for its own folder.
+ELSEWHERE = {"make test", "cp pfo.example.toml pfo.toml", ".venv/bin/pfo config check", ".venv/bin/pfo demo remove"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands_of_the_readme() -> list[str]:
+    return [line for block in blocks(README, "sh") for line in block.splitlines() if line.strip()]
+
+
+def shell(command: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PFO_CONFIG", "DAGSTER_HOME")}
+    # The tests may run from an environment of another name than the README's.
+    command = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=PROJECT,
+        env=environment | {"PFO_DATA_DIR": str(data_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder after the README's `make run`."""
+    data_dir = tmp_path_factory.mktemp("data")
+    done = shell("make run", data_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield data_dir
+    removed = shell(".venv/bin/pfo demo remove", data_dir)
+    assert removed.returncode == 0, removed.stderr
+    assert not (data_dir / "ledger.duckdb").exists()
+
+
+def test_every_command_of_the_readme_runs(demonstration: Path) -> None:
+    shown = set(commands_of_the_readme())
+    assert shown >= ELSEWHERE
+    for command in sorted(shown - ELSEWHERE):
+        done = shell(command, demonstration)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert done.stdout.strip(), f"{command} printed nothing"
+
+
+def test_make_run_again_sets_nothing_up_and_writes_no_duplicate(demonstration: Path) -> None:
+    def rows() -> list[tuple[int, ...]]:
+        with duckdb.connect(str(demonstration / "ledger.duckdb"), read_only=True) as ledger:
+            ledger.execute("use ledger.ledger")
+            return ledger.execute(
+                "select (select count(*) from accounts), (select count(*) from (select distinct tenant_id, account_id, "
+                "as_of from balances)), (select count(*) from balances)"
+            ).fetchall()
+
+    before = rows()
+    done = shell("make run", demonstration)
+    assert done.returncode == 0, done.stderr
+    assert "pip install" not in done.stdout
+    accounts, moments, balances = rows()[0]
+    assert accounts == before[0][0]
+    assert moments == balances
+
+
+def test_the_readmes_python_reads_the_ledger(demonstration: Path) -> None:
+    for block in blocks(README, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block.replace("data/ledger.duckdb", str(demonstration / "ledger.duckdb"))],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "current_balance" in done.stdout
+
+
+def test_every_query_and_snippet_for_the_analyst_answers(demonstration: Path) -> None:
+    page = PROJECT / "docs" / "analyst.md"
+    published = str(demonstration / "ledger.duckdb")
+    for query in blocks(page, "sql"):
+        with duckdb.connect() as con:
+            con.execute(f"attach '{published}' as shown (read_only)")
+            con.execute("use shown.ledger")
+            assert con.execute(query.replace("data/ledger.duckdb", published)).description
+    script = "\n".join(blocks(page, "python")).replace("data/ledger.duckdb", published)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_contracts_page_is_what_the_contracts_say() -> None:
+    page = (PROJECT / "docs" / "contracts.md").read_text(encoding="utf-8")
+    assert page == document.render(), "renew it: python -m pfo_pipeline.contracts.document > docs/contracts.md"
+
+
+def test_every_link_of_the_documentation_leads_somewhere() -> None:
+    for page in (README, *(PROJECT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
