@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
@@ -58,12 +58,16 @@ def _domain(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("is not a URL; give one such as https://smith.biapi.pro/2.0")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ValueError("http would send tokens in clear; use https (http is allowed on loopback only)")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if any(mark in value for mark in "@?#"):
         raise ValueError("must hold no user, password, query or fragment")
     return value.rstrip("/")
 
@@ -105,16 +109,17 @@ class Tenant(_Section):
     timezone: Annotated[str, AfterValidator(_timezone)] = DEFAULT_TIMEZONE
     integration: Literal["connected", "disconnected"] = "connected"
     timeout_seconds: int = Field(default=60, ge=1, le=600)
-    users: tuple[User, ...] = ()
+    users: tuple[User, ...] = Field(default=(), validate_default=True)
 
-    @model_validator(mode="after")
-    def _users_are_there_and_distinct(self) -> "Tenant":
-        if not self.users:
-            raise ValueError("has no users; add [[tenants.NAME.users]] with an id and a token")
-        ids = [user.id for user in self.users]
+    @field_validator("users")
+    @classmethod
+    def _users_are_there_and_distinct(cls, users: tuple[User, ...]) -> tuple[User, ...]:
+        if not users:
+            raise ValueError("there is none; add [[tenants.NAME.users]] with an id and a token")
+        ids = [user.id for user in users]
         if len(set(ids)) != len(ids):
-            raise ValueError("has two users with the same id")
-        return self
+            raise ValueError("two of them have the same id")
+        return users
 
     @property
     def root(self) -> str:
@@ -135,13 +140,14 @@ class Config(_Section):
     source: Path
     office: Slug
     data_dir: Path | None = None
-    tenants: tuple[Tenant, ...] = ()
+    tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
 
-    @model_validator(mode="after")
-    def _tenants_are_there(self) -> "Config":
-        if not self.tenants:
-            raise ValueError("tenants: there is none; add a table such as [tenants.smith]")
-        return self
+    @field_validator("tenants")
+    @classmethod
+    def _tenants_are_there(cls, tenants: tuple[Tenant, ...]) -> tuple[Tenant, ...]:
+        if not tenants:
+            raise ValueError("there is none; add a table such as [tenants.smith]")
+        return tenants
 
     @cached_property
     def by_id(self) -> Mapping[str, Tenant]:
@@ -171,18 +177,19 @@ class Config(_Section):
                 raise SecretError(
                     f'{key}: environment variable {rest} is not set. Set it, or point the reference at a file: "file:PATH".'
                 )
-            return value
-        path = (self.source.parent / rest).resolve()
+            return _one_word(value, f"{key}: environment variable {rest}")
+        path = self.source.parent / rest
         try:
+            path = path.resolve()
             value = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise SecretError(
                 f"{key}: file {path} cannot be read ({type(error).__name__}). "
                 "Create it with the secret alone in it, readable by this account."
             ) from None
         if not value:
             raise SecretError(f"{key}: file {path} is empty. Write the secret into it.")
-        return value
+        return _one_word(value, f"{key}: file {path}")
 
     def secret_references(self) -> list[tuple[str, str]]:
         """Every reference to a secret, with the key that it stands at."""
@@ -192,6 +199,13 @@ class Config(_Section):
     def user_token(self, tenant: Tenant, user: User) -> str:
         """Raises: SecretError."""
         return self.secret(user.token, key=_token_key(tenant, user))
+
+
+def _one_word(value: str, where: str) -> str:
+    """A secret travels in an HTTP header, which takes nothing else."""
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise SecretError(f"{where} holds more than one word of plain characters. Put the secret alone into it.")
+    return value
 
 
 def _token_key(tenant: Tenant, user: User) -> str:
@@ -242,7 +256,7 @@ def _parse(raw: dict[str, Any], path: Path) -> Config:
     if isinstance(tenants, dict):
         raw = raw | {"tenants": [_with_id(key, section) for key, section in tenants.items()]}
     elif "tenants" in raw:
-        raise ConfigError(f"{path} has mistakes:\n  tenants: must be tables, such as [tenants.smith]")
+        raw = raw | {"tenants": None}
     try:
         return Config.model_validate(raw | {"source": path})
     except ValidationError as error:
@@ -275,6 +289,8 @@ def _reason(issue: Any) -> str:
         return "is not a known key"
     if kind in ("string_type", "string_pattern_mismatch"):
         return "must be text in quotes" + (" and digits only" if "client_id" in issue["loc"] else "")
+    if kind in ("tuple_type", "model_type"):
+        return "must be tables, such as [tenants.smith] and [[tenants.smith.users]]"
     return str(issue["msg"]).removeprefix("Value error, ")
 
 

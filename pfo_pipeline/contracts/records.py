@@ -7,7 +7,7 @@ Facts: ContractSpec models BankAccountRecord, AccountBalanceRecord.
 from decimal import Context, Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from pfo_pipeline.contracts.model import Message, Moment
 
@@ -19,7 +19,13 @@ def plain(amount: Decimal) -> str:
     return f"{amount.normalize(_EXACT):f}"
 
 
-Money = Annotated[Decimal, PlainSerializer(plain, when_used="json")]
+def _not_a_float(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("an amount as a binary float; give a text or a Decimal")
+    return value
+
+
+Money = Annotated[Decimal, BeforeValidator(_not_a_float), PlainSerializer(plain, when_used="json")]
 """An exact amount; text in JSON, so that no reader turns it into a binary float."""
 
 BalanceType = Literal["current", "available"]

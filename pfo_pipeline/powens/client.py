@@ -116,11 +116,19 @@ class PowensClient:
                     body = await _read_body(response, name)
                 finally:
                     await response.aclose()
-        except (TimeoutError, httpx.TimeoutException):
-            raise TooSlow("timeout", name, f"no answer within {self._timeout_seconds:g} s") from None
         except (httpx.RequestError, aiohttp.ClientError, OSError) as error:
-            raise Unreachable("unreachable", name, f"the connection failed ({type(error).__name__})") from None
+            if _is_timeout(error):
+                raise TooSlow("timeout", name, f"no answer within {self._timeout_seconds:g} s") from None
+            what = type(error.__cause__ or error).__name__
+            raise Unreachable("unreachable", name, f"the connection failed ({what})") from None
         return _decode(response, body, name)
+
+
+def _is_timeout(error: Exception) -> bool:
+    # httpx-aiohttp calls every lost connection a ConnectTimeout; what it was is in the cause.
+    if isinstance(error.__cause__, aiohttp.ClientError):
+        return isinstance(error.__cause__, TimeoutError)
+    return isinstance(error, TimeoutError | httpx.TimeoutException)
 
 
 def _path(url: str) -> str:
@@ -176,11 +184,11 @@ def _word(value: object) -> str | None:
 def _retry_after_seconds(response: httpx.Response) -> float | None:
     """Seconds to wait as told, from `Retry-After` in seconds or as an HTTP date; None where it says nothing usable."""
     told = response.headers.get("Retry-After", "").strip()
-    if told.isdigit() and len(told) < 10:
+    if told.isascii() and told.isdigit() and len(told) < 10:
         return float(told)
     try:
         until = parsedate_to_datetime(told)
         now = parsedate_to_datetime(response.headers["Date"])
         return max(0.0, (until - now).total_seconds())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -17,14 +17,19 @@ from pydantic import BeforeValidator
 
 PARIS = ZoneInfo("Europe/Paris")
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_NUMBER_LENGTH = 200
+# Far beyond any amount, and small enough for exact arithmetic (mapping.py).
+_MAX_EXPONENT = 999
 
 
 def _exact(text: str) -> Decimal:
     if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError("a number of more than 200 characters")
-    return Decimal(text)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number with an exponent that no Decimal has") from None
 
 
 def _integer(text: str) -> int:
@@ -61,6 +66,8 @@ def to_amount(value: object) -> Decimal:
     amount = Decimal(value)
     if not amount.is_finite():
         raise ValueError("not a finite number")
+    if abs(amount.adjusted()) > _MAX_EXPONENT:
+        raise ValueError("not of a size that an amount has")
     return amount
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pfo_pipeline.errors import PfoError
 
 
-@dataclass
+@dataclass(eq=False)  # else an error has no hash, and whoever keeps a set of them fails
 class PowensError(PfoError):
     """`code` is Powens' error code, or ours (`timeout`, `unreachable`, `notJson`) when none could be read."""
 
@@ -55,7 +55,7 @@ class NotJson(Transient):
     pass
 
 
-@dataclass
+@dataclass(eq=False)
 class RateLimited(Transient):
     """Too many calls. `retry_after_seconds` is None where Powens did not say."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 PAGE_SIZE = 1000
+MAX_LINK_LENGTH = 8_000
 
 
 class BadLink(ValueError):
@@ -22,7 +23,7 @@ def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> st
         envelope: The decoded answer.
         seen: URLs already asked for in this list.
     Raises:
-        BadLink: another host, or a page that was asked for before.
+        BadLink: no URL, another host, or a page that was asked for before.
     """
     links = envelope.get("_links")
     following = links.get("next") if isinstance(links, Mapping) else None
@@ -31,8 +32,14 @@ def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> st
         return None
     if not isinstance(href, str):
         raise BadLink("the next page's link is not a text")
-    target = urljoin(current, href)
-    if urlsplit(target)[:2] != urlsplit(current)[:2]:
+    if len(href) > MAX_LINK_LENGTH or not (href.isascii() and href.isprintable()):
+        raise BadLink("the next page's link is not a URL")
+    try:
+        target = urljoin(current, href)
+        is_same_host = urlsplit(target)[:2] == urlsplit(current)[:2]
+    except ValueError:
+        raise BadLink("the next page's link is not a URL") from None
+    if not is_same_host:
         raise BadLink("the next page's link points to another host")
     if target in seen:
         raise BadLink("the next page's link leads back to a page already read")

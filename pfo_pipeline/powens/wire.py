@@ -4,9 +4,10 @@ Here: shapes and tolerance (numbers as strings, null nearly everywhere, open lis
 Facts: Powens docs, Connections, Bank accounts, Connectors; official SDK specification; fields seen live by clients.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 from pfo_pipeline.powens.decode import Amount, ParisMoment
 
@@ -18,11 +19,25 @@ def _id_text(value: object) -> str:
     return str(value)
 
 
+def _type_name(value: object) -> object:
+    """A text in live payloads; the documentation's table shows an object with a name."""
+    return value.get("name") if isinstance(value, Mapping) else value
+
+
 Id = Annotated[str, BeforeValidator(_id_text)]
+TypeName = Annotated[str, BeforeValidator(_type_name)]
 
 
 class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    @field_validator("*")
+    @classmethod
+    def _has_a_utf8_form(cls, value: object) -> object:
+        """JSON can escape half a character, which no database takes."""
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError("not Unicode text")
+        return value
 
 
 class Currency(Wire):
@@ -57,7 +72,7 @@ class Account(Wire):
     id: Id
     id_connection: Id | None = None
     id_parent: Id | None = None
-    type: str | None = None
+    type: TypeName | None = None
     number: str | None = None
     iban: str | None = None
     bic: str | None = None
