@@ -29,6 +29,9 @@ class _Group(click.Group):
         except PfoError as error:
             click.echo(f"{type(error).__name__}: {error}", err=True)
             ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. Nothing was lost; run again to go on.", err=True)
+            ctx.exit(130)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster import DagsterExecutionInterruptedError
 
 from pfo_pipeline.contracts.model import Workflow
-from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.failures import CANCELLED
@@ -88,10 +88,13 @@ def _described(tenant_id: str, workflow: Workflow, result: dg.ExecuteInProcessRe
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
-    failures = [event for event in result.all_events if event.is_step_failure]
-    for event in failures:
-        told = event.step_failure_data.user_failure_data
-        if told is not None:
-            code = told.metadata.get("code")
-            return CANCELLED if code is not None and code.value == CANCELLED else told.description or ""
-    return scrub(str(failures[0].step_failure_data.error_display_string)) if failures else "The run did not start."
+    """Why a run failed, in the words of the step that failed first; never a traceback."""
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    for failure in failures:
+        if failure.error is not None and failure.error.cls_name == DagsterExecutionInterruptedError.__name__:
+            return CANCELLED
+        if failure.user_failure_data is not None:
+            code = failure.user_failure_data.metadata.get("code")
+            is_cancelled = code is not None and code.value == CANCELLED
+            return CANCELLED if is_cancelled else failure.user_failure_data.description or ""
+    return f"an error of the program itself; see run {result.run_id} in the Dagster UI"
