@@ -1,0 +1,29 @@
+"""Fixtures of the ledger's tests: a ledger in a folder of its own, and its clock."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture(scope="session")
+def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger's files before the first load; made once, since that is most of a small test's time."""
+    ledger = a_ledger(tmp_path_factory.mktemp("new") / "data")
+    ledger.reader().tenants()
+    return ledger.files.data_dir
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, new_ledger: Path, clock: SetClock) -> Ledger:
+    """A ledger without a load, in a folder of its own."""
+    shutil.copytree(new_ledger, tmp_path / "data")
+    return a_ledger(tmp_path / "data", clock=clock)
