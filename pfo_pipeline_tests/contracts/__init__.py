@@ -1,0 +1,1 @@
+"""The contracts as data: what the specifications say, and the shapes that they are written in."""
