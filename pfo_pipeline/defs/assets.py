@@ -75,7 +75,7 @@ def _command(
             StepContext(
                 tenant=office.config().tenant(context.partition_key),
                 role=role_of_process(),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 attempt=Attempt(number, is_last=number >= step.retry.max_attempts),
                 banking=slot.banking(),
                 ledger=office.ledger(),

@@ -1,0 +1,1 @@
+"""The Dagster layer, in this process, over real HTTP against the simulator."""

@@ -1,0 +1,553 @@
+"""What a run of each job does over real HTTP, for each way in which it may end."""
+
+from decimal import Decimal
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+from filelock import FileLock
+from pydantic import PrivateAttr
+
+from pfo_pipeline.config import Tenant
+from pfo_pipeline.contracts.model import IntegrationBinding
+from pfo_pipeline.definitions import build_defs
+from pfo_pipeline.defs.io_manager import LedgerIOManager
+from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline_tests.defs.office import (
+    ACCOUNTS,
+    ACCOUNTS_JOB,
+    BALANCES_JOB,
+    CONNECTIONS,
+    DAGSTERS_OWN_WARNING,
+    Office,
+    failure,
+    hurried_defs,
+    metadata,
+    run_job,
+    sync_and_refresh,
+    waits,
+)
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+
+def test_a_run_of_each_job_stores_and_publishes_what_the_bank_has(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1234.56", "-78.90")
+
+    accounts, balances = sync_and_refresh(office, instance, "smith")
+
+    assert accounts.success
+    assert balances.success
+    stored = office.ask("select current_balance, currency from balances_latest order by current_balance")
+    assert stored == [(Decimal("-78.9"), "EUR"), (Decimal("1234.56"), "EUR")]
+
+
+def test_the_operator_sees_counts_table_and_columns_beside_the_synced_accounts(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1", "2", "3")
+
+    seen = metadata(run_job(office, instance, "smith"), "accounts/synced")
+
+    counts = {"synced": 3, "failed": 0, "added": 3, "unchanged": 0, "quarantined": 0, "attempts": 1}
+    assert {key: seen[key] for key in counts} == counts
+    assert seen["dagster/partition_row_count"] == 3
+    assert seen["dagster/table_name"] == "ledger.accounts"
+    assert "iban" in {column.name for column in seen["dagster/column_schema"].columns}
+
+
+def test_the_operator_sees_how_old_the_figures_are(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1", "2")
+
+    _, balances = sync_and_refresh(office, instance, "smith")
+
+    refreshed, fetched = metadata(balances, "balances/refreshed"), metadata(balances, "balances/fetched")
+    ((oldest, newest),) = office.ask("select epoch(min(as_of)), epoch(max(as_of)) from balances")
+    for seen in (refreshed, fetched):
+        assert (seen["oldest_as_of"], seen["newest_as_of"]) == (oldest, newest)
+    assert refreshed["dagster/table_name"] == "ledger.balances"
+    assert fetched["published"] == str(office.files.published)
+    assert fetched["size_bytes"] == office.files.published.stat().st_size
+
+
+def test_a_second_run_of_the_same_state_adds_no_row(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1", "2")
+    sync_and_refresh(office, instance, "smith")
+
+    accounts, balances = sync_and_refresh(office, instance, "smith")
+
+    for result, asset in ((accounts, "accounts/synced"), (balances, "balances/refreshed")):
+        assert metadata(result, asset)["added"] == 0
+        assert metadata(result, asset)["unchanged"] == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "who"), [("wrongpass", "member"), ("websiteUnavailable", "bank"), ("notSupported", "operator")]
+)
+def test_a_connection_in_trouble_leaves_the_run_green_and_a_check_says_who_must_act(
+    office: Office, instance: dg.DagsterInstance, state: str, who: str
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    troubled = office.connect("smith", "jane", "2", state=state)
+
+    result = run_job(office, instance, "smith")
+
+    assert result.success
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert check.metadata["failed"].value == 1
+    told = str(check.metadata["who_must_act"].value)
+    assert f"| connection {troubled} | Banque Exemple | {state} | {who} |" in told
+    assert metadata(result, "accounts/synced")["failed"] == 1
+
+
+def test_a_tenant_in_order_passes_its_checks(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+
+    checks = [
+        check for run in sync_and_refresh(office, instance, "smith") for check in run.get_asset_check_evaluations()
+    ]
+
+    assert [(check.asset_key.to_user_string(), check.passed) for check in checks] == [
+        ("accounts/synced", True),
+        ("balances/refreshed", True),
+    ]
+    assert all(check.metadata["who_must_act"].value == "Nobody." for check in checks)
+
+
+def test_a_revoked_token_refuses_its_user_and_the_others_go_on(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane", "john")
+    office.connect("smith", "jane", "1")
+    office.connect("smith", "john", "2")
+    office.set_token("smith", "john", "revoked")
+
+    result = run_job(office, instance, "smith")
+
+    assert result.success
+    assert office.ask("select user_id, status, who_acts from users_latest order by user_id") == [
+        ("jane", "ok", None),
+        ("john", "refused", "operator"),
+    ]
+    (check,) = result.get_asset_check_evaluations()
+    assert "user john" in str(check.metadata["who_must_act"].value)
+    assert "john" in metadata(result, "accounts/synced")["problems"]
+
+
+def test_all_users_refused_fails_the_run_without_a_second_attempt(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane", "john")
+    for user in ("jane", "john"):
+        office.set_token("smith", user, "revoked")
+
+    result = run_job(office, instance, "smith")
+
+    assert not result.success
+    assert waits(result) == []
+    assert len(office.calls("smith")) == 2
+    description, told = failure(result)
+    assert description.startswith("Tenant smith: no user could be read.")
+    assert "Issue a new token" in description
+    assert told["who_acts"] == "operator"
+    assert told["operation"] == "openbanking.accounts.sync"
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 500}, {"kind": "html"}, {"kind": "reset"}])
+def test_a_lasting_fault_is_met_as_often_as_the_contract_says_and_healthy_calls_are_made_once(
+    office: Office, instance: dg.DagsterInstance, fault: dict[str, object]
+) -> None:
+    office.add_tenant("smith", "jane", "john")
+    office.connect("smith", "jane", "1")
+    office.connect("smith", "john", "2")
+    office.bank.fault(path=f"^{CONNECTIONS}$", user=office.users["smith", "john"].id, times=None, **fault)
+
+    result = run_job(office, instance, "smith")
+
+    assert result.success
+    assert office.paths("smith", "john") == [CONNECTIONS] * 3
+    assert office.paths("smith", "jane") == [CONNECTIONS, ACCOUNTS]
+    assert metadata(result, "accounts/synced")["attempts"] == 3
+    assert office.ask("select user_id, status from users_latest order by user_id") == [
+        ("jane", "ok"),
+        ("john", "unreachable"),
+    ]
+
+
+def test_only_the_call_that_failed_is_made_again(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    office.bank.fault("status", status=502, path=f"^{ACCOUNTS}$", times=1)
+
+    result = run_job(office, instance, "smith")
+
+    assert result.success
+    assert office.paths("smith") == [CONNECTIONS, ACCOUNTS, ACCOUNTS]
+    assert office.ask("select attempt, complete from loads order by load_id") == [(1, False), (2, True)]
+
+
+def test_nobody_reachable_fails_the_run_after_its_attempts(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.bank.fault("html", times=None)
+
+    result = run_job(office, instance, "smith")
+
+    assert not result.success
+    assert len(office.calls("smith")) == 3
+    assert len(waits(result)) == 2
+    _, told = failure(result)
+    assert (told["code"], told["who_acts"]) == ("notJson", "powens")
+
+
+def test_a_failed_run_is_no_obstacle_to_the_next(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    office.bank.fault("html", times=3)
+    assert not run_job(office, instance, "smith").success
+
+    assert run_job(office, instance, "smith").success
+
+    assert office.ask("select user_id, status from users_latest") == [("jane", "ok")]
+
+
+@pytest.mark.parametrize(("retry_after", "waited"), [(0, 0.0), (None, 0.001)])
+def test_a_servers_own_wait_is_obeyed_and_without_one_the_contract_decides(
+    office: Office, instance: dg.DagsterInstance, retry_after: int | None, waited: float
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    office.bank.fault("status", status=429, retry_after=retry_after, path=f"^{CONNECTIONS}$", times=1)
+
+    result = run_job(office, instance, "smith")
+
+    assert result.success
+    assert waits(result) == [waited]
+    assert office.paths("smith") == [CONNECTIONS, CONNECTIONS, ACCOUNTS]
+
+
+def test_a_lasting_rate_limit_shares_the_count_of_attempts(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.bank.fault("status", status=429, retry_after=0, times=None)
+
+    result = run_job(office, instance, "smith")
+
+    assert not result.success
+    assert waits(result) == [0.0, 0.0]
+    assert len(office.calls("smith")) == 3
+
+
+def test_the_contracts_own_policy_waits_one_second_and_then_three(office: Office) -> None:
+    """Dagster's exponential delays, computed from the policy that the asset really has."""
+    policy = hurried_defs().get_repository_def().assets_defs_by_key[dg.AssetKey(["accounts", "synced"])].op.retry_policy
+    real = build_defs().get_repository_def().assets_defs_by_key[dg.AssetKey(["accounts", "synced"])].op.retry_policy
+    assert policy is not None
+    assert real is not None
+    assert [policy.calculate_delay(n) for n in (1, 2)] == [0.001, 0.003]
+    assert [real.calculate_delay(n) for n in (1, 2)] == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_balances_obey_the_same_policy(office: Office, instance: dg.DagsterInstance, status: int) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    run_job(office, instance, "smith")
+    seen = len(office.calls("smith"))
+    office.bank.fault("status", status=status, path=f"^{ACCOUNTS}$", times=2)
+
+    result = run_job(office, instance, "smith", BALANCES_JOB)
+
+    assert result.success
+    assert office.paths("smith")[seen:] == [CONNECTIONS, ACCOUNTS, ACCOUNTS, ACCOUNTS]
+    assert metadata(result, "balances/refreshed")["attempts"] == 3
+
+
+class ImpatientOffice(OfficeResource):
+    """Waits a hundredth of a second for the ledger's lock; at the second attempt, another process lets go of it."""
+
+    release_at: int
+    _asked: int = PrivateAttr(default=0)
+    _held: FileLock | None = PrivateAttr(default=None)
+
+    def ledger(self) -> Ledger:
+        self._asked += 1
+        if self._held is None and self._asked == 1:
+            self.files().private.mkdir(parents=True)
+            self._held = FileLock(self.files().lock)
+            self._held.acquire()
+        if self._asked == self.release_at and self._held is not None:
+            self._held.release()
+        return Ledger(self.files(), self.config().office, deadline_seconds=0.01)
+
+
+def resources_around(office: OfficeResource) -> dict[str, object]:
+    turn = TenantTurnResource(office=office)
+    return {
+        "office": office,
+        "primary_open_banking": OpenBankingResource(office=office, tenant_turn=turn),
+        "ledger": LedgerIOManager(office=office),
+    }
+
+
+def test_a_busy_ledger_is_tried_again(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    defs = hurried_defs(resources_around(ImpatientOffice(release_at=2)))
+
+    result = run_job(office, instance, "smith", defs=defs)
+
+    assert result.success
+    assert waits(result) == [0.001]
+    assert office.ask("select count(*) from accounts") == [(1,)]
+
+
+def test_a_ledger_that_stays_busy_fails_the_run_by_name(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    defs = hurried_defs(resources_around(ImpatientOffice(release_at=1_000)))
+
+    result = run_job(office, instance, "smith", defs=defs)
+
+    assert not result.success
+    assert len(waits(result)) == 2
+    description, told = failure(result)
+    assert "has been writing for over" in description
+    assert (told["code"], told["who_acts"]) == ("LedgerBusy", "operator")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "code", "words"),
+    [
+        ("nonsense = 1", "ConfigError", "nonsense: is not a known key"),
+        ("office = ", "ConfigError", "is not valid TOML"),
+        (None, "ConfigError", "There is no configuration"),
+    ],
+)
+def test_a_broken_configuration_is_a_named_failure_and_not_retried(
+    office: Office, instance: dg.DagsterInstance, mistake: str | None, code: str, words: str
+) -> None:
+    office.add_tenant("smith", "jane")
+    if mistake is None:
+        office.config.unlink()
+    else:
+        office.config.write_text(f"{mistake}\n{office.config.read_text()}")
+
+    result = run_job(office, instance, "smith")
+
+    assert not result.success
+    assert waits(result) == []
+    description, told = failure(result)
+    assert words in description
+    assert "Traceback" not in description
+    assert "File " not in description
+    assert (told["code"], told["who_acts"]) == (code, "operator")
+
+
+def test_a_tenant_that_is_no_longer_configured_is_named(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+
+    result = run_job(office, instance, "jones")
+
+    description, told = failure(result)
+    assert "Tenant 'jones' is not in" in description
+    assert "Known tenants: smith." in description
+    assert told["code"] == "ConfigError"
+
+
+def test_a_missing_token_file_of_one_user_is_recorded_with_its_remedy(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane", "john")
+    office.connect("smith", "jane", "1")
+    (office.folder / "smith.john.token").unlink()
+
+    result = run_job(office, instance, "smith")
+
+    assert result.success
+    ((status, code, who, remedy),) = office.ask(
+        "select status, code, who_acts, remedy from users_latest where user_id = 'john'"
+    )
+    assert (status, code, who) == ("refused", "secret", "operator")
+    assert "tenants.smith.users.john.token" in remedy
+
+
+@pytest.mark.parametrize(
+    ("integration", "tokens", "status"), [("disconnected", True, "disconnected"), ("connected", False, "error")]
+)
+@pytest.mark.parametrize("job", [ACCOUNTS_JOB, BALANCES_JOB])
+def test_a_slot_that_is_not_healthy_refuses_the_step_at_once(
+    office: Office, instance: dg.DagsterInstance, integration: str, tokens: bool, status: str, job: str
+) -> None:
+    office.add_tenant("smith", "jane", integration=integration)
+    if not tokens:
+        (office.folder / "smith.jane.token").unlink()
+
+    result = run_job(office, instance, "smith", job)
+
+    assert not result.success
+    assert waits(result) == []
+    assert office.calls("smith") == []
+    description, told = failure(result)
+    assert "primaryOpenBanking" in description
+    assert f"status is {status}" in description
+    assert told["code"] == "OperationRefused"
+
+
+class UnboundBanking(OpenBanking):
+    """A tenant that has nothing plugged in."""
+
+    def binding(self, tenant: Tenant) -> IntegrationBinding:
+        return IntegrationBinding(slot="primaryOpenBanking", integration=None, status="unbound")
+
+
+class PoorBanking(OpenBanking):
+    """A provider that reads no accounts and no balances."""
+
+    def binding(self, tenant: Tenant) -> IntegrationBinding:
+        return IntegrationBinding(slot="primaryOpenBanking", integration="openbanking.other", status="connected")
+
+
+class OtherBankingResource(OpenBankingResource):
+    poor: bool
+
+    def banking(self) -> OpenBanking:
+        return (PoorBanking if self.poor else UnboundBanking)(self.office.config())
+
+
+@pytest.mark.parametrize(
+    ("poor", "words"),
+    [(False, "primaryOpenBanking, which is unbound"), (True, "openbanking.other in slot primaryOpenBanking does not")],
+)
+@pytest.mark.parametrize("asset", ["accounts/synced", "accounts/fetched"])
+def test_a_slot_that_is_unbound_or_lacks_a_capability_is_named(
+    office: Office, instance: dg.DagsterInstance, poor: bool, words: str, asset: str
+) -> None:
+    office.add_tenant("smith", "jane")
+    real = OfficeResource()
+    slot = OtherBankingResource(office=real, tenant_turn=TenantTurnResource(office=real), poor=poor)
+
+    result = run_job(office, instance, "smith", defs=hurried_defs({"primary_open_banking": slot}), assets=[asset])
+
+    assert not result.success
+    assert waits(result) == []
+    assert words in failure(result)[0]
+
+
+class InterruptedBankingResource(OpenBankingResource):
+    """Somebody ends the run while the step begins."""
+
+    def banking(self) -> OpenBanking:
+        raise KeyboardInterrupt
+
+
+def test_a_cancelled_step_is_not_tried_again(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    real = OfficeResource()
+    slot = InterruptedBankingResource(office=real, tenant_turn=TenantTurnResource(office=real))
+
+    result = run_job(office, instance, "smith", defs=hurried_defs({"primary_open_banking": slot}))
+
+    assert not result.success
+    assert waits(result) == []
+    description, told = failure(result)
+    assert description == "The run was cancelled."
+    assert (told["code"], told["who_acts"]) == ("cancelled", "nobody")
+
+
+def test_the_role_user_may_read_and_not_command(
+    office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    sync_and_refresh(office, instance, "smith")
+    seen = len(office.calls("smith"))
+    monkeypatch.setenv("PFO_ROLE", "user")
+
+    for job, command, query in (
+        (ACCOUNTS_JOB, "accounts/synced", "accounts/fetched"),
+        (BALANCES_JOB, "balances/refreshed", "balances/fetched"),
+    ):
+        refused = run_job(office, instance, "smith", job, assets=[command])
+        assert waits(refused) == []
+        assert "needs role admin; this process acts as user" in failure(refused)[0]
+        assert failure(refused)[1]["code"] == "OperationRefused"
+        assert run_job(office, instance, "smith", job, assets=[query]).success
+    assert len(office.calls("smith")) == seen
+
+
+def test_an_unknown_role_is_named_and_nothing_runs(
+    office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.add_tenant("smith", "jane")
+    monkeypatch.setenv("PFO_ROLE", "root")
+
+    result = run_job(office, instance, "smith")
+
+    assert failure(result)[0] == "PFO_ROLE is 'root'. Set it to user or admin."
+    assert office.calls("smith") == []
+
+
+def test_the_ledger_of_another_office_is_left_alone(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    run_job(office, instance, "smith")
+    office.name = "another-office"
+    office.write()
+
+    result = run_job(office, instance, "smith")
+
+    assert waits(result) == []
+    assert failure(result)[1]["code"] == "LedgerForeign"
+    assert office.ask("select office from office") == [("test-office",)]
+
+
+def test_two_tenants_with_the_same_powens_ids_stay_apart(office: Office, instance: dg.DagsterInstance) -> None:
+    for tenant, balance in (("smith", "1"), ("jones", "2")):
+        office.add_tenant(tenant, "jane")
+        office.connect(tenant, "jane", balance)
+
+    for tenant in ("smith", "jones"):
+        sync_and_refresh(office, instance, tenant)
+
+    rows = office.ask("select tenant_id, source_id, current_balance from balances_latest order by current_balance")
+    assert [(tenant, amount) for tenant, _, amount in rows] == [("smith", 1), ("jones", 2)]
+    assert rows[0][1] == rows[1][1]
+
+
+@pytest.mark.parametrize("balance", ["0.1", "-0.01", "12345678901234567890.12", "0.0000000001", "182340500"])
+def test_the_io_manager_loads_arrow_backed_frames_with_exact_decimals(
+    office: Office, instance: dg.DagsterInstance, balance: str
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", balance)
+    _, refreshed = sync_and_refresh(office, instance, "smith")
+    repository = hurried_defs().get_repository_def()
+
+    frame = repository.load_asset_value(
+        dg.AssetKey(["balances", "refreshed"]), partition_key="smith", instance=instance
+    )
+
+    assert refreshed.success
+    assert frame["current_balance"].dtype.pyarrow_dtype == pa.decimal128(38, 10)
+    assert frame["current_balance"].tolist() == [Decimal(balance)]
+    assert str(frame["as_of"].dtype.pyarrow_dtype) == "timestamp[us, tz=UTC]"
+
+
+def test_a_loaded_frame_holds_its_tenants_rows_alone(office: Office, instance: dg.DagsterInstance) -> None:
+    for tenant in ("smith", "jones"):
+        office.add_tenant(tenant, "jane")
+        office.connect(tenant, "jane", "1", "2")
+        sync_and_refresh(office, instance, tenant)
+
+    frame = (
+        hurried_defs()
+        .get_repository_def()
+        .load_asset_value(dg.AssetKey(["accounts", "synced"]), partition_key="jones", instance=instance)
+    )
+
+    assert frame["tenant_id"].tolist() == ["jones", "jones"]
