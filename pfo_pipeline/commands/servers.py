@@ -1,6 +1,7 @@
 """`pfo dev`: Dagster's web server and daemon, side by side, until this program ends.
 
-Each child has a session of its own, so that one signal reaches it once, from us; then it is waited for.
+Each child has a session of its own, so that one signal reaches it once, from us; then its whole session is waited for:
+a code server, and the runs under way in it, end some seconds after the server that started them.
 """
 
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +34,8 @@ def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
     programs = Path(sys.executable).parent
     commands = {
         "web server": [str(programs / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), "-w", workspace],
-        "daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace],
+        # Every minute the daemon takes a new code server, and the old one warns that nobody talks to it any more.
+        "daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace, "--code-server-log-level", "error"],
     }
     children: dict[str, subprocess.Popen[bytes]] = {}
     stop = threading.Event()
@@ -48,11 +51,25 @@ def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
                 raise ServerError(f"Dagster's {ended[0]} ended by itself; its last words are above.")
     finally:
         for child in children.values():
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGTERM)
+            _signal_session(child, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
         for child in children.values():
-            try:
-                child.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            while _is_alive(child) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            if _is_alive(child):
+                _signal_session(child, signal.SIGKILL)
+            child.wait()
+
+
+def _is_alive(child: subprocess.Popen[bytes]) -> bool:
+    """Is anything of its session alive: it, or what it started?"""
+    return child.poll() is None or _signal_session(child, 0)
+
+
+def _signal_session(child: subprocess.Popen[bytes], number: int) -> bool:
+    """False when nothing of the session is left (macOS refuses to signal one of which only corpses are left)."""
+    try:
+        os.killpg(child.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
