@@ -1,0 +1,135 @@
+"""What no documentation knows is accepted and reported, as words and never as somebody's data."""
+
+from typing import Any
+
+import pytest
+
+from pfo_pipeline.powens.drift import KNOWN_ACCOUNT_TYPES, account_drift, connection_drift
+from pfo_pipeline.powens.states import KNOWN_STATES
+from pfo_pipeline.powens.wire import Account, Connection
+
+# As documented, with the extras that were seen live.
+ACCOUNT: dict[str, Any] = {
+    "id": 17,
+    "id_connection": 38,
+    "id_user": 7,
+    "id_source": 11,
+    "id_parent": None,
+    "number": "3002900000",
+    "webid": "3002900000",
+    "original_name": "Compte chèque",
+    "name": "Compte chèque",
+    "balance": "7481.01",
+    "coming": None,
+    "coming_balance": "7481.01",
+    "formatted_balance": "7 481,01 €",
+    "display": True,
+    "last_update": "2026-03-10 12:00:00",
+    "deleted": None,
+    "disabled": None,
+    "iban": "FR7630006000011234567890189",
+    "bic": None,
+    "currency": {"id": "EUR", "name": "Euro", "symbol": "€", "precision": 2, "prefix": False, "crypto": False},
+    "type": "checking",
+    "id_type": 2,
+    "bookmarked": 0,
+    "error": None,
+    "usage": "PRIV",
+    "ownership": "owner",
+    "company_name": None,
+    "loan": None,
+    "opening_date": None,
+    "information": {},
+    "valuation": None,
+    "diff": None,
+    "diff_percent": None,
+    "prev_diff": None,
+    "prev_diff_percent": None,
+    "calculated": [],
+}
+CONNECTION: dict[str, Any] = {
+    "id": 38,
+    "id_user": 7,
+    "id_connector": 40,
+    "id_provider": 40,
+    "id_bank": 40,
+    "connector_uuid": "338178e6-3d01-564f-9a7b-52ca442459bf",
+    "state": None,
+    "error": None,
+    "error_message": None,
+    "fields": None,
+    "created": "2026-01-01 12:00:00",
+    "last_update": "2026-03-10 12:00:00",
+    "next_try": None,
+    "last_push": None,
+    "expire": None,
+    "active": True,
+    "connector": {"uuid": "338178e6-3d01-564f-9a7b-52ca442459bf", "name": "Banque Exemple", "slug": "BEX"},
+    "sources": [{"id": 1, "name": "openapi", "state": None, "disabled": None, "access_expire": None}],
+    "accounts": [],
+}
+
+
+def drift_of_account(**changes: object) -> set[tuple[str, str]]:
+    return account_drift(Account.model_validate(ACCOUNT | changes))
+
+
+def drift_of_connection(**changes: object) -> set[tuple[str, str]]:
+    return connection_drift(Connection.model_validate(CONNECTION | changes))
+
+
+def test_what_is_documented_or_was_seen_live_is_no_drift() -> None:
+    assert drift_of_account() == set()
+    assert drift_of_connection() == set()
+
+
+@pytest.mark.parametrize("account_type", sorted(KNOWN_ACCOUNT_TYPES))
+def test_a_documented_account_type_is_no_drift(account_type: str) -> None:
+    assert drift_of_account(type=account_type) == set()
+
+
+@pytest.mark.parametrize("state", sorted(KNOWN_STATES))
+def test_a_documented_state_is_no_drift(state: str) -> None:
+    assert drift_of_connection(state=state, sources=[{"state": state}]) == set()
+
+
+def test_a_missing_value_is_no_drift() -> None:
+    assert drift_of_account(type=None, usage=None, ownership=None) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"type": "piggy_bank"}, {("account.type", "piggy_bank")}),
+        ({"usage": "GOV"}, {("account.usage", "GOV")}),
+        ({"ownership": "heir"}, {("account.ownership", "heir")}),
+        ({"refresh_tier": "gold"}, {("account.refresh_tier", "")}),
+        ({"type": "piggy_bank", "aura": 1}, {("account.type", "piggy_bank"), ("account.aura", "")}),
+    ],
+)
+def test_what_is_new_about_an_account_is_told_by_its_place(
+    changes: dict[str, object], found: set[tuple[str, str]]
+) -> None:
+    assert drift_of_account(**changes) == found
+
+
+def test_what_is_new_about_a_connection_is_told_by_its_place() -> None:
+    found = drift_of_connection(state="quantumRequired", sources=[{"state": "sleepy"}, {"state": "bug"}], mood="blue")
+
+    assert found == {
+        ("connection.state", "quantumRequired"),
+        ("connection.state", "sleepy"),
+        ("connection.mood", ""),
+    }
+
+
+@pytest.mark.parametrize(
+    "word", ["FR7630006000011234567890189 x", "Jane Smith", "jane@smith.example", "1234567890", "a" * 41, "", "é"]
+)
+def test_what_is_not_a_word_could_be_somebodys_data_and_is_not_kept(word: str) -> None:
+    assert drift_of_account(type=word) == {("account.type", "(not a word)")}
+    assert drift_of_account(**{word: 1}) == {("account.(not a word)", "")}
+
+
+def test_values_of_unknown_fields_are_never_kept() -> None:
+    assert "secret" not in str(drift_of_account(aura={"secret": "secret"}))

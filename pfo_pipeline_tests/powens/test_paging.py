@@ -1,0 +1,117 @@
+"""Links to the next page: followed on the same host only, and never in a circle."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfo_pipeline.powens.paging import BadLink, next_url
+
+steady = settings(derandomize=True, deadline=None)
+ROOT = "https://smith.biapi.pro/2.0"
+FIRST = f"{ROOT}/users/me/accounts?limit=1000"
+
+
+def linking_to(href: object) -> dict[str, object]:
+    return {"_links": {"self": {"href": FIRST}, "prev": None, "next": {"href": href}}}
+
+
+def following(href: object, *seen: str) -> str | None:
+    return next_url(FIRST, linking_to(href), {FIRST, *seen})
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {},
+        {"_links": None},
+        {"_links": {}},
+        {"_links": {"next": None}},
+        {"_links": {"next": {}}},
+        {"_links": {"next": {"href": None}}},
+        {"_links": []},
+        {"_links": {"next": "text"}},
+    ],
+    ids=str,
+)
+def test_without_a_link_the_page_is_the_last(envelope: Mapping[str, object]) -> None:
+    assert next_url(FIRST, envelope, {FIRST}) is None
+
+
+@pytest.mark.parametrize(
+    ("href", "target"),
+    [
+        (f"{FIRST}&cursor=abc%3D", f"{FIRST}&cursor=abc%3D"),
+        ("/2.0/users/me/accounts?cursor=abc", f"{ROOT}/users/me/accounts?cursor=abc"),
+        ("?cursor=abc", f"{ROOT}/users/me/accounts?cursor=abc"),
+        ("accounts?cursor=abc", f"{ROOT}/users/me/accounts?cursor=abc"),
+        ("//smith.biapi.pro/2.0/x", f"{ROOT}/x"),
+    ],
+    ids=["absolute", "path only", "query only", "relative", "without a scheme"],
+)
+def test_a_link_to_the_same_host_is_followed(href: str, target: str) -> None:
+    assert following(href) == target
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "https://evil.example/2.0/users/me/accounts",
+        "//evil.example/2.0",
+        "http://smith.biapi.pro/2.0/users/me/accounts",
+        "https://smith.biapi.pro:8443/2.0",
+        "https://smith.biapi.pro@evil.example/2.0",
+        "https://smith.biapi.pro.evil.example/2.0",
+        "https://jane:pw@smith.biapi.pro/2.0",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+    ],
+)
+def test_a_link_to_another_host_would_carry_the_token_away(href: str) -> None:
+    with pytest.raises(BadLink, match="points to another host"):
+        following(href)
+
+
+@pytest.mark.parametrize("href", [FIRST, "", "?limit=1000"])
+def test_a_link_to_the_same_page_is_a_circle(href: str) -> None:
+    with pytest.raises(BadLink, match="leads back"):
+        following(href)
+
+
+def test_a_link_to_an_earlier_page_is_a_circle() -> None:
+    with pytest.raises(BadLink, match="leads back"):
+        following("?cursor=a", f"{ROOT}/users/me/accounts?cursor=a")
+
+
+@pytest.mark.parametrize("href", [7, True, ["x"], {"href": "x"}], ids=str)
+def test_a_link_that_is_no_text_is_refused(href: object) -> None:
+    with pytest.raises(BadLink, match="not a text"):
+        following(href)
+
+
+# Each of these was an error of the URL library, which nobody maps.
+@pytest.mark.parametrize(
+    "href", ["//[", "https://[::1", "/2.0/\x00", "/2.0/a\nb", "/2.0/\ud800", "/2.0/é", "/" + "a" * 70_000], ids=ascii
+)
+def test_a_link_that_no_request_can_be_made_of_is_refused(href: str) -> None:
+    with pytest.raises(BadLink, match="not a URL"):
+        following(href)
+
+
+@steady
+@given(st.text() | st.text().map(lambda text: f"https://{text}") | st.text().map(lambda text: f"//{text}"))
+def test_any_text_stays_on_the_host_or_is_refused(href: str) -> None:
+    try:
+        target = following(href)
+    except BadLink:
+        return
+    assert target is not None
+    assert target.startswith("https://smith.biapi.pro/")
+
+
+def test_a_refusal_does_not_repeat_the_link() -> None:
+    for href in ("https://evil.example/?token=s3cret", "//[s3cret", "/s3crét"):
+        with pytest.raises(BadLink) as refused:
+            following(href)
+        assert "s3cr" not in str(refused.value)

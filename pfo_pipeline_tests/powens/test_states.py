@@ -1,0 +1,136 @@
+"""What a connection's state says: how it stands, who acts, whether its data is fresh."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pfo_pipeline.powens.states import KNOWN_STATES, Situation, read_state
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def reading(
+    state: str | None = None,
+    *source_states: str,
+    active: bool = True,
+    last_success: timedelta | None = timedelta(hours=1),
+    created: timedelta | None = timedelta(days=100),
+) -> Situation:
+    """The situation of a connection that last succeeded, and was made, so long ago."""
+    return read_state(
+        state,
+        source_states,
+        active=active,
+        last_success_at=None if last_success is None else NOW - last_success,
+        created_at=None if created is None else NOW - created,
+        now=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "who_acts"),
+    [
+        ("SCARequired", "needs-person", "member"),
+        ("webauthRequired", "needs-person", "member"),
+        ("additionalInformationNeeded", "needs-person", "member"),
+        ("decoupled", "needs-person", "member"),
+        ("wrongpass", "needs-person", "member"),
+        ("passwordExpired", "needs-person", "member"),
+        ("actionNeeded", "needs-person", "member"),
+        ("notSupported", "needs-person", "operator"),
+        ("validating", "temporary", "nobody"),
+        ("rateLimiting", "temporary", "bank"),
+        ("websiteUnavailable", "temporary", "bank"),
+        ("bug", "temporary", "powens"),
+    ],
+)
+def test_a_known_state_says_who_must_act_and_how(state: str, status: str, who_acts: str) -> None:
+    situation = reading(state)
+
+    assert (situation.state, situation.status, situation.who_acts) == (state, status, who_acts)
+    assert situation.remedy
+    assert situation.remedy.endswith(".")
+    assert not situation.is_synced
+
+
+def test_the_twelve_documented_states_are_known() -> None:
+    assert len(KNOWN_STATES) == 12
+
+
+def test_only_a_member_is_sent_to_a_link() -> None:
+    for state in KNOWN_STATES:
+        situation = reading(state)
+        assert ("opens the link" in (situation.remedy or "")) == (situation.who_acts == "member"), state
+
+
+@pytest.mark.parametrize("state", ["quantumRequired", "scarequired", "wrongPass"])
+def test_an_unknown_state_is_for_the_operator_to_look_at(state: str) -> None:
+    situation = reading(state)
+
+    assert (situation.state, situation.status, situation.who_acts) == (state, "unknown", "operator")
+    assert not situation.is_synced
+
+
+def test_no_state_and_a_sync_an_hour_ago_is_healthy() -> None:
+    assert reading() == Situation(None, "healthy", None, None)
+    assert reading().is_synced
+
+
+@pytest.mark.parametrize("state", ["", None])
+def test_an_empty_state_is_no_state(state: str | None) -> None:
+    assert reading(state).status == "healthy"
+
+
+def test_a_failing_source_shows_under_a_connection_that_looks_fine() -> None:
+    situation = reading(None, "bug")
+
+    assert (situation.state, situation.status, situation.who_acts) == ("bug", "temporary", "powens")
+
+
+@pytest.mark.parametrize(
+    ("sources", "decisive"),
+    [
+        (("bug", "SCARequired"), "SCARequired"),
+        (("SCARequired", "bug"), "SCARequired"),
+        (("rateLimiting", "neverHeardOf"), "neverHeardOf"),
+        (("neverHeardOf", "wrongpass"), "wrongpass"),
+        (("websiteUnavailable", "bug"), "bug"),
+    ],
+)
+def test_of_several_failing_sources_the_one_that_needs_a_person_decides(
+    sources: tuple[str, ...], decisive: str
+) -> None:
+    assert reading(None, *sources).state == decisive
+
+
+def test_the_connections_own_state_comes_before_its_sources() -> None:
+    assert reading("rateLimiting", "SCARequired").state == "rateLimiting"
+
+
+def test_three_days_without_a_sync_are_an_accident_more_are_silence() -> None:
+    at_the_limit = reading(last_success=timedelta(days=3))
+    beyond = reading(last_success=timedelta(days=3, seconds=1))
+
+    assert at_the_limit.status == "healthy"
+    assert (beyond.state, beyond.status, beyond.who_acts) == (None, "silent", "operator")
+    assert "3 days" in (beyond.remedy or "")
+    assert not beyond.is_synced
+
+
+def test_a_connection_made_just_now_is_not_silent_before_its_first_sync() -> None:
+    assert reading(last_success=None, created=timedelta(hours=1)).status == "healthy"
+    assert reading(last_success=None, created=timedelta(days=4)).status == "silent"
+
+
+def test_a_connection_without_any_date_is_silent() -> None:
+    assert reading(last_success=None, created=None).status == "silent"
+
+
+def test_a_connection_that_is_switched_off_is_paused_however_old_its_data() -> None:
+    for age in (timedelta(hours=1), timedelta(days=30)):
+        situation = reading(active=False, last_success=age)
+        assert (situation.status, situation.who_acts, situation.is_synced) == ("paused", "operator", False)
+
+
+def test_a_state_that_needs_someone_is_told_even_while_switched_off() -> None:
+    assert reading("wrongpass", active=False).status == "needs-person"
