@@ -11,6 +11,7 @@ ALERTS = "alerts.jsonl"
 
 
 def append_alert(data_dir: Path, alert: Mapping[str, str | None]) -> None:
+    data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / ALERTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(alert) + "\n")
 

@@ -1,5 +1,6 @@
 """A bank, an office and a Dagster instance of each test's own."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from pfo_pipeline_tests.defs.office import Office, today
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
+
+_OVERRIDES = {"telemetry": {"enabled": False}}
 
 
 @pytest.fixture
@@ -30,3 +33,22 @@ def office(bank: SimulatedBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
+
+
+@pytest.fixture(scope="session")
+def empty_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dagster's files before the first run: making them takes longer than a test."""
+    folder = tmp_path_factory.mktemp("history")
+    with dg.DagsterInstance.local_temp(str(folder), overrides=_OVERRIDES) as new:
+        new.get_runs()
+        new.get_dynamic_partitions("tenants")
+        new.all_instigator_state()
+    return folder
+
+
+@pytest.fixture
+def lasting_instance(empty_history: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """With SQLite files, as in production: sensors and schedules are given its reference."""
+    folder = shutil.copytree(empty_history, tmp_path / "dagster")
+    with dg.DagsterInstance.local_temp(str(folder), overrides=_OVERRIDES) as lasting:
+        yield lasting

@@ -56,6 +56,7 @@ class Office:
     name: str = "test-office"
     tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
     users: dict[tuple[str, str], SimulatedUser] = field(default_factory=dict)
+    elsewhere: Path | None = None
 
     @property
     def config(self) -> Path:
@@ -63,7 +64,7 @@ class Office:
 
     @property
     def data_dir(self) -> Path:
-        return self.folder / "data"
+        return self.elsewhere or self.folder / "data"
 
     @property
     def files(self) -> LedgerFiles:
