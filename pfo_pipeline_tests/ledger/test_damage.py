@@ -1,0 +1,242 @@
+"""When the files are not as they should be: a named error that says what to do, and the last copy stays readable."""
+
+import errno
+import subprocess
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pfo_pipeline.ledger.errors import (
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerError,
+    LedgerForeign,
+    LedgerFull,
+    LedgerNewer,
+    LedgerUnwritable,
+    named_ledger_errors,
+)
+from pfo_pipeline.ledger.reader import published_reader
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline_tests.ledger import program
+from pfo_pipeline_tests.ledger.program import other_process
+from pfo_pipeline_tests.ledger.samples import a_ledger, account, ask, balance, batch, everything_in
+
+
+@pytest.fixture
+def published(ledger: Ledger) -> Ledger:
+    """A ledger with one account, published."""
+    ledger.merge(batch(account(), balance("41.50")))
+    ledger.publish()
+    return ledger
+
+
+def last_published(ledger: Ledger) -> list[Decimal | None]:
+    return [found.current_balance for found in published_reader(ledger.files.published).accounts("smith")]
+
+
+def every_use(ledger: Ledger) -> list[Callable[[], object]]:
+    return [lambda: ledger.merge(batch(balance("2"))), ledger.publish, ledger.reader().tenants]
+
+
+def test_a_lost_primary_is_not_replaced_by_an_empty_ledger(published: Ledger) -> None:
+    published.files.primary.unlink()
+
+    for use in every_use(published):
+        with pytest.raises(LedgerDamaged, match="Put it back first: cp "):
+            use()
+
+    assert not published.files.primary.exists()
+    assert last_published(published) == [Decimal("41.50")]
+
+
+def test_the_remedy_for_a_lost_primary_works_as_it_is_told(published: Ledger) -> None:
+    published.files.primary.unlink()
+    with pytest.raises(LedgerDamaged) as lost:
+        published.publish()
+
+    remedy = str(lost.value).partition("Put it back first: ")[2]
+    subprocess.run(["/bin/sh", "-c", remedy], check=True)
+
+    published.merge(batch(balance("42")))
+    assert ask(published, "select current_balance from balances order by load_id") == [(Decimal("41.50"),), (42,)]
+    assert published.files.primary.stat().st_mode & 0o777 == 0o600
+
+
+def nonsense(path: Path) -> None:
+    path.write_bytes(b"not a database " * 4096)
+
+
+def emptiness(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def the_first_tenth_of_it(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 10])
+
+
+def flipped_bits(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:12288] + bytes(byte ^ 0x55 for byte in whole[12288:]))
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [nonsense, emptiness, the_first_tenth_of_it, flipped_bits, a_folder])
+def test_a_damaged_primary_is_named_and_the_last_copy_stays_readable(
+    published: Ledger, damage: Callable[[Path], None]
+) -> None:
+    damage(published.files.primary)
+
+    for use in every_use(published):
+        with pytest.raises(LedgerDamaged, match=r"canonical\.duckdb: .* Put a backup in its place"):
+            use()
+
+    assert last_published(published) == [Decimal("41.50")]
+
+
+@pytest.mark.parametrize("damage", [nonsense, emptiness, the_first_tenth_of_it, flipped_bits, a_folder])
+def test_a_damaged_copy_is_named_with_how_to_make_it_again(published: Ledger, damage: Callable[[Path], None]) -> None:
+    published.files.published.chmod(0o644)
+    damage(published.files.published)
+
+    with pytest.raises(LedgerDamaged, match="It is a copy only: run `pfo run`, which writes it again"):
+        published_reader(published.files.published).accounts("smith")
+
+
+def test_a_duckdb_file_of_something_else_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "ledger.duckdb")) as con:
+        con.execute("create table prices (amount double)")
+
+    with pytest.raises(LedgerDamaged, match="a DuckDB file without a ledger in it"):
+        published_reader(tmp_path / "ledger.duckdb").tenants()
+
+
+def test_a_ledger_of_a_newer_program_is_refused_and_left_as_it_is(published: Ledger) -> None:
+    with duckdb.connect(str(published.files.primary)) as con:
+        con.execute("insert into ledger.migrations values (99, '0099_future', now())")
+    before = published.files.primary.read_bytes()
+
+    for use in every_use(published):
+        with pytest.raises(LedgerNewer, match=r"schema version 99; this program knows 1\. Update the program"):
+            use()
+
+    assert published.files.primary.read_bytes() == before
+    assert last_published(published) == [Decimal("41.50")]
+
+
+def test_a_published_ledger_of_a_newer_program_is_refused(published: Ledger) -> None:
+    published.files.published.chmod(0o644)
+    with duckdb.connect(str(published.files.published)) as con:
+        con.execute("insert into ledger.ledger.migrations values (99, '0099_future', now())")
+
+    with pytest.raises(LedgerNewer, match=r"newer than this program\. Update the program"):
+        published_reader(published.files.published).tenants()
+
+
+def test_a_ledger_of_another_office_is_refused_and_left_as_it_is(published: Ledger) -> None:
+    other = a_ledger(published.files.data_dir, office="oak")
+    before = published.files.primary.read_bytes()
+
+    for use in every_use(other):
+        with pytest.raises(LedgerForeign, match=r"belongs to office 'willow', the configuration is of office 'oak'"):
+            use()
+
+    assert published.files.primary.read_bytes() == before
+    assert last_published(published) == [Decimal("41.50")]
+
+
+@pytest.mark.parametrize("place", ["data", "data/private", "data/private/canonical.lock/inside"])
+def test_a_file_where_a_folder_belongs_is_named(tmp_path: Path, place: str) -> None:
+    in_the_way = tmp_path / place
+    in_the_way.parent.mkdir(parents=True, exist_ok=True)
+    in_the_way.write_text("in the way")
+
+    with pytest.raises(LedgerUnwritable, match="Move it away, or set data_dir to another folder"):
+        a_ledger(tmp_path / "data").merge(batch(balance()))
+
+
+def test_a_folder_where_the_copy_belongs_is_named_and_the_primary_keeps_what_was_merged(ledger: Ledger) -> None:
+    ledger.merge(batch(balance()))
+    ledger.files.published.mkdir()
+
+    with pytest.raises(LedgerUnwritable, match=r"ledger\.duckdb: a file is where a folder is needed, or the reverse"):
+        ledger.publish()
+
+    assert list(ledger.files.data_dir.glob(".*.draft")) == []
+    assert ask(ledger, "select count(*) from balances") == [(1,)]
+
+
+def no_room(path: Path) -> str:
+    return f"LedgerFull: {path}: no room left on the disk. Free some and run again; nothing was lost."
+
+
+def test_a_full_disk_while_publishing_leaves_the_copy_before(published: Ledger) -> None:
+    published.merge(batch(balance("42")))
+
+    with other_process(program.run_out_of_room, published.files.data_dir, 100_000, 0) as other:
+        assert other.says() == no_room(published.files.published)
+
+    assert last_published(published) == [Decimal("41.50")]
+    assert list(published.files.data_dir.glob(".*.draft")) == []
+    published.publish()
+    assert last_published(published) == [42]
+
+
+def test_a_full_disk_while_merging_leaves_nothing_of_the_batch(published: Ledger) -> None:
+    with other_process(program.run_out_of_room, published.files.data_dir, 1_100_000, 8000) as other:
+        assert other.says() == no_room(published.files.primary)
+
+    assert last_published(published) == [Decimal("41.50")]
+    assert published.merge(batch(balance("42"))).load_id == 2
+    assert everything_in(published) == {"accounts": 1, "balances": 2, "balances_current": 1, "loads": 2}
+
+
+def test_a_disk_that_fills_up_after_the_commit_loses_nothing_and_says_so(published: Ledger) -> None:
+    """The log has room for the batch, the file has not: closing DuckDB keeps silent about that."""
+    room = published.files.primary.stat().st_size + 300_000
+    with other_process(program.run_out_of_room, published.files.data_dir, room, 3000) as other:
+        assert other.says() == no_room(published.files.primary)
+    assert last_published(published) == [Decimal("41.50")]
+
+    published.publish()
+
+    assert everything_in(published)["balances"] == 3001
+
+
+@pytest.mark.parametrize(
+    ("problem", "named"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), LedgerFull),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), LedgerFull),
+        (PermissionError(errno.EACCES, "Permission denied"), LedgerUnwritable),
+        (OSError(errno.EROFS, "Read-only file system"), LedgerUnwritable),
+        (OSError(errno.EIO, "Input/output error"), LedgerError),
+        (duckdb.IOException('Could not write file "x": No space left on device'), LedgerFull),
+        (duckdb.IOException('Cannot open file "x": Permission denied'), LedgerUnwritable),
+        (duckdb.IOException('Could not set lock on file "x": Conflicting lock is held'), LedgerBusy),
+        (duckdb.IOException('The file "x" exists, but it is not a valid DuckDB database file!'), LedgerDamaged),
+        (duckdb.SerializationException("Serialization Error: Failed to deserialize"), LedgerDamaged),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, Exception) else value.__name__,
+)
+def test_what_the_system_and_duckdb_say_gets_a_name_with_the_file(
+    problem: Exception, named: type[LedgerError], tmp_path: Path
+) -> None:
+    with pytest.raises(named, match=str(tmp_path)) as error, named_ledger_errors(tmp_path):
+        raise problem
+
+    assert type(error.value) is named
+    assert error.value.__cause__ is problem
+
+
+def test_a_mistake_in_a_query_keeps_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(duckdb.CatalogException), named_ledger_errors(tmp_path):
+        duckdb.execute("from no_such_table")
