@@ -1,12 +1,12 @@
 """What a run of each job does over real HTTP, for each way in which it may end."""
 
 from decimal import Decimal
+from itertools import count
 
 import dagster as dg
 import pyarrow as pa
 import pytest
 from filelock import FileLock
-from pydantic import PrivateAttr
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.model import IntegrationBinding
@@ -267,22 +267,20 @@ def test_balances_obey_the_same_policy(office: Office, instance: dg.DagsterInsta
     assert metadata(result, "balances/refreshed")["attempts"] == 3
 
 
-class ImpatientOffice(OfficeResource):
-    """Gives up on the ledger's lock at once. Somebody holds it until the step has begun `releases_at` times."""
+def impatient(office: Office, *, releases_at: int) -> OfficeResource:
+    """Gives up on the ledger's lock at once. Somebody holds it until a step has begun for the `releases_at`th time."""
+    office.files.private.mkdir(parents=True)
+    held = FileLock(office.files.lock, is_singleton=False)
+    held.acquire()
+    begun = count(1)
 
-    releases_at: int
-    _begun: int = PrivateAttr(default=0)
-    _held: FileLock | None = PrivateAttr(default=None)
+    class Impatient(OfficeResource):
+        def ledger(self) -> Ledger:
+            if next(begun) == releases_at:
+                held.release()
+            return Ledger(self.files(), self.config().office, deadline_seconds=0.001)
 
-    def ledger(self) -> Ledger:
-        if self._held is None:
-            self.files().private.mkdir(parents=True, exist_ok=True)
-            self._held = FileLock(self.files().lock, is_singleton=False)
-            self._held.acquire()
-        self._begun += 1
-        if self._begun == self.releases_at:
-            self._held.release()
-        return Ledger(self.files(), self.config().office, deadline_seconds=0.001)
+    return Impatient()
 
 
 def resources_around(office: OfficeResource) -> dict[str, object]:
@@ -297,7 +295,7 @@ def resources_around(office: OfficeResource) -> dict[str, object]:
 def test_a_busy_ledger_is_tried_again(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
-    defs = hurried_defs(resources_around(ImpatientOffice(releases_at=2)))
+    defs = hurried_defs(resources_around(impatient(office, releases_at=2)))
 
     result = run_job(office, instance, "smith", defs=defs)
 
@@ -309,7 +307,7 @@ def test_a_busy_ledger_is_tried_again(office: Office, instance: dg.DagsterInstan
 def test_a_ledger_that_stays_busy_fails_the_run_by_name(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
-    defs = hurried_defs(resources_around(ImpatientOffice(releases_at=0)))
+    defs = hurried_defs(resources_around(impatient(office, releases_at=0)))
 
     result = run_job(office, instance, "smith", defs=defs)
 

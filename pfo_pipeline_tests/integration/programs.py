@@ -1,0 +1,45 @@
+"""Starting `pfo` as a program of its own.
+
+Here: the command and its environment. Not here: what it must do.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+PFO = [sys.executable, "-m", "pfo_pipeline.cli"]
+_OURS = ("PFO_", "DAGSTER_", "POWENS_")
+
+
+def environment(told: Mapping[str, str]) -> dict[str, str]:
+    """Ours of this machine are left out: a test must not meet a developer's own ledger."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | dict(told)
+
+
+def pfo(*words: str, cwd: Path, told: Mapping[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PFO, *words],
+        cwd=cwd,
+        env=environment(told),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def start(*words: str, cwd: Path, told: Mapping[str, str]) -> subprocess.Popen[str]:
+    """With a session of its own, so that a test can end it and nothing else."""
+    return subprocess.Popen(
+        [*PFO, *words],
+        cwd=cwd,
+        env=environment(told),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )

@@ -1,0 +1,82 @@
+"""Analysts read the published ledger while the pipeline runs: nobody is refused, and what they see is whole."""
+
+import json
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from pfo_pipeline_tests.defs.office import (
+    ACCOUNTS_JOB,
+    BALANCES_JOB,
+    DAGSTERS_OWN_WARNING,
+    Office,
+    run_job,
+    sync_and_refresh,
+)
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+ANALYSTS = 8
+RUNS = 20
+# Another person's program, with nothing of ours in it. All balances of one generation are equal, so a ledger that shows
+# two is half-written. Its own pace is 50 ms; it ends with its standard input.
+ANALYST = """
+import json, select, sys, time
+import duckdb
+path, looks, generations, refused, torn = sys.argv[1], 0, set(), [], []
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    try:
+        with duckdb.connect(path, read_only=True, config={"threads": 1}) as ledger:
+            found = ledger.execute("select distinct current_balance from ledger.balances_latest").fetchall()
+            newest = ledger.execute("from (select count(*), count(distinct account_id) from ledger.positions)").fetchone()
+        if len(found) != 1 or newest != (3, 3):
+            torn.append(str((found, newest)))
+        generations.add(str(found[0][0]))
+    except Exception as error:
+        refused.append(repr(error))
+    looks += 1
+    time.sleep(0.05)
+print(json.dumps({"looks": looks, "generations": len(generations), "refused": refused, "torn": torn}))
+"""
+
+
+def test_eight_analysts_are_never_refused_and_never_see_half_a_run(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane")
+    user = office.users["smith", "jane"]
+    accounts = office.bank.add_connection(
+        user, accounts=[{"balance": "0", "moves": False} for _ in range(3)]
+    ).account_ids
+    sync_and_refresh(office, instance, "smith")
+    analysts = [
+        subprocess.Popen(
+            [sys.executable, "-c", ANALYST, str(office.files.published)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(ANALYSTS)
+    ]
+    try:
+        for analyst in analysts:
+            assert analyst.stdout is not None
+            assert analyst.stdout.readline() == "ready\n"
+
+        for number in range(1, RUNS + 1):
+            for account in accounts:
+                office.bank.change_account("smith-sandbox", account, balance=str(number), moves=False)
+            job = BALANCES_JOB if number % 5 else ACCOUNTS_JOB
+            assert run_job(office, instance, "smith", job).success
+    finally:
+        told = [json.loads(analyst.communicate()[0]) for analyst in analysts]
+
+    for analyst in told:
+        assert analyst["refused"] == []
+        assert analyst["torn"] == []
+        assert analyst["looks"] > 0
+    assert max(analyst["generations"] for analyst in told) > 1
