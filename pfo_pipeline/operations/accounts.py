@@ -29,6 +29,7 @@ from pfo_pipeline.powens.bank import BankSession
 from pfo_pipeline.powens.mapping import account_row, connection_row, situation
 
 DEFAULT_PAGE_SIZE = 200
+_CURSOR = "account after "
 
 
 @dataclass(frozen=True)
@@ -180,15 +181,16 @@ def account_record(tenant_id: str, account: KnownAccount, *, with_balances: bool
 
 
 def _cursor(account_id: str) -> str:
-    return base64.urlsafe_b64encode(account_id.encode()).decode()
+    return base64.urlsafe_b64encode(f"{_CURSOR}{account_id}".encode()).decode()
 
 
 def _position(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+        text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise OperationRefused(
-            f"{cursor!r} is not a cursor of this list; take nextCursor of the page before."
-        ) from None
+        text = ""
+    if not text.startswith(_CURSOR):
+        raise OperationRefused(f"{cursor!r} is not a cursor of this list; take nextCursor of the page before.")
+    return text.removeprefix(_CURSOR)

@@ -55,6 +55,9 @@ async def refresh_balances(
         )
     user = user_of(context.tenant, account.user_id)
     served = await context.bank.enabled_accounts(user)
+    unreadable = next((row for row in served.quarantine if row.source_id == account.source_id), None)
+    if unreadable is not None:
+        raise NoBalance(f"account {account.account_id}: quarantined, {unreadable.reason}", (unreadable,))
     found = [(a, raw) for a, raw in served.items if a.id == account.source_id]
     if not found:
         raise NoBalance(f"account {account.account_id}: Powens no longer serves it; the next accounts sync records why")

@@ -48,7 +48,7 @@ class StepResult:
         return [row for row in self._rows.get(DriftRow, {}).values() if isinstance(row, DriftRow)]
 
     def batch(self, tenant_id: str, run_id: str, operation: Operation, attempt: int, *, complete: bool) -> Batch:
-        """What the ledger merges. Events are told once, with the attempt that ends the step."""
+        """What the ledger merges. Events, and how reading each user went, are told by the attempt that ends the step."""
         return Batch(
             tenant_id=tenant_id,
             run_id=run_id,
@@ -58,6 +58,6 @@ class StepResult:
             complete=complete,
             synced=self.synced,
             failed=self.failed + self.quarantined,
-            rows={kind: tuple(rows.values()) for kind, rows in self._rows.items()},
+            rows={kind: tuple(rows.values()) for kind, rows in self._rows.items() if complete or kind is not UserRow},
             telemetry=tuple(self.telemetry) if complete else (),
         )

@@ -94,6 +94,8 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
     """
     authorize(step.operation, context.role)
     require_integration(step, context.banking.binding(context.tenant))
+    if context.attempt.number == 1:
+        context.banking.forget(context.tenant, step.id)  # Of an earlier run that was ended between its attempts.
     result = asyncio.run(_gathered(step, context))
 
     def batch(*, complete: bool) -> Batch:
@@ -182,16 +184,19 @@ async def _sync_user(
             result.add([quarantined(tenant.id, "account", raw, "id_connection: no connection of this user")])
     served = {account.id for account, _ in accounts.items} | {q.source_id for q in accounts.quarantine}
     present = {*connection_ids, *(q.source_id for q in connections.quarantine)}
-    result.add(
-        _gone_account(tenant, a, context.now)
-        for a in known_accounts
-        if a.user_id == user.id and a.deleted_at is None and a.source_id not in served
-    )
-    result.add(
-        _gone_connection(tenant, c)
-        for c in known_connections
-        if c.user_id == user.id and c.status != "gone" and c.connection_id not in present
-    )
+    # A record without a readable id may be any of those that seem to be missing: nothing is called gone then.
+    if None not in served:
+        result.add(
+            _gone_account(tenant, a, context.now)
+            for a in known_accounts
+            if a.user_id == user.id and a.deleted_at is None and a.source_id not in served
+        )
+    if None not in present:
+        result.add(
+            _gone_connection(tenant, c)
+            for c in known_connections
+            if c.user_id == user.id and c.status != "gone" and c.connection_id not in present
+        )
     _user_read(tenant, user, result)
 
 
