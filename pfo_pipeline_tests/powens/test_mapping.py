@@ -1,0 +1,459 @@
+"""Canonical rows out of wire records: ids, institutions, the derived balance, what is put aside and why."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from pfo_pipeline.config import Tenant
+from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow
+from pfo_pipeline.powens.decode import digest
+from pfo_pipeline.powens.mapping import (
+    account_id,
+    account_row,
+    balance_row,
+    connection_row,
+    fits,
+    parse,
+    quarantined,
+    situation,
+)
+from pfo_pipeline.powens.wire import Account, Connection
+
+steady = settings(derandomize=True, deadline=None)
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+UUID = "338178e6-3d01-564f-9a7b-52ca442459bf"
+
+ACCOUNT: dict[str, Any] = {
+    "id": 17,
+    "id_connection": 38,
+    "id_parent": None,
+    "number": "3002900000",
+    "original_name": "CPTE CHEQUE",
+    "name": "Compte chèque",
+    "balance": Decimal("7481.01"),
+    "coming": Decimal("-55.30"),
+    "last_update": "2026-03-10 13:00:00",
+    "deleted": None,
+    "disabled": None,
+    "iban": "FR7630006000011234567890189",
+    "bic": "AGRIFRPP",
+    "currency": {"id": "EUR", "precision": 2},
+    "type": "checking",
+    "usage": "PRIV",
+    "ownership": "owner",
+}
+CONNECTION: dict[str, Any] = {
+    "id": 38,
+    "connector_uuid": UUID,
+    "connector": {"uuid": UUID, "name": "Banque Exemple"},
+    "state": None,
+    "created": "2026-01-01 13:00:00",
+    "last_update": "2026-03-10 13:00:00",
+    "next_try": "2026-03-11 05:00:00",
+    "expire": "2026-07-01 14:00:00",
+    "active": True,
+    "sources": [{"id": 1, "name": "openapi", "state": None, "disabled": None}],
+}
+
+
+SECRET = "S3CRET"
+# Values of every shape, wrong for nearly every field, each easy to find again.
+secret_values = st.recursive(
+    st.sampled_from([SECRET, f"x{SECRET}", [SECRET], {SECRET: SECRET}, -7654321, Decimal("7654321.5"), 0, "", None]),
+    lambda children: st.lists(children, max_size=2) | st.dictionaries(st.just(SECRET), children, max_size=2),
+    max_leaves=4,
+)
+
+
+def tenant(**settings_: object) -> Tenant:
+    users = [{"id": "jane", "token": "env:X"}]
+    return Tenant.model_validate({"id": "smith", "domain": "smith-sandbox", "users": users} | settings_)
+
+
+SMITH = tenant(client_id="12345678")
+
+
+def account(**changes: object) -> Account:
+    parsed = parse(Account, "smith", ACCOUNT | changes)
+    assert isinstance(parsed, Account), parsed
+    return parsed
+
+
+def connection(**changes: object) -> Connection:
+    parsed = parse(Connection, "smith", CONNECTION | changes)
+    assert isinstance(parsed, Connection), parsed
+    return parsed
+
+
+def put_aside(kind: type[Account] | type[Connection], **changes: object) -> QuarantineRow:
+    row = parse(kind, "smith", (ACCOUNT if kind is Account else CONNECTION) | changes)
+    assert isinstance(row, QuarantineRow), row
+    return row
+
+
+def balance(**changes: object) -> BalanceRow | str | None:
+    return balance_row(SMITH, account(**changes), "38", ACCOUNT | changes)
+
+
+def balance_of(**changes: object) -> BalanceRow:
+    row = balance(**changes)
+    assert isinstance(row, BalanceRow), row
+    return row
+
+
+class TestIds:
+    def test_an_account_keeps_its_canonical_id_for_ever(self) -> None:
+        # Written down: ledgers hold ids that were made this way.
+        assert account_id(SMITH, "17") == "acc_822768ec4412dca625f8"
+
+    def test_an_id_is_a_word_of_fixed_length_that_says_nothing(self) -> None:
+        made = account_id(SMITH, "17")
+
+        assert made.startswith("acc_")
+        assert len(made) == 24
+        assert int(made.removeprefix("acc_"), 16) >= 0
+
+    def test_other_tenants_domains_and_accounts_have_other_ids(self) -> None:
+        tenants = [SMITH, tenant(id="jones"), tenant(domain="smith")]
+
+        assert len({account_id(one, source) for one in tenants for source in ("17", "18")}) == 6
+
+    def test_where_calls_go_does_not_change_an_id(self) -> None:
+        assert account_id(tenant(base_url="http://127.0.0.1:1/2.0"), "17") == account_id(SMITH, "17")
+
+
+class TestAccounts:
+    def test_an_account_becomes_a_row_with_all_that_powens_says(self) -> None:
+        row = account_row(SMITH, "jane", account(), connection(), ACCOUNT)
+
+        assert row.tenant_id == "smith"
+        assert row.account_id == account_id(SMITH, "17")
+        assert (row.user_id, row.connection_id, row.source_id) == ("jane", "38", "17")
+        assert (row.institution_id, row.institution_name) == (UUID, "Banque Exemple")
+        assert (row.account_type, row.currency, row.display_name) == ("checking", "EUR", "Compte chèque")
+        assert (row.number, row.iban, row.bic) == ("3002900000", "FR7630006000011234567890189", "AGRIFRPP")
+        assert (row.usage, row.ownership, row.parent_account_id) == ("PRIV", "owner", None)
+        assert (row.disabled_at, row.deleted_at) == (None, None)
+        assert row.payload_digest == digest(ACCOUNT)
+
+    def test_an_account_that_was_never_enabled_has_a_row_too(self) -> None:
+        nothing = dict.fromkeys(ACCOUNT)
+        record = nothing | {"id": 17, "disabled": "2026-03-10 13:00:00"}
+
+        row = account_row(SMITH, "jane", account(**record), connection(), record)
+
+        assert row.display_name == "Account 17"
+        assert row.account_type == "unknown"
+        assert row.disabled_at == NOW
+        assert (row.currency, row.number, row.iban, row.bic, row.usage, row.ownership) == (None,) * 6
+
+    @pytest.mark.parametrize(
+        ("names", "shown"),
+        [
+            ({"name": "Mine", "original_name": "CPTE"}, "Mine"),
+            ({"name": None, "original_name": "CPTE"}, "CPTE"),
+            ({"name": "", "original_name": ""}, "Account 17"),
+        ],
+    )
+    def test_an_account_is_shown_by_the_best_name_there_is(self, names: dict[str, object], shown: str) -> None:
+        assert account_row(SMITH, "jane", account(**names), connection(), {}).display_name == shown
+
+    def test_a_card_points_to_the_account_that_it_belongs_to(self) -> None:
+        row = account_row(SMITH, "jane", account(id=18, id_parent=17), connection(), {})
+
+        assert row.parent_account_id == account_id(SMITH, "17")
+
+    def test_a_type_that_nobody_knows_is_kept(self) -> None:
+        assert account_row(SMITH, "jane", account(type="piggy_bank"), connection(), {}).account_type == "piggy_bank"
+
+    # The documentation's table shows an object, live payloads a text: either way the list must be readable.
+    def test_a_type_may_come_as_an_object_with_a_name(self) -> None:
+        typed = account(type={"id": 2, "name": "checking", "id_parent": None})
+
+        assert typed.type == "checking"
+        assert put_aside(Account, type={"id": 2}).reason == "type: input should be a valid string"
+
+    def test_moments_are_read_as_wall_time_in_paris(self) -> None:
+        row = account_row(SMITH, "jane", account(deleted="2026-07-01 14:00:00"), connection(), {})
+
+        assert row.deleted_at == datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        ("changes", "institution"),
+        [
+            ({"connector": None}, (UUID, "unknown")),
+            ({"connector_uuid": None}, (UUID, "Banque Exemple")),
+            ({"connector_uuid": None, "connector": None}, ("unknown", "unknown")),
+            ({"connector": {"name": None}}, (UUID, "unknown")),
+        ],
+    )
+    def test_an_institution_is_named_as_far_as_it_is_known(
+        self, changes: dict[str, object], institution: tuple[str, str]
+    ) -> None:
+        row = account_row(SMITH, "jane", account(), connection(**changes), {})
+
+        assert (row.institution_id, row.institution_name) == institution
+
+
+class TestConnections:
+    def test_a_healthy_connection_becomes_a_row_with_its_dates(self) -> None:
+        row = connection_row(SMITH, "jane", connection(), CONNECTION, NOW)
+
+        assert (row.tenant_id, row.connection_id, row.user_id) == ("smith", "38", "jane")
+        assert (row.institution_id, row.institution_name) == (UUID, "Banque Exemple")
+        assert (row.state, row.status, row.who_acts, row.remedy, row.link) == (None, "healthy", None, None, None)
+        assert row.active
+        assert row.created_at == datetime(2026, 1, 1, 12, tzinfo=UTC)
+        assert row.last_success_at == NOW
+        assert row.next_try_at == datetime(2026, 3, 11, 4, tzinfo=UTC)
+        assert row.consent_expires_at == datetime(2026, 7, 1, 12, tzinfo=UTC)
+        assert row.payload_digest == digest(CONNECTION)
+
+    def test_a_member_who_must_act_gets_a_link_that_opens_for_nobody_else(self) -> None:
+        row = connection_row(SMITH, "jane", connection(state="SCARequired"), {}, NOW)
+
+        assert (row.status, row.who_acts) == ("needs-person", "member")
+        assert row.link is not None
+        assert "connection_id=38" in row.link
+        assert "code=" not in row.link
+
+    @pytest.mark.parametrize("state", ["bug", "rateLimiting", "notSupported", "neverHeardOf"])
+    def test_nobody_is_sent_to_a_link_who_cannot_act_there(self, state: str) -> None:
+        assert connection_row(SMITH, "jane", connection(state=state), {}, NOW).link is None
+
+    def test_a_failing_source_decides_unless_it_is_disabled(self) -> None:
+        failing = connection(sources=[{"state": "wrongpass"}])
+        disabled = connection(sources=[{"state": "wrongpass", "disabled": "2026-03-01 00:00:00"}])
+
+        assert situation(failing, NOW).state == "wrongpass"
+        assert situation(disabled, NOW).is_synced
+
+    def test_a_connection_with_the_fewest_fields_is_accepted(self) -> None:
+        parsed = parse(Connection, "smith", {"id": 38})
+
+        assert isinstance(parsed, Connection)
+        assert connection_row(SMITH, "jane", parsed, {}, NOW).status == "silent"
+
+    def test_a_message_of_the_bank_stays_out_of_the_row(self) -> None:
+        record = CONNECTION | {"state": "webauthRequired", "error_message": "Redirecting to https://bank/?t=s3cret"}
+
+        row = connection_row(SMITH, "jane", connection(**record), record, NOW)
+
+        assert not any("s3cret" in str(getattr(row, field.name)) for field in fields(row))
+
+
+class TestBalances:
+    def test_a_balance_has_the_date_of_its_own_account(self) -> None:
+        row = balance_of()
+
+        assert (row.tenant_id, row.account_id, row.connection_id, row.source_id) == (
+            "smith",
+            account_id(SMITH, "17"),
+            "38",
+            "17",
+        )
+        assert row.as_of == NOW
+        assert (row.currency, row.current_balance) == ("EUR", Decimal("7481.01"))
+        assert row.payload_digest == digest(ACCOUNT)
+
+    @pytest.mark.parametrize(
+        ("amounts", "available", "basis"),
+        [
+            ({"coming": "-55.30", "coming_balance": "7000.5"}, Decimal("7000.5"), "coming_balance"),
+            ({"coming": None, "coming_balance": "7000.5"}, Decimal("7000.5"), "coming_balance"),
+            ({"coming": "0", "coming_balance": "0"}, Decimal(0), "coming_balance"),
+            ({"coming": "-55.30"}, Decimal("7425.71"), "balance+coming"),
+            ({"coming": "0"}, Decimal("7481.01"), "balance+coming"),
+            ({"coming": None}, None, None),
+        ],
+    )
+    def test_the_available_balance_is_derived_and_says_from_what(
+        self, amounts: dict[str, object], available: Decimal | None, basis: str | None
+    ) -> None:
+        row = balance_of(**amounts)
+
+        assert (row.available_balance, row.available_basis) == (available, basis)
+
+    def test_without_a_figure_there_is_no_balance_and_no_complaint(self) -> None:
+        assert balance(balance=None) is None
+        assert balance(balance=None, currency=None, last_update=None) is None
+
+    def test_a_balance_of_nothing_is_a_balance(self) -> None:
+        assert balance_of(balance=0).current_balance == 0
+
+    @pytest.mark.parametrize("name", ["currency", "last_update"])
+    def test_a_figure_without_currency_or_date_cannot_be_kept(self, name: str) -> None:
+        reason = balance(**{name: None})
+
+        assert isinstance(reason, str)
+        assert reason.startswith(f"{name}: missing beside a balance")
+
+    @pytest.mark.parametrize(
+        "amount",
+        [
+            "9999999999999999999999999999.9999999999",
+            "-9999999999999999999999999999.9999999999",
+            "0.0000000001",
+            "1E+27",
+            "1.00000000000000000000000000000000000000",
+            "-0.0",
+        ],
+    )
+    def test_what_the_ledger_can_hold_is_kept_to_the_last_digit(self, amount: str) -> None:
+        assert balance_of(balance=amount, coming=None).current_balance == Decimal(amount)
+
+    @pytest.mark.parametrize("amount", ["1E+28", "0.00000000001", "1e999", "1e-999", "1234567890.12345678901"])
+    def test_what_the_ledger_cannot_hold_is_put_aside_and_never_rounded(self, amount: str) -> None:
+        assert balance(balance=amount, coming=None) == "balance: does not fit DECIMAL(38,10) without rounding"
+
+    @pytest.mark.parametrize(
+        "amounts",
+        [
+            {"coming_balance": "1E+28"},
+            {"coming": "0.00000000001"},
+            {"balance": "9999999999999999999999999999", "coming": "1"},
+            {"coming": "1e-999"},
+        ],
+    )
+    def test_an_available_balance_that_does_not_fit_is_put_aside_as_well(self, amounts: dict[str, object]) -> None:
+        assert balance(**amounts) == "coming_balance: does not fit DECIMAL(38,10) without rounding"
+
+    # Python's decimal arithmetic rounds to 28 digits unless told otherwise.
+    def test_a_sum_of_more_than_28_digits_is_exact(self) -> None:
+        row = balance_of(balance="1234567890123456789012345678.1234567890", coming="0.0000000001")
+
+        assert row.available_balance == Decimal("1234567890123456789012345678.1234567891")
+
+    @steady
+    @given(
+        st.decimals(min_value=-(10**28), max_value=10**28, places=10),
+        st.decimals(min_value=-(10**28), max_value=10**28, places=10),
+    )
+    def test_any_sum_that_fits_is_exact_and_any_other_is_put_aside(self, booked: Decimal, coming: Decimal) -> None:
+        assume(fits(booked))
+        total = Fraction(booked) + Fraction(coming)
+
+        row = balance(balance=booked, coming=coming)
+
+        if abs(total) < 10**28:
+            assert isinstance(row, BalanceRow)
+            assert row.available_balance is not None
+            assert Fraction(row.available_balance) == total
+        else:
+            assert isinstance(row, str)
+
+    @steady
+    @given(st.integers(min_value=-(10**60), max_value=10**60), st.integers(min_value=-80, max_value=30))
+    @example(10**28, 0)
+    @example(10**28 - 1, 0)
+    @example(10**38 - 1, -10)
+    @example(10**50, -40)
+    @example(1, -11)
+    def test_an_amount_fits_exactly_when_it_is_less_than_38_digits_at_scale_10(
+        self, digits: int, exponent: int
+    ) -> None:
+        scaled = Fraction(digits) * Fraction(10) ** (exponent + 10)
+
+        assert fits(Decimal(f"{digits}e{exponent}")) == (scaled.denominator == 1 and abs(scaled) < 10**38)
+
+    def test_numbers_may_come_as_text(self) -> None:
+        row = balance_of(balance="7481.01", coming="-55.30")
+
+        assert (row.current_balance, row.available_balance) == (Decimal("7481.01"), Decimal("7425.71"))
+
+
+class TestQuarantine:
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"balance": "a lot"}, "balance: not a number"),
+            ({"balance": True}, "balance: not a number"),
+            ({"coming": Decimal("NaN")}, "coming: not a finite number"),
+            ({"coming_balance": Decimal("1e99999999")}, "coming_balance: not of a size that an amount has"),
+            ({"last_update": "yesterday"}, "last_update: not a date"),
+            ({"disabled": True}, "disabled: not a date"),
+            ({"currency": {}}, "currency.id: field required"),
+            ({"iban": 5}, "iban: input should be a valid string"),
+            ({"type": ["checking"]}, "type: input should be a valid string"),
+            ({"id_connection": "38"}, "id_connection: not a positive integer"),
+        ],
+    )
+    def test_an_account_that_breaks_a_rule_is_put_aside_with_the_field_and_the_rule(
+        self, changes: dict[str, object], reason: str
+    ) -> None:
+        row = put_aside(Account, **changes)
+
+        assert row == QuarantineRow("smith", "account", "17", reason, digest(ACCOUNT | changes))
+
+    def test_a_connection_that_breaks_a_rule_is_put_aside_as_one(self) -> None:
+        row = put_aside(Connection, active="perhaps", sources=[{"state": 5}])
+
+        assert (row.record, row.source_id) == ("connection", "38")
+        assert row.reason.startswith("active: ")
+        assert row.reason.endswith("; sources.state: input should be a valid string")
+
+    def test_every_broken_rule_is_told_once_and_in_order(self) -> None:
+        row = put_aside(Connection, sources=[{"state": 1}, {"state": 2}], created="x", connector_uuid=1)
+
+        assert row.reason == (
+            "connector_uuid: input should be a valid string; created: not a date; "
+            "sources.state: input should be a valid string"
+        )
+
+    # A lone surrogate is legal JSON; it went through to Arrow, which fails the whole batch on it.
+    @pytest.mark.parametrize(
+        "changes", [{"name": "\ud83d"}, {"currency": {"id": "\ud83d"}}, {"type": {"name": "\udfff"}}]
+    )
+    def test_half_a_character_is_put_aside_with_its_record(self, changes: dict[str, object]) -> None:
+        (field,) = changes
+        assert put_aside(Account, **changes).reason.startswith(field)
+        assert put_aside(Account, **changes).reason.endswith(": not unicode text")
+
+    def test_a_whole_character_of_any_plane_is_text(self) -> None:
+        assert account(name="💶 銀行").name == "💶 銀行"
+
+    @pytest.mark.parametrize("source_id", [None, "seven", True, 1.5, Decimal("1.0"), {}])
+    def test_an_id_that_is_no_number_is_not_repeated(self, source_id: object) -> None:
+        row = put_aside(Account, id=source_id)
+
+        assert row.source_id is None
+        assert row.reason == "id: not a positive integer"
+
+    @pytest.mark.parametrize("source_id", [0, -1])
+    def test_a_number_that_is_no_id_is_repeated(self, source_id: int) -> None:
+        assert put_aside(Account, id=source_id).source_id == str(source_id)
+
+    def test_a_record_without_an_id_is_put_aside(self) -> None:
+        row = parse(Account, "smith", {})
+
+        assert isinstance(row, QuarantineRow)
+        assert (row.source_id, row.reason) == (None, "id: field required")
+
+    def test_a_reason_given_by_others_is_kept_with_the_records_digest(self) -> None:
+        assert quarantined("smith", "balance", ACCOUNT, "no") == QuarantineRow(
+            "smith", "balance", "17", "no", digest(ACCOUNT)
+        )
+
+    @steady
+    @given(st.dictionaries(st.sampled_from(sorted(Account.model_fields)), secret_values, min_size=1))
+    def test_a_reason_never_tells_a_value_of_an_account(self, changes: dict[str, object]) -> None:
+        row = parse(Account, "smith", ACCOUNT | changes)
+
+        if isinstance(row, QuarantineRow):
+            assert "s3cret" not in row.reason.lower()
+            assert "7654321" not in row.reason
+
+    @steady
+    @given(st.dictionaries(st.sampled_from(sorted(Connection.model_fields)), secret_values, min_size=1))
+    def test_a_reason_never_tells_a_value_of_a_connection(self, changes: dict[str, object]) -> None:
+        row = parse(Connection, "smith", CONNECTION | changes)
+
+        if isinstance(row, QuarantineRow):
+            assert "s3cret" not in row.reason.lower()
+            assert "7654321" not in row.reason
