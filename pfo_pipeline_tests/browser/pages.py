@@ -1,0 +1,92 @@
+"""What an operator does in Dagster's pages, by the words that he reads there.
+
+Here: a browser, opening pages, finding things in them.
+Not here: what must be true of them (the tests).
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+PATIENCE_MS = 60_000
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Dagster's dialog that asks for an e-mail address; in the browser's memory it has been answered.
+_NO_GREETING = "localStorage.setItem('communityNux', '1')"
+
+DOWNSTREAM = "/assets/accounts/synced?view=lineage&lineageScope=downstream&lineageDepth=3"
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        raise AssertionError(
+            "The browser tests need Chromium, and it is not installed. "
+            "On Debian or Ubuntu: apt-get install chromium. On macOS: brew install --cask chromium."
+        )
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=_OPTIONS)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+def new_page(chromium: Browser, url: str, *, sharpness: float = 1) -> Page:
+    context = chromium.new_context(
+        base_url=url,
+        viewport={"width": 1600, "height": 900},
+        color_scheme="light",
+        device_scale_factor=sharpness,
+        timezone_id="UTC",
+    )
+    context.add_init_script(_NO_GREETING)
+    context.set_default_timeout(PATIENCE_MS)
+    return context.new_page()
+
+
+def metadata(page: Page, name: str) -> Locator:
+    """The row of a materialization's or check's metadata that has the name."""
+    return page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
+
+
+def open_partition(page: Page, asset: str, tenant: str) -> None:
+    page.goto(f"/assets/{asset}?view=partitions&partition={tenant}")
+    expect(metadata(page, "dagster/table_name")).to_be_visible()
+
+
+def open_check_of_a_troubled_tenant(page: Page, asset: str) -> None:
+    """The check's overview has the tenant that ran last; the history has them all."""
+    page.goto(f"/assets/{asset}?view=checks")
+    page.get_by_text("Execution history").click()
+    page.get_by_role("row").filter(has_text="Failed").get_by_role("button").last.click()
+
+
+def launch(page: Page, asset: str, tenant: str) -> str:
+    """Materialize an asset for a tenant by hand. Returns: the id of the run, whose page is then open."""
+    page.goto(f"/assets/{asset}")
+    page.get_by_role("button", name="Materialize…").click()
+    dialog = page.get_by_role("dialog").filter(has_text="Launch runs to materialize")
+    dialog.get_by_text("Select a partition or create one").click()
+    page.get_by_role("menuitem", name=tenant).click()
+    dialog.get_by_role("button", name="Launch 1 run").click()
+    page.get_by_role("region", name="Notifications").get_by_role("link", name="View").click()
+    page.wait_for_url("**/runs/*")
+    return page.url.rsplit("/", 1)[-1]
+
+
+def open_run(page: Page, run_id: str) -> None:
+    page.goto(f"/runs/{run_id}")
+    expect(page.get_by_text("Process for run exited")).to_be_visible()

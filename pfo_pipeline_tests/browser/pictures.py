@@ -1,0 +1,81 @@
+"""`python -m pfo_pipeline_tests.browser.pictures`: take the pictures of the documents anew, from the real pages.
+
+Here: what each picture shows and its frame.
+Not here: where the documents use them (README.md, docs/).
+"""
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import FloatRect, Page, expect
+
+from pfo_pipeline_tests.browser.pages import (
+    DOWNSTREAM,
+    browser,
+    launch,
+    metadata,
+    new_page,
+    open_partition,
+)
+from pfo_pipeline_tests.browser.serving import PROJECT, Serving
+
+FOLDER = PROJECT / "docs" / "images"
+SHARPNESS = 1.5
+"""Pixels of the picture per pixel of the page."""
+_MARGIN = 24
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, browser() as chromium, Serving(Path(folder)) as serving:
+        serving.wait_until_loaded()
+        serving.wait_until_settled()
+        page = new_page(chromium, serving.url, sharpness=SHARPNESS)
+        for asset in ("accounts/synced", "balances/refreshed"):
+            _make_the_troubled_tenant_the_last(page, serving, asset)
+        asset_graph(page)
+        materialization(page)
+        page.context.close()
+
+
+def asset_graph(page: Page) -> None:
+    """`asset-graph.png`: both groups, from edge to edge."""
+    page.goto(DOWNSTREAM)
+    expect(page.locator("foreignObject").get_by_text("100% filled")).to_have_count(4)
+    _hide_navigation(page)
+    _save(page, "asset-graph", _around(page, "foreignObject"))
+
+
+def materialization(page: Page) -> None:
+    """`materialization.png`: what a run told of the tenant whose banks give trouble."""
+    page.set_viewport_size({"width": 1200, "height": 1200})
+    open_partition(page, "accounts/synced", "moreau")
+    expect(metadata(page, "problems")).to_be_visible()
+    _hide_navigation(page)
+    _save(page, "materialization", {"x": 0, "y": 0, "width": 1200, "height": 1000})
+
+
+def _make_the_troubled_tenant_the_last(page: Page, serving: Serving, asset: str) -> None:
+    launch(page, asset, "moreau")
+    expect(page.get_by_text("Process for run exited")).to_be_visible()
+    serving.wait_until("what follows it has run", serving.is_quiet)
+
+
+def _hide_navigation(page: Page) -> None:
+    page.get_by_role("button", name="Hide navigation").click()
+
+
+def _around(page: Page, selector: str) -> FloatRect:
+    boxes = [box for place in page.locator(selector).all() if (box := place.bounding_box()) is not None]
+    left, top = min(box["x"] for box in boxes) - _MARGIN, min(box["y"] for box in boxes) - _MARGIN
+    right = max(box["x"] + box["width"] for box in boxes) + _MARGIN
+    bottom = max(box["y"] + box["height"] for box in boxes) + _MARGIN
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
+
+
+def _save(page: Page, name: str, frame: FloatRect) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=FOLDER / f"{name}.png", clip=frame, animations="disabled")
+
+
+if __name__ == "__main__":
+    main()

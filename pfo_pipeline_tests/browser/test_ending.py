@@ -1,0 +1,32 @@
+"""`pfo dev` ends whole."""
+
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pfo_pipeline_tests.browser.serving import Serving, alive, answers
+
+
+def test_sigterm_while_runs_are_under_way_leaves_no_process_behind(tmp_path: Path) -> None:
+    """It once left a code server and a run's process behind, which then asked a bank that was gone."""
+    with Serving(tmp_path) as serving:
+        serving.wait_until("a run is executing", lambda: "accounts__synced - STEP_START" in serving.log)
+        started = serving.processes()
+        bank = _bank_port(serving)
+        assert len(started) >= 5, "pfo, the simulated bank, web server, daemon, code server"
+        assert answers(bank)
+
+        status = serving.end()
+
+        assert status == 0
+        assert alive(started) == set()
+        assert not answers(bank)
+        assert not answers(serving.port)
+
+
+def _bank_port(serving: Serving) -> int:
+    [config] = (serving.data_dir / "demo").rglob("pfo.toml")
+    base_url: str = tomllib.loads(config.read_text())["tenants"]["martin"]["base_url"]
+    port = urlsplit(base_url).port
+    assert port is not None
+    return port
