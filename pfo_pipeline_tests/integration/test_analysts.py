@@ -30,8 +30,9 @@ print("ready", flush=True)
 while not select.select([sys.stdin], [], [], 0)[0]:
     try:
         with duckdb.connect(path, read_only=True, config={"threads": 1}) as ledger:
-            found = ledger.execute("select distinct current_balance from ledger.balances_latest").fetchall()
-            newest = ledger.execute("from (select count(*), count(distinct account_id) from ledger.positions)").fetchone()
+            ledger.execute("use ledger.ledger")
+            found = ledger.execute("select distinct current_balance from balances_latest").fetchall()
+            newest = ledger.execute("from (select count(*), count(distinct account_id) from positions)").fetchone()
         if len(found) != 1 or newest != (3, 3):
             torn.append(str((found, newest)))
         generations.add(str(found[0][0]))

@@ -58,8 +58,10 @@ def test_connections_in_every_state_are_recorded_and_the_healthy_ones_are_fresh(
     assert found[healthy] == (None, None, None)
     assert {found[c][0]: found[c][1] for c in troubled} == WHO_ACTS
     assert all(found[c][2] for c in troubled)
-    amounts = office.ask(f"select current_balance from balances_latest where connection_id = '{healthy}' order by all")
-    assert amounts == [(Decimal("10.5"),), (Decimal(20),)]
+    fresh = office.ask(
+        "select connection_id, current_balance from positions where connection_status = 'healthy' order by 2"
+    )
+    assert fresh == [(healthy, Decimal("10.5")), (healthy, Decimal(20))]
     ((synced, failed),) = office.ask(
         "select synced, failed from loads where operation = 'openbanking.accounts.sync' and complete"
     )

@@ -1,0 +1,185 @@
+"""`pfo run` as a program: with nothing configured, with a member's token revoked, and ended at any moment."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from pfo_pipeline.ledger.store import LedgerFiles
+from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh
+from pfo_pipeline_tests.integration.programs import pfo, start
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+
+def test_with_nothing_configured_it_shows_the_simulated_tenants_and_a_second_run_adds_nothing(tmp_path: Path) -> None:
+    told = {"PFO_DATA_DIR": str(tmp_path / "data")}
+
+    first = pfo("run", cwd=tmp_path, told=told)
+    second = pfo("run", cwd=tmp_path, told=told)
+
+    assert first.returncode == 0, first.stdout + first.stderr
+    for words in (
+        "Cash positions",
+        "Totals",
+        "Who must act",
+        "martin",
+        "lindqvist",
+        "moreau",
+        "SCARequired",
+        "→ member",
+    ):
+        assert words in first.stdout
+    assert "Traceback" not in first.stdout + first.stderr
+    assert second.returncode == 0
+    ended = [line for line in second.stdout.splitlines() if " new rows" in line]
+    assert len(ended) == 6
+    assert all(" 0 new rows" in line for line in ended)
+    with duckdb.connect(str(tmp_path / "data" / "ledger.duckdb"), read_only=True) as ledger:
+        ledger.execute("use ledger.ledger")
+        assert ledger.execute("select count(*) = count(distinct account_id) from accounts").fetchone() == (True,)
+
+
+# What must never leave the ledger, in a form that cannot be there by chance.
+IBAN = "FR7699999000011234567890143"
+NUMBER = "99999000011234567890"
+NAME = "Compte de Zéphyrine Quillfeather"
+LOGIN = "https://login.bank.invalid/sca?token=zzLOGINTOKENzz"
+BIC = "QUILFRPPXXX"
+REVOKED = "zzREVOKEDTOKENzz"
+
+
+@dataclass(frozen=True)
+class Finished:
+    office: Office
+    process: subprocess.CompletedProcess[str]
+    secrets: dict[str, str]
+
+
+@pytest.fixture
+def finished(office: Office) -> Finished:
+    """Two tenants: one member's token is revoked, one whole tenant is unreachable, the rest is in order."""
+    office.add_tenant("smith", "jane", "john")
+    office.add_tenant("jones", "joan", client_id="12345678", redirect_uri="https://office.invalid/back")
+    personal = {"iban": IBAN, "number": NUMBER, "bic": BIC, "name": NAME, "original_name": NAME, "moves": False}
+    jane = office.users["smith", "jane"]
+    office.bank.add_connection(jane, accounts=[{"balance": "1234.5", **personal}])
+    office.bank.add_connection(
+        jane,
+        accounts=[{"balance": "1", **personal}, {"balance": "1E+40", **personal}, {"balance": "1", "id": NUMBER}],
+        state="SCARequired",
+        error_message=f"Redirecting {NAME} to {LOGIN}",
+    )
+    office.bank.add_connection(office.users["jones", "joan"], accounts=[{"balance": "2", **personal}])
+    office.set_token("smith", "john", REVOKED)
+    body = json.dumps({"code": "bug", "message": f"{NAME} {IBAN} {LOGIN}", "description": NUMBER})
+    # With a wait of its own for the server, the contract's delays do not hold up the test.
+    office.bank.fault("body", body=body, status=429, retry_after=0, domain="jones-sandbox", times=None)
+    process = pfo("run", cwd=office.folder, told=office.environment())
+    tokens = {f"token of {user}": found.token for (_, user), found in office.users.items()}
+    return Finished(office, process, tokens | {"revoked": REVOKED, "login": "zzLOGINTOKENzz"})
+
+
+def texts(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every file below a folder, databases as the text of their rows."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.stat().st_size == 0:
+            continue
+        yield path, path.read_bytes().decode("utf-8", errors="replace")
+        if path.suffix == ".db":
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+                yield path, "\n".join(database.iterdump())
+
+
+def test_one_revoked_token_ends_in_status_one_names_who_and_what_and_the_others_are_synced(finished: Finished) -> None:
+    out = finished.process.stdout
+
+    assert finished.process.returncode == 1, out
+    assert "smith · user john: refused" in out
+    assert "Issue a new token for user john" in out
+    assert "jones: Synchronise Open Banking Accounts: Tenant jones: no user could be read." in out
+    assert "1 234.50" in out
+    rows = finished.office.ask("select tenant_id, current_balance from balances_latest where current_balance > 1000")
+    assert [(tenant, str(amount)) for tenant, amount in rows] == [("smith", "1234.5000000000")]
+    assert "Traceback" not in out + finished.process.stderr
+
+    personal = {"iban": IBAN, "number": NUMBER}
+    for what, value in (finished.secrets | personal).items():
+        assert value not in out + finished.process.stderr, f"{what} is on the terminal"
+
+    files = dict.fromkeys(path.name for path, _ in texts(Path(finished.office.environment()["DAGSTER_HOME"])))
+    assert "runs.db" in files
+    assert [name for name in files if name.endswith(".db")] != ["runs.db"]
+    for path, text in texts(Path(finished.office.environment()["DAGSTER_HOME"])):
+        for what, value in (finished.secrets | personal | {"name": NAME, "bic": BIC}).items():
+            assert value not in text, f"{what} is in {path}"
+
+    telemetry = "\n".join(str(row) for row in finished.office.ask("from telemetry"))
+    kept = "\n".join(
+        str(row)
+        for name in ("quarantine", "drift", "users", "connections")
+        for row in finished.office.ask(f"from {name}")
+    )
+    assert "openbanking.accounts.synced" in telemetry
+    for what, value in (finished.secrets | personal | {"name": NAME, "bic": BIC}).items():
+        assert value not in telemetry, f"{what} is in the telemetry"
+        assert value not in kept, f"{what} is in what the ledger keeps of connections and users"
+    for path, text in texts(finished.office.data_dir / "private"):
+        for what, value in finished.secrets.items():
+            assert value not in text, f"{what} is in {path}"
+
+
+def content(files: LedgerFiles) -> dict[str, list[tuple[object, ...]]]:
+    """What the ledger says, without when and by which load it was learnt."""
+    with duckdb.connect(str(files.published), read_only=True) as ledger:
+        ledger.execute("use ledger.ledger")
+        learnt = "exclude (load_id, recorded_at, run_id, operation)"
+        return {
+            table: ledger.execute(f"select * {learnt} from {table} order by all").fetchall()  # noqa: S608
+            for table in ("accounts", "balances", "balances_current", "connections", "users")
+        }
+
+
+def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_the_next_one_does_not_mend(
+    office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a drawn number of finished workflows and a drawn moment into the next: in a merge, a copy, a call."""
+    dice = random.Random("killed")  # noqa: S311
+    for tenant in ("jones", "smith"):
+        office.add_tenant(tenant, "jane", "john")
+        for user in ("jane", "john"):
+            office.connect(tenant, user, "1.1", "2.2", "3.3")
+    killed = 0
+    for _ in range(3):
+        process = start("run", cwd=office.folder, told=office.environment())
+        assert process.stdout is not None
+        for _ in range(dice.randint(1, 4)):  # The first line comes before any work.
+            process.stdout.readline()
+        try:
+            process.wait(timeout=dice.uniform(0, 0.3))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
+        process.communicate()
+
+    mended = pfo("run", cwd=office.folder, told=office.environment())
+
+    assert killed
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert not list(office.data_dir.glob(".ledger.duckdb.*"))
+    after_kills = content(office.files)
+    office.elsewhere = office.folder / "undisturbed"
+    for name, value in office.environment().items():
+        monkeypatch.setenv(name, value)
+    for tenant in ("jones", "smith"):
+        sync_and_refresh(office, instance, tenant)
+    assert after_kills == content(office.files)
