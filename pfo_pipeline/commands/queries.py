@@ -90,13 +90,17 @@ def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str],
     Raises:
         QueryError: the query is wrong.
     """
-    try:
-        with _one_tenant(place, tenant_id) if tenant_id else open_published(place.files.published) as con:
-            cursor = con.execute(query)
+    # The errors are named inside: what is wrong with a query says nothing about the ledger's file.
+    with _one_tenant(place, tenant_id) if tenant_id else open_published(place.files.published) as con:
+        try:
+            # DuckDB's Python gives None for a text without a statement, whatever its type says.
+            cursor: duckdb.DuckDBPyConnection | None = con.execute(query)
+            if cursor is None:
+                raise QueryError('There is no statement in the query. Give one, such as "select * from positions".')
             columns = _distinct([str(column[0]) for column in cursor.description or ()])
             return columns, [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
-        raise QueryError(str(error)) from None
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from None
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -109,7 +109,7 @@ class Office:
 
     def connect(self, tenant: str, user: str, *balances: str, **fields: Any) -> int:
         """A connection with one checking account for each balance; its id."""
-        accounts = [{"balance": balance, "moves": False} for balance in balances]
+        accounts: list[Mapping[str, Any]] = [{"balance": balance, "moves": False} for balance in balances]
         return self.bank.add_connection(self.users[tenant, user], accounts=accounts, **fields).id
 
     def environment(self) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pyarrow as pa
 import pytest
 from filelock import FileLock
@@ -161,7 +163,7 @@ def test_all_users_refused_fails_the_run_without_a_second_attempt(office: Office
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 500}, {"kind": "html"}, {"kind": "reset"}])
 def test_a_lasting_fault_is_met_as_often_as_the_contract_says_and_healthy_calls_are_made_once(
-    office: Office, instance: dg.DagsterInstance, fault: dict[str, object]
+    office: Office, instance: dg.DagsterInstance, fault: dict[str, Any]
 ) -> None:
     office.add_tenant("smith", "jane", "john")
     office.connect("smith", "jane", "1")
@@ -526,7 +528,7 @@ def test_the_io_manager_loads_arrow_backed_frames_with_exact_decimals_of_one_ten
         office.connect(tenant, "jane", *exact)
         sync_and_refresh(office, instance, tenant)
 
-    frame = (
+    frame: pd.DataFrame = (
         hurried_defs()
         .get_repository_def()
         .load_asset_value(dg.AssetKey(["balances", "refreshed"]), partition_key="jones", instance=instance)

@@ -1,0 +1,48 @@
+"""One synced office for all commands that read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pfo_pipeline_tests.defs.conftest import bank, instance, office
+from pfo_pipeline_tests.defs.office import Office, sync_and_refresh, today
+from pfo_pipeline_tests.simulated_bank import SimulatedBank
+
+__all__ = ["bank", "instance", "office"]
+
+SMITHS = "12345678901234567890.12"
+JONES = "777.25"
+
+
+@pytest.fixture(scope="session")
+def synced_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Tenants `smith` (two accounts, one connection that a member must mend) and `jones` (one account)."""
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        SimulatedBank(now=today()) as bank,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        synced = Office(bank, tmp_path_factory.mktemp("office"))
+        monkeypatch.delenv("PFO_ROLE", raising=False)
+        for name, value in synced.environment().items():
+            monkeypatch.setenv(name, value)
+        synced.add_tenant("smith", "jane", client_id="12345678", redirect_uri="https://office.invalid/back")
+        synced.connect("smith", "jane", SMITHS, "-0.0000000001")
+        synced.connect("smith", "jane", state="wrongpass")
+        synced.add_tenant("jones", "john")
+        synced.connect("jones", "john", JONES)
+        for tenant in ("smith", "jones"):
+            assert all(run.success for run in sync_and_refresh(synced, instance, tenant))
+        yield synced
+
+
+@pytest.fixture
+def here(synced_office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """The synced office, as the environment of a command names it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PFO_ROLE", raising=False)
+    for name, value in synced_office.environment().items():
+        monkeypatch.setenv(name, value)
+    return synced_office

@@ -1,0 +1,341 @@
+"""The commands that read, check and link: exact for programs, one sentence for mistakes, one tenant's rows for one tenant."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pfo_pipeline.cli import main
+from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
+from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+
+def run(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, words, input=stdin)
+
+
+def refused(result: Result) -> str:
+    """What a command that ended in an operator's mistake says."""
+    assert result.exit_code == 1, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    return result.stderr
+
+
+def test_balances_as_json_are_exact_text(here: Office) -> None:
+    rows = json.loads(run("balances", "--json").stdout)
+
+    amounts = {row["currentBalance"] for row in rows}
+    assert amounts == {SMITHS, "-0.0000000001", JONES}
+    assert {row["balanceType"] for row in rows} == {"current", "available"}
+    assert {row["tenantId"] for row in rows} == {"smith", "jones"}
+
+
+def test_balances_as_csv_are_exact_and_every_row_has_every_column(here: Office) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("balances", "--csv").stdout)))
+
+    assert {row["currentBalance"] for row in rows} == {SMITHS, "-0.0000000001", JONES}
+    assert all(None not in row and None not in row.values() for row in rows)
+
+
+def test_accounts_are_of_the_named_tenants_alone(here: Office) -> None:
+    rows = json.loads(run("accounts", "--tenant", "jones", "--json").stdout)
+
+    assert [(row["tenantId"], row["userId"], row["balance"]) for row in rows] == [("jones", "john", JONES)]
+    both = json.loads(run("accounts", "--tenant", "jones", "--tenant", "smith", "--json").stdout)
+    assert [row["tenantId"] for row in both] == ["jones", "smith", "smith"]
+
+
+def test_the_table_for_people_shows_the_same_exact_amount(here: Office) -> None:
+    assert SMITHS in run("balances").stdout
+
+
+def test_status_names_who_must_act_and_where(here: Office) -> None:
+    shown = run("status", "--tenant", "smith").stdout
+
+    assert "wrongpass → member" in shown
+    assert "The member opens the link and enters the new credentials." in shown
+    assert "https://webview.powens.com/en/reconnect?" in shown
+    assert "jones" not in shown
+    assert "Nobody must act." in run("status", "--tenant", "jones").stdout
+
+
+def test_status_for_programs_holds_each_connection(here: Office) -> None:
+    rows = json.loads(run("status", "--json").stdout)
+
+    assert sorted((row["tenant_id"], row["status"]) for row in rows) == [
+        ("jones", "healthy"),
+        ("smith", "healthy"),
+        ("smith", "needs-person"),
+    ]
+    header = run("status", "--tenant", "jones", "--csv").stdout.splitlines()[0]
+    assert header.startswith("tenant_id,connection_id,user_id")
+
+
+def test_sql_is_exact_for_programs(here: Office) -> None:
+    query = (
+        "select current_balance, as_of is not null as dated from positions where tenant_id = 'smith' order by 1 desc"
+    )
+
+    assert json.loads(run("sql", query, "--json").stdout)[0] == {"current_balance": SMITHS, "dated": True}
+    assert run("sql", query, "--csv").stdout.splitlines()[1] == f"{SMITHS},True"
+
+
+def test_sql_is_read_from_standard_input(here: Office) -> None:
+    assert json.loads(run("sql", "--json", stdin="select 1 as one, 2 as one").stdout) == [{"one_1": 1, "one_2": 2}]
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        "positions",
+        "accounts",
+        "accounts_latest",
+        "balances",
+        "balances_latest",
+        "connections",
+        "users",
+        "loads",
+        "telemetry",
+    ],
+)
+def test_sql_for_one_tenant_sees_that_tenants_rows_alone(here: Office, relation: str) -> None:
+    query = f"select distinct tenant_id from {relation}"  # noqa: S608
+
+    assert json.loads(run("sql", query, "--tenant", "jones", "--json").stdout) == [{"tenant_id": "jones"}]
+
+
+@pytest.mark.parametrize(
+    "way_out",
+    [
+        "attach '{file}' as whole (read_only)",
+        "from read_duckdb('{file}', table_name = 'accounts')",
+        "from read_csv('{config}')",
+        "from read_text('{config}')",
+        "from '{config}'",
+        "from glob('{folder}/*')",
+        "copy (select 1) to '{folder}/leak.csv'",
+        "set enable_external_access = true",
+        "load httpfs",
+        "install httpfs",
+        "select getenv('PFO_CONFIG')",
+        "from whole.ledger.accounts",
+        "attach ':memory:' as other; attach '{file}' as whole",
+    ],
+)
+def test_sql_for_one_tenant_has_no_way_out(here: Office, way_out: str) -> None:
+    query = way_out.format(file=here.files.published, config=here.config, folder=here.folder)
+
+    assert refused(run("sql", query, "--tenant", "jones")).startswith("QueryError: ")
+    assert not (here.folder / "leak.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "delete from accounts",
+        "insert into drift values ('smith', 'a', 'b', 1, now(), 'r', 'o')",
+        "update balances set current_balance = 0",
+        "drop table accounts",
+        "create table mine as select 1",
+        "drop view positions",
+    ],
+)
+def test_sql_cannot_write_the_ledger(here: Office, write: str) -> None:
+    before = here.files.published.read_bytes()
+
+    assert refused(run("sql", write)).startswith("QueryError: ")
+    assert here.files.published.read_bytes() == before
+
+
+@pytest.mark.parametrize("tenant", [[], ["--tenant", "jones"]])
+@pytest.mark.parametrize(
+    "query",
+    ["selec 1", "from nowhere", "select 1 + 'a'", "select", "select ?", "select error('mine')", "from '/nowhere.csv'"],
+)
+def test_wrong_sql_is_told_in_the_databases_own_words(here: Office, query: str, tenant: list[str]) -> None:
+    """A file that a query cannot find is no damage to the ledger."""
+    assert refused(run("sql", query, *tenant)).startswith("QueryError: ")
+
+
+@pytest.mark.parametrize("query", ["", "   ", "/* nothing */", ";"])
+def test_a_query_without_a_statement_is_told_so(here: Office, query: str) -> None:
+    assert refused(run("sql", query)).startswith("QueryError: There is no statement in the query.")
+
+
+@pytest.mark.parametrize("words", [["accounts"], ["balances"], ["status"], ["sql", "select 1"]])
+def test_an_unknown_tenant_is_named_with_those_that_there_are(here: Office, words: list[str]) -> None:
+    assert refused(run(*words, "--tenant", "stranger")) == (
+        "ConfigError: The ledger has no tenant 'stranger'. It has: jones, smith.\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["accounts"], ["balances"], ["status"], ["sql", "select 1"], ["link", "smith", "1"]])
+def test_without_a_ledger_the_first_command_to_type_is_told(office: Office, words: list[str]) -> None:
+    office.add_tenant("smith", "jane")
+
+    told = refused(run(*words))
+
+    assert told.startswith("LedgerMissing: There is no ledger at ")
+    assert "`pfo run`" in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["accounts"],
+        ["balances"],
+        ["status"],
+        ["sql", "select 1"],
+        ["link", "smith", "1"],
+        ["config", "check"],
+        ["dev"],
+    ],
+)
+def test_a_broken_configuration_is_told_by_its_keys(office: Office, words: list[str]) -> None:
+    office.add_tenant("smith", "jane", timezone="Mars/Olympus", nonsense=1)
+
+    told = refused(run(*words))
+
+    assert told.startswith("ConfigError: ")
+    assert "tenants.smith.timezone: 'Mars/Olympus' is not a time zone name" in told
+    assert "tenants.smith.nonsense: is not a known key" in told
+
+
+def test_a_damaged_ledger_is_named(office: Office) -> None:
+    office.add_tenant("smith", "jane")
+    office.files.published.write_bytes(b"not a ledger" * 1000)
+
+    assert refused(run("status")).startswith("LedgerDamaged: ")
+
+
+def test_config_check_counts_what_is_in_order(here: Office) -> None:
+    assert run("config", "check").stdout.endswith("is in order: office test-office, 2 tenants, 2 users.\n")
+
+
+def test_config_check_names_every_secret_that_does_not_resolve_and_no_value(office: Office) -> None:
+    office.add_tenant("smith", "jane", "john", client_secret="env:PFO_TEST_UNSET")
+    (office.folder / "smith.jane.token").unlink()
+    (office.folder / "smith.john.token").write_text("")
+
+    told = refused(run("config", "check"))
+
+    for key in ("tenants.smith.client_secret", "tenants.smith.users.jane.token", "tenants.smith.users.john.token"):
+        assert key in told
+
+
+def test_a_secret_in_the_place_of_a_reference_is_refused_without_being_shown(office: Office) -> None:
+    office.add_tenant("smith", "jane", client_secret="zzTHESECRETITSELFzz")
+
+    told = refused(run("config", "check"))
+
+    assert "tenants.smith.client_secret: is not a secret reference" in told
+    assert "zzTHESECRETITSELFzz" not in told
+
+
+def troubled_connection(office: Office) -> str:
+    ((connection,),) = office.ask("select connection_id from connections_latest where status = 'needs-person'")
+    return str(connection)
+
+
+def test_a_link_holds_a_code_and_never_the_token(here: Office) -> None:
+    shown = run("link", "smith", troubled_connection(here)).stdout
+
+    assert shown.startswith("https://webview.powens.com/en/reconnect?")
+    assert "code=" in shown
+    assert here.users["smith", "jane"].token not in shown
+
+
+def test_a_link_needs_a_connection_that_the_tenant_has(here: Office) -> None:
+    told = refused(run("link", "jones", "99999"))
+
+    assert told.startswith("OperationRefused: Tenant jones has no connection 99999. It has: ")
+
+
+def test_a_link_for_another_tenants_connection_is_refused(here: Office) -> None:
+    connection = troubled_connection(here)
+
+    assert "Tenant jones has no connection" in refused(run("link", "jones", connection))
+
+
+def test_a_link_needs_the_role_admin_and_reading_does_not(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_ROLE", "user")
+
+    assert refused(run("link", "smith", troubled_connection(here))).startswith("OperationRefused: ")
+    for command in ("accounts", "balances", "status"):
+        assert run(command, "--json").exit_code == 0
+
+
+def test_an_unknown_role_is_named(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_ROLE", "root")
+
+    assert refused(run("accounts")) == "ConfigError: PFO_ROLE is 'root'. Set it to user or admin.\n"
+
+
+def test_a_tenant_that_is_not_configured_is_not_run(here: Office) -> None:
+    result = run("run", "--tenant", "stranger")
+
+    assert result.exit_code == 1
+    assert "ConfigError: Tenant 'stranger' is not in" in result.stderr
+
+
+def test_demo_remove_leaves_an_offices_own_ledger_alone(here: Office) -> None:
+    before = here.files.published.read_bytes()
+
+    assert "is not the demonstration's ledger. Nothing was removed." in refused(run("demo", "remove"))
+    assert here.files.published.read_bytes() == before
+
+
+def test_demo_remove_with_nothing_there_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+    result = run("demo", "remove")
+
+    assert (result.exit_code, result.output) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["accounts", "--nonsense"], ["link", "smith"]])
+def test_wrong_words_on_the_command_line_end_in_status_two(words: list[str]) -> None:
+    assert run(*words).exit_code == 2
+
+
+def test_commands_that_run_no_asset_never_import_dagster(here: Office) -> None:
+    """It costs over a second."""
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from pfo_pipeline.cli import main\n"
+        "for words in (['accounts'], ['balances'], ['status'], ['sql', 'select 1'], ['sql', 'select 1', '--tenant', 'smith'],"
+        " ['config', 'check'], ['demo', 'remove'], ['link', 'smith', sys.argv[1]], ['--help'], ['--version']):\n"
+        "    result = CliRunner().invoke(main, words)\n"
+        "    assert result.exit_code == (1 if words[0] == 'demo' else 0), (words, result.output)\n"
+        "    assert 'dagster' not in sys.modules, words\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, troubled_connection(here)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_largest_amount_survives_every_form(here: Office) -> None:
+    forms = [run("balances", form).stdout for form in ("--json", "--csv")] + [run("balances").stdout]
+
+    assert all(SMITHS in form for form in forms)
+    assert Decimal(SMITHS) == here.ask("select max(current_balance) from balances")[0][0]
