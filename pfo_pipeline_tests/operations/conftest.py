@@ -1,0 +1,45 @@
+"""Fixtures of the operations' tests: a simulated bank, a ledger, and tenants whose users have accounts there."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline_tests.operations.household import Household, a_ledger, settle
+from pfo_pipeline_tests.simulated_bank import SimulatedBank
+
+
+@pytest.fixture
+def bank() -> Iterator[SimulatedBank]:
+    """A simulator with an empty world, its clock frozen at noon."""
+    with SimulatedBank() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger's files before the first load; made once, since that is most of a small test's time."""
+    with SimulatedBank() as clock:
+        ledger = a_ledger(tmp_path_factory.mktemp("new") / "data", clock)
+        ledger.reader().tenants()
+    return ledger.files.data_dir
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, new_ledger: Path, bank: SimulatedBank) -> Ledger:
+    shutil.copytree(new_ledger, tmp_path / "data")
+    return a_ledger(tmp_path / "data", bank)
+
+
+@pytest.fixture
+def smith(bank: SimulatedBank, ledger: Ledger) -> Household:
+    """A tenant with one member, Jane."""
+    return settle(bank, ledger)
+
+
+@pytest.fixture
+def family(bank: SimulatedBank, ledger: Ledger) -> Household:
+    """A tenant with three members."""
+    return settle(bank, ledger, members=("jane", "john", "june"))

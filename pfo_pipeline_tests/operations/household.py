@@ -1,0 +1,149 @@
+"""A tenant in a test: users at a simulated bank, a ledger of its own, and steps run as Dagster runs them.
+
+Here: short words for what every test arranges and reads back. Not here: the bank (simulated_bank.py), Dagster.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pfo_pipeline.config import Config, Tenant, User
+from pfo_pipeline.contracts.model import Role, Step
+from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
+from pfo_pipeline.ledger.batch import MergeResult
+from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser, open_published
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.operations.accounts import CommandContext, QueryContext
+from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
+from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedConnection, SimulatedUser
+
+SYNC = SYNC_OPENBANKING_ACCOUNTS.step("sync-accounts")
+REFRESH = REFRESH_OPENBANKING_BALANCES.step("refresh-balances")
+CONNECTIONS = "/users/me/connections"
+ACCOUNTS = "/users/me/accounts"
+OFFICE = "willow"
+
+
+@dataclass
+class Household:
+    """One tenant with its users, its ledger and the slot that reads the bank for it."""
+
+    bank: SimulatedBank
+    tenant: Tenant
+    banking: OpenBanking
+    ledger: Ledger
+    members: dict[str, SimulatedUser]
+    role: Role = "admin"
+    merged: list[MergeResult] = field(default_factory=list)
+
+    @property
+    def domain(self) -> str:
+        return self.tenant.domain
+
+    def connect(self, member: str = "jane", *amounts: str, **fields: Any) -> SimulatedConnection:
+        """A connection of a member, with one account per amount; the amounts stand still."""
+        accounts: list[Mapping[str, Any]] = [{"balance": amount, "moves": False} for amount in amounts]
+        return self.bank.add_connection(self.members[member], accounts=accounts, **fields)
+
+    def sync(self, **how: Any) -> StepOutcome:
+        return self.run(SYNC, **how)
+
+    def refresh(self, **how: Any) -> StepOutcome:
+        return self.run(REFRESH, **how)
+
+    def run(self, step: Step, *, attempt: int = 1, last: bool = False, run_id: str = "run-1") -> StepOutcome:
+        """One attempt of a step; its outcome is merged, as the IO manager does it."""
+        outcome = self.attempt(step, attempt=attempt, last=last, run_id=run_id)
+        self.merged.append(self.ledger.merge(outcome.batch))
+        return outcome
+
+    def attempt(self, step: Step, *, attempt: int = 1, last: bool = False, run_id: str = "run-1") -> StepOutcome:
+        """One attempt of a step, without what follows it."""
+        context = StepContext(
+            tenant=self.tenant,
+            role=self.role,
+            run_id=run_id,
+            attempt=Attempt(attempt, is_last=last),
+            banking=self.banking,
+            ledger=self.ledger,
+            clock=self.bank.now,
+        )
+        return perform(step, context)
+
+    @contextmanager
+    def asked(self) -> Iterator[list[tuple[str, str]]]:
+        """What the bank is asked for in the block: (member, path), in order of name."""
+        found: list[tuple[str, str]] = []
+        names = {user.id: name for name, user in self.members.items()}
+        before = len(self.bank.journal(self.domain))
+        yield found
+        found += sorted((names[e["user"]], e["path"]) for e in self.bank.journal(self.domain)[before:])
+
+    def ask(self, question: str) -> list[tuple[Any, ...]]:
+        """The answer of the ledger, asked as an analyst asks."""
+        with open_published(self.ledger.files.primary) as con:
+            return con.execute(question).fetchall()
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        rows = self.ask("select event, properties from telemetry order by event, properties::varchar")
+        return [(event, json.loads(properties)) for event, properties in rows]
+
+    def accounts(self, **filters: Any) -> list[KnownAccount]:
+        """The accounts, hidden ones too, in the order in which Powens numbers them."""
+        found = self.ledger.reader().accounts(self.tenant.id, include_hidden=True, **filters)
+        return sorted(found, key=lambda account: int(account.source_id))
+
+    def connections(self) -> list[KnownConnection]:
+        found = self.ledger.reader().connections(self.tenant.id)
+        return sorted(found, key=lambda connection: int(connection.connection_id))
+
+    def users(self) -> dict[str, KnownUser]:
+        return {user.user_id: user for user in self.ledger.reader().users(self.tenant.id)}
+
+    def query(self, role: Role = "user") -> QueryContext:
+        return QueryContext(self.tenant.id, role, self.ledger.reader())
+
+    @property
+    def now(self) -> datetime:
+        return self.bank.now()
+
+    def command(self, bank: Any, role: Role = "admin") -> CommandContext:
+        return CommandContext(self.tenant, role, bank, self.ledger.reader(), self.now)
+
+
+def settle(
+    bank: SimulatedBank,
+    ledger: Ledger,
+    tenant_id: str = "smith",
+    members: tuple[str, ...] = ("jane",),
+    **fields: Any,
+) -> Household:
+    """A tenant whose members are users of a new domain; each token is in a file of its own."""
+    domain = bank.add_domain(f"{tenant_id}-sandbox")
+    users = {member: bank.add_user(domain.name) for member in members}
+    folder = ledger.files.data_dir
+    for member, user in users.items():
+        token_file(folder, tenant_id, member).write_text(user.token)
+    tenant = Tenant(
+        id=tenant_id,
+        domain=domain.name,
+        base_url=domain.base_url,
+        timeout_seconds=10,
+        users=tuple(User(id=member, token=f"file:{tenant_id}-{member}.token") for member in members),
+        **fields,
+    )
+    config = Config(source=folder / "pfo.toml", office=OFFICE, tenants=(tenant,))
+    return Household(bank, tenant, OpenBanking(config), ledger, users)
+
+
+def token_file(folder: Path, tenant_id: str, member: str) -> Path:
+    return folder / f"{tenant_id}-{member}.token"
+
+
+def a_ledger(data_dir: Path, bank: SimulatedBank) -> Ledger:
+    return Ledger(LedgerFiles(data_dir), OFFICE, clock=bank.now)
