@@ -25,6 +25,8 @@ class ServerError(PfoError):
 def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP, or until one of the two ends.
 
+    `DAGSTER_HOME` is set; see `working`.
+
     Raises:
         ServerError: one of them ended by itself; its own words are above.
     """
@@ -32,6 +34,7 @@ def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
     if not Path(workspace).exists():
         raise ServerError(f"{workspace} is not there. Start from the project's folder.")
     programs = Path(sys.executable).parent
+    _make_history(Path(os.environ["DAGSTER_HOME"]))
     commands = {
         "web server": [str(programs / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), "-w", workspace],
         # Every minute the daemon takes a new code server, and the old one warns that nobody talks to it any more.
@@ -59,6 +62,15 @@ def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
             if _is_alive(child):
                 _signal_session(child, signal.SIGKILL)
             child.wait()
+
+
+def _make_history(home: Path) -> None:
+    """Make Dagster's database of runs, where there is none yet: two servers that both make it break it for each other."""
+    if not (home / "schedules" / "schedules.db").exists():  # The last part of it.
+        from dagster import DagsterInstance
+
+        with DagsterInstance.get():
+            pass
 
 
 def _is_alive(child: subprocess.Popen[bytes]) -> bool:
