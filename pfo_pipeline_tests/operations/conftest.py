@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline_tests.operations.household import Household, a_ledger, settle
+from pfo_pipeline_tests.operations.household import Household, a_ledger, opened, settle
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 
 
@@ -28,9 +28,12 @@ def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, new_ledger: Path, bank: SimulatedBank) -> Ledger:
+def ledger(tmp_path: Path, new_ledger: Path, bank: SimulatedBank) -> Iterator[Ledger]:
+    """A ledger without a load; its file stays loaded for the time of the test."""
     shutil.copytree(new_ledger, tmp_path / "data")
-    return a_ledger(tmp_path / "data", bank)
+    made = a_ledger(tmp_path / "data", bank)
+    with opened(made):
+        yield made
 
 
 @pytest.fixture

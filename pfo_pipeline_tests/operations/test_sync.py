@@ -12,7 +12,7 @@ import pytest
 from pfo_pipeline.ledger.errors import LedgerDamaged
 from pfo_pipeline.ledger.reader import KnownConnection
 from pfo_pipeline.operations.steps import StepOutcome
-from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, Household, a_ledger, settle
+from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, Household, a_ledger, opened, settle
 from pfo_pipeline_tests.simulated_bank import NOON, SimulatedBank
 
 LONG_AGO = "2025-12-01 08:00:00"
@@ -147,8 +147,8 @@ class Troubled:
 def troubled(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Iterator[Troubled]:
     folder = tmp_path_factory.mktemp("troubled") / "data"
     shutil.copytree(new_ledger, folder)
-    with SimulatedBank() as bank:
-        household = settle(bank, a_ledger(folder, bank))
+    with SimulatedBank() as bank, opened(ledger := a_ledger(folder, bank)):
+        household = settle(bank, ledger)
         ids = {
             name: str(household.connect("jane", "1", connector="Crédit des Deux Rives", **fields).id)
             for name, (fields, *_) in STANDS.items()
@@ -418,7 +418,9 @@ def test_a_sync_is_dated_by_the_clock_it_was_given(smith: Household) -> None:
     assert [a.created_at for a in smith.accounts()] == [datetime(2026, 3, 10, 12, 0, tzinfo=UTC)]
 
 
-def test_a_damaged_ledger_is_found_out_before_the_bank_is_asked(smith: Household) -> None:
+def test_a_damaged_ledger_is_found_out_before_the_bank_is_asked(bank: SimulatedBank, tmp_path: Path) -> None:
+    smith = settle(bank, a_ledger(tmp_path, bank))
+    smith.ledger.files.private.mkdir()
     smith.ledger.files.primary.write_bytes(b"damaged")
 
     with smith.asked() as asked, pytest.raises(LedgerDamaged):

@@ -1,0 +1,344 @@
+"""When reading fails: who is retried, who is not, and that nothing which succeeded is lost or asked for twice."""
+
+from typing import Any
+
+import pytest
+
+from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.operations.steps import LONGEST_WAIT_SECONDS, StepFailed, TryAgain
+from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, token_file
+
+BOTH = pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id)
+
+
+@pytest.fixture
+def households(family: Household) -> Household:
+    """Jane, John and June have one account each, which the ledger knows without a figure."""
+    for number, member in enumerate(family.members):
+        family.connect(member, str(number + 1))
+    family.sync(run_id="run-0")
+    family.merged.clear()
+    return family
+
+
+def fail(household: Household, member: str | None, path: str = ACCOUNTS, kind: str = "status", **order: Any) -> None:
+    """Order a fault, once unless told otherwise, for one member or for all."""
+    user = household.members[member].id if member else None
+    household.bank.fault(kind, domain=household.domain, user=user, path=f"^{path}$", **order)
+
+
+def revoke(household: Household, *members: str) -> None:
+    for member in members:
+        token_file(household.ledger.files.data_dir, household.tenant.id, member).write_text("revoked")
+
+
+def statuses(household: Household) -> dict[str, str]:
+    return {user_id: user.status for user_id, user in household.users().items()}
+
+
+def loads(household: Household, run_id: str = "run-1") -> list[tuple[Any, ...]]:
+    return household.ask(f"select attempt, complete from loads where run_id = '{run_id}' order by load_id")  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [("status", {"status": 500}), ("status", {"status": 503}), ("html", {}), ("reset", {}), ("truncated", {})],
+    ids=["500", "503", "HTML", "reset", "cut short"],
+)
+def test_what_another_attempt_may_cure_is_tried_again(family: Household, kind: str, order: dict[str, Any]) -> None:
+    family.connect("john", "1")
+    fail(family, "john", kind=kind, **order)
+
+    with pytest.raises(TryAgain) as again:
+        family.attempt(SYNC)
+
+    assert f"GET /smith-sandbox/2.0{ACCOUNTS}" in str(again.value)
+    assert again.value.wait_seconds is None
+
+
+def test_what_succeeded_is_in_the_ledger_before_the_next_attempt(family: Household) -> None:
+    for number, member in enumerate(family.members):
+        family.connect(member, str(number + 1))
+    fail(family, "john", status=503)
+
+    with pytest.raises(TryAgain):
+        family.attempt(SYNC)
+
+    assert sorted(account.user_id for account in family.accounts()) == ["jane", "june"]
+    assert [connection.user_id for connection in family.connections()] == ["jane", "john", "june"]
+    assert loads(family) == [(1, False)]
+
+
+def test_figures_that_were_read_are_in_the_ledger_before_the_next_attempt(households: Household) -> None:
+    fail(households, "john", status=503)
+
+    with pytest.raises(TryAgain):
+        households.attempt(REFRESH)
+
+    assert [account.current_balance for account in households.accounts()] == [1, None, 3]
+
+
+@BOTH
+@pytest.mark.parametrize("path", [CONNECTIONS, ACCOUNTS])
+def test_the_next_attempt_asks_only_for_the_call_that_failed(households: Household, step: Step, path: str) -> None:
+    fail(households, "john", path, status=503)
+    with pytest.raises(TryAgain):
+        households.attempt(step)
+
+    with households.asked() as asked:
+        outcome = households.run(step, attempt=2)
+
+    expected = [("john", ACCOUNTS)] if path == ACCOUNTS else [("john", ACCOUNTS), ("john", CONNECTIONS)]
+    assert asked == expected
+    assert (outcome.batch.synced, outcome.batch.failed, outcome.errors) == (3, 0, ())
+    assert loads(households) == [(1, False), (2, True)]
+
+
+def test_two_attempts_end_in_the_state_of_one(households: Household) -> None:
+    fail(households, "john", status=503)
+    with pytest.raises(TryAgain):
+        households.attempt(REFRESH)
+
+    households.run(REFRESH, attempt=2)
+
+    assert [account.current_balance for account in households.accounts()] == [1, 2, 3]
+    assert households.ask("select count(*) from balances") == [(3,)]
+    assert households.ask("select attempts, complete, added, synced, failed from runs where run_id = 'run-1'") == [
+        (2, True, 3, 3, 0)
+    ]
+
+
+@BOTH
+def test_a_member_who_is_read_at_the_second_attempt_was_never_unreachable(households: Household, step: Step) -> None:
+    """The status says "after all attempts"; it was written after the first."""
+    fail(households, "john", status=503)
+    with pytest.raises(TryAgain):
+        households.attempt(step)
+    assert statuses(households)["john"] == "ok"
+
+    households.run(step, attempt=2)
+
+    assert households.ask("select distinct status from users") == [("ok",)]
+
+
+@BOTH
+def test_after_its_end_a_step_asks_anew(households: Household, step: Step) -> None:
+    households.run(step)
+
+    with households.asked() as asked:
+        households.run(step, run_id="run-2")
+
+    assert asked == sorted((member, path) for member in households.members for path in (ACCOUNTS, CONNECTIONS))
+
+
+def test_a_run_that_was_ended_between_its_attempts_leaves_no_answers_to_the_next(households: Household) -> None:
+    """The answers that an attempt had were kept for the next attempt, and served a next run instead."""
+    fail(households, "john", status=503)
+    with pytest.raises(TryAgain):
+        households.attempt(SYNC)
+    made = households.connect("jane", "9")
+
+    households.run(SYNC, run_id="run-2")
+
+    assert str(made.account_ids[0]) in {account.source_id for account in households.accounts()}
+
+
+def test_another_process_asks_for_everything_again_and_loses_nothing(households: Household) -> None:
+    fail(households, "john", status=503)
+    with pytest.raises(TryAgain):
+        households.attempt(REFRESH)
+    households.banking = OpenBanking(households.banking.config)
+
+    with households.asked() as asked:
+        households.run(REFRESH, attempt=2)
+
+    assert len(asked) == 6
+    assert households.ask("select count(*) from balances") == [(3,)]
+
+
+@BOTH
+def test_on_the_last_attempt_one_member_who_still_fails_leaves_the_run_green(households: Household, step: Step) -> None:
+    fail(households, "john", status=503, times=None)
+
+    outcome = households.run(step, attempt=3, last=True)
+
+    assert (outcome.batch.synced, outcome.batch.failed) == (2, 1)
+    (error,) = outcome.errors
+    assert error.startswith(f"user john: GET /smith-sandbox/2.0{ACCOUNTS}: Powens answered 503 [")
+    assert statuses(households) == {"jane": "ok", "john": "unreachable", "june": "ok"}
+    john = households.users()["john"]
+    assert (john.who_acts, john.remedy) == ("powens", "Nothing to do: the next run asks again.")
+    assert loads(households) == [(3, True)]
+
+
+def test_a_member_who_could_not_be_read_keeps_his_accounts(households: Household) -> None:
+    fail(households, "john", status=503, times=None)
+
+    households.run(SYNC, attempt=3, last=True)
+
+    assert [(account.user_id, account.deleted_at) for account in households.accounts()] == [
+        ("jane", None),
+        ("john", None),
+        ("june", None),
+    ]
+
+
+@BOTH
+def test_when_nobody_can_be_read_on_the_last_attempt_the_step_fails(households: Household, step: Step) -> None:
+    fail(households, None, CONNECTIONS, status=503, times=None)
+
+    with pytest.raises(StepFailed, match="Tenant smith: no user could be read") as failed:
+        households.attempt(step, attempt=3, last=True)
+
+    assert failed.value.who_acts == "powens"
+    assert set(statuses(households).values()) == {"unreachable"}
+    assert loads(households) == [(3, True)]
+    assert households.ask("select failed from loads where run_id = 'run-1'") == [(3,)]
+
+
+def test_when_nobody_can_be_read_at_the_first_attempt_there_is_a_second(households: Household) -> None:
+    fail(households, None, CONNECTIONS, status=503, times=3)
+    with pytest.raises(TryAgain):
+        households.attempt(SYNC)
+
+    outcome = households.run(SYNC, attempt=2)
+
+    assert (outcome.batch.synced, outcome.batch.failed) == (3, 0)
+
+
+@BOTH
+def test_a_member_whose_token_is_refused_does_not_stop_the_others(households: Household, step: Step) -> None:
+    revoke(households, "john")
+
+    outcome = households.run(step)
+
+    assert (outcome.batch.synced, outcome.batch.failed) == (2, 1)
+    assert statuses(households) == {"jane": "ok", "john": "refused", "june": "ok"}
+    john = households.users()["john"]
+    assert john.who_acts == "operator"
+    assert john.remedy is not None
+    assert "Issue a new token for user john" in john.remedy
+
+
+@BOTH
+def test_when_all_tokens_are_refused_the_step_fails_at_once(households: Household, step: Step) -> None:
+    revoke(households, "jane", "john", "june")
+
+    with pytest.raises(StepFailed) as failed:
+        households.attempt(step)
+
+    assert failed.value.who_acts == "operator"
+    assert "Issue a new token for user" in str(failed.value)
+    assert set(statuses(households).values()) == {"refused"}
+    assert loads(households) == [(1, True)]
+
+
+def test_a_token_that_is_missing_refuses_its_member_alone_and_names_the_key(households: Household) -> None:
+    token_file(households.ledger.files.data_dir, "smith", "john").unlink()
+
+    outcome = households.run(SYNC)
+
+    john = households.users()["john"]
+    assert (john.status, john.code, john.who_acts) == ("refused", "secret", "operator")
+    assert john.remedy is not None
+    assert john.remedy.startswith("tenants.smith.users.john.token: file ")
+    assert (outcome.batch.synced, outcome.batch.failed) == (2, 1)
+
+
+def test_a_refused_and_an_unreachable_member_are_tried_again_for_the_sake_of_the_second(households: Household) -> None:
+    revoke(households, "jane", "june")
+    fail(households, "john", status=503)
+    with pytest.raises(TryAgain):
+        households.attempt(SYNC)
+
+    outcome = households.run(SYNC, attempt=2)
+
+    assert statuses(households) == {"jane": "refused", "john": "ok", "june": "refused"}
+    assert (outcome.batch.synced, outcome.batch.failed) == (1, 2)
+
+
+def test_of_several_reasons_for_a_failed_step_the_one_that_somebody_can_mend_is_named(households: Household) -> None:
+    revoke(households, "june")
+    fail(households, "jane", CONNECTIONS, status=503)
+    fail(households, "john", CONNECTIONS, status=503)
+
+    with pytest.raises(StepFailed, match="Issue a new token for user june") as failed:
+        households.attempt(SYNC, attempt=3, last=True)
+
+    assert failed.value.who_acts == "operator"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+def test_an_answer_that_asking_again_cannot_change_is_not_retried(households: Household, status: int) -> None:
+    fail(households, "john", status=status)
+
+    outcome = households.run(SYNC)
+
+    assert (outcome.batch.synced, outcome.batch.failed) == (2, 1)
+    assert statuses(households)["john"] == "refused"
+
+
+def test_a_member_who_recovers_is_ok_again(households: Household) -> None:
+    fail(households, "john", status=503)
+    households.run(SYNC, attempt=3, last=True)
+
+    households.run(SYNC, run_id="run-2")
+
+    assert statuses(households)["john"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("told", "waited"),
+    [([7], 7), ([0], 0), ([7, 30], 30), ([86_400], LONGEST_WAIT_SECONDS), ([None], None), ([None, 12], 12)],
+    ids=str,
+)
+def test_a_rate_limit_is_waited_for_as_told_within_a_bound(
+    households: Household, told: list[int | None], waited: float | None
+) -> None:
+    for member, seconds in zip(households.members, told, strict=False):
+        order: dict[str, Any] = {} if seconds is None else {"retry_after": seconds}
+        fail(households, member, CONNECTIONS, status=429, **order)
+
+    with pytest.raises(TryAgain) as again:
+        households.attempt(SYNC)
+
+    assert again.value.wait_seconds == waited
+
+
+def test_a_rate_limit_and_another_failure_wait_as_the_limit_says(households: Household) -> None:
+    fail(households, "jane", status=429, retry_after=20)
+    fail(households, "john", status=503)
+
+    with pytest.raises(TryAgain) as again:
+        households.attempt(SYNC)
+
+    assert again.value.wait_seconds == 20
+
+
+def test_a_real_rate_limit_is_met_and_overcome(households: Household) -> None:
+    households.bank.change_domain(households.domain, rate_limit_per_minute=3)
+    households.bank.clear_rate_limit(households.domain)
+    with pytest.raises(TryAgain) as again:
+        households.attempt(SYNC)
+    assert again.value.wait_seconds is not None
+    households.bank.clear_rate_limit(households.domain)
+
+    with households.asked() as asked:
+        outcome = households.run(SYNC, attempt=2)
+
+    assert len(asked) == 3
+    assert (outcome.batch.synced, outcome.batch.failed) == (3, 0)
+
+
+def test_a_page_that_fails_in_the_middle_of_a_list_gives_no_part_of_it(family: Household) -> None:
+    family.connect("jane", "1", "2", "3")
+    family.bank.change_domain(family.domain, page_size=1)
+    fail(family, "jane", ACCOUNTS, status=503, skip=2)
+
+    with pytest.raises(TryAgain):
+        family.attempt(SYNC)
+
+    assert family.accounts() == []
+    assert len(family.run(SYNC, attempt=2).batch.rows) > 0
+    assert len(family.accounts()) == 3
