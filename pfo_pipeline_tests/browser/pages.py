@@ -71,7 +71,7 @@ def open_check_of_a_troubled_tenant(page: Page, asset: str) -> None:
     """The check's overview has the tenant that ran last; the history has them all."""
     page.goto(f"/assets/{asset}?view=checks")
     page.get_by_text("Execution history").click()
-    page.get_by_role("row").filter(has_text="Failed").get_by_role("button").last.click()
+    page.get_by_role("row").filter(has_text="Failed").first.get_by_role("button").last.click()
 
 
 def launch(page: Page, asset: str, tenant: str) -> str:

@@ -4,6 +4,7 @@ Here: what each picture shows and its frame.
 Not here: where the documents use them (README.md, docs/).
 """
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pfo_pipeline_tests.browser.pages import (
     launch,
     metadata,
     new_page,
+    open_check_of_a_troubled_tenant,
     open_partition,
 )
 from pfo_pipeline_tests.browser.serving import PROJECT, Serving
@@ -30,10 +32,11 @@ def main() -> None:
         serving.wait_until_loaded()
         serving.wait_until_settled()
         page = new_page(chromium, serving.url, sharpness=SHARPNESS)
-        for asset in ("accounts/synced", "balances/refreshed"):
-            _make_the_troubled_tenant_the_last(page, serving, asset)
+        _make_the_troubled_tenant_the_last(page, serving)
+        _hide_navigation(page)
         asset_graph(page)
         materialization(page)
+        who_must_act(page)
         page.context.close()
 
 
@@ -41,7 +44,6 @@ def asset_graph(page: Page) -> None:
     """`asset-graph.png`: both groups, from edge to edge."""
     page.goto(DOWNSTREAM)
     expect(page.locator("foreignObject").get_by_text("100% filled")).to_have_count(4)
-    _hide_navigation(page)
     _save(page, "asset-graph", _around(page, "foreignObject"))
 
 
@@ -49,19 +51,39 @@ def materialization(page: Page) -> None:
     """`materialization.png`: what a run told of the tenant whose banks give trouble."""
     page.set_viewport_size({"width": 1200, "height": 1200})
     open_partition(page, "accounts/synced", "moreau")
-    expect(metadata(page, "problems")).to_be_visible()
-    _hide_navigation(page)
-    _save(page, "materialization", {"x": 0, "y": 0, "width": 1200, "height": 1000})
+    last = metadata(page, "contract_drift").bounding_box()
+    assert last is not None
+    _save(page, "materialization", {"x": 0, "y": 0, "width": 1200, "height": last["y"] + last["height"] + _MARGIN})
 
 
-def _make_the_troubled_tenant_the_last(page: Page, serving: Serving, asset: str) -> None:
-    launch(page, asset, "moreau")
+def who_must_act(page: Page) -> None:
+    """`who-must-act.png`: the tenant's connections that are in trouble, and whose turn it is."""
+    page.set_viewport_size({"width": 1320, "height": 900})
+    open_check_of_a_troubled_tenant(page, "accounts/synced")
+    page.get_by_text("[Show Markdown]").click()
+    dialog = page.get_by_role("dialog").filter(has_text="what to do")
+    expect(dialog).to_be_visible()
+    box = dialog.bounding_box()
+    assert box is not None
+    _save(page, "who-must-act", box)
+
+
+def _make_the_troubled_tenant_the_last(page: Page, serving: Serving) -> None:
+    """An asset shows the check of the tenant that ran last."""
+    synced_again = launch(page, "accounts/synced", "moreau")
     expect(page.get_by_text("Process for run exited")).to_be_visible()
-    serving.wait_until("what follows it has run", serving.is_quiet)
+
+    def is_followed() -> bool:
+        later = itertools.takewhile(lambda run: run.id != synced_again, serving.runs())
+        return "refresh_openbanking_balances" in {run.job for run in later if run.has_ended} and serving.is_quiet()
+
+    serving.wait_until("balances have followed", is_followed)
 
 
 def _hide_navigation(page: Page) -> None:
+    """For all pages to come."""
     page.get_by_role("button", name="Hide navigation").click()
+    expect(page.get_by_role("button", name="Hide navigation")).to_be_hidden()
 
 
 def _around(page: Page, selector: str) -> FloatRect:
