@@ -1,12 +1,13 @@
 """Fixtures of the ledger's tests: a ledger in a folder of its own, and its clock."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger
+from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger, opened
 
 
 @pytest.fixture
@@ -27,3 +28,10 @@ def ledger(tmp_path: Path, new_ledger: Path, clock: SetClock) -> Ledger:
     """A ledger without a load, in a folder of its own."""
     shutil.copytree(new_ledger, tmp_path / "data")
     return a_ledger(tmp_path / "data", clock=clock)
+
+
+@pytest.fixture
+def loaded(ledger: Ledger) -> Iterator[Ledger]:
+    """The ledger, its file loaded for the time of the test: for tests of what is in it, not of the file."""
+    with opened(ledger):
+        yield ledger

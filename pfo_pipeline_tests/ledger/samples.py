@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from pfo_pipeline.contracts.model import TelemetryRecord
 from pfo_pipeline.contracts.tables import (
     AccountRow,
@@ -18,7 +20,7 @@ from pfo_pipeline.contracts.tables import (
     UserRow,
 )
 from pfo_pipeline.ledger.batch import Batch
-from pfo_pipeline.ledger.reader import open_published
+from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Clock, Ledger, LedgerFiles
 
 OFFICE = "willow"
@@ -159,15 +161,26 @@ def batch(*rows: LedgerRow, **changes: Any) -> Batch:
     return Batch(**values | changes)
 
 
+def opened(ledger: Ledger) -> duckdb.DuckDBPyConnection:
+    """A connection to the primary beside the ledger's own.
+
+    DuckDB keeps a file loaded while a connection to it is open: a test of what is in the file may hold one, to spare
+    most of the time that opening takes. Tests of the file itself hold none.
+    """
+    con = duckdb.connect(str(ledger.files.primary), config={"storage_compatibility_version": "v1.4.0"})
+    enter(con)
+    return con
+
+
 def ask(ledger: Ledger, question: str) -> list[tuple[Any, ...]]:
-    """The answer of the primary, which nobody else has open now; readers of the published copy see the same."""
-    with open_published(ledger.files.primary) as con:
+    """The answer of the primary; readers of the published copy see the same."""
+    with opened(ledger) as con:
         return con.execute(question).fetchall()
 
 
 def everything_in(ledger: Ledger) -> dict[str, int]:
     """Row counts of the tables that are not empty, apart from those that every ledger begins with."""
-    with open_published(ledger.files.primary) as con:
+    with opened(ledger) as con:
         names = [
             n for (n,) in con.execute("select table_name from duckdb_tables() where schema_name = 'ledger'").fetchall()
         ]

@@ -62,7 +62,7 @@ def stored(con: duckdb.DuckDBPyConnection, amounts: list[Decimal]) -> str:
     return tenant
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(amounts=st.lists(fitting, min_size=1, max_size=30))
 @example(
     amounts=[WIDEST, WIDEST.copy_negate(), Decimal("1E-10"), Decimal("-0.0"), Decimal("1E+27"), Decimal("0.1") * 3]

@@ -38,6 +38,11 @@ HISTORY = "select as_of, current_balance from balances order by load_id, as_of"
 LATEST = "select account_id, as_of, current_balance from balances_latest order by all"
 
 
+@pytest.fixture
+def ledger(loaded: Ledger) -> Ledger:
+    return loaded
+
+
 @pytest.fixture(scope="module")
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """A ledger in memory, for examples by the hundred; each takes a tenant of its own."""
@@ -301,7 +306,7 @@ amounts = st.integers(0, 3)
 keys = st.tuples(accounts, days)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(facts=st.dictionaries(keys, amounts, min_size=1, max_size=12), data=st.data())
 def test_any_order_of_arrival_ends_in_the_same_latest_state(
     con: duckdb.DuckDBPyConnection, facts: dict[tuple[str, int], int], data: st.DataObject
@@ -321,7 +326,7 @@ def test_any_order_of_arrival_ends_in_the_same_latest_state(
     }
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(batches=st.lists(st.dictionaries(keys, amounts, max_size=5), min_size=1, max_size=6))
 def test_a_row_is_added_exactly_when_it_differs_from_the_newest_of_its_key(
     con: duckdb.DuckDBPyConnection, batches: list[dict[tuple[str, int], int]]

@@ -26,11 +26,11 @@ def ids(reader: Reader, tenant_id: str = "smith", **filters: str | int | bool) -
     return [found.account_id for found in reader.accounts(tenant_id, **filters)]  # type: ignore[arg-type]
 
 
-def test_an_account_is_read_with_its_newest_balance_and_connection(ledger: Ledger, clock: SetClock) -> None:
-    ledger.merge(batch(account(), connection(), balance("1")))
+def test_an_account_is_read_with_its_newest_balance_and_connection(loaded: Ledger, clock: SetClock) -> None:
+    loaded.merge(batch(account(), connection(), balance("1")))
     first = clock.now
     clock.advance(days=1)
-    ledger.merge(
+    loaded.merge(
         batch(
             account(display_name="Joint"),
             connection(status="needs-person", state="SCARequired", who_acts="member", remedy="Confirm."),
@@ -38,7 +38,7 @@ def test_an_account_is_read_with_its_newest_balance_and_connection(ledger: Ledge
         )
     )
 
-    (found,) = ledger.reader().accounts("smith")
+    (found,) = loaded.reader().accounts("smith")
 
     assert (found.display_name, found.current_balance, found.as_of) == ("Joint", Decimal("2.50"), APRIL_1)
     assert (found.available_balance, found.available_basis) == (Decimal("2.40"), "coming_balance")
@@ -47,17 +47,17 @@ def test_an_account_is_read_with_its_newest_balance_and_connection(ledger: Ledge
     assert found.is_enabled
 
 
-def test_an_account_without_a_balance_or_connection_is_read_with_nulls(ledger: Ledger) -> None:
-    ledger.merge(batch(account(currency=None)))
+def test_an_account_without_a_balance_or_connection_is_read_with_nulls(loaded: Ledger) -> None:
+    loaded.merge(batch(account(currency=None)))
 
-    (found,) = ledger.reader().accounts("smith")
+    (found,) = loaded.reader().accounts("smith")
 
     assert (found.currency, found.current_balance, found.as_of, found.connection_status) == (None, None, None, None)
 
 
-def test_moments_are_in_utc(ledger: Ledger) -> None:
-    ledger.merge(batch(account(), balance(), connection(), user()))
-    reader = ledger.reader()
+def test_moments_are_in_utc(loaded: Ledger) -> None:
+    loaded.merge(batch(account(), balance(), connection(), user()))
+    reader = loaded.reader()
 
     moments = [
         reader.accounts("smith")[0].as_of,
@@ -69,15 +69,15 @@ def test_moments_are_in_utc(ledger: Ledger) -> None:
     assert [moment.tzinfo for moment in moments if moment] == [UTC] * 4
 
 
-def test_accounts_can_be_filtered_and_come_in_order(ledger: Ledger) -> None:
-    ledger.merge(
+def test_accounts_can_be_filtered_and_come_in_order(loaded: Ledger) -> None:
+    loaded.merge(
         batch(
             account("acc_3", user_id="jane", connection_id="7", institution_id="b-1"),
             account("acc_1", user_id="jane", connection_id="8", institution_id="b-2"),
             account("acc_2", user_id="john", connection_id="9", institution_id="b-1"),
         )
     )
-    reader = ledger.reader()
+    reader = loaded.reader()
 
     assert ids(reader) == ["acc_1", "acc_2", "acc_3"]
     assert ids(reader, user_id="jane") == ["acc_1", "acc_3"]
@@ -88,9 +88,9 @@ def test_accounts_can_be_filtered_and_come_in_order(ledger: Ledger) -> None:
     assert ids(reader, account_id="acc_9") == []
 
 
-def test_pages_of_accounts_join_without_gap_or_overlap(ledger: Ledger) -> None:
-    ledger.merge(batch(*(account(f"acc_{number}") for number in range(5))))
-    reader = ledger.reader()
+def test_pages_of_accounts_join_without_gap_or_overlap(loaded: Ledger) -> None:
+    loaded.merge(batch(*(account(f"acc_{number}") for number in range(5))))
+    reader = loaded.reader()
 
     first = ids(reader, limit=2)
     second = ids(reader, limit=2, after=first[-1])
@@ -100,29 +100,29 @@ def test_pages_of_accounts_join_without_gap_or_overlap(ledger: Ledger) -> None:
     assert ids(reader, after="acc_4") == []
 
 
-def test_hidden_accounts_come_only_when_asked_for(ledger: Ledger) -> None:
-    ledger.merge(batch(account("acc_1"), account("acc_2", disabled_at=MARCH_31), account("acc_3", deleted_at=MARCH_31)))
-    reader = ledger.reader()
+def test_hidden_accounts_come_only_when_asked_for(loaded: Ledger) -> None:
+    loaded.merge(batch(account("acc_1"), account("acc_2", disabled_at=MARCH_31), account("acc_3", deleted_at=MARCH_31)))
+    reader = loaded.reader()
 
     assert ids(reader) == ["acc_1"]
     assert ids(reader, include_hidden=True) == ["acc_1", "acc_2", "acc_3"]
     assert [found.is_enabled for found in reader.accounts("smith", include_hidden=True)] == [True, False, False]
 
 
-def test_an_account_that_was_hidden_comes_back_when_it_is_enabled(ledger: Ledger) -> None:
-    ledger.merge(batch(account(disabled_at=MARCH_31)))
+def test_an_account_that_was_hidden_comes_back_when_it_is_enabled(loaded: Ledger) -> None:
+    loaded.merge(batch(account(disabled_at=MARCH_31)))
 
-    ledger.merge(batch(account()))
+    loaded.merge(batch(account()))
 
-    assert ids(ledger.reader()) == ["acc_1"]
+    assert ids(loaded.reader()) == ["acc_1"]
 
 
-def test_users_and_connections_are_read_as_they_stood_last(ledger: Ledger, clock: SetClock) -> None:
-    ledger.merge(batch(user(status="unreachable", code="timeout"), connection(status="temporary")))
+def test_users_and_connections_are_read_as_they_stood_last(loaded: Ledger, clock: SetClock) -> None:
+    loaded.merge(batch(user(status="unreachable", code="timeout"), connection(status="temporary")))
     clock.advance(hours=1)
-    ledger.merge(batch(user(), connection()))
+    loaded.merge(batch(user(), connection()))
 
-    reader = ledger.reader()
+    reader = loaded.reader()
 
     assert [(u.user_id, u.status, u.code, u.recorded_at) for u in reader.users("smith")] == [
         ("jane", "ok", None, clock.now)
@@ -130,17 +130,17 @@ def test_users_and_connections_are_read_as_they_stood_last(ledger: Ledger, clock
     assert [(c.connection_id, c.status) for c in reader.connections("smith")] == [("7", "healthy")]
 
 
-def test_failures_are_those_of_the_newest_complete_load(ledger: Ledger) -> None:
-    reader = ledger.reader()
+def test_failures_are_those_of_the_newest_complete_load(loaded: Ledger) -> None:
+    reader = loaded.reader()
     assert reader.failed_last("smith", REFRESH) == 0
-    ledger.merge(batch(balance("1"), failed=3))
-    ledger.merge(batch(balance("2"), failed=1, complete=False))
-    ledger.merge(batch(balance("3"), failed=7, operation="openbanking.accounts.sync"))
-    ledger.merge(batch(balance("4", tenant_id="jones"), failed=9))
+    loaded.merge(batch(balance("1"), failed=3))
+    loaded.merge(batch(balance("2"), failed=1, complete=False))
+    loaded.merge(batch(balance("3"), failed=7, operation="openbanking.accounts.sync"))
+    loaded.merge(batch(balance("4", tenant_id="jones"), failed=9))
 
     assert reader.failed_last("smith", REFRESH) == 3
 
-    ledger.merge(batch(balance("5"), failed=0))
+    loaded.merge(batch(balance("5"), failed=0))
     assert reader.failed_last("smith", REFRESH) == 0
 
 
@@ -206,11 +206,11 @@ def test_the_tenants_that_have_a_load_are_listed(two_houses: Ledger, tmp_path: P
     assert two_houses.reader().tenants() == ["jones", "smith"]
 
 
-def test_an_accounts_first_sight_is_that_of_its_own_tenant(ledger: Ledger, clock: SetClock) -> None:
-    ledger.merge(batch(account(tenant_id="jones")))
+def test_an_accounts_first_sight_is_that_of_its_own_tenant(loaded: Ledger, clock: SetClock) -> None:
+    loaded.merge(batch(account(tenant_id="jones")))
     clock.advance(days=1)
 
-    ledger.merge(batch(account()))
+    loaded.merge(batch(account()))
 
-    assert ledger.reader().accounts("smith")[0].created_at == clock.now
-    assert ledger.reader().accounts("jones")[0].created_at == clock.now - timedelta(days=1)
+    assert loaded.reader().accounts("smith")[0].created_at == clock.now
+    assert loaded.reader().accounts("jones")[0].created_at == clock.now - timedelta(days=1)
