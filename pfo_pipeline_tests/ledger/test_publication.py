@@ -172,3 +172,16 @@ def test_positions_leave_out_what_is_disabled_or_gone(ledger: Ledger, clock: Set
 
     with open_published(ledger.files.published) as con:
         assert con.execute("select account_id, current_balance from positions").fetchall() == [("acc_1", 1)]
+
+
+def test_positions_and_states_are_each_tenants_own_even_where_ids_are_alike(ledger: Ledger) -> None:
+    ledger.merge(batch(account(), connection(), balance("1")))
+    ledger.merge(
+        batch(account(tenant_id="jones"), connection(tenant_id="jones", status="gone"), balance("2", tenant_id="jones"))
+    )
+    ledger.publish()
+
+    with open_published(ledger.files.published) as con:
+        rows = con.execute("select tenant_id, current_balance, connection_status from positions order by 1").fetchall()
+
+    assert rows == [("jones", 2, "gone"), ("smith", 1, "healthy")]
