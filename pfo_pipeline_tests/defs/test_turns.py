@@ -2,8 +2,7 @@
 
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,37 +16,46 @@ from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, hurried
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
+# Lets go when its standard input ends, or has a line; says before that how much the bank was asked for smith by then.
 HOLDER = """
-import sys
+import json, sys, urllib.request
 from pathlib import Path
 from pfo_pipeline.ledger.lock import queue_for
 with queue_for(Path(sys.argv[1]), deadline_seconds=60):
     print("held", flush=True)
-    sys.stdin.read()
+    sys.stdin.readline()
+    with urllib.request.urlopen(sys.argv[2] + "/admin/journal?domain=smith-sandbox") as journal:
+        print(len(json.load(journal)["entries"]), flush=True)
 """
 
 
 @contextmanager
 def turn_taken(office: Office, tenant: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process has the tenant's turn, until its standard input is closed."""
+    """Another process has the tenant's turn."""
     lock = office.files.private / "turns" / f"{tenant}.lock"
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(lock), office.bank.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as holder:
+        assert holder.stdin is not None
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         try:
             yield holder
         finally:
-            holder.communicate()
+            if not holder.stdin.closed:
+                holder.stdin.close()
+            holder.wait(timeout=60)
 
 
-def defs_that_tell(arrived: threading.Event) -> dg.Definitions:
-    """`arrived` is set when a run asks where its turn is kept."""
+def defs_that_tell(arrived: Callable[[], None]) -> dg.Definitions:
+    """`arrived` is called when a run asks where its turn is kept."""
 
     class TellingOffice(OfficeResource):
         def files(self) -> LedgerFiles:
-            arrived.set()
+            arrived()
             return super().files()
 
     office = TellingOffice()
@@ -61,58 +69,30 @@ def defs_that_tell(arrived: threading.Event) -> dg.Definitions:
     )
 
 
-def test_a_run_waits_for_its_tenants_turn_and_another_tenant_does_not(
-    office: Office, lasting_instance: dg.DagsterInstance
+def test_a_run_waits_for_its_tenants_turn_and_another_tenants_does_not(
+    office: Office, instance: dg.DagsterInstance
 ) -> None:
     for tenant in ("smith", "jones"):
         office.add_tenant(tenant, "jane")
         office.connect(tenant, "jane", "1")
-    arrived = threading.Event()
-    ended: list[bool] = []
-    defs = defs_that_tell(arrived)
-    run = threading.Thread(
-        target=lambda: ended.append(run_job(office, lasting_instance, "smith", defs=defs).success), daemon=True
-    )
 
-    with turn_taken(office, "smith"):
-        run.start()
-        assert arrived.wait(timeout=60)
-        assert run_job(office, lasting_instance, "jones").success
-        asked_meanwhile = office.calls("smith")
-    run.join(timeout=60)
+    with turn_taken(office, "smith") as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert run_job(office, instance, "jones").success
 
-    assert asked_meanwhile == []
-    assert ended == [True]
-    first, last = office.calls("smith")[0]["seq"], office.calls("jones")[-1]["seq"]
-    assert first > last
+        # The turn is given up by the run's own arrival: nothing else could let it go on.
+        result = run_job(office, instance, "smith", defs=defs_that_tell(once(holder.stdin.close)))
+        asked_before_the_turn = holder.stdout.readline()
+
+    assert asked_before_the_turn == "0\n"
+    assert result.success
+    assert office.paths("smith") == ["/users/me/connections", "/users/me/accounts"]
 
 
-def test_two_runs_of_one_tenant_never_speak_to_the_bank_at_once(
-    office: Office, lasting_instance: dg.DagsterInstance
-) -> None:
-    """The first run's call is held by the bank until the second run has come for its turn."""
-    office.add_tenant("smith", "jane", "john")
-    for user in ("jane", "john"):
-        office.connect("smith", user, "1")
-    ended: list[bool] = []
-    lasting_instance.add_dynamic_partitions("tenants", ["smith"])
-    runs = [
-        threading.Thread(target=lambda: ended.append(run_job(office, lasting_instance, "smith").success), daemon=True)
-        for _ in range(3)
-    ]
-
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join(timeout=120)
-
-    assert ended == [True] * 3
-    # Each run reads connections and then accounts of both users; no two runs are interleaved.
-    paths = office.paths("smith")
-    assert len(paths) == 12
-    for begin in range(0, 12, 4):
-        assert sorted(paths[begin : begin + 4]) == ["/users/me/accounts"] * 2 + ["/users/me/connections"] * 2
-    assert office.ask("select count(*), count(distinct account_id) from accounts") == [(2, 2)]
+def once(action: Callable[[], None]) -> Callable[[], None]:
+    left = [action]
+    return lambda: left.pop()() if left else None
 
 
 def test_a_turn_that_is_never_given_up_fails_the_run_by_name(

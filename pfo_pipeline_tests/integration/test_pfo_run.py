@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from pfo_pipeline.ledger.store import LedgerFiles
-from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh
+from pfo_pipeline_tests.defs.office import ACCOUNTS, CONNECTIONS, DAGSTERS_OWN_WARNING, Office, sync_and_refresh
 from pfo_pipeline_tests.integration.programs import pfo, start
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
@@ -183,3 +183,21 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_the_next_one_doe
     for tenant in ("jones", "smith"):
         sync_and_refresh(office, instance, tenant)
     assert after_kills == content(office.files)
+
+
+def test_two_runs_of_one_tenant_started_together_take_turns(office: Office) -> None:
+    office.add_tenant("smith", "jane", "john")
+    for user in ("jane", "john"):
+        office.connect("smith", user, "1")
+
+    both = [start("run", cwd=office.folder, told=office.environment()) for _ in range(2)]
+    told = [(*process.communicate(), process.returncode) for process in both]
+
+    assert [status for *_, status in told] == [0, 0], told
+    # Each workflow reads connections and then accounts of both users; no two workflows are interleaved.
+    paths = office.paths("smith")
+    assert len(paths) == 16
+    for begin in range(0, 16, 4):
+        assert sorted(paths[begin : begin + 4]) == [ACCOUNTS] * 2 + [CONNECTIONS] * 2
+    assert office.ask("select count(*), count(distinct account_id) from accounts") == [(2, 2)]
+    assert office.ask("select count(*), count(distinct account_id) from balances") == [(2, 2)]
