@@ -214,7 +214,7 @@ def demo() -> None:
 
 @demo.command()
 def remove() -> None:
-    """Delete the demonstration's ledger, settings and run history, to go live in the same folder."""
+    """Delete the demonstration's ledger, alerts and run history, to go live in the same folder."""
     from pfo_pipeline.commands.demo import remove_demo
     from pfo_pipeline.config import data_dir
 

@@ -25,15 +25,14 @@ class DemoError(PfoError):
 
 
 @contextmanager
-def simulated_bank(folder: Path) -> Iterator[Path]:
+def simulated_bank() -> Iterator[Path]:
     """Run the simulator on a free loopback port until the block ends, or this process does.
 
     Yields:
-        The configuration file that it wrote for its tenants, in a folder of its own below `folder`: a second
-        simulated bank beside this one has another port.
+        The configuration file that it wrote for its tenants, in a temporary folder: a second simulated bank beside
+        this one has another port.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as state_dir, _simulator(state_dir) as config_file:
+    with tempfile.TemporaryDirectory(prefix="pfo-demo-") as state_dir, _simulator(state_dir) as config_file:
         yield config_file
 
 
@@ -56,7 +55,7 @@ def _simulator(state_dir: str) -> Iterator[Path]:
 
 
 def remove_demo(data_dir: Path) -> list[Path]:
-    """Delete the demonstration's ledger, settings and run history, and nothing else.
+    """Delete the demonstration's ledger, alerts and run history, and nothing else.
 
     Raises:
         DemoError: the ledger there is not the demonstration's.
@@ -70,7 +69,7 @@ def remove_demo(data_dir: Path) -> list[Path]:
     elif files.primary.exists():
         raise DemoError(f"{files.primary} was never published, so whose it is cannot be told. Nothing was removed.")
     history = [path for path in (data_dir / "dagster").glob("*") if path.name != "dagster.yaml"]
-    doomed = [files.published, files.private, data_dir / "demo", data_dir / "alerts.jsonl", *history]
+    doomed = [files.published, files.private, data_dir / "alerts.jsonl", *history]
     removed = [path for path in doomed if path.exists()]
     for path in removed:
         if path.is_dir():

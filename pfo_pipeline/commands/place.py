@@ -68,7 +68,7 @@ def working(place: Place) -> Iterator[Place]:
         _tell_children(place, place.config)
         yield place
         return
-    with simulated_bank(place.data_dir / "demo") as config_file:
+    with simulated_bank() as config_file:
         os.environ[CONFIG_VARIABLE] = str(config_file)
         config = load_config()
         _tell_children(place, config)

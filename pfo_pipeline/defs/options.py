@@ -62,8 +62,8 @@ def retry_policy(retry: Retry) -> dg.RetryPolicy:
 def describe(step: Step) -> str:
     operation = step.operation
     return (
-        f"{step.description}\n\n{operation.description}\n\n**Goal.** {operation.goal}\n\n"
-        f"**Context.** {operation.context}\n\nContract: `{operation.key}` {operation.version}"
+        f"{step.description}\n\n{operation.description}\n\nGoal: {operation.goal}\n\n"
+        f"Context: {operation.context}\n\nContract: `{operation.key}` {operation.version}"
     )
 
 

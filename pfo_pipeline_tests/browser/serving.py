@@ -55,12 +55,15 @@ class Serving:
 
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / "data"
+        self.temporary = folder / "tmp"  # where the simulated bank's configuration and tokens are
+        self.temporary.mkdir()
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "pfo-dev.log"
         # Not the project's own folder: a developer's pfo.toml there would have the tests ask real banks.
         shutil.copyfile(PROJECT / "workspace.yaml", folder / "workspace.yaml")
         ours = {"PFO_DATA_DIR": str(self.data_dir), "DAGSTER_HOME": str(folder / "dagster")}
+        ours |= {"TMPDIR": str(self.temporary)}
         theirs = {name: value for name, value in os.environ.items() if not name.startswith(("PFO_", "DAGSTER_"))}
         with self._log.open("wb") as log:
             self._program = subprocess.Popen(

@@ -22,10 +22,11 @@ def test_sigterm_while_runs_are_under_way_leaves_no_process_behind(tmp_path: Pat
         assert alive(started) == set()
         assert not answers(bank)
         assert not answers(serving.port)
+        assert not list(serving.temporary.rglob("*.token")), "the demonstration's tokens are left behind"
 
 
 def _bank_port(serving: Serving) -> int:
-    [config] = (serving.data_dir / "demo").rglob("pfo.toml")
+    [config] = serving.temporary.rglob("pfo.toml")
     base_url: str = tomllib.loads(config.read_text())["tenants"]["martin"]["base_url"]
     port = urlsplit(base_url).port
     assert port is not None

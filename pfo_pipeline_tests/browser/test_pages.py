@@ -126,7 +126,7 @@ def test_the_runs_of_a_tenant_show_no_personal_data(page: Page, office: Serving,
     )
     kept_secret = {value for row in personal for value in row if value}
     assert len(kept_secret) >= 2, "nothing personal to look for"
-    secret_files = list((office.data_dir / "demo").rglob(f"{tenant}.*"))
+    secret_files = list(office.temporary.rglob(f"{tenant}.*"))
     assert secret_files
     kept_secret |= {path.read_text().strip() for path in secret_files}
     page.set_viewport_size({"width": 1600, "height": 8000})  # The list of events draws only what is in sight.
