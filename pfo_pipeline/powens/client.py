@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import aiohttp
@@ -43,7 +44,9 @@ def aiohttp_transport() -> httpx.AsyncBaseTransport:
 
 
 def _session_without_retries() -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CALLS_AT_ONCE))
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CALLS_AT_ONCE), cookie_jar=aiohttp.DummyCookieJar()
+    )
     # aiohttp asks again by itself when a kept-alive connection drops; attempts are the step's to count.
     session._retry_connection = False
     return session
@@ -66,6 +69,8 @@ class PowensClient:
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             headers={"Accept": "application/json", "User-Agent": "pfo-pipeline"},
             follow_redirects=False,
+            # One client serves several users; what a server remembers of one must not reach another.
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
         )
 
     async def __aenter__(self) -> "PowensClient":

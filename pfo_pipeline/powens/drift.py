@@ -33,7 +33,7 @@ Drift = tuple[str, str]
 
 def connection_drift(connection: Connection) -> set[Drift]:
     found = _unknown_fields("connection", connection, _CONNECTION_EXTRAS)
-    states = [connection.state, *(source.state for source in connection.sources)]
+    states = [connection.state, *(source.state for source in connection.sources or ())]
     return found | _unknown_values("connection.state", states, KNOWN_STATES)
 
 

@@ -4,8 +4,8 @@ PowensError
 ├── Transient              another attempt may cure it
 │   ├── Unreachable        no connection, connection dropped, answer cut short
 │   ├── TooSlow            no answer within the tenant's timeout
-│   ├── ServerFault        5xx
-│   ├── NotJson            HTML from the edge, invalid UTF-8, JSON cut short or nested without end
+│   ├── ServerFault        5xx, HTML from the edge included
+│   ├── NotJson            invalid UTF-8, JSON cut short or nested without end, a refusal that is no JSON
 │   └── RateLimited        429; `retry_after_seconds` as told
 └── Permanent              asking again cannot help
     ├── Refused            401, 403: token revoked or of the wrong kind

@@ -61,11 +61,11 @@ def account_id(tenant: Tenant, source_id: str) -> str:
 
 
 def situation(connection: Connection, now: datetime) -> Situation:
-    failing = tuple(s.state for s in connection.sources if s.state is not None and s.disabled is None)
+    failing = tuple(s.state for s in connection.sources or () if s.state is not None and s.disabled is None)
     return read_state(
         connection.state,
         failing,
-        active=connection.active,
+        active=connection.active is not False,
         last_success_at=connection.last_update,
         created_at=connection.created,
         now=now,
@@ -88,7 +88,7 @@ def connection_row(
         who_acts=stands.who_acts,
         remedy=stands.remedy,
         link=reconnect_link(tenant, connection.id) if stands.who_acts == "member" else None,
-        active=connection.active,
+        active=connection.active is not False,
         created_at=connection.created,
         last_success_at=connection.last_update,
         next_try_at=connection.next_try,

@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 PAGE_SIZE = 1000
 MAX_LINK_LENGTH = 8_000
+MAX_PAGES = 1_000
 
 
 class BadLink(ValueError):
@@ -23,7 +24,7 @@ def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> st
         envelope: The decoded answer.
         seen: URLs already asked for in this list.
     Raises:
-        BadLink: no URL, another host, or a page that was asked for before.
+        BadLink: no URL, another host, a page that was asked for before, or more pages than any list has.
     """
     links = envelope.get("_links")
     following = links.get("next") if isinstance(links, Mapping) else None
@@ -41,6 +42,8 @@ def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> st
         raise BadLink("the next page's link is not a URL") from None
     if not is_same_host:
         raise BadLink("the next page's link points to another host")
+    if len(seen) >= MAX_PAGES:
+        raise BadLink(f"the list has more than {MAX_PAGES} pages")
     if target in seen:
         raise BadLink("the next page's link leads back to a page already read")
     return target

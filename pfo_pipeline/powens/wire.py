@@ -64,8 +64,8 @@ class Connection(Wire):
     last_update: ParisMoment | None = None
     next_try: ParisMoment | None = None
     expire: ParisMoment | None = None
-    active: bool = True
-    sources: tuple[Source, ...] = ()
+    active: bool | None = None
+    sources: tuple[Source, ...] | None = None
 
 
 class Account(Wire):

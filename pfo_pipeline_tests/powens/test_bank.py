@@ -116,7 +116,7 @@ class TestReading:
         assert connection.id == str(made.id)
         assert connection.connector is not None
         assert connection.connector.name == "Banque Exemple"
-        assert "wrongpass" in [source.state for source in connection.sources]
+        assert "wrongpass" in [source.state for source in connection.sources or ()]
         assert situation(connection, bank.now()).state == "wrongpass"
 
     def test_each_member_is_read_with_a_token_of_his_own(

@@ -623,3 +623,21 @@ class TestDiscretion:
 
         told = [error.reason.removeprefix("Powens answered ")[:3] for error in errors]
         assert told == [str(status) for status in statuses]
+
+
+def test_what_a_server_remembers_of_one_user_does_not_reach_another() -> None:
+    seen: list[str | None] = []
+
+    def remember(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("Cookie"))
+        return httpx.Response(200, json={"id": 1}, headers={"Set-Cookie": "session=jane; Path=/"})
+
+    async def two_calls() -> None:
+        root = "https://smith.biapi.pro/2.0"
+        async with PowensClient(root, timeout_seconds=5, transport=lambda: httpx.MockTransport(remember)) as client:
+            await client.call("GET", f"{root}/users/me", "token-of-jane")
+            await client.call("GET", f"{root}/users/me", "token-of-john")
+
+    asyncio.run(two_calls())
+
+    assert seen == [None, None]

@@ -115,3 +115,10 @@ def test_a_refusal_does_not_repeat_the_link() -> None:
         with pytest.raises(BadLink) as refused:
             following(href)
         assert "s3cr" not in str(refused.value)
+
+
+def test_a_list_without_an_end_is_left() -> None:
+    seen = {f"https://smith.biapi.pro/2.0/users/me/accounts?page={n}" for n in range(1000)}
+
+    with pytest.raises(BadLink, match="more than 1000 pages"):
+        next_url(next(iter(seen)), {"_links": {"next": {"href": "/2.0/users/me/accounts?page=1000"}}}, seen)
