@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 from itertools import count
-from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -88,15 +87,12 @@ def test_a_second_run_of_the_same_state_adds_no_row(office: Office, instance: dg
         assert metadata(result, asset)["unchanged"] == 2
 
 
-@pytest.mark.parametrize(
-    ("state", "who"), [("wrongpass", "member"), ("websiteUnavailable", "bank"), ("notSupported", "operator")]
-)
 def test_a_connection_in_trouble_leaves_the_run_green_and_a_check_says_who_must_act(
-    office: Office, instance: dg.DagsterInstance, state: str, who: str
+    office: Office, instance: dg.DagsterInstance
 ) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
-    troubled = office.connect("smith", "jane", "2", state=state)
+    troubled = office.connect("smith", "jane", "2", state="wrongpass")
 
     result = run_job(office, instance, "smith")
 
@@ -106,7 +102,7 @@ def test_a_connection_in_trouble_leaves_the_run_green_and_a_check_says_who_must_
     assert check.severity == dg.AssetCheckSeverity.WARN
     assert check.metadata["failed"].value == 1
     told = str(check.metadata["who_must_act"].value)
-    assert f"| connection {troubled} | Banque Exemple | {state} | {who} |" in told
+    assert f"| connection {troubled} | Banque Exemple | wrongpass | member |" in told
     assert metadata(result, "accounts/synced")["failed"] == 1
 
 
@@ -158,27 +154,6 @@ def test_all_users_refused_fails_the_run_without_a_second_attempt(office: Office
     assert "Issue a new token" in description
     assert told["who_acts"] == "operator"
     assert told["operation"] == "openbanking.accounts.sync"
-
-
-@pytest.mark.parametrize("fault", [{"kind": "status", "status": 500}, {"kind": "html"}, {"kind": "reset"}])
-def test_a_lasting_fault_is_met_as_often_as_the_contract_says_and_healthy_calls_are_made_once(
-    office: Office, instance: dg.DagsterInstance, fault: dict[str, Any]
-) -> None:
-    office.add_tenant("smith", "jane", "john")
-    office.connect("smith", "jane", "1")
-    office.connect("smith", "john", "2")
-    office.bank.fault(path=f"^{CONNECTIONS}$", user=office.users["smith", "john"].id, times=None, **fault)
-
-    result = run_job(office, instance, "smith")
-
-    assert result.success
-    assert office.paths("smith", "john") == [CONNECTIONS] * 3
-    assert office.paths("smith", "jane") == [CONNECTIONS, ACCOUNTS]
-    assert metadata(result, "accounts/synced")["attempts"] == 3
-    assert office.ask("select user_id, status from users_latest order by user_id") == [
-        ("jane", "ok"),
-        ("john", "unreachable"),
-    ]
 
 
 def test_only_the_call_that_failed_is_made_again(office: Office, instance: dg.DagsterInstance) -> None:

@@ -21,21 +21,24 @@ pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 ANALYSTS = 8
 RUNS = 20
 # Another person's program, with nothing of ours in it. All balances of one generation are equal, so a ledger that shows
-# two is half-written. Its own pace is 50 ms; it ends with its standard input.
+# two is half-written. Its own pace is 50 ms, behind the runs on a busy machine; it ends with
+# its standard input.
 ANALYST = """
-import json, select, sys, time
+import json, os, select, sys, time
 import duckdb
 path, looks, generations, refused, torn = sys.argv[1], 0, set(), [], []
+os.nice(10)
 print("ready", flush=True)
 while not select.select([sys.stdin], [], [], 0)[0]:
     try:
         with duckdb.connect(path, read_only=True, config={"threads": 1}) as ledger:
-            ledger.execute("use ledger.ledger")
-            found = ledger.execute("select distinct current_balance from balances_latest").fetchall()
-            newest = ledger.execute("from (select count(*), count(distinct account_id) from positions)").fetchone()
-        if len(found) != 1 or newest != (3, 3):
-            torn.append(str((found, newest)))
-        generations.add(str(found[0][0]))
+            found = ledger.execute(
+                "select count(*), count(distinct account_id), count(distinct current_balance), any_value(current_balance) "
+                "from ledger.ledger.positions"
+            ).fetchone()
+        if found[:3] != (3, 3, 1):
+            torn.append(str(found))
+        generations.add(str(found[3]))
     except Exception as error:
         refused.append(repr(error))
     looks += 1
