@@ -178,7 +178,7 @@ def answers(port: int) -> bool:
 
 def _parents() -> dict[int, int]:
     """Parent by process id, of all processes that are not just waiting to be reaped."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], check=True, capture_output=True, text=True)  # noqa: S607
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], check=True, capture_output=True, text=True)
     rows = [line.split() for line in listing.stdout.splitlines()]
     return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
 
