@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,7 +62,11 @@ def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
     """`form` json: one array; csv: a header, even where there is no row."""
     if form == "json":
         json.dump(
-            [{name: row[name] for name in columns} for row in rows], out, indent=2, ensure_ascii=False, default=_text
+            [{name: _finite(row[name]) for name in columns} for row in rows],
+            out,
+            indent=2,
+            ensure_ascii=False,
+            default=_text,
         )
         out.write("\n")
         return
@@ -69,6 +74,11 @@ def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row[name]) for name in columns])
+
+
+def _finite(value: object) -> object:
+    """NaN and infinity, which a query's own DOUBLE may hold, have no form in JSON: null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: object) -> str:

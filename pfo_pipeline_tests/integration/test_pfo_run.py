@@ -201,3 +201,18 @@ def test_two_runs_of_one_tenant_started_together_take_turns(office: Office) -> N
         assert sorted(paths[begin : begin + 4]) == [ACCOUNTS] * 2 + [CONNECTIONS] * 2
     assert office.ask("select count(*), count(distinct account_id) from accounts") == [(2, 2)]
     assert office.ask("select count(*), count(distinct account_id) from balances") == [(2, 2)]
+
+
+def test_ctrl_c_ends_a_run_with_one_line_and_status_130(tmp_path: Path) -> None:
+    with start("run", cwd=tmp_path, told={"PFO_DATA_DIR": str(tmp_path / "data")}) as program:
+        assert program.stdout is not None
+        assert "3 tenants to sync" in program.stdout.readline()
+        assert "martin" in program.stdout.readline()
+
+        program.send_signal(signal.SIGINT)
+        output, errors = program.communicate(timeout=120)
+
+    assert program.returncode == 130
+    assert "Traceback" not in output + errors
+    assert "cancelled" in output or "Interrupted" in errors
+    assert "Cash positions" not in output
