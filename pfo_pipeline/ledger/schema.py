@@ -1,7 +1,6 @@
 """Bringing a ledger file to the newest schema: numbered migrations, forward only.
 
-A file that a newer version of this program has touched is refused, not damaged. Comments that clients can read come from
-the contracts (contracts/tables.py), so that they are written once.
+A file that a newer version of this program has touched is refused, not damaged.
 """
 
 from dataclasses import dataclass
@@ -11,71 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from pfo_pipeline.contracts.tables import PROVENANCE, tables
+from pfo_pipeline.ledger.comments import write_comments
 from pfo_pipeline.ledger.errors import LedgerForeign, LedgerNewer
 
 SCHEMA = "ledger"
-
-_COMMENTS = {
-    "office": "Which office this ledger belongs to.",
-    "migrations": "Schema versions applied to this file.",
-    "loads": "Append-only log of every load: one row per merge, with counts.",
-    "balances_current": "Newest balance of each account, kept beside the history; read it as balances_latest.",
-    "telemetry": "Events that the contracts name, with exactly their properties, masked.",
-}
-_COLUMN_COMMENTS = {
-    "office.office": "Slug of the office, as configured.",
-    "office.created_at": "When this ledger was begun.",
-    "migrations.version": "Number of the schema version.",
-    "migrations.name": "Its name.",
-    "migrations.applied_at": "When it was applied to this file.",
-    "loads.load_id": "Number of the load, counted from 1.",
-    "loads.tenant_id": "Slug of the tenant that was loaded.",
-    "loads.run_id": "Dagster run that made the load.",
-    "loads.operation": "Contract operation that made the load.",
-    "loads.code_version": "Version of that operation.",
-    "loads.attempt": "Attempt of the step, counted from 1.",
-    "loads.complete": "False for what a failed attempt already had.",
-    "loads.recorded_at": "When we learnt it; never before the load before.",
-    "loads.offered": "Rows that were read.",
-    "loads.added": "Rows that differed from what was known, and were appended.",
-    "loads.quarantined": "Records that break the contract and were put aside.",
-    "loads.synced": "Accounts or balances brought up to date.",
-    "loads.failed": "Those that could not be, the quarantined ones included.",
-    "telemetry.event": "Key of the event.",
-    "telemetry.tenant_id": "Slug of the tenant.",
-    "telemetry.emitted_at": "When the operation ended.",
-    "telemetry.properties": "Exactly the contract's properties.",
-    "telemetry.load_id": "The load that carried the event; see ledger.loads.",
-    "telemetry.run_id": "Dagster run that emitted the event.",
-    "accounts_history.superseded_at": "When the next version was learnt; null for the newest.",
-    "positions.connection_status": "healthy, needs-person, temporary, silent, paused, gone or unknown.",
-    "positions.connection_state": "Powens' state of the connection, or a source's; null = OK.",
-    "runs.first_load_at": "When the run's first load was recorded.",
-    "runs.last_load_at": "When its last load was recorded.",
-    "runs.attempts": "Attempts that it took.",
-    "runs.complete": "Whether an attempt ended the step.",
-}
-# Where a column that is not named above has its text from: the first of these tables that has it.
-_SOURCES = {
-    "balances_current": ("balances",),
-    "users_latest": ("users",),
-    "connections_latest": ("connections",),
-    "accounts_latest": ("accounts",),
-    "accounts_history": ("accounts",),
-    "balances_latest": ("balances",),
-    "positions": ("balances", "accounts"),
-    "runs": ("loads",),
-}
-_VIEW_COMMENTS = {
-    "users_latest": "How reading each user went last.",
-    "connections_latest": "Newest state of each connection.",
-    "accounts_latest": "Newest version of each account, disabled and deleted ones included.",
-    "accounts_history": "Every version of each account, with when it was superseded.",
-    "balances_latest": "Newest balance of each account, by the bank's own date.",
-    "positions": "Enabled accounts with their newest balance, its date and the state of the connection.",
-    "runs": "One row per run, tenant and operation: attempts, rows added, synced, failed.",
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +70,7 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
                 con.execute("insert into migrations values (?, ?, ?)", [migration.version, migration.name, now])
         if version == 0:
             con.execute("insert into office values (?, ?)", [office, now])
-        _comment(con)
+        write_comments(con)
         con.commit()
     enter(con)
     owner = con.execute("select office from office").fetchall()
@@ -161,25 +99,3 @@ def version_of(con: duckdb.DuckDBPyConnection) -> int:
     enter(con)
     newest = con.execute("select coalesce(max(version), 0) from migrations").fetchone()
     return int(newest[0]) if newest else 0
-
-
-def _comment(con: duckdb.DuckDBPyConnection) -> None:
-    for name, text in _COMMENTS.items():
-        con.execute(f"comment on table {name} is {_literal(text)}")
-    for name, text in _VIEW_COMMENTS.items():
-        con.execute(f"comment on view {name} is {_literal(text)}")
-    texts = dict(_COLUMN_COMMENTS)
-    for table in tables():
-        con.execute(f"comment on table {table.name} is {_literal(table.description)}")
-        texts |= {f"{table.name}.{c.name}": c.description for c in (*table.columns, *PROVENANCE)}
-    columns = con.execute(
-        "select table_name, column_name from information_schema.columns where table_schema = 'ledger'"
-    ).fetchall()
-    for name, column in columns:
-        text = next(texts[key] for t in (name, *_SOURCES.get(name, ())) if (key := f"{t}.{column}") in texts)
-        con.execute(f"comment on column {name}.{column} is {_literal(text)}")
-
-
-def _literal(text: str) -> str:
-    """COMMENT ON takes no parameter; the texts are our own constants."""
-    return "'" + text.replace("'", "''") + "'"

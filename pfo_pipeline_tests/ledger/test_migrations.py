@@ -1,0 +1,53 @@
+"""A ledger of each earlier version becomes one of today, with everything that was in it."""
+
+import gzip
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pfo_pipeline.ledger.reader import published_reader
+from pfo_pipeline.ledger.schema import migrations
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline_tests.ledger.samples import SetClock
+
+FILES = Path(__file__).parent / "files"
+EARLIER = [migration.version for migration in migrations()][:-1]
+TABLES = (
+    "accounts",
+    "balances",
+    "balances_current",
+    "connections",
+    "users",
+    "quarantine",
+    "drift",
+    "loads",
+    "telemetry",
+)
+
+
+def rows(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[object, ...]]]:
+    return {name: con.execute(f"from ledger.{name} order by all").fetchall() for name in TABLES}
+
+
+@pytest.mark.parametrize("version", EARLIER)
+def test_a_ledger_of_an_earlier_version_keeps_every_row(version: int, tmp_path: Path) -> None:
+    files = LedgerFiles(tmp_path / "data")
+    files.private.mkdir(parents=True)
+    files.primary.write_bytes(gzip.decompress((FILES / f"version_{version}.duckdb.gz").read_bytes()))
+    with duckdb.connect(str(files.primary), read_only=True) as con:
+        before = rows(con)
+        assert con.execute("select max(version) from ledger.migrations").fetchall() == [(version,)]
+
+    ledger = Ledger(files, "demo", clock=SetClock())
+    ledger.publish()
+
+    with duckdb.connect(str(files.primary), read_only=True) as con:
+        assert rows(con) == before
+        applied = con.execute("select version from ledger.migrations order by 1").fetchall()
+    assert applied == [(migration.version,) for migration in migrations()]
+    assert len(published_reader(files.published).accounts("moreau")) == 10
+
+
+def test_there_is_a_file_of_each_earlier_version() -> None:
+    assert sorted(path.name for path in FILES.iterdir()) == [f"version_{version}.duckdb.gz" for version in EARLIER]

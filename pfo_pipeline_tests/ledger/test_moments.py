@@ -1,0 +1,152 @@
+"""Any moment but the latest: what held at one, by what we knew at another. Asked as an analyst does, of the published file."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline_tests.ledger.samples import APRIL_1, MARCH_30, MARCH_31, SetClock, a_ledger, account, balance, batch
+
+Ask = Callable[..., list[tuple[Any, ...]]]
+
+APRIL_5 = datetime(2026, 4, 5, 12, 0, tzinfo=UTC)
+APRIL_9 = datetime(2026, 4, 9, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def ask(ledger: Ledger, clock: SetClock) -> Ask:
+    """31 March was told as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
+    clock.now = APRIL_5
+    ledger.merge(batch(account("acc_1"), balance("7.00", MARCH_30), balance("10.00", MARCH_31)))
+    clock.now = APRIL_9
+    ledger.merge(batch(account("acc_2", source_id="71"), balance("12.50", MARCH_31)))
+    ledger.merge(batch(balance("99.00", APRIL_1, account_id="acc_2", source_id="71", currency="USD")))
+    path = ledger.publish().path
+
+    def asked(query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(path), read_only=True) as con:
+            con.execute("set TimeZone = 'UTC'")
+            con.execute("use ledger.ledger")
+            return con.execute(query, parameters or None).fetchall()
+
+    return asked
+
+
+def test_what_we_believed_on_5_april_about_31_march_is_one_query(ask: Ask) -> None:
+    query = "select account_id, current_balance from balances_as_of($at, known_at := $known_at)"
+
+    assert ask(query, at=MARCH_31, known_at=APRIL_5) == [("acc_1", Decimal("10.00"))]
+    assert ask(query, at=MARCH_31, known_at=APRIL_9) == [("acc_1", Decimal("12.50"))]
+    assert ask(query, at=MARCH_30, known_at=APRIL_9) == [("acc_1", Decimal("7.00"))]
+
+
+def test_without_a_moment_of_knowledge_all_that_is_known_now_counts(ask: Ask) -> None:
+    found = ask("select account_id, current_balance from balances_as_of($at) order by all", at=APRIL_9)
+
+    assert found == [("acc_1", Decimal("12.50")), ("acc_2", Decimal("99.00"))]
+
+
+def test_before_the_first_figure_there_is_none(ask: Ask) -> None:
+    assert ask("from balances_as_of($at)", at=MARCH_30 - timedelta(seconds=1)) == []
+    assert ask("from balances_as_of($at, known_at := $known_at)", at=APRIL_9, known_at=MARCH_31) == []
+
+
+def test_an_account_is_there_from_when_we_learnt_of_it(ask: Ask) -> None:
+    query = "select account_id from accounts_as_of($at) order by all"
+
+    assert ask(query, at=MARCH_31) == []
+    assert ask(query, at=APRIL_5) == [("acc_1",)]
+    assert ask(query, at=APRIL_9 + timedelta(hours=1)) == [("acc_1",), ("acc_2",)]
+
+
+def test_cash_is_summed_by_currency_and_never_across(ask: Ask) -> None:
+    query = "select tenant_id, currency, total, accounts from cash_position($at, known_at := $known_at) order by all"
+    later = APRIL_9 + timedelta(hours=1)
+
+    assert ask(query, at=APRIL_9, known_at=later) == [
+        ("smith", "EUR", Decimal("12.50"), 1),
+        ("smith", "USD", Decimal("99.00"), 1),
+    ]
+    assert ask(query, at=APRIL_9, known_at=APRIL_5) == [("smith", "EUR", Decimal("10.00"), 1)]
+
+
+def test_an_account_that_the_bank_dropped_counts_until_then(ledger: Ledger, ask: Ask, clock: SetClock) -> None:
+    clock.now = APRIL_9 + timedelta(days=1)
+    ledger.merge(batch(account("acc_1", deleted_at=APRIL_9)))
+    path = ledger.publish().path
+    with duckdb.connect(str(path), read_only=True) as con:
+        con.execute("use ledger.ledger")
+        currencies = "select currency from cash_position($at, known_at := $known) order by all"
+        later = APRIL_9 + timedelta(days=2)
+
+        before = con.execute(currencies, {"at": APRIL_5, "known": later}).fetchall()
+        after = con.execute(currencies, {"at": later, "known": later}).fetchall()
+
+    assert before == [("EUR",), ("USD",)]
+    assert after == [("USD",)]
+
+
+def test_the_history_of_an_account_shows_what_was_corrected_and_when(ask: Ask) -> None:
+    found = ask("select as_of, current_balance, superseded_at is not null from balance_history($id)", id="acc_1")
+
+    assert [(moment, amount, corrected) for moment, amount, corrected in found] == [
+        (MARCH_30, Decimal("7.00"), False),
+        (MARCH_31, Decimal("10.00"), True),
+        (MARCH_31, Decimal("12.50"), False),
+    ]
+
+
+def test_a_restatement_tells_before_now_and_by_how_much(ask: Ask) -> None:
+    query = "select account_id, as_of, said_before, says_now, difference, run_id from restatements($since)"
+
+    assert ask(query, since=APRIL_5) == [
+        ("acc_1", MARCH_31, Decimal("10.00"), Decimal("12.50"), Decimal("2.50"), "run-1")
+    ]
+    assert ask(query, since=APRIL_9 + timedelta(hours=1)) == []
+
+
+def test_freshness_is_the_age_of_each_enabled_accounts_newest_figure(ask: Ask) -> None:
+    found = ask("select account_id, age from freshness($at)", at=APRIL_1 + timedelta(days=2))
+
+    assert found == [("acc_1", timedelta(days=3)), ("acc_2", timedelta(days=2))]
+
+
+@given(
+    told=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-999, 999)), min_size=1, max_size=12),
+    at=st.integers(0, 5),
+    known=st.integers(0, 5),
+)
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
+    told: list[tuple[int, int, int]], at: int, known: int, tmp_path_factory: pytest.TempPathFactory, new_ledger: Path
+) -> None:
+    """Figures (day learnt, day of the figure, amount), told in the order in which they were learnt."""
+    folder = tmp_path_factory.mktemp("replay") / "data"
+    shutil.copytree(new_ledger, folder)
+    clock = SetClock()
+    ledger = a_ledger(folder, clock=clock)
+    believed: dict[int, int] = {}
+    for learnt, day, amount in sorted(told, key=lambda figure: figure[0]):
+        clock.now = APRIL_5 + timedelta(days=learnt)
+        ledger.merge(batch(balance(f"{amount}.00", MARCH_31 + timedelta(days=day))))
+        if learnt <= known and day <= at:
+            believed[day] = amount
+    expected = [Decimal(believed[max(believed)])] if believed else []
+
+    with duckdb.connect(str(ledger.publish().path), read_only=True) as con:
+        con.execute("use ledger.ledger")
+        found = con.execute(
+            "select current_balance from balances_as_of($at, known_at := $known)",
+            # Loads of one day follow each other by microseconds.
+            {"at": MARCH_31 + timedelta(days=at), "known": APRIL_5 + timedelta(days=known, seconds=1)},
+        ).fetchall()
+
+    assert [amount for (amount,) in found] == expected
