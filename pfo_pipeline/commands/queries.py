@@ -21,6 +21,7 @@ from pfo_pipeline.contracts.model import Message
 from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import open_published
+from pfo_pipeline.ledger.schema import SCHEMA, enter, migrations
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
 from pfo_pipeline.operations.balances import get_balances
 
@@ -127,25 +128,27 @@ def _distinct(names: list[str]) -> list[str]:
 
 @contextmanager
 def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A ledger in memory with one tenant's rows; no file can be reached from it."""
     with open_published(place.files.published) as source:
-        relations = source.execute(
-            "select distinct table_name from information_schema.columns "
-            "where table_schema = 'ledger' and column_name = 'tenant_id'"
+        named = source.execute(
+            "select table_name from duckdb_columns() c join duckdb_tables() t using (schema_name, table_name) "
+            "where schema_name = 'ledger' and column_name = 'tenant_id'"
         ).fetchall()
         copies = {
             str(name): source.execute(
                 f'from "{name}" where tenant_id = $tenant', {"tenant": tenant_id}
             ).to_arrow_table()
-            for (name,) in relations
+            for (name,) in named
         }
     con = duckdb.connect(config={"enable_external_access": False})
     try:
-        con.execute("set TimeZone = 'UTC'")
-        con.execute("create schema ledger")
-        con.execute("use ledger")
+        con.execute(f"create schema {SCHEMA}")
+        enter(con)
+        for migration in migrations():
+            con.execute(migration.sql)
         for name, rows in copies.items():
             con.register("copied", rows)
-            con.execute(f'create table "{name}" as from copied')
+            con.execute(f'insert into "{name}" by name from copied')
             con.unregister("copied")
         yield con
     finally:

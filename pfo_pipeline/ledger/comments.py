@@ -68,7 +68,7 @@ _VIEW_COMMENTS = {
     "runs": "One row per run, tenant and operation: attempts, rows added, synced, failed.",
 }
 _MACRO_COMMENTS = {
-    "balances_as_of": "Each account's balance as it was at a moment, by what we knew at another (known_at, default now).",
+    "balances_as_of": "Each account's balance as it was at a moment, by what we knew at another (known_at; default all).",
     "accounts_as_of": "Each account's version that held at a moment, by when we learnt it.",
     "cash_position": "Total per tenant and currency of the accounts enabled at a moment, by what we knew at another.",
     "balance_history": "Every figure ever learnt of one account, and when each was superseded by a correction.",

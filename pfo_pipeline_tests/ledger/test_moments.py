@@ -54,6 +54,17 @@ def test_without_a_moment_of_knowledge_all_that_is_known_now_counts(ask: Ask) ->
     assert found == [("acc_1", Decimal("12.50")), ("acc_2", Decimal("99.00"))]
 
 
+def test_what_is_learnt_after_the_ledger_was_made_is_known_too(ledger: Ledger, clock: SetClock) -> None:
+    """A default of now() was once the moment at which the macro was made."""
+    clock.now = datetime(2100, 1, 1, tzinfo=UTC)
+    ledger.merge(batch(account(), balance("10.00", MARCH_31)))
+    with duckdb.connect(str(ledger.publish().path), read_only=True) as con:
+        con.execute("use ledger.ledger")
+
+        assert con.execute("select count(*) from balances_as_of(now())").fetchall() == [(1,)]
+        assert con.execute("select total from cash_position(now())").fetchall() == [(Decimal("10.00"),)]
+
+
 def test_before_the_first_figure_there_is_none(ask: Ask) -> None:
     assert ask("from balances_as_of($at)", at=MARCH_30 - timedelta(seconds=1)) == []
     assert ask("from balances_as_of($at, known_at := $known_at)", at=APRIL_9, known_at=MARCH_31) == []

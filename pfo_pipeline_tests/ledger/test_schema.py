@@ -138,8 +138,8 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
         assert con.execute("select table_name from duckdb_tables()").fetchall() == [("telemetry",)]
 
 
-def test_every_macro_says_what_it_is_for(loaded: Ledger) -> None:
-    found = ask(loaded, "select function_name, comment from duckdb_functions() where schema_name = 'ledger'")
+def test_every_macro_says_what_it_is_for(con: duckdb.DuckDBPyConnection) -> None:
+    found = con.execute("select function_name, comment from duckdb_functions() where schema_name = 'ledger'").fetchall()
 
     assert {name for name, _ in found} >= {"balances_as_of", "accounts_as_of", "cash_position", "restatements"}
     assert [name for name, comment in found if not comment] == []

@@ -1,7 +1,8 @@
 -- Any other moment than the latest: what held at one moment, by what we knew at another.
 -- Enter the schema first (use): a macro names its tables without one, since the file has more than one catalog name.
 
-create macro balances_as_of("at", known_at := now()) as table
+-- The default of known_at is all that is known: a default of now() would be the moment at which the macro was made.
+create macro balances_as_of("at", known_at := 'infinity'::timestamptz) as table
     select tenant_id, account_id, r.as_of, r.recorded_at, r.currency, r.current_balance, r.available_balance, r.run_id
     from (
         select
@@ -26,7 +27,7 @@ create macro accounts_as_of("at") as table
     where recorded_at <= "at" and (superseded_at is null or superseded_at > "at");
 
 -- Which accounts count is asked of the latest that was known, since an account may be older than our knowledge of it.
-create macro cash_position("at", known_at := now()) as table
+create macro cash_position("at", known_at := 'infinity'::timestamptz) as table
     select
         b.tenant_id,
         b.currency,
