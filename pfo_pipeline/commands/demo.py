@@ -63,8 +63,8 @@ def remove_demo(data_dir: Path) -> list[Path]:
     files = LedgerFiles(data_dir)
     if files.published.exists():
         with open_published(files.published) as con:
-            office = con.execute("select office from office").fetchone()
-        if office != (DEMO_OFFICE,):
+            office = con.execute("select office from office").fetchall()
+        if office != [(DEMO_OFFICE,)]:
             raise DemoError(f"{files.published} is not the demonstration's ledger. Nothing was removed.")
     elif files.primary.exists():
         raise DemoError(f"{files.primary} was never published, so whose it is cannot be told. Nothing was removed.")

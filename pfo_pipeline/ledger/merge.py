@@ -73,15 +73,14 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
 
 def _next_load(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, datetime]:
     """The next load's number, and a moment after the last one's: what we knew never runs backwards."""
-    row = con.execute(
+    [(load_id, recorded_at)] = con.execute(
         """
         select coalesce(max(load_id), 0) + 1, greatest($now::timestamptz, max(recorded_at) + interval 1 microsecond)
         from loads
         """,
         {"now": now},
-    ).fetchone()
-    assert row is not None
-    return int(row[0]), row[1]
+    ).fetchall()
+    return int(load_id), recorded_at
 
 
 def _append_changed(
@@ -90,8 +89,8 @@ def _append_changed(
     con.register("stage", stage)
     try:
         keys = ", ".join(table.key)
-        repeated = con.execute(f"select count(*) - count(distinct ({keys})) from stage").fetchone()
-        if repeated != (0,):
+        repeated = con.execute(f"select count(*) - count(distinct ({keys})) from stage").fetchall()
+        if repeated != [(0,)]:
             raise DuplicateKeys(f"{table.name}: the batch holds the same {keys} more than once")
         parameters = {
             "tenant_id": batch.tenant_id,
@@ -100,10 +99,10 @@ def _append_changed(
             "run_id": batch.run_id,
             "operation": batch.operation,
         }
-        added = con.execute(_append_changed_sql(table), parameters).fetchone()
+        [(added,)] = con.execute(_append_changed_sql(table), parameters).fetchall()
     finally:
         con.unregister("stage")
-    return TableCount(offered=stage.num_rows, added=int(added[0]) if added else 0)
+    return TableCount(offered=stage.num_rows, added=int(added))
 
 
 def _append_changed_sql(table: Table) -> str:

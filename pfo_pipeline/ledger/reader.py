@@ -183,8 +183,8 @@ class Reader:
     def failed_last(self, tenant_id: str, operation: str) -> int:
         """How many records the newest complete load of an operation could not bring up to date."""
         with self._connect() as con:
-            row = con.execute(_FAILED_LAST, {"tenant": tenant_id, "operation": operation}).fetchone()
-        return int(row[0]) if row else 0
+            found = con.execute(_FAILED_LAST, {"tenant": tenant_id, "operation": operation}).fetchall()
+        return int(found[0][0]) if found else 0
 
     def frame(self, tenant_id: str, table: str) -> pd.DataFrame:
         """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""

@@ -84,18 +84,17 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
 def enter(con: duckdb.DuckDBPyConnection) -> None:
     """Make `ledger` the default schema and UTC the time zone, whatever name the file is opened under."""
     con.execute("set TimeZone = 'UTC'")
-    database = con.execute("select current_database()").fetchone()
-    assert database is not None
-    con.execute(f'use "{database[0]}".{SCHEMA}')
+    [(database,)] = con.execute("select current_database()").fetchall()
+    con.execute(f'use "{database}".{SCHEMA}')
 
 
 def version_of(con: duckdb.DuckDBPyConnection) -> int:
     """Schema version of the file behind `con`; 0 when it holds no ledger."""
-    known = con.execute(
+    [(known,)] = con.execute(
         "select count(*) from information_schema.tables where table_schema = 'ledger' and table_name = 'migrations'"
-    ).fetchone()
-    if known != (1,):
+    ).fetchall()
+    if not known:
         return 0
     enter(con)
-    newest = con.execute("select coalesce(max(version), 0) from migrations").fetchone()
-    return int(newest[0]) if newest else 0
+    [(newest,)] = con.execute("select coalesce(max(version), 0) from migrations").fetchall()
+    return int(newest)
