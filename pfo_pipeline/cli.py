@@ -60,9 +60,9 @@ def run(tenants: tuple[str, ...]) -> None:
 def dev(port: int) -> None:
     """The Dagster UI with schedules and sensors running; a simulated bank beside it when nothing is configured."""
     from pfo_pipeline.commands.place import find_place, working
-    from pfo_pipeline.commands.servers import serve_dagster
+    from pfo_pipeline.commands.servers import serve_dagster, serving_alone
 
-    with working(find_place()) as place:
+    with working(find_place()) as place, serving_alone(place.data_dir):
         serve_dagster(port, ready=lambda url: click.echo(f"Dagster UI: {url}   ledger: {place.files.published}"))
 
 
@@ -215,10 +215,13 @@ def demo() -> None:
 @demo.command()
 def remove() -> None:
     """Delete the demonstration's ledger, alerts and run history, to go live in the same folder."""
-    from pfo_pipeline.commands.demo import remove_demo
-    from pfo_pipeline.config import data_dir
+    from pfo_pipeline.commands.demo import DEMO_OFFICE, DemoError, remove_demo
+    from pfo_pipeline.commands.place import find_place
 
-    for path in remove_demo(data_dir(None)):
+    place = find_place()
+    if place.config is not None and place.config.office == DEMO_OFFICE:
+        raise DemoError(f"{place.config.source} calls its own office {DEMO_OFFICE!r}. Nothing was removed.")
+    for path in remove_demo(place.data_dir):
         click.echo(f"removed {_short(path)}")
 
 

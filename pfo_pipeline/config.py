@@ -72,6 +72,11 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _redirect_uri(value: str) -> str:
+    _base_url(value)
+    return value  # Unchanged: Powens compares it with its list to the letter.
+
+
 def _reference(value: str) -> str:
     kind, _, rest = value.partition(":")
     if kind not in ("env", "file") or not rest:
@@ -105,7 +110,7 @@ class Tenant(_Section):
     base_url: Annotated[str, AfterValidator(_base_url)] = ""
     client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
     client_secret: SecretReference | None = None
-    redirect_uri: str | None = None
+    redirect_uri: Annotated[str, AfterValidator(_redirect_uri)] | None = None
     timezone: Annotated[str, AfterValidator(_timezone)] = DEFAULT_TIMEZONE
     integration: Literal["connected", "disconnected"] = "connected"
     timeout_seconds: int = Field(default=60, ge=1, le=600)
@@ -116,9 +121,9 @@ class Tenant(_Section):
     def _users_are_there_and_distinct(cls, users: tuple[User, ...]) -> tuple[User, ...]:
         if not users:
             raise ValueError("there is none; add [[tenants.NAME.users]] with an id and a token")
-        ids = [user.id for user in users]
-        if len(set(ids)) != len(ids):
-            raise ValueError("two of them have the same id")
+        for what, values in (("id", [u.id for u in users]), ("powens_id", [u.powens_id for u in users if u.powens_id])):
+            if len(set(values)) != len(values):
+                raise ValueError(f"two of them have the same {what}")
         return users
 
     @property
@@ -147,6 +152,12 @@ class Config(_Section):
     def _tenants_are_there(cls, tenants: tuple[Tenant, ...]) -> tuple[Tenant, ...]:
         if not tenants:
             raise ValueError("there is none; add a table such as [tenants.smith]")
+        tokens = [user.token for tenant in tenants for user in tenant.users]
+        repeated = sorted({token for token in tokens if tokens.count(token) > 1})
+        if repeated:
+            raise ValueError(
+                f"two users have the same token reference, {repeated[0]}; each user has a token of its own"
+            )
         return tenants
 
     @cached_property

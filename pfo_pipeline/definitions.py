@@ -40,6 +40,8 @@ def build_defs(
             "ledger": LedgerIOManager(office=office),
             **(resources or {}),
         },
+        # Without one Dagster writes every event of every run to the terminal.
+        loggers={"console": dg.colored_console_logger},
         # A process per step costs two seconds each; these steps wait for the network, not for the processor.
         executor=dg.in_process_executor,
     )

@@ -27,6 +27,9 @@ def access_link(place: Place, tenant_id: str, connection_id: str) -> str:
     known = {c.connection_id: c for c in place.reader.connections(tenant_id)}
     if connection_id not in known:
         raise OperationRefused(f"Tenant {tenant_id} has no connection {connection_id}. It has: {', '.join(known)}.")
+    missing = [key for key in ("client_id", "redirect_uri") if getattr(tenant, key) is None]
+    if missing:
+        raise ConfigError(f"tenants.{tenant_id}.{missing[0]}: is missing; without it Powens' page does not open.")
     user = user_of(tenant, known[connection_id].user_id)
     banking = OpenBanking(place.config)
 

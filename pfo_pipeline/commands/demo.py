@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.store import LedgerFiles
 
@@ -58,9 +59,28 @@ def remove_demo(data_dir: Path) -> list[Path]:
     """Delete the demonstration's ledger, alerts and run history, and nothing else.
 
     Raises:
-        DemoError: the ledger there is not the demonstration's.
+        DemoError: the ledger there is not the demonstration's, or something is at work on it.
     """
     files = LedgerFiles(data_dir)
+    if not files.private.exists():
+        return _remove(data_dir, files)
+    try:
+        with queue_for(serving_lock(data_dir), deadline_seconds=0), queue_for(files.lock, deadline_seconds=0):
+            return _remove(data_dir, files)
+    except TurnNotReached as holder:
+        raise DemoError(
+            f"{holder} is at work in {data_dir} (pfo dev or a run). End it first; nothing was removed."
+        ) from None
+    except OSError as error:
+        raise DemoError(f"{error.filename} cannot be removed: {error.strerror}. Run it again once it can.") from None
+
+
+def serving_lock(data_dir: Path) -> Path:
+    """Held by `pfo dev` while it runs: one Dagster at a time works on a data folder."""
+    return LedgerFiles(data_dir).private / "serving.lock"
+
+
+def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:
     if files.published.exists():
         with open_published(files.published) as con:
             office = con.execute("select office from office").fetchall()

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -13,9 +12,7 @@ from pfo_pipeline.alerts import recent_alerts
 from pfo_pipeline.commands.figures import age, amount, moment
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser
-
-LIABILITIES = frozenset({"loan", "mortgage", "consumercredit", "revolvingcredit"})
+from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser, Total
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,7 @@ class TenantView:
     accounts: list[KnownAccount]
     connections: list[KnownConnection]
     users: list[KnownUser]
+    totals: list[Total]
 
     @property
     def troubled_connections(self) -> list[KnownConnection]:
@@ -41,7 +39,9 @@ def view_of(place: Place, tenant_id: str) -> TenantView:
     accounts = sorted(
         reader.accounts(tenant_id), key=lambda a: (a.institution_name, a.account_type, a.display_name, a.account_id)
     )
-    return TenantView(tenant_id, accounts, reader.connections(tenant_id), reader.users(tenant_id))
+    return TenantView(
+        tenant_id, accounts, reader.connections(tenant_id), reader.users(tenant_id), reader.totals(tenant_id)
+    )
 
 
 def positions(views: Iterable[TenantView], now: datetime) -> Table:
@@ -71,7 +71,7 @@ def positions(views: Iterable[TenantView], now: datetime) -> Table:
 
 
 def totals(views: Iterable[TenantView]) -> Table:
-    """Per tenant and currency, never across currencies; loans apart. An IBAN that is linked twice counts once."""
+    """Per tenant and currency, never across currencies (the ledger's view `totals`)."""
     table = Table(title="Totals", title_justify="left", caption="Loans are apart; an account linked twice counts once.")
     for name in ("Tenant", "Currency"):
         table.add_column(name)
@@ -79,54 +79,43 @@ def totals(views: Iterable[TenantView]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Oldest figure", no_wrap=True)
     for view in views:
-        counted = _once(view.accounts)
-        for currency in sorted({a.currency for a in counted if a.currency}):
-            mine = [a for a in counted if a.currency == currency]
-            assets = [a for a in mine if a.account_type not in LIABILITIES]
-            loans = [a for a in mine if a.account_type in LIABILITIES]
+        for total in view.totals:
             table.add_row(
                 view.tenant_id,
-                currency,
-                str(len(mine)),
-                amount(_sum(assets), currency),
-                amount(_sum(loans), currency) if loans else "—",
-                moment(min(a.as_of for a in mine if a.as_of)),
+                total.currency,
+                str(total.accounts),
+                amount(total.current_balance, total.currency),
+                amount(total.loans, total.currency),
+                moment(total.oldest_as_of),
             )
         table.add_section()
     return table
 
 
-def _once(accounts: list[KnownAccount]) -> list[KnownAccount]:
-    """Accounts with a figure, one per IBAN and currency: the freshest."""
-    by_identity: dict[tuple[str | None, str | None], KnownAccount] = {}
-    for a in sorted((a for a in accounts if a.as_of is not None), key=lambda a: (a.as_of, a.account_id)):
-        by_identity[a.iban or a.account_id, a.currency] = a
-    return list(by_identity.values())
-
-
-def _sum(accounts: list[KnownAccount]) -> Decimal:
-    return sum((a.current_balance for a in accounts if a.current_balance is not None), Decimal(0))
-
-
-def who_must_act(views: Iterable[TenantView]) -> RenderableType:
-    """Which connection or user, why, who, what to do, and where."""
+def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> RenderableType:
+    """What waits for a person: which connection or user, why, who, what to do, where; then what mends itself."""
+    waiting: list[Text] = []
     lines: list[Text] = []
     for view in views:
         for user in view.troubled_users:
-            lines.append(
+            target = lines if user.who_acts == "operator" else waiting
+            target.append(
                 _headline(view.tenant_id, f"user {user.user_id}", f"{user.status} ({user.code})", user.who_acts)
             )
-            lines.append(Text(f"    {scrub(user.remedy or '')}"))
+            target.append(Text(f"    {scrub(user.remedy or '')}"))
         for c in view.troubled_connections:
+            target = lines if c.who_acts in ("member", "operator") else waiting
             where = f"connection {c.connection_id}, {c.institution_name}, user {c.user_id}"
-            lines.append(_headline(view.tenant_id, where, c.state or c.status, c.who_acts))
-            lines.append(Text(f"    {c.remedy}" + (f" Next try {moment(c.next_try_at)}." if c.next_try_at else "")))
+            target.append(_headline(view.tenant_id, where, c.state or c.status, c.who_acts))
+            target.append(Text(f"    {c.remedy}" + (f" Next try {moment(c.next_try_at)}." if c.next_try_at else "")))
             if c.link:
-                lines.append(Text(f"    {c.link}", style="blue"))
-                lines.append(Text(f"    with an access code: pfo link {view.tenant_id} {c.connection_id}"))
-    if not lines:
-        return Text("Nobody must act.")
-    return Group(Text("Who must act", style="italic"), *lines)
+                target.append(Text(f"    {c.link}", style="blue"))
+                if not is_demonstration:
+                    target.append(
+                        Text(f"    with an access code: .venv/bin/pfo link {view.tenant_id} {c.connection_id}")
+                    )
+    acting = [Text("Who must act", style="italic"), *lines] if lines else [Text("Nobody must act.")]
+    return Group(*acting, *([Text(), Text("In trouble, and tried again", style="italic"), *waiting] if waiting else []))
 
 
 def _headline(tenant_id: str, what: str, why: str, who: str | None) -> Text:
@@ -152,7 +141,7 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
             )
         table.add_section()
     console.print(table)
-    console.print(who_must_act(views))
+    console.print(who_must_act(views, is_demonstration=place.is_demonstration))
     for view in views:
         for alert in recent_alerts(place.data_dir, view.tenant_id):
             console.print(

@@ -43,7 +43,7 @@ class Place:
 
     @property
     def reader(self) -> Reader:
-        return published_reader(self.files.published)
+        return published_reader(self.files.published, self.config.office if self.config else None)
 
     @property
     def dagster_home(self) -> Path:

@@ -102,7 +102,11 @@ def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str],
         QueryError: the query is wrong.
     """
     # The errors are named inside: what is wrong with a query says nothing about the ledger's file.
-    with _one_tenant(place, tenant_id) if tenant_id else open_published(place.files.published) as con:
+    with (
+        _one_tenant(place, tenant_id)
+        if tenant_id
+        else open_published(place.files.published, place.config.office if place.config else None) as con
+    ):
         try:
             # DuckDB's Python gives None for a text without a statement, whatever its type says.
             cursor: duckdb.DuckDBPyConnection | None = con.execute(query)
@@ -129,14 +133,14 @@ def _distinct(names: list[str]) -> list[str]:
 @contextmanager
 def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A ledger in memory with one tenant's rows; no file can be reached from it."""
-    with open_published(place.files.published) as source:
+    with open_published(place.files.published, place.config.office if place.config else None) as source:
         named = source.execute(
             "select table_name from duckdb_columns() c join duckdb_tables() t using (schema_name, table_name) "
             "where schema_name = 'ledger' and column_name = 'tenant_id'"
         ).fetchall()
         copies = {
-            str(name): source.execute(
-                f'from "{name}" where tenant_id = $tenant', {"tenant": tenant_id}
+            str(name): source.sql(
+                f'from "{name}" where tenant_id = $tenant', params={"tenant": tenant_id}
             ).to_arrow_table()
             for (name,) in named
         }

@@ -6,11 +6,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from pfo_pipeline.alerts import append_alert
 from pfo_pipeline.commands.overview import TenantView, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import console
 from pfo_pipeline.contracts.model import Workflow
-from pfo_pipeline.ledger.errors import LedgerMissing
+from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.store import utc_now
 
 INTERRUPTED = 130
@@ -27,7 +28,10 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
     assert place.config is not None
     chosen = [place.config.tenant(tenant_id).id for tenant_id in tenants] or [t.id for t in place.config.tenants]
     out = console()
-    out.print(f"{len(chosen)} tenants to sync" + (" from the simulated bank" if place.is_demonstration else ""))
+    out.print(
+        f"{len(chosen)} tenant{'s' * (len(chosen) != 1)} to sync"
+        + (" from the simulated bank" if place.is_demonstration else "")
+    )
     with out.status("Starting Dagster") as progress:
         from pfo_pipeline.commands.workflows import WorkflowRun, run_workflows
 
@@ -36,24 +40,29 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
 
         def ended(run: WorkflowRun) -> None:
             out.print(_line(run.tenant_id, run.workflow.title, run.synced, run.failed, run.added, run.reason))
+            if run.alert:
+                append_alert(place.data_dir, run.alert)
 
         runs = run_workflows(chosen, starting=starting, ended=ended)
     if runs[-1].was_cancelled:
         return INTERRUPTED
     try:
         views = [view_of(place, tenant_id) for tenant_id in chosen]
-    except LedgerMissing as nothing_yet:
-        out.print(Text(str(nothing_yet)))
+    except LedgerError as unreadable:
+        out.print(Text(str(unreadable)))
         return 1
     _show(out, place, views, utc_now())
+    failed = [run for run in runs if not run.succeeded]
+    for run in failed:
+        out.print(Text.assemble(("✗ ", "red"), f"{run.tenant_id}: {run.workflow.title} failed; its reason is above."))
     refused = [user for view in views for user in view.troubled_users if user.status == "refused"]
-    return 1 if refused or not all(run.succeeded for run in runs) else 0
+    return 1 if refused or failed else 0
 
 
 def _line(tenant_id: str, title: str, synced: int, failed: int, added: int, reason: str) -> Text:
     if reason:
         return Text.assemble(("✗ ", "red"), f"{tenant_id}: {title}: {reason}")
-    counts = f"{synced} up to date, {failed} not, {added} new rows"
+    counts = f"{synced} in order, {failed} in trouble, {added} new rows"
     return Text.assemble(("✓ ", "green") if not failed else ("! ", "yellow"), f"{tenant_id}: {title}: {counts}")
 
 
@@ -62,12 +71,12 @@ def _show(out: Console, place: Place, views: list[TenantView], now: datetime) ->
     out.print(positions(views, now))
     out.print(totals(views))
     out.print()
-    out.print(who_must_act(views))
+    out.print(who_must_act(views, is_demonstration=place.is_demonstration))
     ledger = place.files.published
     shown = ledger.relative_to(Path.cwd()) if ledger.is_relative_to(Path.cwd()) else ledger
     out.print(f"\nLedger: {shown}  (read-only, open it at any time with any DuckDB from 1.4 on)")
     out.print("Next:   make dev                                    the Dagster UI, schedules and sensors running")
     out.print("        .venv/bin/pfo status                        every connection, and who must act")
-    out.print('        .venv/bin/pfo sql "select * from positions" the ledger')
+    out.print('        .venv/bin/pfo sql "from totals"             the ledger')
     if place.is_demonstration:
         out.print("        cp pfo.example.toml pfo.toml                your own banks instead of the simulated one")

@@ -10,16 +10,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from pfo_pipeline.commands.demo import serving_lock
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 
 GRACE_SECONDS = 20
 
 
 class ServerError(PfoError):
     """A server of the development setup ended by itself."""
+
+
+@contextmanager
+def serving_alone(data_dir: Path) -> Iterator[None]:
+    """Raises: ServerError: another `pfo dev` works on the same data folder; two daemons would start every run twice."""
+    try:
+        with queue_for(serving_lock(data_dir), deadline_seconds=0):
+            yield
+    except TurnNotReached as holder:
+        raise ServerError(f"{holder} already serves {data_dir}. End it first, or set PFO_DATA_DIR.") from None
 
 
 def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:

@@ -10,8 +10,9 @@
 Without the last line Dagster would run a cancelled step again, since the contract gives it retries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
@@ -52,3 +53,21 @@ def _failure(step: Step, error: BaseException, code: str, who_acts: str, *, retr
         metadata={"code": code, "who_acts": who_acts, "operation": step.operation.key},
         allow_retries=retried,
     )
+
+
+def described_failure(event: dg.DagsterEvent) -> dict[str, str | None]:
+    """Code, who must act and the reason of a step that failed, as `named_failures` told them; scrubbed."""
+    told = event.step_failure_data.user_failure_data
+    metadata = {key: str(value.value) for key, value in (told.metadata if told else {}).items()}
+    return {
+        "step": event.step_key,
+        "code": metadata.get("code", "error"),
+        "who_acts": metadata.get("who_acts", "operator"),
+        "reason": scrub((told.description if told else None) or "an error of the program itself; see the run's log"),
+    }
+
+
+def failure_alert(tenant_id: str | None, run: dg.DagsterRun, cause: Mapping[str, str | None]) -> dict[str, str | None]:
+    """One line of the alerts file."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"at": at, "tenant": tenant_id, "job": run.job_name, "run_id": run.run_id, **cause}

@@ -12,6 +12,7 @@ import dagster as dg
 from pfo_pipeline.alerts import append_alert
 from pfo_pipeline.config import Config, ConfigError, data_dir, load_config
 from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.defs.failures import described_failure, failure_alert
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
 from pfo_pipeline.defs.partitions import TENANTS, tenants
@@ -138,31 +139,13 @@ def _followed(instance: dg.DagsterInstance, event: dg.EventLogRecord, follower: 
 )
 def run_failed(context: dg.RunFailureSensorContext) -> None:
     run = context.dagster_run
-    steps = context.get_step_failure_events()
-    causes = [_cause(event) for event in steps] or [
-        {"code": "run", "reason": scrub(context.failure_event.message or "")}
-    ]
-    for cause in causes:
-        alert = {
-            "at": _stamp(),
-            "tenant": run.tags.get(PARTITION_TAG),
-            "job": run.job_name,
-            "run_id": run.run_id,
-            **cause,
-        }
-        append_alert(data_dir(_config_or_none()), alert)
-        context.log.warning(f"Run {run.run_id} of tenant {alert['tenant']} failed: {cause['code']}")
-
-
-def _cause(event: dg.DagsterEvent) -> dict[str, str | None]:
-    told = event.step_failure_data.user_failure_data
-    metadata = {key: str(value.value) for key, value in (told.metadata if told else {}).items()}
-    return {
-        "step": event.step_key,
-        "code": metadata.get("code", "error"),
-        "who_acts": metadata.get("who_acts", "operator"),
-        "reason": scrub((told.description if told else None) or "See the run's log."),
-    }
+    causes = [described_failure(event) for event in context.get_step_failure_events()]
+    unstarted: dict[str, str | None] = {"code": "run", "who_acts": "operator"}
+    unstarted["reason"] = scrub(context.failure_event.message or "")
+    for cause in causes or [unstarted]:
+        tenant_id = run.tags.get(PARTITION_TAG)
+        append_alert(data_dir(_config_or_none()), failure_alert(tenant_id, run, cause))
+        context.log.warning(f"Run {run.run_id} of tenant {tenant_id} failed: {cause['code']}")
 
 
 def _config_or_none() -> Config | None:

@@ -42,6 +42,10 @@ _COLUMN_COMMENTS = {
     "accounts_history.superseded_at": "When the next version was learnt; null for the newest.",
     "positions.connection_status": "healthy, needs-person, temporary, silent, paused, gone or unknown.",
     "positions.connection_state": "Powens' state of the connection, or a source's; null = OK.",
+    "totals.accounts": "Accounts with a figure; one that is linked twice counts once.",
+    "totals.current_balance": "Booked balances added up, loans left out.",
+    "totals.loans": "Loans added up; null where there is none.",
+    "totals.oldest_as_of": "Date of the oldest figure among them.",
     "runs.first_load_at": "When the run's first load was recorded.",
     "runs.last_load_at": "When its last load was recorded.",
     "runs.attempts": "Attempts that it took.",
@@ -57,6 +61,7 @@ _SOURCES = {
     "balances_latest": ("balances",),
     "positions": ("balances", "accounts"),
     "runs": ("loads",),
+    "totals": ("balances",),
 }
 _VIEW_COMMENTS = {
     "users_latest": "How reading each user went last.",
@@ -65,6 +70,7 @@ _VIEW_COMMENTS = {
     "accounts_history": "Every version of each account, with when it was superseded.",
     "balances_latest": "Newest balance of each account, by the bank's own date.",
     "positions": "Enabled accounts with their newest balance, its date and the state of the connection.",
+    "totals": "What each tenant has in each currency, loans apart; an account that is linked twice counts once.",
     "runs": "One row per run, tenant and operation: attempts, rows added, synced, failed.",
 }
 _MACRO_COMMENTS = {

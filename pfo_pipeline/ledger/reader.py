@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing, LedgerNewer, named_ledger_errors
-from pfo_pipeline.ledger.schema import enter, migrations, version_of
+from pfo_pipeline.ledger.schema import enter, migrations, refuse_other_office, version_of
 
 T = TypeVar("T")
 
@@ -87,6 +87,30 @@ class KnownUser:
     recorded_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A user who could not be read, or a connection that is not in order."""
+
+    tenant_id: str
+    what: str
+    institution: str
+    why: str
+    who_acts: str | None
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What a tenant has in one currency, loans apart; an account that is linked twice counts once."""
+
+    tenant_id: str
+    currency: str
+    accounts: int
+    current_balance: Decimal | None
+    loans: Decimal | None
+    oldest_as_of: datetime
+
+
 _ACCOUNTS = """
 select
     a.account_id, a.user_id, a.connection_id, a.source_id, a.institution_id, a.institution_name, a.account_type,
@@ -119,6 +143,22 @@ from connections_latest where tenant_id = $tenant order by connection_id
 _USERS = """
 select user_id, status, code, who_acts, remedy, recorded_at
 from users_latest where tenant_id = $tenant order by user_id
+"""
+
+_TROUBLES = """
+select tenant_id, 'user ' || user_id as what, '' as institution, status || ' ' || coalesce(code, '') as why, who_acts, remedy
+from users_latest
+where list_contains($tenants, tenant_id) and status <> 'ok'
+union all
+select tenant_id, 'connection ' || connection_id, institution_name, coalesce(state, status), who_acts, remedy
+from connections_latest
+where list_contains($tenants, tenant_id) and status not in ('healthy', 'gone')
+order by all
+"""
+
+_TOTALS = """
+select tenant_id, currency, accounts, current_balance, loans, oldest_as_of
+from totals where tenant_id = $tenant order by currency
 """
 
 _FAILED_LAST = """
@@ -180,6 +220,13 @@ class Reader:
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self._typed(KnownUser, _USERS, {"tenant": tenant_id})
 
+    def troubles(self, tenant_ids: list[str]) -> list[Trouble]:
+        """What is not in order with any of these tenants."""
+        return self._typed(Trouble, _TROUBLES, {"tenants": tenant_ids})
+
+    def totals(self, tenant_id: str) -> list[Total]:
+        return self._typed(Total, _TOTALS, {"tenant": tenant_id})
+
     def failed_last(self, tenant_id: str, operation: str) -> int:
         """How many records the newest complete load of an operation could not bring up to date."""
         with self._connect() as con:
@@ -189,7 +236,7 @@ class Reader:
     def frame(self, tenant_id: str, table: str) -> pd.DataFrame:
         """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""
         with self._connect() as con:
-            arrow: pa.Table = con.execute(_FRAMES[table], {"tenant": tenant_id}).to_arrow_table()
+            arrow: pa.Table = con.sql(_FRAMES[table], params={"tenant": tenant_id}).to_arrow_table()
             return arrow.to_pandas(types_mapper=pd.ArrowDtype)
 
     def _typed(self, kind: type[T], query: str, parameters: dict[str, Any]) -> list[T]:
@@ -201,19 +248,24 @@ def _in_utc(value: Any) -> Any:
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-def published_reader(path: Path) -> Reader:
-    """Reads of the published ledger: never blocked by the pipeline and never blocking it."""
-    return Reader(lambda: open_published(path))
+def published_reader(path: Path, office: str | None = None) -> Reader:
+    """Reads of the published ledger: never blocked by the pipeline and never blocking it.
+
+    Args:
+        office: Refuse a ledger of any other office.
+    """
+    return Reader(lambda: open_published(path, office))
 
 
 @contextmanager
-def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_published(path: Path, office: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published ledger, its default schema `ledger`.
 
     Raises:
         LedgerMissing: nothing has been published there yet.
         LedgerDamaged: the file does not open, or holds no ledger.
         LedgerNewer: written by a newer version of this program.
+        LedgerForeign: it belongs to another office than `office`.
     """
     if not path.exists():
         raise LedgerMissing(f"There is no ledger at {path} yet. Run `make run` (or `pfo run`) first.")
@@ -226,6 +278,8 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             if version > migrations()[-1].version:
                 raise LedgerNewer(f"{path} has schema version {version}, newer than this program. Update the program.")
             enter(con)
+            if office is not None:
+                refuse_other_office(con, path, office)
             yield con
         finally:
             con.close()

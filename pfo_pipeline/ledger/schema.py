@@ -73,6 +73,11 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
         write_comments(con)
         con.commit()
     enter(con)
+    refuse_other_office(con, path, office)
+
+
+def refuse_other_office(con: duckdb.DuckDBPyConnection, path: Path, office: str) -> None:
+    """Raises: LedgerForeign: the ledger behind `con` belongs to another office."""
     owner = con.execute("select office from office").fetchall()
     if owner != [(office,)]:
         raise LedgerForeign(

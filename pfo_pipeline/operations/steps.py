@@ -109,6 +109,7 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
     context.banking.forget(context.tenant, step.id)
     if result.users_read == 0:
         context.ledger.merge(batch(complete=True))
+        context.ledger.publish()  # No later step of this run does, and readers must see who must act.
         raise _nobody_was_read(context.tenant, result)
     drift = tuple(sorted(f"{row.field}={row.value}" if row.value else row.field for row in result.drift()))
     return StepOutcome(batch(complete=True), tuple(result.errors), drift)
@@ -132,7 +133,10 @@ def _nobody_was_read(tenant: Tenant, result: StepResult) -> StepFailed:
     troubled = result.users_in_trouble()
     worst = next((row for row in troubled if row.status == "refused"), troubled[0])
     return StepFailed(
-        f"Tenant {tenant.id}: no user could be read. {' '.join(result.errors)} {worst.remedy}",
+        f"Tenant {tenant.id}: no user could be read. "
+        + " ".join(f"User {row.user_id}: {row.status} ({row.code}). {row.remedy}" for row in troubled)
+        + " Calls: "
+        + "; ".join(result.errors),
         code=worst.code or worst.status,
         who_acts=worst.who_acts or "operator",
     )
@@ -156,6 +160,7 @@ async def _sync_user(
 ) -> None:
     tenant = context.tenant
     connection_ids = sorted({c.connection_id for c in known_connections if c.user_id == user.id and c.status != "gone"})
+    mine = [account for account in known_accounts if account.user_id == user.id and account.deleted_at is None]
     try:
         connections = await context.bank.connections(user)
         result.add(connections.quarantine)
@@ -164,10 +169,10 @@ async def _sync_user(
         connection_ids = [connection.id for connection, _ in connections.items]
         accounts = await context.bank.accounts(user)
     except (PowensError, SecretError) as error:
-        requests = [_sync_request(tenant, user, connection_id) for connection_id in connection_ids]
-        for request in requests:
+        for connection_id in connection_ids:
+            request = _sync_request(tenant, user, connection_id)
             result.telemetry += telemetry.failed(SYNC_ACCOUNTS, request, error, context.now)
-        _user_failed(context, user, error, result, count=max(1, len(requests)))
+        _user_failed(context, user, error, result, count=max(1, len(mine)))
         return
     result.add(accounts.quarantine)
     result.add_drift(tenant.id, accounts.drift)
@@ -186,11 +191,7 @@ async def _sync_user(
     present = {*connection_ids, *(q.source_id for q in connections.quarantine)}
     # A record without a readable id may be any of those that seem to be missing: nothing is called gone then.
     if None not in served:
-        result.add(
-            _gone_account(tenant, a, context.now)
-            for a in known_accounts
-            if a.user_id == user.id and a.deleted_at is None and a.source_id not in served
-        )
+        result.add(_gone_account(tenant, a, context.now) for a in mine if a.source_id not in served)
     if None not in present:
         result.add(
             _gone_connection(tenant, c)

@@ -12,6 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
+from pfo_pipeline.commands.demo import serving_lock
+from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 
@@ -339,3 +342,31 @@ def test_the_largest_amount_survives_every_form(here: Office) -> None:
 
     assert all(SMITHS in form for form in forms)
     assert Decimal(SMITHS) == here.ask("select max(current_balance) from balances")[0][0]
+
+
+def test_demo_remove_waits_for_nobody_and_takes_nothing_from_a_running_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It once took the ledger from under a running Dagster, and ended in a traceback."""
+    data_dir = tmp_path / "data"
+    monkeypatch.setenv("PFO_DATA_DIR", str(data_dir))
+    monkeypatch.chdir(tmp_path)
+    Ledger(LedgerFiles(data_dir), "demo").publish()
+    with queue_for(serving_lock(data_dir), deadline_seconds=0):
+        told = refused(run("demo", "remove"))
+
+    assert "is at work in" in told
+    assert "End it first; nothing was removed." in told
+    assert (data_dir / "ledger.duckdb").exists()
+
+    assert run("demo", "remove").exit_code == 0
+    assert not (data_dir / "ledger.duckdb").exists()
+
+
+def test_a_ledger_of_another_office_is_not_shown(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = here.config.with_name("other.toml")
+    other.write_text(here.config.read_text().replace(f'office = "{here.name}"', 'office = "other"'))
+    monkeypatch.setenv("PFO_CONFIG", str(other))
+
+    for words in (["status"], ["accounts"], ["sql", "from totals"], ["sql", "from totals", "--tenant", "smith"]):
+        assert "LedgerForeign" in refused(run(*words))

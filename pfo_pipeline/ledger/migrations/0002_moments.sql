@@ -67,3 +67,28 @@ create macro freshness("at") as table
     select tenant_id, account_id, institution_name, display_name, as_of, "at" - as_of as age, connection_status
     from positions
     order by as_of nulls first;
+
+-- Loans apart, and an account that two members have linked (same IBAN) once, by its newest figure.
+create view totals as
+    select
+        tenant_id,
+        currency,
+        count(*) as accounts,
+        sum(current_balance) filter (where not is_loan) as current_balance,
+        sum(current_balance) filter (where is_loan) as loans,
+        min(as_of) as oldest_as_of
+    from (
+        select
+            p.tenant_id,
+            p.currency,
+            p.current_balance,
+            p.as_of,
+            p.account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
+        from positions p
+        join accounts_latest a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
+        where p.as_of is not null
+        qualify row_number() over (
+            partition by p.tenant_id, coalesce(a.iban, p.account_id), p.currency order by p.as_of desc, p.account_id desc
+        ) = 1
+    )
+    group by tenant_id, currency;
