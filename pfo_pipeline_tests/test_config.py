@@ -519,3 +519,56 @@ class TestProcess:
         monkeypatch.setenv("PFO_DATA_DIR", "elsewhere")
 
         assert data_dir(config) == data_dir(None) == tmp_path / "elsewhere"
+
+
+def test_two_users_cannot_be_the_same_person(tmp_path: Path) -> None:
+    """Their accounts would take turns in being gone."""
+    twice = mistakes(
+        tmp_path,
+        """
+        office = "office"
+        [tenants.smith]
+        domain = "smith"
+        [[tenants.smith.users]]
+        id = "jane"
+        powens_id = 7
+        token = "env:JANE"
+        [[tenants.smith.users]]
+        id = "john"
+        powens_id = 7
+        token = "env:JOHN"
+        """,
+    )
+
+    assert twice == ["tenants.smith.users: two of them have the same powens_id"]
+
+
+def test_two_users_cannot_have_one_token(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        """
+        office = "office"
+        [tenants.smith]
+        domain = "smith"
+        users = [{id = "jane", token = "env:TOKEN"}]
+        [tenants.jones]
+        domain = "jones"
+        users = [{id = "mary", token = "env:TOKEN"}]
+        """,
+    )
+
+    assert found == ["tenants: two users have the same token reference, env:TOKEN; each user has a token of its own"]
+
+
+def test_a_return_address_is_checked_and_kept_to_the_letter(tmp_path: Path) -> None:
+    text = """
+        office = "office"
+        [tenants.smith]
+        domain = "smith"
+        redirect_uri = "{}"
+        users = [{{id = "jane", token = "env:TOKEN"}}]
+        """
+
+    assert "redirect_uri" in mistakes(tmp_path, text.format("office.example/return"))[0]
+    config = load_config(written(tmp_path, text.format("https://office.example/return/")))
+    assert config.tenant("smith").redirect_uri == "https://office.example/return/"

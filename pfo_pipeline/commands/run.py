@@ -43,7 +43,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
             if run.alert:
                 append_alert(place.data_dir, run.alert)
 
-        runs = run_workflows(chosen, starting=starting, ended=ended)
+        runs = run_workflows(chosen, lock=place.files.private / "dagster.lock", starting=starting, ended=ended)
     if runs[-1].was_cancelled:
         return INTERRUPTED
     try:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
@@ -19,6 +20,9 @@ from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.failures import CANCELLED, described_failure, failure_alert
 from pfo_pipeline.defs.options import job_name
 from pfo_pipeline.defs.partitions import TENANTS
+from pfo_pipeline.ledger.lock import queue_for
+
+_STORAGE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,21 @@ class WorkflowRun:
 def run_workflows(
     tenant_ids: list[str],
     *,
+    lock: Path,
     starting: Callable[[str, Workflow], None],
     ended: Callable[[WorkflowRun], None],
 ) -> list[WorkflowRun]:
     """Accounts, then balances, tenant after tenant; a tenant whose accounts failed is not asked for balances.
 
     Args:
+        lock: File that programs started at once queue for while they make or change Dagster's storage.
         starting, ended: Told before and after each workflow, for progress.
     """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     repository = build_defs().get_repository_def()
     runs: list[WorkflowRun] = []
-    with dg.DagsterInstance.get() as instance, _signals_seen() as interrupted:
-        instance.add_dynamic_partitions(TENANTS, tenant_ids)
+    with _instance(lock) as instance, _signals_seen() as interrupted:
+        _register(instance, tenant_ids, lock)
         for tenant_id in tenant_ids:
             for workflow in WORKFLOWS:
                 starting(tenant_id, workflow)
@@ -76,6 +82,22 @@ def run_workflows(
                 if not result.success:
                     break
     return runs
+
+
+@contextmanager
+def _instance(lock: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's storage. Two programs that make it at once would each find it half made."""
+    with queue_for(lock, deadline_seconds=_STORAGE_SECONDS):
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance
+
+
+def _register(instance: dg.DagsterInstance, tenant_ids: list[str], lock: Path) -> None:
+    """Make the tenants partitions; one that another program adds in the same moment is an error to Dagster."""
+    with queue_for(lock, deadline_seconds=_STORAGE_SECONDS):
+        new = [tenant_id for tenant_id in tenant_ids if not instance.has_dynamic_partition(TENANTS, tenant_id)]
+        instance.add_dynamic_partitions(TENANTS, new)
 
 
 @contextmanager

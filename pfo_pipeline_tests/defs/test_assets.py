@@ -13,6 +13,7 @@ from pfo_pipeline.contracts.model import IntegrationBinding
 from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
+from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline_tests.defs.office import (
@@ -152,8 +153,29 @@ def test_all_users_refused_fails_the_run_without_a_second_attempt(office: Office
     description, told = failure(result)
     assert description.startswith("Tenant smith: no user could be read.")
     assert "Issue a new token" in description
+    assert "User jane: refused" in description
+    assert "User john: refused" in description
     assert told["who_acts"] == "operator"
     assert told["operation"] == "openbanking.accounts.sync"
+    readers = published_reader(office.files.published)
+    assert [(user.user_id, user.status) for user in readers.users("smith")] == [
+        ("jane", "refused"),
+        ("john", "refused"),
+    ]
+
+
+def test_a_tenant_in_order_does_not_hide_one_in_trouble(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane", "john")
+    office.add_tenant("jones", "mary")
+    office.set_token("smith", "john", "revoked")
+    run_job(office, instance, "smith")
+
+    result = run_job(office, instance, "jones")
+
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert check.metadata["tenant_that_ran"].value == "jones"
+    assert "| smith | user john |" in str(check.metadata["who_must_act"].value)
 
 
 def test_only_the_call_that_failed_is_made_again(office: Office, instance: dg.DagsterInstance) -> None:

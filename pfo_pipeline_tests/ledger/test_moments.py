@@ -89,6 +89,24 @@ def test_cash_is_summed_by_currency_and_never_across(ask: Ask) -> None:
     assert ask(query, at=APRIL_9, known_at=APRIL_5) == [("smith", "EUR", Decimal("10.00"), 1)]
 
 
+def test_totals_count_an_account_once_that_two_members_have_linked(ledger: Ledger) -> None:
+    joint, its_copy = account("acc_1"), account("acc_2", user_id="john", source_id="71")
+    loan = account("acc_3", source_id="72", iban=None, account_type="loan")
+    ledger.merge(batch(joint, its_copy, loan))
+    ledger.merge(
+        batch(
+            balance("10.00", MARCH_30, account_id="acc_1"),
+            balance("12.00", MARCH_31, account_id="acc_2", source_id="71"),
+            balance("-500.00", MARCH_31, account_id="acc_3", source_id="72"),
+        )
+    )
+
+    [total] = ledger.reader().totals("smith")
+
+    assert (total.currency, total.accounts, total.oldest_as_of) == ("EUR", 2, MARCH_31)
+    assert (total.current_balance, total.loans) == (Decimal("12.00"), Decimal("-500.00"))
+
+
 def test_an_account_that_the_bank_dropped_counts_until_then(ledger: Ledger, ask: Ask, clock: SetClock) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
     ledger.merge(batch(account("acc_1", deleted_at=APRIL_9)))
