@@ -103,7 +103,7 @@ def test_an_operator_syncs_one_tenant_by_hand(page: Page, office: Serving) -> No
 
 def test_what_fails_at_a_bank_is_shown_with_who_must_act(page: Page, office: Serving) -> None:
     open_check_of_a_troubled_tenant(page, "accounts/synced")
-    expect(metadata(page, "tenant")).to_contain_text("moreau")
+    expect(metadata(page, "tenant_that_ran")).to_contain_text("moreau")
     expect(metadata(page, "failed").get_by_role("cell").nth(1)).to_have_text(re.compile(r"^[1-9]\d*$"))
 
     page.get_by_text("[Show Markdown]").click()

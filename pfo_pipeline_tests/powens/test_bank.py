@@ -29,9 +29,10 @@ class Household:
     def __init__(self, folder: Path, domain: SimulatedDomain, tokens: dict[str, str], **settings: object) -> None:
         for name, token in tokens.items():
             (folder / name).write_text(token)
+            (folder / f"jones-{name}").write_text(token)
         users = [{"id": name, "token": f"file:{name}"} for name in tokens]
         smith = {"id": "smith", "domain": domain.name, "base_url": domain.base_url, "users": users} | settings
-        jones = smith | {"id": "jones"}
+        jones = smith | {"id": "jones", "users": [user | {"token": f"file:jones-{user['id']}"} for user in users]}
         self.config = Config.model_validate(
             {"source": folder / "pfo.toml", "office": "north", "tenants": [smith, jones]}
         )
