@@ -67,8 +67,8 @@ def open_partition(page: Page, asset: str, tenant: str) -> None:
     expect(metadata(page, "dagster/table_name")).to_be_visible()
 
 
-def open_check_of_a_troubled_tenant(page: Page, asset: str) -> None:
-    """The check's overview has the tenant that ran last; the history has them all."""
+def open_failed_check(page: Page, asset: str) -> None:
+    """The check that failed last, of all that the history has."""
     page.goto(f"/assets/{asset}?view=checks")
     page.get_by_text("Execution history").click()
     page.get_by_role("row").filter(has_text="Failed").first.get_by_role("button").last.click()

@@ -16,7 +16,7 @@ from pfo_pipeline_tests.browser.pages import (
     launch,
     metadata,
     new_page,
-    open_check_of_a_troubled_tenant,
+    open_failed_check,
     open_partition,
 )
 from pfo_pipeline_tests.browser.serving import PROJECT, Serving
@@ -59,7 +59,7 @@ def materialization(page: Page) -> None:
 def who_must_act(page: Page) -> None:
     """`who-must-act.png`: the tenant's connections that are in trouble, and whose turn it is."""
     page.set_viewport_size({"width": 1320, "height": 900})
-    open_check_of_a_troubled_tenant(page, "accounts/synced")
+    open_failed_check(page, "accounts/synced")
     page.get_by_text("[Show Markdown]").click()
     dialog = page.get_by_role("dialog").filter(has_text="what to do")
     expect(dialog).to_be_visible()
