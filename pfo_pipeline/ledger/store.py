@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -21,7 +22,7 @@ from pfo_pipeline.ledger.errors import LedgerBusy, LedgerDamaged, named_ledger_e
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.merge import apply
 from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.ledger.schema import bring_up_to_date
+from pfo_pipeline.ledger.schema import bring_up_to_date, enter, version_of
 
 DEADLINE_SECONDS = 120.0
 # Every DuckDB from 1.4 to 2.0 opens it; without this a 2.0 writer would lock out every 1.x reader.
@@ -88,10 +89,11 @@ class Ledger:
         """Put a copy of the primary in the published place, by one atomic rename.
 
         Raises:
-            LedgerError: as for `merge`; the copy published before stays.
+            LedgerError: as for `merge`, or the primary lacks what is published; the copy published before stays.
         """
         with self._turn(), named_ledger_errors(self.files.published):
             with self._connection() as con:
+                self._refuse_lost_history(con)
                 # Folds a write-ahead log, as a crash leaves it, into the file. Closing does that too, but keeps silent
                 # when the disk is full.
                 con.execute("checkpoint")
@@ -126,18 +128,60 @@ class Ledger:
         with named_ledger_errors(path):
             is_new = not path.exists()
             if is_new and self.files.published.exists():
-                raise LedgerDamaged(
-                    f"{path} is gone, but {self.files.published} is there. Starting afresh would replace it by an empty "
-                    f"ledger. Put it back first: cp {self.files.published} {path} && chmod 600 {path}"
-                )
+                raise LedgerDamaged(f"{path} is gone, but {self.files.published} is there. {self._put_back}")
             con = duckdb.connect(str(path), config=_CONFIG)
             try:
                 if is_new:
                     path.chmod(0o600)
+                elif self.files.published.exists() and version_of(con) == 0:
+                    raise LedgerDamaged(
+                        f"{path} holds no ledger, but {self.files.published} is there. {self._put_back}"
+                    )
                 bring_up_to_date(con, path, self._office, self._clock())
                 yield con
             finally:
                 con.close()
+
+    def _refuse_lost_history(self, con: duckdb.DuckDBPyConnection) -> None:
+        """An older backup in the primary's place would take from readers what they had, and number its loads anew.
+
+        Raises: LedgerDamaged: what was published last is not in the primary.
+        """
+        newest = _newest_published_load(self.files.published)
+        if (
+            newest
+            and not con.execute(
+                "select 1 from loads where (load_id, run_id, recorded_at) = (?, ?, ?)", newest
+            ).fetchall()
+        ):
+            raise LedgerDamaged(
+                f"{self.files.primary} is not what {self.files.published} was copied from, or an older state of it. "
+                f"{self._put_back}"
+            )
+
+    @property
+    def _put_back(self) -> str:
+        return (
+            "Starting from it would replace what is published by less. Put that back first: "
+            f"cp {self.files.published} {self.files.primary} && rm -f {self.files.primary}.wal "
+            f"&& chmod 600 {self.files.primary}"
+        )
+
+
+def _newest_published_load(published: Path) -> tuple[Any, ...] | None:
+    """What tells the published copy's newest load from any other; None where there is no copy that can be read."""
+    if not published.exists():
+        return None
+    try:
+        with duckdb.connect(str(published), read_only=True) as con:
+            if version_of(con) == 0:
+                return None
+            enter(con)
+            return con.execute(
+                "select load_id, run_id, recorded_at from loads order by load_id desc limit 1"
+            ).fetchone()
+    except duckdb.Error:
+        return None  # Garbled, it serves nobody: a whole one takes its place.
 
 
 def _copy_into_place(source: Path, target: Path) -> Publication:

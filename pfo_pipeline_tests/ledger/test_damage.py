@@ -46,11 +46,17 @@ def test_a_lost_primary_is_not_replaced_by_an_empty_ledger(published: Ledger) ->
     published.files.primary.unlink()
 
     for use in every_use(published):
-        with pytest.raises(LedgerDamaged, match="Put it back first: cp "):
+        with pytest.raises(LedgerDamaged, match="Put that back first: cp "):
             use()
 
     assert not published.files.primary.exists()
     assert last_published(published) == [Decimal("41.50")]
+
+
+def follow(told: LedgerError) -> None:
+    """Do what an error says."""
+    remedy = str(told).partition("Put that back first: ")[2]
+    subprocess.run(["/bin/sh", "-c", remedy], check=True)
 
 
 def test_the_remedy_for_a_lost_primary_works_as_it_is_told(published: Ledger) -> None:
@@ -58,12 +64,62 @@ def test_the_remedy_for_a_lost_primary_works_as_it_is_told(published: Ledger) ->
     with pytest.raises(LedgerDamaged) as lost:
         published.publish()
 
-    remedy = str(lost.value).partition("Put it back first: ")[2]
-    subprocess.run(["/bin/sh", "-c", remedy], check=True)
+    follow(lost.value)
 
     published.merge(batch(balance("42")))
     assert ask(published, "select current_balance from balances order by load_id") == [(Decimal("41.50"),), (42,)]
     assert published.files.primary.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_database_in_the_primarys_place_is_not_made_the_ledger(published: Ledger) -> None:
+    published.files.primary.unlink()
+    duckdb.connect(str(published.files.primary)).close()
+
+    for use in every_use(published):
+        with pytest.raises(LedgerDamaged, match="holds no ledger, but .* is there"):
+            use()
+
+    assert last_published(published) == [Decimal("41.50")]
+
+
+def test_a_first_start_that_was_cut_short_is_begun_again(ledger: Ledger) -> None:
+    ledger.files.primary.unlink()
+    duckdb.connect(str(ledger.files.primary)).close()
+
+    ledger.merge(batch(account(), balance("41.50")))
+    ledger.publish()
+
+    assert last_published(ledger) == [Decimal("41.50")]
+
+
+@pytest.mark.parametrize("loads_after_it", [0, 3])
+def test_an_older_backup_in_the_primarys_place_never_takes_history_from_readers(
+    ledger: Ledger, loads_after_it: int
+) -> None:
+    ledger.merge(batch(account(), balance("1")))
+    backup = ledger.files.primary.read_bytes()
+    ledger.merge(batch(balance("41.50")))
+    ledger.publish()
+    ledger.files.primary.write_bytes(backup)
+    for number in range(loads_after_it):
+        ledger.merge(batch(balance(str(number)), run_id="run-2"))
+
+    with pytest.raises(LedgerDamaged, match="is not what .* was copied from, or an older state of it") as refused:
+        ledger.publish()
+
+    assert last_published(ledger) == [Decimal("41.50")]
+    follow(refused.value)
+    ledger.publish()
+    assert last_published(ledger) == [Decimal("41.50")]
+
+
+def test_a_garbled_copy_is_replaced_by_the_next_publication(published: Ledger) -> None:
+    published.files.published.chmod(0o644)
+    nonsense(published.files.published)
+
+    published.publish()
+
+    assert last_published(published) == [Decimal("41.50")]
 
 
 def nonsense(path: Path) -> None:
