@@ -63,7 +63,7 @@ async def refresh_balances(
         raise NoBalance(f"account {account.account_id}: Powens no longer serves it; the next accounts sync records why")
     wire, raw = found[0]
     connection_id = wire.id_connection or account.connection_id
-    row = balance_row(context.tenant, wire, connection_id, raw)
+    row = balance_row(context.tenant, wire, connection_id, raw, context.now)
     if row is None:
         raise NoBalance(f"account {account.account_id}: Powens has no balance yet")
     if isinstance(row, str):
@@ -93,6 +93,18 @@ def get_balances(context: QueryContext, request: GetBalancesInput) -> GetBalance
         raise OperationRefused(f"Tenant {request.tenant_id} has no account {request.account_id}.")
     records = account_balances(request.tenant_id, found[0], request.balance_types)
     return GetBalancesOutput(balances=records, as_of=found[0].as_of)
+
+
+def get_every_balance(context: QueryContext) -> list[GetBalancesOutput]:
+    """`get_balances` for every enabled account of the tenant, in one read of the ledger.
+
+    Raises: OperationRefused: role.
+    """
+    authorize(GET_BALANCES, context.role)
+    return [
+        GetBalancesOutput(balances=account_balances(context.tenant_id, account), as_of=account.as_of)
+        for account in context.reader.accounts(context.tenant_id)
+    ]
 
 
 def account_balances(

@@ -8,9 +8,8 @@ from datetime import datetime
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.accounts import ListAccountsInput
-from pfo_pipeline.contracts.balances import GetBalancesInput
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
-from pfo_pipeline.operations.balances import get_balances
+from pfo_pipeline.operations.balances import get_every_balance
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,9 @@ def fetch_balances(context: QueryContext, tenant: Tenant) -> Snapshot:
 
     Raises: OperationRefused, LedgerError.
     """
-    records, moments = 0, []
-    for account in context.reader.accounts(tenant.id):
-        answer = get_balances(context, GetBalancesInput(tenant_id=tenant.id, account_id=account.account_id))
-        records += len(answer.balances)
-        moments += [answer.as_of] if answer.as_of else []
-    return _snapshot(tenant, records, moments)
+    answers = get_every_balance(context)
+    records = sum(len(answer.balances) for answer in answers)
+    return _snapshot(tenant, records, [answer.as_of for answer in answers if answer.as_of])
 
 
 def _snapshot(tenant: Tenant, records: int, moments: list[datetime]) -> Snapshot:

@@ -13,7 +13,7 @@ from pfo_pipeline.powens.errors import Transient
 
 @dataclass
 class StepResult:
-    """Gathered by concurrent reads of several users; everything is added from one event loop."""
+    """Of one user, or of all of a tenant's users together."""
 
     synced: int = 0
     failed: int = 0
@@ -22,6 +22,21 @@ class StepResult:
     transient: list[Transient] = field(default_factory=list)
     telemetry: list[TelemetryRecord] = field(default_factory=list)
     _rows: dict[type[LedgerRow], dict[tuple[Any, ...], LedgerRow]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parts: Iterable["StepResult"]) -> "StepResult":
+        """The users' results as one. What two of them both have is told as the first, in the configuration's order, has it."""
+        whole = cls()
+        for part in parts:
+            whole.synced += part.synced
+            whole.failed += part.failed
+            whole.users_read += part.users_read
+            whole.errors += part.errors
+            whole.transient += part.transient
+            whole.telemetry += part.telemetry
+            for kind, rows in part._rows.items():
+                whole._rows[kind] = rows | whole._rows.get(kind, {})
+        return whole
 
     def add(self, rows: Iterable[LedgerRow]) -> None:
         """Rows to merge; one that is given again under the same key replaces the first (pages may overlap)."""

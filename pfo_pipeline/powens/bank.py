@@ -5,6 +5,7 @@ what a step does with the records (operations/).
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
 from pfo_pipeline.powens.client import PowensClient, TransportFactory, aiohttp_transport
+from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift
 from pfo_pipeline.powens.errors import Invalid
 from pfo_pipeline.powens.links import reconnect_link
-from pfo_pipeline.powens.mapping import parse
+from pfo_pipeline.powens.mapping import parse, quarantined
+from pfo_pipeline.powens.paging import record_id
 from pfo_pipeline.powens.wire import Account, Connection
 
 R = TypeVar("R", Connection, Account)
@@ -121,7 +124,14 @@ class BankSession:
         items: list[tuple[R, Mapping[str, Any]]] = []
         quarantine: list[QuarantineRow] = []
         drift: set[Drift] = set()
+        contradicted = _told_in_two_ways(raw)
         for record in raw:
+            if record_id(record) in contradicted:
+                name = kind.__name__.lower()
+                quarantine.append(
+                    quarantined(self._tenant.id, name, record, "id: in one page more than once, with different content")
+                )
+                continue
             parsed = parse(kind, self._tenant.id, record)
             if isinstance(parsed, QuarantineRow):
                 quarantine.append(parsed)
@@ -129,6 +139,13 @@ class BankSession:
                 items.append((parsed, record))
                 drift |= drift_of(parsed)
         return Records(tuple(items), tuple(quarantine), frozenset(drift))
+
+
+def _told_in_two_ways(records: list[dict[str, Any]]) -> set[int]:
+    """Ids that records of different content share: which of them holds cannot be told."""
+    times = Counter(record_id(record) for record in records)
+    repeated = [(i, digest(r)) for r in records if (i := record_id(r)) is not None and times[i] > 1]
+    return {i for i, times in Counter(i for i, _ in set(repeated)).items() if times > 1}
 
 
 class OpenBanking:

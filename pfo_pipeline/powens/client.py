@@ -15,6 +15,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.powens.decode import parse_json
 from pfo_pipeline.powens.errors import (
     Invalid,
@@ -27,7 +28,7 @@ from pfo_pipeline.powens.errors import (
     TooSlow,
     Unreachable,
 )
-from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, next_url
+from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, later_holds, next_url
 
 CALLS_AT_ONCE = 4
 """Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""
@@ -82,7 +83,7 @@ class PowensClient:
     async def read_list(
         self, path: str, key: str, token: str, params: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """Every record of a list, page after page.
+        """Every record of a list, page after page. What a later page gives again, it replaces: the set moves meanwhile.
 
         Args:
             path: Below the root, such as `/users/me/accounts`.
@@ -101,7 +102,7 @@ class PowensClient:
             page = envelope.get(key)
             if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
                 raise Invalid("unreadable", f"GET {path}", f"the answer holds no list of {key}")
-            records += page
+            records = later_holds(records, page)
             try:
                 following = next_url(following, envelope, seen)
             except BadLink as reason:
@@ -165,8 +166,8 @@ def _decode(response: httpx.Response, body: bytes, name: str) -> dict[str, Any]:
 
 def _refusal(response: httpx.Response, payload: Mapping[str, Any] | None, name: str) -> PowensError:
     status = response.status_code
-    code = _word(payload.get("code") if payload else None) or f"http{status}"
-    request_id = _word(payload.get("request_id") if payload else None)
+    code = _code(payload.get("code") if payload else None) or f"http{status}"
+    request_id = _request_id(payload.get("request_id") if payload else None)
     reason = f"Powens answered {status}"
     if status == 429:
         wait = _retry_after_seconds(response)
@@ -182,8 +183,13 @@ def _refusal(response: httpx.Response, payload: Mapping[str, Any] | None, name: 
     return Invalid(code, name, reason, request_id)
 
 
-def _word(value: object) -> str | None:
-    """A code or request id, cut to what one looks like: never a sentence, which could be about somebody."""
+def _code(value: object) -> str | None:
+    """An error's code, which is a word: a number or a sentence could be about somebody."""
+    return value if isinstance(value, str) and word(value) == value else None
+
+
+def _request_id(value: object) -> str | None:
+    """One number or word, as it may be quoted to Powens' support."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if text and len(text) <= 64 and text.replace("-", "").replace("_", "").isalnum() else None
 

@@ -4,9 +4,9 @@ Facts: Powens docs (Connections, Bank accounts, Bank account types), official SD
 that several clients report.
 """
 
-import re
 from collections.abc import Iterable
 
+from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.powens.states import KNOWN_STATES
 from pfo_pipeline.powens.wire import Account, Connection, Wire
 
@@ -25,7 +25,6 @@ KNOWN_ACCOUNT_TYPES = frozenset(
 )
 _KNOWN_USAGES = frozenset({"PRIV", "ORGA", "ASSO"})
 _KNOWN_OWNERSHIPS = frozenset({"owner", "co-owner", "attorney"})
-_HARMLESS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 Drift = tuple[str, str]
 """(where, the unknown enum value; empty when the field itself is unknown)."""
@@ -47,13 +46,8 @@ def account_drift(account: Account) -> set[Drift]:
 
 
 def _unknown_fields(what: str, record: Wire, extras: frozenset[str]) -> set[Drift]:
-    return {(f"{what}.{_harmless(name)}", "") for name in record.model_extra or {} if name not in extras}
+    return {(f"{what}.{word(name)}", "") for name in record.model_extra or {} if name not in extras}
 
 
 def _unknown_values(where: str, values: Iterable[str | None], known: frozenset[str]) -> set[Drift]:
-    return {(where, _harmless(value)) for value in values if value is not None and value not in known}
-
-
-def _harmless(word: str) -> str:
-    """Enum values and field names are words; anything else could be somebody's data and is not kept."""
-    return word if _HARMLESS.fullmatch(word) else "(not a word)"
+    return {(where, word(value)) for value in values if value is not None and value not in known}

@@ -7,16 +7,18 @@ Facts: Powens docs, Bank accounts, Connections, Balances; naive datetimes are Eu
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from pfo_pipeline.config import Tenant
+from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, QuarantineRow
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.links import reconnect_link
+from pfo_pipeline.powens.paging import record_id
 from pfo_pipeline.powens.states import Situation, read_state
 from pfo_pipeline.powens.wire import Account, Connection, Wire
 
@@ -30,6 +32,10 @@ _LIMIT = Decimal(10) ** 28
 # Python's own arithmetic rounds at 28 digits; this does not round anything that decode.py lets in.
 _EXACT = Context(prec=1500)
 
+_AHEAD = timedelta(days=1)
+"""How far a clock elsewhere may be ahead of ours; a figure dated later would stand as the newest for as long."""
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def parse(kind: type[W], tenant_id: str, record: Mapping[str, Any]) -> W | QuarantineRow:
     """A typed record, or the row that says which field breaks which rule."""
@@ -41,9 +47,8 @@ def parse(kind: type[W], tenant_id: str, record: Mapping[str, Any]) -> W | Quara
 
 
 def quarantined(tenant_id: str, record_name: str, record: Mapping[str, Any], reason: str) -> QuarantineRow:
-    source_id = record.get("id")
-    is_id = isinstance(source_id, int) and not isinstance(source_id, bool)
-    return QuarantineRow(tenant_id, record_name, str(source_id) if is_id else None, reason, digest(record))
+    source_id = record_id(record)
+    return QuarantineRow(tenant_id, record_name, None if source_id is None else str(source_id), reason, digest(record))
 
 
 def _where(location: tuple[int | str, ...]) -> str:
@@ -66,10 +71,15 @@ def situation(connection: Connection, now: datetime) -> Situation:
         connection.state,
         failing,
         active=connection.active is not False,
-        last_success_at=connection.last_update,
-        created_at=connection.created,
+        last_success_at=_not_ahead(connection.last_update, now),
+        created_at=_not_ahead(connection.created, now),
         now=now,
     )
+
+
+def _not_ahead(moment: datetime | None, now: datetime) -> datetime | None:
+    """A past moment; None for one that is still to come, which would pass for success until then."""
+    return moment if moment is not None and moment <= now + _AHEAD else None
 
 
 def connection_row(
@@ -90,7 +100,7 @@ def connection_row(
         link=reconnect_link(tenant, connection.id) if stands.who_acts == "member" else None,
         active=connection.active is not False,
         created_at=connection.created,
-        last_success_at=connection.last_update,
+        last_success_at=_not_ahead(connection.last_update, now),
         next_try_at=connection.next_try,
         consent_expires_at=connection.expire,
         payload_digest=digest(record),
@@ -115,14 +125,14 @@ def account_row(
         source_id=account.id,
         institution_id=institution_id,
         institution_name=institution_name,
-        account_type=account.type or UNKNOWN,
+        account_type=word(account.type) if account.type else UNKNOWN,
         currency=account.currency.id if account.currency else None,
         display_name=account.name or account.original_name or f"Account {account.id}",
         number=account.number,
         iban=account.iban,
         bic=account.bic,
-        usage=account.usage,
-        ownership=account.ownership,
+        usage=word(account.usage) if account.usage else None,
+        ownership=word(account.ownership) if account.ownership else None,
         parent_account_id=account_id(tenant, account.id_parent) if account.id_parent else None,
         disabled_at=account.disabled,
         deleted_at=account.deleted,
@@ -131,7 +141,7 @@ def account_row(
 
 
 def balance_row(
-    tenant: Tenant, account: Account, connection_id: str, record: Mapping[str, Any]
+    tenant: Tenant, account: Account, connection_id: str, record: Mapping[str, Any], now: datetime
 ) -> BalanceRow | str | None:
     """The balance that an account carries.
 
@@ -144,6 +154,10 @@ def balance_row(
         return "currency: missing beside a balance"
     if account.last_update is None:
         return "last_update: missing beside a balance, so the figure has no date"
+    if account.last_update > now + _AHEAD:
+        return "last_update: more than a day in the future"
+    if account.last_update < _EARLIEST:
+        return "last_update: before 1970"
     available, basis = _available(account, account.balance)
     for name, amount in (("balance", account.balance), ("coming_balance", available)):
         if amount is not None and not fits(amount):

@@ -5,6 +5,7 @@ clients met path-only links and an empty `_links`. A link to another host would 
 """
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 PAGE_SIZE = 1000
@@ -47,3 +48,15 @@ def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> st
     if target in seen:
         raise BadLink("the next page's link leads back to a page already read")
     return target
+
+
+def record_id(record: Mapping[str, Any]) -> int | None:
+    """A record's own id; None where it has none that could be one."""
+    value = record.get("id")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def later_holds(records: list[dict[str, Any]], page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All records with one more page's. What both have is the page's, read later: the set moves while it is paged."""
+    again = {record_id(record) for record in page} - {None}
+    return [record for record in records if record_id(record) not in again] + page

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pfo_pipeline.contracts.privacy import word
+
 Status = Literal["healthy", "needs-person", "temporary", "silent", "paused", "unknown"]
 Actor = Literal["member", "operator", "bank", "powens", "nobody"]
 
@@ -72,7 +74,7 @@ def read_state(
         status, who, remedy = _STATES.get(
             decisive, ("unknown", "operator", "A state that we do not know: look at it in the Powens console.")
         )
-        return Situation(decisive, status, who, remedy)
+        return Situation(word(decisive), status, who, remedy)
     if not active:
         return Situation(None, "paused", "operator", "Automatic sync is off: turn it on in the Powens console.")
     seen = last_success_at or created_at

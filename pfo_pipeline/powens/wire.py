@@ -24,6 +24,13 @@ def _type_name(value: object) -> object:
     return value.get("name") if isinstance(value, Mapping) else value
 
 
+def _currency_code(value: object) -> object:
+    """ISO 4217's three letters, or a coin's few letters and digits."""
+    if isinstance(value, str) and not (value.isascii() and value.isalnum() and 2 <= len(value) <= 12):
+        raise ValueError("not a currency code")
+    return value
+
+
 Id = Annotated[str, BeforeValidator(_id_text)]
 TypeName = Annotated[str, BeforeValidator(_type_name)]
 
@@ -41,7 +48,7 @@ class Wire(BaseModel):
 
 
 class Currency(Wire):
-    id: str
+    id: Annotated[str, BeforeValidator(_currency_code)]
 
 
 class Connector(Wire):

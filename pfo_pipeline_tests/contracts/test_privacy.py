@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.contracts.privacy import PERSONAL_FIELDS, mask, scrub
+from pfo_pipeline.contracts.privacy import NOT_A_WORD, PERSONAL_FIELDS, mask, scrub, word
 
 steady = settings(derandomize=True, deadline=None)
 
@@ -198,3 +198,33 @@ def test_the_personal_fields_are_those_of_the_contract() -> None:
         "merchant_category_code",
         "reference",
     } == PERSONAL_FIELDS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fr7630006000011234567890189",
+        "Fr7630006000011234567890189",
+        "fr76-3000-6000-0112-3456-7890-189",
+        "FR76-3000-6000-0112-3456-7890-189",
+        "fr76 3000 6000 0112 3456 7890 189",
+    ],
+)
+def test_an_iban_is_masked_however_it_was_typed(text: str) -> None:
+    assert scrub(f"account {text}.") == f"account {MASKED_IBAN}."
+
+
+@pytest.mark.parametrize("text", ["SCARequired", "config.notFound", "article83", "livret_a", "pea-pme", "http429"])
+def test_a_name_of_the_provider_is_a_word(text: str) -> None:
+    assert word(text) == text
+
+
+@steady
+@given(ibans, separators)
+def test_an_iban_is_no_word(value: str, separator: str) -> None:
+    assert word(in_groups(value, separator)) == NOT_A_WORD or sum(c.isdigit() for c in value) < 4
+
+
+@pytest.mark.parametrize("text", ["", "1abc", "Jane Smith", "a" * 41, "a1b2c3d4", "é", "a\n", "<b>", "a|b", "DE1234"])
+def test_anything_else_is_no_word(text: str) -> None:
+    assert word(text) == NOT_A_WORD

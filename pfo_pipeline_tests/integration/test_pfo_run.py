@@ -79,6 +79,11 @@ def finished(office: Office) -> Finished:
         state="SCARequired",
         error_message=f"Redirecting {NAME} to {LOGIN}",
     )
+    office.bank.add_connection(
+        jane,
+        accounts=[{"balance": "3", "verbatim": {"type": IBAN, "usage": NUMBER, "ownership": NAME, IBAN: 1}}],
+        verbatim={"state": IBAN.lower(), NUMBER: 1},
+    )
     office.bank.add_connection(office.users["jones", "joan"], accounts=[{"balance": "2", **personal}])
     office.set_token("smith", "john", REVOKED)
     body = json.dumps({"code": "bug", "message": f"{NAME} {IBAN} {LOGIN}", "description": NUMBER})
@@ -116,7 +121,7 @@ def test_one_revoked_token_ends_in_status_one_names_who_and_what_and_the_others_
     assert [(tenant, str(amount)) for tenant, amount in rows] == [("smith", "1234.5000000000")]
     assert "Traceback" not in out + finished.process.stderr
 
-    personal = {"iban": IBAN, "number": NUMBER}
+    personal = {"iban": IBAN, "iban as a state": IBAN.lower(), "number": NUMBER}
     for what, value in (finished.secrets | personal).items():
         assert value not in out + finished.process.stderr, f"{what} is on the terminal"
 

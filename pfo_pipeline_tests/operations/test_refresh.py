@@ -52,6 +52,35 @@ def test_the_next_days_figure_is_a_further_row(synced: Household) -> None:
     assert synced.ask("select count(*) from balances_latest") == [(2,)]
 
 
+@pytest.mark.parametrize("last_update", ["2031-05-01 00:00:00", "1969-07-20 20:17:40"])
+def test_a_date_out_of_reach_is_put_aside_and_the_next_figure_is_current(synced: Household, last_update: str) -> None:
+    synced.refresh()
+    number = int(synced.accounts()[0].source_id)
+    synced.bank.change_account(synced.domain, number, balance="7", verbatim={"last_update": last_update})
+
+    outcome = synced.refresh()
+
+    assert (outcome.batch.synced, outcome.batch.failed) == (1, 1)
+    assert synced.ask("select source_id, split_part(reason, ':', 1) from quarantine") == [(str(number), "last_update")]
+    assert figures(synced) == [1, 2]
+
+    synced.bank.change_account(synced.domain, number, verbatim={"last_update": f"{synced.now:%Y-%m-%dT%H:%M:%S+00:00}"})
+    synced.refresh()
+
+    assert figures(synced)[0] == 7
+
+
+def test_a_connection_that_synced_in_the_future_is_not_taken_for_healthy(synced: Household) -> None:
+    number = int(synced.connections()[0].connection_id)
+    synced.bank.change_connection(
+        synced.domain, number, verbatim={"last_update": "2031-05-01 00:00:00", "created": "2020-05-01 00:00:00"}
+    )
+
+    synced.refresh()
+
+    assert [(c.status, c.last_success_at) for c in synced.connections()] == [("silent", None)]
+
+
 def test_a_correction_by_the_bank_of_the_same_date_is_a_further_row(synced: Household) -> None:
     synced.refresh()
     number = int(synced.accounts()[0].source_id)

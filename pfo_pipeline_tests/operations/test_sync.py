@@ -1,5 +1,6 @@
 """The step sync-accounts: every connection and account of every user, as Powens has them now, and what is put aside."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -274,6 +275,68 @@ def test_what_one_member_has_is_not_missed_with_another(family: Household) -> No
 
     assert [a.deleted_at for a in family.accounts()] == [None] * 3
     assert {c.status for c in family.connections()} == {"healthy"}
+
+
+def test_a_connection_that_moves_to_another_member_is_never_gone_nor_its_accounts(family: Household) -> None:
+    for listed_first, then in (("jane", "june"), ("june", "jane")):
+        moving = family.connect(listed_first, "1")
+        family.sync()
+        family.bank.delete_connection(family.domain, moving.id)
+        family.bank.add_connection(
+            family.members[then],
+            verbatim={"id": moving.id},
+            accounts=[{"balance": "1", "verbatim": {"id": moving.account_ids[0], "id_connection": moving.id}}],
+        )
+
+        family.sync()
+
+        found = next(a for a in family.accounts() if a.source_id == str(moving.account_ids[0]))
+        assert (found.user_id, found.is_enabled) == (then, True)
+        assert {c.connection_id: c.user_id for c in family.connections()}[str(moving.id)] == then
+    assert {c.status for c in family.connections()} == {"healthy"}
+
+
+def test_an_account_that_two_members_see_is_the_first_ones_and_stays_so(family: Household) -> None:
+    made = family.connect("june", "1")
+    twin: dict[str, Any] = {"balance": "1", "moves": False}
+    twin |= {"verbatim": {"id": made.account_ids[0], "id_connection": made.id}}
+    family.bank.add_connection(family.members["john"], verbatim={"id": made.id}, accounts=[twin])
+
+    family.sync()
+    family.sync()
+    outcome = family.refresh()
+
+    assert [a.user_id for a in family.accounts()] == ["john"]
+    assert [r.added("accounts") for r in family.merged] == [1, 0, 0]
+    assert (outcome.batch.synced, outcome.batch.failed) == (1, 0)
+
+
+def test_an_id_told_in_two_ways_is_put_aside_and_nothing_is_called_gone(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2", "3")
+    smith.sync()
+    before = smith.accounts()
+    smith.bank.change_account(smith.domain, made.account_ids[1], verbatim={"id": made.account_ids[0]})
+
+    outcome = smith.sync()
+
+    told = "id: in one page more than once, with different content"
+    assert smith.ask("select source_id, reason from quarantine") == [(str(made.account_ids[0]), told)] * 2
+    assert outcome.batch.failed == 2
+    assert [a.is_enabled for a in smith.accounts()] == [True, False, True]  # The second's own id is listed no more.
+    assert smith.accounts()[0] == before[0]
+
+
+def test_a_record_given_twice_alike_is_one(smith: Household) -> None:
+    made = smith.connect("jane", "1")
+    with smith.bank.client(smith.members["jane"]) as client:
+        [account] = client.get(ACCOUNTS.removeprefix("/")).json()["accounts"]
+    smith.bank.fault("body", path=ACCOUNTS, body=json.dumps({"accounts": [account, account]}))
+
+    outcome = smith.sync()
+
+    assert smith.ask("from quarantine") == []
+    assert [a.source_id for a in smith.accounts()] == [str(made.account_ids[0])]
+    assert outcome.batch.failed == 0
 
 
 def test_an_account_that_breaks_the_contract_is_put_aside_and_the_rest_goes_on(smith: Household) -> None:

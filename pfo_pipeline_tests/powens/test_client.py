@@ -580,7 +580,9 @@ class TestDiscretion:
         [
             ("noAccount", "noAccount"),
             ("too_many-1", "too_many-1"),
-            (42, "42"),
+            (42, "http400"),
+            ("FR7630006000011234567890189", "http400"),
+            ("fr7630006000011234567890189", "http400"),
             ("", "http400"),
             (None, "http400"),
             (True, "http400"),

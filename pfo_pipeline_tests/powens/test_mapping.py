@@ -1,7 +1,7 @@
 """Canonical rows out of wire records: ids, institutions, the derived balance, what is put aside and why."""
 
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -98,7 +98,7 @@ def put_aside(kind: type[Account] | type[Connection], **changes: object) -> Quar
 
 
 def balance(**changes: object) -> BalanceRow | str | None:
-    return balance_row(SMITH, account(**changes), "38", ACCOUNT | changes)
+    return balance_row(SMITH, account(**changes), "38", ACCOUNT | changes, NOW)
 
 
 def balance_of(**changes: object) -> BalanceRow:
@@ -295,6 +295,20 @@ class TestBalances:
         assert reason.startswith(f"{name}: missing beside a balance")
 
     @pytest.mark.parametrize(
+        ("last_update", "reason"),
+        [
+            ("2031-05-01 00:00:00", "last_update: more than a day in the future"),
+            ("1969-12-31 23:59:59", "last_update: before 1970"),
+            ("0001-01-02 00:00:00", "last_update: before 1970"),
+        ],
+    )
+    def test_a_date_that_no_figure_has_is_told(self, last_update: str, reason: str) -> None:
+        assert balance(last_update=last_update) == reason
+
+    def test_a_clock_a_little_ahead_of_ours_is_borne(self) -> None:
+        assert balance_of(last_update=f"{NOW + timedelta(hours=20):%Y-%m-%dT%H:%M:%S+00:00}").as_of > NOW
+
+    @pytest.mark.parametrize(
         "amount",
         [
             "9999999999999999999999999999.9999999999",
@@ -407,9 +421,7 @@ class TestQuarantine:
         )
 
     # A lone surrogate is legal JSON; it went through to Arrow, which fails the whole batch on it.
-    @pytest.mark.parametrize(
-        "changes", [{"name": "\ud83d"}, {"currency": {"id": "\ud83d"}}, {"type": {"name": "\udfff"}}]
-    )
+    @pytest.mark.parametrize("changes", [{"name": "\ud83d"}, {"iban": "FR76\ud83d"}, {"type": {"name": "\udfff"}}])
     def test_half_a_character_is_put_aside_with_its_record(self, changes: dict[str, object]) -> None:
         (field,) = changes
         assert put_aside(Account, **changes).reason.startswith(field)
@@ -457,3 +469,8 @@ class TestQuarantine:
         if isinstance(row, QuarantineRow):
             assert "s3cret" not in row.reason.lower()
             assert "7654321" not in row.reason
+
+
+@pytest.mark.parametrize("code", ["", "E", "EUR ", "[/red]", "FR7630006000011234567890189", "€UR"])
+def test_what_is_no_currency_code_is_put_aside(code: str) -> None:
+    assert put_aside(Account, currency={"id": code}).reason == "currency.id: not a currency code"

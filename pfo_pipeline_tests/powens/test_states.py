@@ -71,6 +71,13 @@ def test_an_unknown_state_is_for_the_operator_to_look_at(state: str) -> None:
     assert not situation.is_synced
 
 
+@pytest.mark.parametrize("state", ["FR7630006000011234567890189", "fr7630006000011234567890189", "Jane Smith, 4 Rue X"])
+def test_what_is_no_word_is_not_repeated_as_a_state(state: str) -> None:
+    situation = reading(state)
+
+    assert (situation.state, situation.status) == ("(not a word)", "unknown")
+
+
 def test_no_state_and_a_sync_an_hour_ago_is_healthy() -> None:
     assert reading() == Situation(None, "healthy", None, None)
     assert reading().is_synced

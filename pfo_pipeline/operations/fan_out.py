@@ -1,0 +1,210 @@
+"""An operation applied to everything a tenant has: its users, connections and accounts; failures sorted, nothing lost.
+
+Here: the reads, side by side for all users, and what a failure of one means for the others. Not here: attempts (steps.py).
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+from pfo_pipeline.config import SecretError, Tenant, User
+from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
+from pfo_pipeline.contracts.balances import REFRESH_BALANCES, RefreshBalancesInput
+from pfo_pipeline.contracts.tables import AccountRow, ConnectionRow, UserRow
+from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection
+from pfo_pipeline.operations import telemetry
+from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
+from pfo_pipeline.operations.balances import NoBalance, refresh_balances
+from pfo_pipeline.operations.step_result import StepResult
+from pfo_pipeline.powens.bank import Records
+from pfo_pipeline.powens.decode import digest
+from pfo_pipeline.powens.errors import PowensError, Refused, Transient
+from pfo_pipeline.powens.mapping import connection_row, quarantined
+from pfo_pipeline.powens.wire import Account, Connection
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the ledger knows of a tenant before the step."""
+
+    accounts: list[KnownAccount]
+    connections: list[KnownConnection]
+
+    def accounts_of(self, user: User) -> list[KnownAccount]:
+        return [a for a in self.accounts if a.user_id == user.id and a.deleted_at is None]
+
+    def connections_of(self, user: User) -> list[KnownConnection]:
+        return [c for c in self.connections if c.user_id == user.id and c.status != "gone"]
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What Powens lists for one user, by Powens' ids."""
+
+    user: User
+    accounts: frozenset[str | None]
+    connections: frozenset[str | None]
+    """None stands for a record without a readable id, which may be any of those that seem to be missing."""
+
+
+async def sync_every_connection(context: CommandContext) -> StepResult:
+    """`openbanking.accounts.sync` for every connection of every user of the tenant."""
+    tenant = context.tenant
+    known = _Known(context.known.accounts(tenant.id, include_hidden=True), context.known.connections(tenant.id))
+    gathered = await asyncio.gather(*(_sync_user(context, user, known) for user in tenant.users))
+    result = StepResult.of([part for part, _ in gathered])
+    _add_gone(context, known, [served for _, served in gathered if served], result)
+    return result
+
+
+async def _sync_user(context: CommandContext, user: User, known: _Known) -> tuple[StepResult, _Served | None]:
+    tenant = context.tenant
+    result = StepResult()
+    connection_ids = sorted(c.connection_id for c in known.connections_of(user))
+    try:
+        connections = await context.bank.connections(user)
+        _add_connections(context, user, connections, result)
+        connection_ids = [connection.id for connection, _ in connections.items]
+        accounts = await context.bank.accounts(user)
+    except (PowensError, SecretError) as error:
+        for connection_id in connection_ids:
+            request = _sync_request(tenant, user, connection_id)
+            result.telemetry += telemetry.failed(SYNC_ACCOUNTS, request, error, context.now)
+        _user_failed(context, user, error, result, count=max(1, len(known.accounts_of(user))))
+        return result, None
+    result.add(accounts.quarantine)
+    result.add_drift(tenant.id, accounts.drift)
+    for connection_id in connection_ids:
+        request = _sync_request(tenant, user, connection_id)
+        output, rows = await sync_accounts(context, request)
+        result.add(rows)
+        result.synced += output.synced
+        if output.errors:
+            result.add_failure("; ".join(output.errors), count=output.failed)
+        result.telemetry += telemetry.succeeded(SYNC_ACCOUNTS, request, output, context.now)
+    for account, raw in accounts.items:
+        if account.id_connection not in connection_ids:
+            result.add([quarantined(tenant.id, "account", raw, "id_connection: no connection of this user")])
+    _user_read(tenant, user, result)
+    return result, _Served(user, _ids(accounts), _ids(connections))
+
+
+def _sync_request(tenant: Tenant, user: User, connection_id: str) -> SyncAccountsInput:
+    return SyncAccountsInput(tenant_id=tenant.id, user_id=user.id, connection_id=connection_id)
+
+
+def _ids(records: Records[Account] | Records[Connection]) -> frozenset[str | None]:
+    return frozenset([record.id for record, _ in records.items] + [row.source_id for row in records.quarantine])
+
+
+def _add_gone(context: CommandContext, known: _Known, served: list[_Served], result: StepResult) -> None:
+    """What Powens lists no more for the user who had it, nor for any other: it may have moved between two of them."""
+    tenant = context.tenant
+    accounts = frozenset[str | None]().union(*(s.accounts for s in served))
+    connections = frozenset[str | None]().union(*(s.connections for s in served))
+    for user in (s.user for s in served):
+        if None not in accounts:
+            mine = known.accounts_of(user)
+            result.add(_gone_account(tenant, a, context.now) for a in mine if a.source_id not in accounts)
+        if None not in connections:
+            result.add(
+                _gone_connection(tenant, c) for c in known.connections_of(user) if c.connection_id not in connections
+            )
+
+
+async def refresh_every_account(context: CommandContext) -> StepResult:
+    """`openbanking.balances.refresh` for every enabled account that the ledger knows."""
+    known = context.known.accounts(context.tenant.id)
+    return StepResult.of(await asyncio.gather(*(_refresh_user(context, user, known) for user in context.tenant.users)))
+
+
+async def _refresh_user(context: CommandContext, user: User, known: list[KnownAccount]) -> StepResult:
+    tenant = context.tenant
+    result = StepResult()
+    mine = [account for account in known if account.user_id == user.id]
+    requests = [(account, RefreshBalancesInput(tenant_id=tenant.id, account_id=account.account_id)) for account in mine]
+    try:
+        _add_connections(context, user, await context.bank.connections(user), result)
+        served = await context.bank.enabled_accounts(user)
+    except (PowensError, SecretError) as error:
+        for _, request in requests:
+            result.telemetry += telemetry.failed(REFRESH_BALANCES, request, error, context.now)
+        _user_failed(context, user, error, result, count=max(1, len(requests)))
+        return result
+    result.add(served.quarantine)
+    result.add_drift(tenant.id, served.drift)
+    for account, request in requests:
+        try:
+            output, rows = await refresh_balances(context, request, account)
+        except NoBalance as reason:
+            result.add(reason.rows)
+            result.add_failure(str(reason), count=0 if reason.rows else 1)
+            result.telemetry += telemetry.failed(REFRESH_BALANCES, request, reason, context.now)
+            continue
+        result.add(rows)
+        if output.errors:
+            result.add_failure("; ".join(output.errors))
+        else:
+            result.synced += 1
+        result.telemetry += telemetry.succeeded(REFRESH_BALANCES, request, output, context.now)
+    known_ids = {account.source_id for account in known}
+    for wire, raw in served.items:
+        if wire.id not in known_ids:
+            result.add([quarantined(tenant.id, "balance", raw, "account: not synced yet; run the accounts sync")])
+    _user_read(tenant, user, result)
+    return result
+
+
+def _add_connections(context: CommandContext, user: User, found: Records[Connection], result: StepResult) -> None:
+    result.add(found.quarantine)
+    result.add_drift(context.tenant.id, found.drift)
+    result.add(connection_row(context.tenant, user.id, c, raw, context.now) for c, raw in found.items)
+
+
+def _user_read(tenant: Tenant, user: User, result: StepResult) -> None:
+    result.users_read += 1
+    result.add([UserRow(tenant.id, user.id, "ok", None, None, None)])
+
+
+def _user_failed(
+    context: CommandContext, user: User, error: PowensError | SecretError, result: StepResult, *, count: int
+) -> None:
+    """One user's reads failed; the others go on."""
+    result.add_failure(f"user {user.id}: {error}", count=count)
+    if isinstance(error, Transient):
+        result.transient.append(error)
+        row = UserRow(
+            context.tenant.id, user.id, "unreachable", error.code, "powens", "Nothing to do: the next run asks again."
+        )
+    elif isinstance(error, Refused):
+        remedy = f"Issue a new token for user {user.id} in Powens and put it where the configuration's token reference points."
+        row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
+    elif isinstance(error, SecretError):
+        row = UserRow(context.tenant.id, user.id, "refused", "secret", "operator", str(error))
+    else:
+        remedy = "Check domain and user in the configuration; ask Powens support if they are right."
+        row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
+    result.add([row])
+
+
+def _gone_account(tenant: Tenant, account: KnownAccount, now: datetime) -> AccountRow:
+    """Powens lists the account no more, not even as deleted: its connection was removed. Kept, and out of positions."""
+    kept = {name: getattr(account, name) for name in AccountRow.__dataclass_fields__ if hasattr(account, name)}
+    kept |= {"tenant_id": tenant.id, "deleted_at": now, "payload_digest": digest({"gone": account.source_id})}
+    return AccountRow(**kept)
+
+
+def _gone_connection(tenant: Tenant, connection: KnownConnection) -> ConnectionRow:
+    kept = {name: getattr(connection, name) for name in ConnectionRow.__dataclass_fields__ if hasattr(connection, name)}
+    kept |= {
+        "tenant_id": tenant.id,
+        "status": "gone",
+        "state": None,
+        "who_acts": "nobody",
+        "remedy": "Removed at Powens; its history stays.",
+        "link": None,
+        "active": False,
+        "created_at": None,
+        "payload_digest": digest({"gone": connection.connection_id}),
+    }
+    return ConnectionRow(**kept)
