@@ -4,9 +4,12 @@ A check looks at every tenant, whichever ran: a tenant in order must not hide on
 so that no tenant holds up another.
 """
 
+import re
+
 import dagster as dg
 
 from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.options import ASSET_KEYS
@@ -44,6 +47,14 @@ def _up_to_date(step: Step) -> dg.AssetChecksDefinition:
 def _who_must_act(troubles: list[Trouble]) -> dg.MarkdownMetadataValue:
     if not troubles:
         return dg.MetadataValue.md("Nobody.")
-    lines = [f"| {t.tenant_id} | {t.what} | {t.institution} | {t.why} | {t.who_acts} | {t.remedy} |" for t in troubles]
+    lines = [
+        "| " + " | ".join(map(_cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) + " |"
+        for t in troubles
+    ]
     head = ["| tenant | what | bank | state | who acts | what to do |", "|---|---|---|---|---|---|"]
     return dg.MetadataValue.md("\n".join([*head, *lines]))
+
+
+def _cell(value: str | None) -> str:
+    """A bank's name may hold anything; here it stays within its cell, and a link or a tag in it stays text."""
+    return re.sub(r"([\\|<>\[\]`])", r"\\\1", " ".join(scrub(value or "").split()))

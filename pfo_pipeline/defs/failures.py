@@ -50,7 +50,7 @@ def named_failures(step: Step) -> Iterator[None]:
 def _failure(step: Step, error: BaseException, code: str, who_acts: str, *, retried: bool) -> dg.Failure:
     return dg.Failure(
         description=scrub(str(error)) or "The run was cancelled.",
-        metadata={"code": code, "who_acts": who_acts, "operation": step.operation.key},
+        metadata={"code": scrub(code), "who_acts": who_acts, "operation": step.operation.key},
         allow_retries=retried,
     )
 

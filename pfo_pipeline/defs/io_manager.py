@@ -3,12 +3,13 @@
 Here: the write at the end of a step, and the metadata that the operator sees. Not here: SQL (ledger/), what the rows mean.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, QuarantineRow, Table, table_of
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
@@ -68,9 +69,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             "attempts": batch.attempt,
             "load_id": merged.load_id,
             **_dates(min(moments, default=None), max(moments, default=None)),
-            **(
-                {"problems": dg.MetadataValue.md("\n".join(f"- {e}" for e in outcome.errors))} if outcome.errors else {}
-            ),
+            **({"problems": _problems(outcome.errors)} if outcome.errors else {}),
             **({"contract_drift": list(outcome.drift)} if outcome.drift else {}),
         }
 
@@ -82,6 +81,10 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             "size_bytes": publication.size_bytes,
             **_dates(snapshot.oldest_as_of, snapshot.newest_as_of),
         }
+
+
+def _problems(errors: Sequence[str]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {scrub(error)}" for error in errors))
 
 
 def _dates(oldest: Any, newest: Any) -> dict[str, Any]:

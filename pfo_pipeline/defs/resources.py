@@ -5,12 +5,13 @@ a named failure of that step, not a traceback of Dagster's start-up.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from pfo_pipeline.config import Config, ConfigError, data_dir, load_config
+from pfo_pipeline.config import Config, data_dir, load_config
+from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
@@ -18,6 +19,10 @@ from pfo_pipeline.powens.bank import OpenBanking
 
 PARTITION_TAG = "dagster/partition"
 TURN_SECONDS = 900.0
+
+
+class TurnRefused(PfoError):
+    """Another run of the tenant goes on for longer than TURN_SECONDS."""
 
 
 class OfficeResource(dg.ConfigurableResource[None]):
@@ -38,31 +43,37 @@ class OfficeResource(dg.ConfigurableResource[None]):
         return Ledger(self.files(), self.config().office)
 
 
-class TenantTurnResource(dg.ConfigurableResource[None]):
+class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
     """At most one run of a tenant at a time, whoever started it: the daemon's queue does not see the command line.
 
     A run waits here before its first step. The lock goes with the process, so a crashed run blocks nobody.
     """
 
     office: dg.ResourceDependency[OfficeResource]
+    _refused: PfoError | None = PrivateAttr(default=None)
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[None]:
-        """Raises: dg.Failure: another run of the tenant goes on for longer than TURN_SECONDS."""
-        tenant_id = context.run.tags.get(PARTITION_TAG) if context.run else None
-        try:
-            path = self.office.files().private / "turns" / f"{tenant_id}.lock"
-        except ConfigError:
-            yield  # The step names the mistake.
-            return
-        try:
-            with named_ledger_errors(path), queue_for(path, deadline_seconds=TURN_SECONDS):
-                yield
-        except TurnNotReached as holder:
-            raise dg.Failure(
-                f"Tenant {tenant_id} is being worked on by {holder} for over {TURN_SECONDS:g} s. "
-                "Let that run finish, or end it, and run again."
-            ) from None
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TenantTurnResource"]:
+        # What goes wrong here is kept for the step to raise: Dagster shows an error of a resource as a traceback.
+        with ExitStack() as turn:
+            try:
+                tenant_id = context.run.tags.get(PARTITION_TAG) if context.run else None
+                path = self.office.files().private / "turns" / f"{tenant_id}.lock"
+                with named_ledger_errors(path):
+                    turn.enter_context(queue_for(path, deadline_seconds=TURN_SECONDS))
+            except TurnNotReached as holder:
+                self._refused = TurnRefused(
+                    f"Tenant {tenant_id} is being worked on by {holder} for over {TURN_SECONDS:g} s. "
+                    "Let that run finish, or end it, and run again."
+                )
+            except PfoError as error:
+                self._refused = error
+            yield self
+
+    def require(self) -> None:
+        """Raises: TurnRefused, LedgerError, ConfigError: this run has not got the turn, and may not go on."""
+        if self._refused is not None:
+            raise self._refused
 
 
 class OpenBankingResource(dg.ConfigurableResource[None]):
@@ -76,7 +87,11 @@ class OpenBankingResource(dg.ConfigurableResource[None]):
         self._banking = None  # What one run read is no answer to the next.
 
     def banking(self) -> OpenBanking:
-        """One for the whole run: what a step's attempts already read is kept in it. Raises: ConfigError."""
+        """One for the whole run: what a step's attempts already read is kept in it.
+
+        Raises: TurnRefused, LedgerError, ConfigError.
+        """
+        self.tenant_turn.require()
         if self._banking is None:
             self._banking = OpenBanking(self.office.config())
         return self._banking

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pfo_pipeline.defs.failures import described_failure
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
 from pfo_pipeline.ledger.store import LedgerFiles
@@ -106,9 +107,9 @@ def test_a_turn_that_is_never_given_up_fails_the_run_by_name(
 
     assert not result.success
     assert office.calls("smith") == []
-    (failed,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.PIPELINE_FAILURE]
-    told = str(failed.event_specific_data)
-    assert f"Tenant smith is being worked on by process {holder.pid} for over 0.01 s." in told
+    told = cause_of(result)
+    assert (told["code"], told["who_acts"]) == ("TurnRefused", "operator")
+    assert f"Tenant smith is being worked on by process {holder.pid} for over 0.01 s." in str(told["reason"])
 
 
 def test_the_turn_of_a_process_that_was_killed_is_free(office: Office, instance: dg.DagsterInstance) -> None:
@@ -119,15 +120,32 @@ def test_the_turn_of_a_process_that_was_killed_is_free(office: Office, instance:
     assert run_job(office, instance, "smith").success
 
 
-def test_a_folder_in_the_place_of_the_turn_is_a_named_failure(
-    office: Office, instance: dg.DagsterInstance, tmp_path: Path
+def in_the_way_of_the_folder(private: Path) -> None:
+    (private / "turns").write_text("in the way")
+
+
+def in_the_way_of_the_lock(private: Path) -> None:
+    (private / "turns" / "smith.lock").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("spoil", [in_the_way_of_the_folder, in_the_way_of_the_lock])
+def test_a_turn_that_cannot_be_taken_is_a_named_failure_of_the_step(
+    office: Office, instance: dg.DagsterInstance, spoil: Callable[[Path], None]
 ) -> None:
     office.add_tenant("smith", "jane")
     office.files.private.mkdir(parents=True)
-    (office.files.private / "turns").write_text("in the way")
+    spoil(office.files.private)
 
     result = run_job(office, instance, "smith")
 
     assert not result.success
-    (failed,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.PIPELINE_FAILURE]
-    assert "LedgerUnwritable" in str(failed.event_specific_data)
+    assert office.calls("smith") == []
+    told = cause_of(result)
+    assert told["code"] == "LedgerUnwritable"
+    assert "Move it away" in str(told["reason"])
+
+
+def cause_of(result: dg.ExecuteInProcessResult) -> dict[str, str | None]:
+    """What the operator is told; the step was tried once."""
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    return described_failure(failed)
