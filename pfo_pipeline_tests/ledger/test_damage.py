@@ -76,7 +76,7 @@ def test_an_empty_database_in_the_primarys_place_is_not_made_the_ledger(publishe
     duckdb.connect(str(published.files.primary)).close()
 
     for use in every_use(published):
-        with pytest.raises(LedgerDamaged, match="holds no ledger, but .* is there"):
+        with pytest.raises(LedgerDamaged, match=r"holds no ledger, but .* is there"):
             use()
 
     assert last_published(published) == [Decimal("41.50")]
@@ -104,7 +104,7 @@ def test_an_older_backup_in_the_primarys_place_never_takes_history_from_readers(
     for number in range(loads_after_it):
         ledger.merge(batch(balance(str(number)), run_id="run-2"))
 
-    with pytest.raises(LedgerDamaged, match="is not what .* was copied from, or an older state of it") as refused:
+    with pytest.raises(LedgerDamaged, match=r"is not what .* was copied from, or an older state of it") as refused:
         ledger.publish()
 
     assert last_published(ledger) == [Decimal("41.50")]
