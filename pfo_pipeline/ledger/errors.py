@@ -97,7 +97,8 @@ def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
         return LedgerUnwritable(
             f"{path}: this account may not write there. Give it the right, or set data_dir to another folder."
         )
-    if isinstance(
+    # DuckDB 2.0 gives a checksum that does not match no class of its own.
+    if "Corrupt database file" in text or isinstance(
         error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException
     ):
         return LedgerDamaged(f"{path}: the file does not open ({type(error).__name__}). {if_damaged}")

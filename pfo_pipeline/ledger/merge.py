@@ -16,6 +16,9 @@ from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow, Table, tabl
 from pfo_pipeline.ledger.arrow import to_arrow
 from pfo_pipeline.ledger.batch import Batch, MergeResult, TableCount
 
+_STAGE = "stage"
+"""The name under which the queries below see the rows of a batch, one table after another."""
+
 _TELEMETRY: dict[str, pa.DataType] = {
     "event": pa.string(),
     "tenant_id": pa.string(),
@@ -68,6 +71,8 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
         with suppress(duckdb.TransactionException):
             con.rollback()
         raise
+    finally:
+        con.unregister(_STAGE)  # Only now: DuckDB 2.0 refuses it within a transaction that failed.
     return MergeResult(load_id, recorded_at, counts)
 
 
@@ -86,22 +91,19 @@ def _next_load(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, date
 def _append_changed(
     con: duckdb.DuckDBPyConnection, table: Table, stage: pa.Table, batch: Batch, load_id: int, recorded_at: datetime
 ) -> TableCount:
-    con.register("stage", stage)
-    try:
-        keys = ", ".join(table.key)
-        repeated = con.execute(f"select count(*) - count(distinct ({keys})) from stage").fetchall()
-        if repeated != [(0,)]:
-            raise DuplicateKeys(f"{table.name}: the batch holds the same {keys} more than once")
-        parameters = {
-            "tenant_id": batch.tenant_id,
-            "load_id": load_id,
-            "recorded_at": recorded_at,
-            "run_id": batch.run_id,
-            "operation": batch.operation,
-        }
-        [(added,)] = con.execute(_append_changed_sql(table), parameters).fetchall()
-    finally:
-        con.unregister("stage")
+    con.register(_STAGE, stage)
+    keys = ", ".join(table.key)
+    repeated = con.execute(f"select count(*) - count(distinct ({keys})) from stage").fetchall()
+    if repeated != [(0,)]:
+        raise DuplicateKeys(f"{table.name}: the batch holds the same {keys} more than once")
+    parameters = {
+        "tenant_id": batch.tenant_id,
+        "load_id": load_id,
+        "recorded_at": recorded_at,
+        "run_id": batch.run_id,
+        "operation": batch.operation,
+    }
+    [(added,)] = con.execute(_append_changed_sql(table), parameters).fetchall()
     return TableCount(offered=stage.num_rows, added=int(added))
 
 
@@ -138,12 +140,11 @@ def _append_telemetry(con: duckdb.DuckDBPyConnection, batch: Batch, load_id: int
         }
         for record in batch.telemetry
     ]
-    con.register("stage", pa.Table.from_pylist(events, schema=pa.schema(_TELEMETRY)))
+    con.register(_STAGE, pa.Table.from_pylist(events, schema=pa.schema(_TELEMETRY)))
     con.execute(
         "insert into telemetry by name select *, $load_id as load_id, $run_id as run_id from stage",
         {"load_id": load_id, "run_id": batch.run_id},
     )
-    con.unregister("stage")
 
 
 def _append_load(
