@@ -25,7 +25,7 @@ DEFAULT_CONFIG = Path("pfo.toml")
 DEFAULT_TIMEZONE = "Europe/Paris"
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035: a label has at most 63 characters
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -52,12 +52,13 @@ def _timezone(value: str) -> str:
 def _domain(value: str) -> str:
     if not _DOMAIN.fullmatch(value):
         raise ValueError(
-            f"{value!r} is not a Powens domain label: give smith for https://smith.biapi.pro (a-z, 0-9 and -)"
+            f"{value!r} is not a Powens domain label: give smith for https://smith.biapi.pro "
+            "(a-z, 0-9 and -, at most 63, starting and ending with a letter or digit)"
         )
     return value
 
 
-def _base_url(value: str) -> str:
+def _refuse_other_than_url(value: str) -> None:
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -67,14 +68,26 @@ def _base_url(value: str) -> str:
         raise ValueError("is not a URL; give one such as https://smith.biapi.pro/2.0")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ValueError("http would send tokens in clear; use https (http is allowed on loopback only)")
+
+
+def _base_url(value: str) -> str:
+    _refuse_other_than_url(value)
     if any(mark in value for mark in "@?#"):
         raise ValueError("must hold no user, password, query or fragment")
     return value.rstrip("/")
 
 
 def _redirect_uri(value: str) -> str:
-    _base_url(value)
+    _refuse_other_than_url(value)
+    if "@" in urlsplit(value).netloc or "#" in value:
+        raise ValueError("must hold no user, password or fragment")
     return value  # Unchanged: Powens compares it with its list to the letter.
+
+
+def _folder(value: Path) -> Path:
+    if "\0" in str(value):
+        raise ValueError("is not a path: it holds a NUL character")
+    return value
 
 
 def _reference(value: str) -> str:
@@ -144,7 +157,7 @@ class Config(_Section):
 
     source: Path
     office: Slug
-    data_dir: Path | None = None
+    data_dir: Annotated[Path, AfterValidator(_folder)] | None = None
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
 
     @field_validator("tenants")
@@ -257,23 +270,36 @@ def load_config(path: Path | None = None) -> Config:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {type(error).__name__}. It must be a UTF-8 text file.") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{path} is not valid TOML: its values are nested too deeply.") from None
+    except ValueError as error:  # Not only TOMLDecodeError: a number of 5000 digits is Python's own refusal.
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
     return _parse(raw, path)
 
 
 def _parse(raw: dict[str, Any], path: Path) -> Config:
+    found = [f"  {key}: is not a known key" for key in _keys_of_our_own(raw)]
     tenants = raw.get("tenants")
     if isinstance(tenants, dict):
         raw = raw | {"tenants": [_with_id(key, section) for key, section in tenants.items()]}
     elif "tenants" in raw:
         raw = raw | {"tenants": None}
     try:
-        return Config.model_validate(raw | {"source": path})
+        config = Config.model_validate(raw | {"source": path})
     except ValidationError as error:
         names = list(tenants) if isinstance(tenants, dict) else []
-        lines = sorted(f"  {_key(issue['loc'], names)}{_reason(issue)}" for issue in error.errors())
-        raise ConfigError(f"{path} has mistakes:\n" + "\n".join(lines)) from None
+        found += [f"  {_key(issue['loc'], names)}{_reason(issue)}" for issue in error.errors()]
+    if found:
+        raise ConfigError(f"{path} has mistakes:\n" + "\n".join(sorted(found)))
+    return config
+
+
+def _keys_of_our_own(raw: dict[str, Any]) -> list[str]:
+    """Fields that the models have and the file has not: where it was read from, and a tenant's name in its own table."""
+    tenants = raw.get("tenants")
+    sections = tenants if isinstance(tenants, dict) else {}
+    ids = [f"tenants.{name}.id" for name, section in sections.items() if isinstance(section, dict) and "id" in section]
+    return ["source"] * ("source" in raw) + ids
 
 
 def _with_id(key: str, section: object) -> object:

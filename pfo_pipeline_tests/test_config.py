@@ -331,6 +331,38 @@ class TestMistakes:
         with pytest.raises(ConfigError, match=r"cannot be read: UnicodeDecodeError\. It must be a UTF-8 text file\."):
             load_config(written(tmp_path, text))
 
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [("x = " + "[" * 5000, "nested too deeply"), ("x = " + "1" * 5000, "4300 digits")],
+        ids=["nested", "digits"],
+    )
+    def test_what_the_toml_reader_does_not_bear_is_no_toml(self, tmp_path: Path, text: str, why: str) -> None:
+        with pytest.raises(ConfigError, match=rf"pfo\.toml is not valid TOML: .*{why}"):
+            load_config(written(tmp_path, text))
+
+    @pytest.mark.parametrize("domain", ["a" * 64, "smith-", "-smith", "smith.biapi.pro"])
+    def test_a_domain_is_one_label_as_names_on_the_internet_are(self, tmp_path: Path, domain: str) -> None:
+        (found,) = mistakes(tmp_path, with_tenant(f'domain = "{domain}"'))
+
+        assert found.startswith(f"tenants.smith.domain: '{domain}' is not a Powens domain label")
+        assert load_config(written(tmp_path, with_tenant(f'domain = "{"a" * 63}"'))).tenants
+
+    def test_the_names_of_our_own_fields_are_no_keys(self, tmp_path: Path) -> None:
+        """They were overwritten, so what the operator wrote had no effect and was not told."""
+        found = mistakes(tmp_path, 'source = "/elsewhere"\n' + with_tenant('id = "jones"', "colour = 1"))
+
+        assert found == [
+            "source: is not a known key",
+            "tenants.smith.colour: is not a known key",
+            "tenants.smith.id: is not a known key",
+        ]
+        assert mistakes(tmp_path, with_tenant('id = "smith"')) == ["tenants.smith.id: is not a known key"]
+
+    def test_a_data_folder_with_a_nul_is_refused(self, tmp_path: Path) -> None:
+        found = mistakes(tmp_path, 'data_dir = "a\\u0000b"\n' + with_tenant())
+
+        assert found == ["data_dir: is not a path: it holds a NUL character"]
+
     def test_a_folder_is_no_configuration(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot be read: IsADirectoryError"):
             load_config(tmp_path)
@@ -572,3 +604,13 @@ def test_a_return_address_is_checked_and_kept_to_the_letter(tmp_path: Path) -> N
     assert "redirect_uri" in mistakes(tmp_path, text.format("office.example/return"))[0]
     config = load_config(written(tmp_path, text.format("https://office.example/return/")))
     assert config.tenant("smith").redirect_uri == "https://office.example/return/"
+
+
+@pytest.mark.parametrize("uri", ["https://jane:s3cret@office/return", "https://office/return?a=b#s3cret"])
+def test_a_return_address_may_have_a_query_but_no_password_or_fragment(tmp_path: Path, uri: str) -> None:
+    good = with_tenant('redirect_uri = "https://office/return?to=a@b&c"')
+
+    assert load_config(written(tmp_path, good)).tenant("smith").redirect_uri == "https://office/return?to=a@b&c"
+    assert mistakes(tmp_path, with_tenant(f'redirect_uri = "{uri}"')) == [
+        "tenants.smith.redirect_uri: must hold no user, password or fragment"
+    ]
