@@ -4,22 +4,43 @@ Nothing personal and no secret is in a line; what is written was scrubbed by the
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 ALERTS = "alerts.jsonl"
+_SHOWN = ("at", "tenant", "job", "reason")
 
 
 def append_alert(data_dir: Path, alert: Mapping[str, str | None]) -> None:
+    """Raises: OSError."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / ALERTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(alert) + "\n")
+    with (data_dir / ALERTS).open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.write(b"\n")  # A crash left half a line, which would swallow this one.
+        file.write(json.dumps(alert).encode() + b"\n")
 
 
-def recent_alerts(data_dir: Path, tenant_id: str, limit: int = 3) -> list[dict[str, str | None]]:
-    """The newest alerts of a tenant, newest last."""
-    path = data_dir / ALERTS
-    if not path.exists():
+def recent_alerts(data_dir: Path, tenant_id: str, limit: int = 3) -> list[dict[str, str]]:
+    """The newest alerts of a tenant, newest last; what is no alert is passed over, such as half a line.
+
+    Returns: Each with at least `at`, `tenant`, `job` and `reason`.
+    Raises: OSError.
+    """
+    try:
+        lines = (data_dir / ALERTS).read_bytes().split(b"\n")
+    except FileNotFoundError:
         return []
-    alerts = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    alerts = [alert for alert in map(_alert, lines) if alert is not None]
     return [alert for alert in alerts if alert["tenant"] == tenant_id][-limit:]
+
+
+def _alert(line: bytes) -> dict[str, str] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_alert = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in _SHOWN)
+    return found if is_alert else None

@@ -27,7 +27,9 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except PfoError as error:
-            click.echo(f"{type(error).__name__}: {error}", err=True)
+            from pfo_pipeline.commands.terminal import visible_lines
+
+            click.echo(visible_lines(f"{type(error).__name__}: {error}"), err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("Interrupted. Nothing was lost; run again to go on.", err=True)

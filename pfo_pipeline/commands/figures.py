@@ -24,9 +24,11 @@ def moment(value: datetime | None) -> str:
 
 
 def age(as_of: datetime | None, now: datetime) -> str:
-    """`fresh` or `stale`, and how old the figure is."""
+    """`fresh` or `stale`, and how old the figure is; a bank's own date may be ahead of us."""
     if as_of is None:
         return "no figure"
-    old = max(now - as_of, timedelta(0))
+    if as_of > now:
+        return "in the future"
+    old = now - as_of
     hours = int(old.total_seconds() // 3600)
     return f"{'fresh' if old <= FRESH_WITHIN else 'stale'} ({f'{hours} h' if hours < 48 else f'{hours // 24} d'})"

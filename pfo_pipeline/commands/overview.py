@@ -8,11 +8,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pfo_pipeline.alerts import recent_alerts
+from pfo_pipeline.alerts import ALERTS, recent_alerts
 from pfo_pipeline.commands.figures import age, amount, moment
 from pfo_pipeline.commands.place import Place
+from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser, Total
+
+
+class AlertsUnreadable(PfoError):
+    """What failed lately cannot be shown."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,10 @@ def positions(views: Iterable[TenantView], now: datetime) -> Table:
             freshness = age(a.as_of, now)
             table.add_row(
                 view.tenant_id,
-                Text(a.institution_name),
-                Text(a.display_name),
-                a.account_type,
-                a.currency or "—",
+                visible(a.institution_name),
+                visible(a.display_name),
+                visible(a.account_type),
+                visible(a.currency or "—"),
                 amount(a.current_balance, a.currency),
                 amount(a.available_balance, a.currency),
                 moment(a.as_of),
@@ -82,7 +88,7 @@ def totals(views: Iterable[TenantView]) -> Table:
         for total in view.totals:
             table.add_row(
                 view.tenant_id,
-                total.currency,
+                visible(total.currency),
                 str(total.accounts),
                 amount(total.current_balance, total.currency),
                 amount(total.loans, total.currency),
@@ -102,14 +108,15 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
             target.append(
                 _headline(view.tenant_id, f"user {user.user_id}", f"{user.status} ({user.code})", user.who_acts)
             )
-            target.append(Text(f"    {scrub(user.remedy or '')}"))
+            target.append(Text(visible(f"    {scrub(user.remedy or '')}")))
         for c in view.troubled_connections:
             target = lines if c.who_acts in ("member", "operator") else waiting
             where = f"connection {c.connection_id}, {c.institution_name}, user {c.user_id}"
             target.append(_headline(view.tenant_id, where, c.state or c.status, c.who_acts))
-            target.append(Text(f"    {c.remedy}" + (f" Next try {moment(c.next_try_at)}." if c.next_try_at else "")))
+            next_try = f" Next try {moment(c.next_try_at)}." if c.next_try_at else ""
+            target.append(Text(visible(f"    {c.remedy}{next_try}")))
             if c.link:
-                target.append(Text(f"    {c.link}", style="blue"))
+                target.append(Text(visible(f"    {c.link}"), style="blue"))
                 if not is_demonstration:
                     target.append(
                         Text(f"    with an access code: .venv/bin/pfo link {view.tenant_id} {c.connection_id}")
@@ -119,11 +126,17 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
 
 
 def _headline(tenant_id: str, what: str, why: str, who: str | None) -> Text:
-    return Text.assemble((tenant_id, "bold"), f" · {what}: ", (why, "yellow"), " → ", (who or "nobody", "bold"))
+    acting = visible(who or "nobody")
+    return Text.assemble(
+        (tenant_id, "bold"), f" · {visible(what)}: ", (visible(why), "yellow"), " → ", (acting, "bold")
+    )
 
 
 def print_status(console: Console, place: Place, views: list[TenantView], now: datetime) -> None:
-    """One line per connection, then who must act and what failed lately."""
+    """One line per connection, then who must act and what failed lately.
+
+    Raises: AlertsUnreadable.
+    """
     table = Table(title="Connections", title_justify="left")
     for name in ("Tenant", "User", "Connection", "Institution", "Status", "Last success", "Next try", "Consent until"):
         table.add_column(name)
@@ -133,8 +146,8 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
                 view.tenant_id,
                 c.user_id,
                 c.connection_id,
-                Text(c.institution_name),
-                Text(c.status, style="green" if c.status == "healthy" else "yellow"),
+                visible(c.institution_name),
+                Text(visible(c.status), style="green" if c.status == "healthy" else "yellow"),
                 f"{moment(c.last_success_at)} {age(c.last_success_at, now)}",
                 moment(c.next_try_at),
                 moment(c.consent_expires_at),
@@ -143,7 +156,16 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
     console.print(table)
     console.print(who_must_act(views, is_demonstration=place.is_demonstration))
     for view in views:
-        for alert in recent_alerts(place.data_dir, view.tenant_id):
-            console.print(
-                Text(f"{alert['at']} {view.tenant_id}: {alert['job']} failed: {alert['reason']}", style="red")
-            )
+        for alert in _recent_alerts(place, view.tenant_id):
+            told = f"{alert['at']} {view.tenant_id}: {alert['job']} failed: {alert['reason']}"
+            console.print(Text(visible(told), style="red"))
+
+
+def _recent_alerts(place: Place, tenant_id: str) -> list[dict[str, str]]:
+    try:
+        return recent_alerts(place.data_dir, tenant_id)
+    except OSError as error:
+        raise AlertsUnreadable(
+            f"{place.data_dir / ALERTS} cannot be read: {error.strerror}. "
+            "Move it away, or give this account the right to read it; the next alert starts a new file."
+        ) from None

@@ -15,15 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pfo_pipeline.commands.place import Place
+from pfo_pipeline.commands.terminal import visible, visible_lines
 from pfo_pipeline.contracts.accounts import ListAccountsInput
-from pfo_pipeline.contracts.balances import GetBalancesInput
 from pfo_pipeline.contracts.model import Message
 from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.schema import SCHEMA, enter, migrations
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
-from pfo_pipeline.operations.balances import get_balances
+from pfo_pipeline.operations.balances import get_every_balance
 
 
 class QueryError(PfoError):
@@ -47,11 +47,7 @@ def account_records(place: Place, tenant_id: str) -> list[Message]:
 def balance_records(place: Place, tenant_id: str) -> list[Message]:
     """`openbanking.balances.get` for every enabled account."""
     context = QueryContext(tenant_id, place.role, place.reader)
-    records: list[Message] = []
-    for account in place.reader.accounts(tenant_id):
-        answer = get_balances(context, GetBalancesInput(tenant_id=tenant_id, account_id=account.account_id))
-        records += answer.balances
-    return records
+    return [record for answer in get_every_balance(context) for record in answer.balances]
 
 
 def wire(records: Sequence[Message]) -> list[dict[str, Any]]:
@@ -164,8 +160,8 @@ def show(console: Console, columns: Sequence[str], rows: Sequence[Mapping[str, A
     for name in columns:
         numbers = [row[name] for row in rows if row[name] is not None]
         right = bool(numbers) and all(isinstance(n, int | Decimal) and not isinstance(n, bool) for n in numbers)
-        table.add_column(name, justify="right" if right else "left")
+        table.add_column(Text(visible(name)), justify="right" if right else "left")
     for row in rows:
-        table.add_row(*(Text(_cell(row[name])) for name in columns))
+        table.add_row(*(Text(visible_lines(_cell(row[name]))) for name in columns))
     console.print(table)
     console.print(f"{len(rows)} rows")

@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pfo_pipeline.alerts import append_alert
+from pfo_pipeline.alerts import ALERTS, append_alert
 from pfo_pipeline.commands.overview import TenantView, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.commands.terminal import console
+from pfo_pipeline.commands.terminal import console, visible
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.store import utc_now
@@ -40,8 +40,11 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
 
         def ended(run: WorkflowRun) -> None:
             out.print(_line(run.tenant_id, run.workflow.title, run.synced, run.failed, run.added, run.reason))
-            if run.alert:
-                append_alert(place.data_dir, run.alert)
+            try:
+                if run.alert:
+                    append_alert(place.data_dir, run.alert)
+            except OSError as error:  # The other tenants' runs go on.
+                out.print(visible(f"  {place.data_dir / ALERTS} cannot be written: {error.strerror}."))
 
         runs = run_workflows(chosen, lock=place.files.private / "dagster.lock", starting=starting, ended=ended)
     if runs[-1].was_cancelled:
@@ -49,7 +52,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
     try:
         views = [view_of(place, tenant_id) for tenant_id in chosen]
     except LedgerError as unreadable:
-        out.print(Text(str(unreadable)))
+        out.print(visible(str(unreadable)))
         return 1
     _show(out, place, views, utc_now())
     failed = [run for run in runs if not run.succeeded]
@@ -61,7 +64,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
 
 def _line(tenant_id: str, title: str, synced: int, failed: int, added: int, reason: str) -> Text:
     if reason:
-        return Text.assemble(("✗ ", "red"), f"{tenant_id}: {title}: {reason}")
+        return Text.assemble(("✗ ", "red"), f"{tenant_id}: {title}: {visible(reason)}")
     counts = f"{synced} in order, {failed} in trouble, {added} new rows"
     return Text.assemble(("✓ ", "green") if not failed else ("! ", "yellow"), f"{tenant_id}: {title}: {counts}")
 

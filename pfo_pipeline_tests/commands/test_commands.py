@@ -5,14 +5,17 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.demo import serving_lock
+from pfo_pipeline.ledger import reader
 from pfo_pipeline.ledger.lock import queue_for
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
@@ -370,3 +373,18 @@ def test_a_ledger_of_another_office_is_not_shown(here: Office, monkeypatch: pyte
 
     for words in (["status"], ["accounts"], ["sql", "from totals"], ["sql", "from totals", "--tenant", "smith"]):
         assert "LedgerForeign" in refused(run(*words))
+
+
+def test_balances_are_one_read_of_the_ledger_per_tenant(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger published between two reads gave balances of two states; and an account each took time."""
+    opened: list[Path] = []
+    open_published = reader.open_published
+
+    def counting(path: Path, office: str | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        opened.append(path)
+        return open_published(path, office)
+
+    monkeypatch.setattr(reader, "open_published", counting)
+
+    assert len(json.loads(run("balances", "--tenant", "smith", "--json").stdout)) > 1
+    assert len(opened) == 2  # Which tenants there are, then everything of this one.

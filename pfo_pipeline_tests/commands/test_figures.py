@@ -58,7 +58,8 @@ def test_what_is_written_is_the_amount_itself(value: Decimal, currency: str) -> 
         (timedelta(hours=48), "fresh (2 d)"),
         (timedelta(hours=48, seconds=1), "stale (2 d)"),
         (timedelta(days=23), "stale (23 d)"),
-        (timedelta(hours=-1), "fresh (0 h)"),
+        (timedelta(seconds=-1), "in the future"),
+        (timedelta(days=-400), "in the future"),
     ],
 )
 def test_an_age_is_told_in_hours_and_then_in_days(old: timedelta, told: str) -> None:
