@@ -5,6 +5,7 @@ Exit status: 0 well; 1 something that an operator must mend; 2 wrong words on th
 
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class _Group(click.Group):
     """An operator's mistake ends in one message, never in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # A terminal without Unicode is shown escapes.
         try:
             return super().invoke(ctx)
         except PfoError as error:

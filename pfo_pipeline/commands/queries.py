@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TextIO
@@ -58,13 +58,8 @@ def wire(records: Sequence[Message]) -> list[dict[str, Any]]:
 def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: str) -> None:
     """`form` json: one array; csv: a header, even where there is no row."""
     if form == "json":
-        json.dump(
-            [{name: _finite(row[name]) for name in columns} for row in rows],
-            out,
-            indent=2,
-            ensure_ascii=False,
-            default=_text,
-        )
+        # In ASCII: it is the same JSON, whatever encoding the output has.
+        json.dump([{name: _json_value(row[name]) for name in columns} for row in rows], out, indent=2)
         out.write("\n")
         return
     writer = csv.writer(out)
@@ -73,9 +68,18 @@ def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
         writer.writerow([_cell(row[name]) for name in columns])
 
 
-def _finite(value: object) -> object:
-    """NaN and infinity, which a query's own DOUBLE may hold, have no form in JSON: null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _json_value(value: object) -> object:
+    """The value as JSON has it. NaN and infinity, which a query's own DOUBLE may hold, have no form there: null."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {_text(key): _json_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_json_value(item) for item in value]
+    return _text(value)
 
 
 def _text(value: object) -> str:
@@ -88,21 +92,22 @@ def _text(value: object) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return json.dumps(value, ensure_ascii=False, default=_text) if isinstance(value, dict | list) else _text(value)
+    return (
+        json.dumps(_json_value(value), ensure_ascii=False) if isinstance(value, dict | list | tuple) else _text(value)
+    )
 
 
 def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str], list[dict[str, Any]]]:
     """Run one query on the published ledger; with a tenant, on a copy in memory that holds that tenant alone.
 
+    The query reaches no other file, and writes none: not even for a sort that memory does not hold.
+
     Raises:
-        QueryError: the query is wrong.
+        QueryError: the query is wrong, or gives a value that Python has no form for.
     """
     # The errors are named inside: what is wrong with a query says nothing about the ledger's file.
-    with (
-        _one_tenant(place, tenant_id)
-        if tenant_id
-        else open_published(place.files.published, place.config.office if place.config else None) as con
-    ):
+    with _one_tenant(place, tenant_id) if tenant_id else _published(place) as con:
+        _lock_in(con)
         try:
             # DuckDB's Python gives None for a text without a statement, whatever its type says.
             cursor: duckdb.DuckDBPyConnection | None = con.execute(query)
@@ -110,8 +115,33 @@ def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str],
                 raise QueryError('There is no statement in the query. Give one, such as "select * from positions".')
             columns = _distinct([str(column[0]) for column in cursor.description or ()])
             return columns, [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        except UnicodeEncodeError:
+            raise QueryError("The query is not UTF-8 text.") from None
+        except (OverflowError, TypeError, ValueError) as error:
+            raise QueryError(
+                f"Python has no form for a value of the answer ({error}). Make it text in the query: value::varchar."
+            ) from None
         except duckdb.Error as error:
+            if isinstance(error, duckdb.IOException) and tenant_id is None:
+                raise  # The one file that a query reaches is damaged: the ledger.
             raise QueryError(str(error)) from None
+
+
+def _published(place: Place) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    return open_published(place.files.published, place.config.office if place.config else None)
+
+
+def _lock_in(con: duckdb.DuckDBPyConnection) -> None:
+    """No query can reach a file or an object of this program from here on, nor undo that.
+
+    DuckDB docs, Securing DuckDB: without external access a query may still write the database's own write-ahead log
+    and temporary folder; the file systems themselves are disabled for that.
+    """
+    con.execute("set python_enable_replacements = false")
+    con.execute("set temp_directory = ''")
+    con.execute("set enable_external_access = false")
+    con.execute("set disabled_filesystems = 'LocalFileSystem'")
+    con.execute("set lock_configuration = true")
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -128,8 +158,8 @@ def _distinct(names: list[str]) -> list[str]:
 
 @contextmanager
 def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A ledger in memory with one tenant's rows; no file can be reached from it."""
-    with open_published(place.files.published, place.config.office if place.config else None) as source:
+    """A ledger in memory with one tenant's rows."""
+    with _published(place) as source:
         named = source.execute(
             "select table_name from duckdb_columns() c join duckdb_tables() t using (schema_name, table_name) "
             "where schema_name = 'ledger' and column_name = 'tenant_id'"
@@ -140,7 +170,7 @@ def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnect
             ).to_arrow_table()
             for (name,) in named
         }
-    con = duckdb.connect(config={"enable_external_access": False})
+    con = duckdb.connect(":memory:")
     try:
         con.execute(f"create schema {SCHEMA}")
         enter(con)

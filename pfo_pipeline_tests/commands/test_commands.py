@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -10,10 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
+from pfo_pipeline.commands import queries
 from pfo_pipeline.commands.demo import serving_lock
 from pfo_pipeline.ledger import reader
 from pfo_pipeline.ledger.lock import queue_for
@@ -120,6 +123,7 @@ def test_sql_for_one_tenant_sees_that_tenants_rows_alone(here: Office, relation:
     assert json.loads(run("sql", query, "--tenant", "jones", "--json").stdout) == [{"tenant_id": "jones"}]
 
 
+@pytest.mark.parametrize("tenant", [[], ["--tenant", "jones"]], ids=["all", "jones"])
 @pytest.mark.parametrize(
     "way_out",
     [
@@ -130,6 +134,13 @@ def test_sql_for_one_tenant_sees_that_tenants_rows_alone(here: Office, relation:
         "from '{config}'",
         "from glob('{folder}/*')",
         "copy (select 1) to '{folder}/leak.csv'",
+        "copy (select 1) to '{file}.wal'",
+        "copy (select 1) to '{file}.tmp/leak.csv'",
+        "export database '{folder}/leak'",
+        "create persistent secret s (type http, bearer_token 'x')",
+        "set temp_directory = '{folder}/leak'",
+        "set lock_configuration = false",
+        "from query_of_the_program",
         "set enable_external_access = true",
         "load httpfs",
         "install httpfs",
@@ -138,11 +149,16 @@ def test_sql_for_one_tenant_sees_that_tenants_rows_alone(here: Office, relation:
         "attach ':memory:' as other; attach '{file}' as whole",
     ],
 )
-def test_sql_for_one_tenant_has_no_way_out(here: Office, way_out: str) -> None:
+def test_sql_has_no_way_out_of_the_ledger(
+    here: Office, way_out: str, tenant: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write-ahead log beside the published ledger would take it from every reader."""
+    monkeypatch.setattr(queries, "query_of_the_program", pa.table({"a": [1]}), raising=False)
     query = way_out.format(file=here.files.published, config=here.config, folder=here.folder)
+    before = sorted(here.folder.rglob("*"))
 
-    assert refused(run("sql", query, "--tenant", "jones")).startswith("QueryError: ")
-    assert not (here.folder / "leak.csv").exists()
+    assert refused(run("sql", query, *tenant)).startswith("QueryError: ")
+    assert sorted(here.folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -388,3 +404,87 @@ def test_balances_are_one_read_of_the_ledger_per_tenant(here: Office, monkeypatc
 
     assert len(json.loads(run("balances", "--tenant", "smith", "--json").stdout)) > 1
     assert len(opened) == 2  # Which tenants there are, then everything of this one.
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("select interval '2000000000 days'", "Python has no form for a value"),
+        ("select interval '178000000 years'", "Python has no form for a value"),
+        ("select '\udcff'", "The query is not UTF-8 text."),
+    ],
+)
+def test_a_value_without_a_form_is_told_with_a_way_around(here: Office, query: str, told: str, form: list[str]) -> None:
+    assert refused(run("sql", query, *form)).startswith(f"QueryError: {told}")
+
+
+def test_values_of_every_shape_have_a_form_for_programs(here: Office) -> None:
+    query = (
+        "select map([date '2020-01-01', date '2020-01-02'], [1.5::decimal(3,1), null]) as m, "
+        "map([[1]], [{'a': 'nan'::double}]) as n, [1, 2]::int[2] as a, 'inf'::double as i, map([true], ['Société']) as t"
+    )
+
+    assert json.loads(run("sql", query, "--json").stdout) == [
+        {
+            "m": {"2020-01-01": "1.5", "2020-01-02": None},
+            "n": {"key": [[1]], "value": [{"a": None}]},
+            "a": [1, 2],
+            "i": None,
+            "t": {"True": "Société"},
+        }
+    ]
+    (row,) = csv.DictReader(io.StringIO(run("sql", query, "--csv").stdout))
+    assert (row["m"], row["a"]) == ('{"2020-01-01": "1.5", "2020-01-02": null}', "[1, 2]")
+    assert "Société" in run("sql", query).stdout
+
+
+@pytest.mark.parametrize("words", [["status"], ["accounts"], ["balances"], ["sql", "from positions"]])
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]], ids=["table", "json", "csv"])
+def test_a_terminal_without_unicode_is_shown_escapes(here: Office, words: list[str], form: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pfo_pipeline.cli", *words, *form],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+    if form == ["--json"]:
+        assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["accounts"], ["balances"], ["sql", "from positions"], ["sql", "from drift", "--tenant", "smith"]],
+)
+def test_a_ledger_is_named_as_damaged_wherever_the_damage_is(
+    here: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """`pfo sql` called what it met after opening the file a mistake in the query."""
+    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path))
+    whole = here.files.published.read_bytes()
+    results = []
+    for start in range(0, len(whole), 256 * 1024):
+        damaged = whole[:start] + bytes(64 * 1024) + whole[start + 64 * 1024 :]
+        (tmp_path / "ledger.duckdb").write_bytes(damaged)
+        results.append(run(*words))
+
+    told = [refused(result) for result in results if result.exit_code]
+
+    assert told
+    assert all(text.startswith("LedgerDamaged: ") and "`pfo run`, which writes it again" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["accounts"], ["balances"], ["sql", "from positions"], ["link", "smith", "1"]]
+)
+def test_a_folder_in_the_ledgers_place_is_named(
+    here: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path))
+    (tmp_path / "ledger.duckdb").mkdir()
+
+    assert refused(run(*words)).startswith("Ledger")
