@@ -39,8 +39,8 @@ class Table:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """The columns that, when one differs, make a new row: all but the key and the payload's digest."""
-        return tuple(c.name for c in self.columns if c.name not in (*self.key, "payload_digest"))
+        """The columns that, when one differs, make a new row: all but the key and the proof of where it is from."""
+        return tuple(c.name for c in self.columns if c.name not in (*self.key, "payload_digest", "provider_updated_at"))
 
 
 def _column(column_type: ColumnType, description: str, *, null: bool = False, personal: bool = False) -> Any:
@@ -126,6 +126,9 @@ class AccountRow:
         "timestamptz", "Since when Powens does not sync it: no consent given.", null=True
     )
     deleted_at: datetime | None = _column("timestamptz", "Since when the bank no longer lists it.", null=True)
+    provider_updated_at: datetime | None = _column(
+        "timestamptz", "Powens' own time of the record that this version was read from.", null=True
+    )
     payload_digest: str = _column("varchar", _DIGEST)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow, Table, table_of
 from pfo_pipeline.ledger.arrow import to_arrow
 from pfo_pipeline.ledger.batch import Batch, MergeResult, TableCount
+from pfo_pipeline.ledger.proof import seal
 
 _STAGE = "stage"
 """The name under which the queries below see the rows of a batch, one table after another."""
@@ -65,6 +66,8 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
             con.execute(_CURRENT, {"load_id": load_id})
         _append_telemetry(con, batch, load_id)
         _append_load(con, batch, load_id, recorded_at, counts)
+        touched = [name for name, count in counts.items() if count.added]
+        seal(con, load_id, [*touched, "telemetry"] if batch.telemetry else touched)
         con.commit()
     except BaseException:
         # A commit that fails, on a full disk for one, has ended the transaction itself; its own error is the one to tell.

@@ -12,8 +12,11 @@ import duckdb
 
 from pfo_pipeline.ledger.comments import write_comments
 from pfo_pipeline.ledger.errors import LedgerForeign, LedgerNewer
+from pfo_pipeline.ledger.proof import seal
 
 SCHEMA = "ledger"
+_SEALED_SINCE = 3
+"""From this version on every load is sealed when it is written; those of an earlier ledger are when it is migrated."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
                 con.execute("insert into migrations values (?, ?, ?)", [migration.version, migration.name, now])
         if version == 0:
             con.execute("insert into office values (?, ?)", [office, now])
+        if 0 < version < _SEALED_SINCE:
+            for (load_id,) in con.execute("select load_id from loads order by load_id").fetchall():
+                seal(con, load_id)
         write_comments(con)
         con.commit()
     enter(con)

@@ -9,8 +9,8 @@ rename, so that nobody is ever refused and whoever has it open keeps what they o
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from typing import Any
 import duckdb
 
 from pfo_pipeline.ledger.batch import Batch, MergeResult
-from pfo_pipeline.ledger.errors import LedgerBusy, LedgerDamaged, named_ledger_errors
+from pfo_pipeline.ledger.errors import LedgerBusy, LedgerDamaged, LedgerMissing, named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.merge import apply
-from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.ledger.schema import bring_up_to_date, enter, version_of
+from pfo_pipeline.ledger.reader import Reader, open_published
+from pfo_pipeline.ledger.schema import bring_up_to_date, enter, migrations, version_of
+from pfo_pipeline.ledger.verify import Finding, Verified, verify
 
 DEADLINE_SECONDS = 120.0
 # Every DuckDB from 1.4 to 2.0 opens it; without this a 2.0 writer would lock out every 1.x reader.
@@ -99,6 +100,29 @@ class Ledger:
                 con.execute("checkpoint")
             return _copy_into_place(self.files.primary, self.files.published)
 
+    def verify(self) -> Verified:
+        """Check primary and published copy against their own proof, and against each other.
+
+        Works on a copy, made in one turn: however long it takes, no run waits for it.
+        Raises:
+            LedgerError: as for `merge`; LedgerMissing: nothing was loaded yet; LedgerDamaged: a block cannot be read.
+        """
+        if not self.files.primary.exists() and not self.files.published.exists():
+            raise LedgerMissing(f"There is no ledger at {self.files.primary} yet. Run `make run` (or `pfo run`) first.")
+        draft = self.files.private / f".verify.{os.getpid()}.draft"
+        with named_ledger_errors(self.files.primary), ExitStack() as until_checked:
+            with self._turn():
+                with self._connection() as con:
+                    con.execute("checkpoint")
+                until_checked.callback(draft.unlink, missing_ok=True)
+                shutil.copyfile(self.files.primary, draft)
+                draft.chmod(0o600)
+                published = until_checked.enter_context(_published(self.files.published))
+            copy = until_checked.enter_context(duckdb.connect(str(draft), read_only=True))
+            enter(copy)
+            verified = verify(copy)
+            return replace(verified, findings=(*verified.findings, *_differences(verified, published)))
+
     def reader(self) -> Reader:
         """Reads of the primary, for the pipeline's own steps; people read the published copy."""
         return Reader(self._primary)
@@ -166,6 +190,32 @@ class Ledger:
             f"cp {self.files.published} {self.files.primary} && rm -f {self.files.primary}.wal "
             f"&& chmod 600 {self.files.primary}"
         )
+
+
+@contextmanager
+def _published(path: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    if not path.exists():
+        yield None
+        return
+    with open_published(path) as con:
+        yield con
+
+
+def _differences(primary: Verified, published: duckdb.DuckDBPyConnection | None) -> list[Finding]:
+    """What keeps the published copy from being the primary: equal chains that both hold mean equal contents."""
+    if published is None:
+        return [Finding("", "published copy", "is not there; the next run publishes it")]
+    if version_of(published) < migrations()[-1].version:
+        return [Finding("", "published copy", "is of an earlier version; the next run publishes it anew")]
+    copy = verify(published)
+    behind = [t for t in sorted(primary.heads | copy.heads) if primary.heads.get(t) != copy.heads.get(t)]
+    return [
+        *(Finding(f.tenant_id, f"published copy, {f.about}", f.problem) for f in copy.findings),
+        *(
+            Finding(t, "published copy", "ends at another load than the primary; the next run publishes it")
+            for t in behind
+        ),
+    ]
 
 
 def _newest_published_load(published: Path) -> tuple[Any, ...] | None:

@@ -190,7 +190,12 @@ def _user_failed(
 def _gone_account(tenant: Tenant, account: KnownAccount, now: datetime) -> AccountRow:
     """Powens lists the account no more, not even as deleted: its connection was removed. Kept, and out of positions."""
     kept = {name: getattr(account, name) for name in AccountRow.__dataclass_fields__ if hasattr(account, name)}
-    kept |= {"tenant_id": tenant.id, "deleted_at": now, "payload_digest": digest({"gone": account.source_id})}
+    kept |= {
+        "tenant_id": tenant.id,
+        "deleted_at": now,
+        "provider_updated_at": None,
+        "payload_digest": digest({"gone": account.source_id}),
+    }
     return AccountRow(**kept)
 
 

@@ -136,6 +136,7 @@ def account_row(
         parent_account_id=account_id(tenant, account.id_parent) if account.id_parent else None,
         disabled_at=account.disabled,
         deleted_at=account.deleted,
+        provider_updated_at=account.last_update,
         payload_digest=digest(record),
     )
 

@@ -85,6 +85,7 @@ def account(account_id: str = "acc_1", **changes: Any) -> AccountRow:
         "parent_account_id": None,
         "disabled_at": None,
         "deleted_at": None,
+        "provider_updated_at": MARCH_31,
         "payload_digest": "d-1",
     }
     return AccountRow(**values | changes)

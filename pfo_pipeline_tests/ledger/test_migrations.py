@@ -26,8 +26,15 @@ TABLES = (
 )
 
 
-def rows(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[object, ...]]]:
-    return {name: con.execute(f"from ledger.{name} order by all").fetchall() for name in TABLES}
+def columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    return {name: con.table(f"ledger.{name}").columns for name in TABLES}
+
+
+def rows(con: duckdb.DuckDBPyConnection, of: dict[str, list[str]]) -> dict[str, list[tuple[object, ...]]]:
+    return {
+        name: con.execute(f"select {', '.join(of[name])} from ledger.{name} order by all").fetchall()
+        for name in TABLES  # noqa: S608
+    }
 
 
 @pytest.mark.parametrize("version", EARLIER)
@@ -36,17 +43,19 @@ def test_a_ledger_of_an_earlier_version_keeps_every_row(version: int, tmp_path: 
     files.private.mkdir(parents=True)
     files.primary.write_bytes(gzip.decompress((FILES / f"version_{version}.duckdb.gz").read_bytes()))
     with duckdb.connect(str(files.primary), read_only=True) as con:
-        before = rows(con)
+        had = columns(con)
+        before = rows(con, had)
         assert con.execute("select max(version) from ledger.migrations").fetchall() == [(version,)]
 
     ledger = Ledger(files, "demo", clock=SetClock())
     ledger.publish()
 
     with duckdb.connect(str(files.primary), read_only=True) as con:
-        assert rows(con) == before
+        assert rows(con, had) == before
         applied = con.execute("select version from ledger.migrations order by 1").fetchall()
     assert applied == [(migration.version,) for migration in migrations()]
     assert len(published_reader(files.published).accounts("moreau")) == 10
+    assert ledger.verify().findings == ()
 
 
 def test_there_is_a_file_of_each_earlier_version() -> None:

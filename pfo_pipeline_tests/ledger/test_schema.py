@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from pfo_pipeline.contracts.tables import PROVENANCE, Column, Table, tables
+from pfo_pipeline.ledger.proof import SEALED_TABLES, sealed_columns
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.schema import SCHEMA, bring_up_to_date, migrations
 from pfo_pipeline_tests.ledger.samples import MARCH_31, OFFICE, SetClock, a_ledger, ask, balance, batch
@@ -40,7 +41,8 @@ def as_stored(column: Column) -> tuple[str, str, bool]:
 def test_a_table_has_the_columns_of_its_contract_and_their_provenance(
     con: duckdb.DuckDBPyConnection, table: Table
 ) -> None:
-    assert columns_of(con, table.name) == [as_stored(column) for column in (*table.columns, *PROVENANCE)]
+    stored = [as_stored(column) for column in (*table.columns, *PROVENANCE)]
+    assert sorted(columns_of(con, table.name)) == sorted(stored)
 
 
 def test_the_table_of_current_balances_is_shaped_like_the_history(con: duckdb.DuckDBPyConnection) -> None:
@@ -76,6 +78,22 @@ def test_the_contracts_words_are_what_a_client_shows(con: duckdb.DuckDBPyConnect
     ).fetchall()
 
     assert dict(shown) == {column.name: column.description for column in (*table.columns, *PROVENANCE)}
+
+
+@pytest.mark.parametrize("name", [*SEALED_TABLES, "loads", "seals"])
+def test_no_column_is_left_out_of_the_proof(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    sealed = sorted((column, TYPES.get(kind, kind.upper())) for column, kind in sealed_columns(name).items())
+
+    assert sealed == sorted((column, kind) for column, kind, _ in columns_of(con, name))
+
+
+def test_every_row_of_a_load_is_sealed(con: duckdb.DuckDBPyConnection) -> None:
+    found = con.execute(
+        "select table_name from duckdb_columns() where schema_name = 'ledger' and column_name = 'load_id' "
+        "and table_name in (select table_name from duckdb_tables())"
+    ).fetchall()
+
+    assert {name for (name,) in found} == {*SEALED_TABLES, "loads", "seals", "chain", "balances_current"}
 
 
 def test_there_is_no_key_or_index_to_pay_for(con: duckdb.DuckDBPyConnection) -> None:

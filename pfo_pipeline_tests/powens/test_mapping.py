@@ -140,6 +140,7 @@ class TestAccounts:
         assert (row.number, row.iban, row.bic) == ("3002900000", "FR7630006000011234567890189", "AGRIFRPP")
         assert (row.usage, row.ownership, row.parent_account_id) == ("PRIV", "owner", None)
         assert (row.disabled_at, row.deleted_at) == (None, None)
+        assert row.provider_updated_at == account().last_update is not None
         assert row.payload_digest == digest(ACCOUNT)
 
     def test_an_account_that_was_never_enabled_has_a_row_too(self) -> None:
