@@ -31,10 +31,7 @@ def columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
 
 
 def rows(con: duckdb.DuckDBPyConnection, of: dict[str, list[str]]) -> dict[str, list[tuple[object, ...]]]:
-    return {
-        name: con.execute(f"select {', '.join(of[name])} from ledger.{name} order by all").fetchall()
-        for name in TABLES  # noqa: S608
-    }
+    return {name: con.table(f"ledger.{name}").select(*of[name]).order("all").fetchall() for name in TABLES}
 
 
 @pytest.mark.parametrize("version", EARLIER)
