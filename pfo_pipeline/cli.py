@@ -226,7 +226,7 @@ def remove() -> None:
     place = find_place()
     if place.config is not None and place.config.office == DEMO_OFFICE:
         raise DemoError(f"{place.config.source} calls its own office {DEMO_OFFICE!r}. Nothing was removed.")
-    for path in remove_demo(place.data_dir):
+    for path in remove_demo(place.data_dir, place.role):
         click.echo(f"removed {_short(path)}")
 
 

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
-from pfo_pipeline.ledger.reader import open_published
+from pfo_pipeline.ledger.reader import open_published, published_reader
 from pfo_pipeline.ledger.store import LedgerFiles
+from pfo_pipeline.operations.guards import OperationRefused
 
 DEMO_OFFICE = "demo"
 
@@ -55,24 +57,34 @@ def _simulator(state_dir: str) -> Iterator[Path]:
             bank.communicate()
 
 
-def remove_demo(data_dir: Path) -> list[Path]:
+def remove_demo(data_dir: Path, role: Role) -> list[Path]:
     """Delete the demonstration's ledger, alerts and run history, and nothing else.
 
     Raises:
+        OperationRefused: not an admin.
         DemoError: the ledger there is not the demonstration's, or something is at work on it.
+        LedgerError: what is published there does not open.
     """
+    if role != "admin":
+        raise OperationRefused("Removing the demonstration deletes a ledger, so it needs role admin (PFO_ROLE).")
     files = LedgerFiles(data_dir)
-    if not files.private.exists():
-        return _remove(data_dir, files)
     try:
-        with queue_for(serving_lock(data_dir), deadline_seconds=0), queue_for(files.lock, deadline_seconds=0):
+        _refuse_other_ledger(files)
+        if not files.private.exists():
+            return _remove(data_dir, files)
+        with ExitStack() as held:
+            for lock in (serving_lock(data_dir), *_turns(files), files.lock):
+                held.enter_context(queue_for(lock, deadline_seconds=0))
+            _refuse_other_ledger(files)
             return _remove(data_dir, files)
     except TurnNotReached as holder:
         raise DemoError(
             f"{holder} is at work in {data_dir} (pfo dev or a run). End it first; nothing was removed."
         ) from None
     except OSError as error:
-        raise DemoError(f"{error.filename} cannot be removed: {error.strerror}. Run it again once it can.") from None
+        raise DemoError(
+            f"{error.filename or data_dir} cannot be removed: {error.strerror or error}. Run it again once it can."
+        ) from None
 
 
 def serving_lock(data_dir: Path) -> Path:
@@ -80,7 +92,15 @@ def serving_lock(data_dir: Path) -> Path:
     return LedgerFiles(data_dir).private / "serving.lock"
 
 
-def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:
+def _turns(files: LedgerFiles) -> list[Path]:
+    """The locks that runs hold: of every tenant in the ledger, and of every tenant that a run was begun for."""
+    turns = files.private / "turns"
+    known = published_reader(files.published).tenants() if files.published.exists() else []
+    return sorted({*(turns / f"{tenant_id}.lock" for tenant_id in known), *turns.glob("*.lock")})
+
+
+def _refuse_other_ledger(files: LedgerFiles) -> None:
+    """Raises: DemoError: the ledger is not the demonstration's, or cannot be told."""
     if files.published.exists():
         with open_published(files.published) as con:
             office = con.execute("select office from office").fetchall()
@@ -88,11 +108,17 @@ def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:
             raise DemoError(f"{files.published} is not the demonstration's ledger. Nothing was removed.")
     elif files.primary.exists():
         raise DemoError(f"{files.primary} was never published, so whose it is cannot be told. Nothing was removed.")
-    history = [path for path in (data_dir / "dagster").glob("*") if path.name != "dagster.yaml"]
-    doomed = [files.published, files.private, data_dir / "alerts.jsonl", *history]
-    removed = [path for path in doomed if path.exists()]
+
+
+def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:
+    """What is a link is removed as one: where it leads to may be somebody else's."""
+    dagster = data_dir / "dagster"
+    history = [dagster] if dagster.is_symlink() else [p for p in dagster.glob("*") if p.name != "dagster.yaml"]
+    # The published ledger last: it tells whose all this is, should this be interrupted and run again.
+    doomed = [*history, data_dir / "alerts.jsonl", files.private, files.published]
+    removed = [path for path in doomed if path.is_symlink() or path.exists()]
     for path in removed:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()

@@ -17,10 +17,7 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands import queries
-from pfo_pipeline.commands.demo import serving_lock
 from pfo_pipeline.ledger import reader
-from pfo_pipeline.ledger.lock import queue_for
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 
@@ -311,22 +308,6 @@ def test_a_tenant_that_is_not_configured_is_not_run(here: Office) -> None:
     assert "ConfigError: Tenant 'stranger' is not in" in result.stderr
 
 
-def test_demo_remove_leaves_an_offices_own_ledger_alone(here: Office) -> None:
-    before = here.files.published.read_bytes()
-
-    assert "is not the demonstration's ledger. Nothing was removed." in refused(run("demo", "remove"))
-    assert here.files.published.read_bytes() == before
-
-
-def test_demo_remove_with_nothing_there_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-
-    result = run("demo", "remove")
-
-    assert (result.exit_code, result.output) == (0, "")
-
-
 @pytest.mark.parametrize("words", [["nonsense"], ["accounts", "--nonsense"], ["link", "smith"]])
 def test_wrong_words_on_the_command_line_end_in_status_two(words: list[str]) -> None:
     assert run(*words).exit_code == 2
@@ -361,25 +342,6 @@ def test_the_largest_amount_survives_every_form(here: Office) -> None:
 
     assert all(SMITHS in form for form in forms)
     assert Decimal(SMITHS) == here.ask("select max(current_balance) from balances")[0][0]
-
-
-def test_demo_remove_waits_for_nobody_and_takes_nothing_from_a_running_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It once took the ledger from under a running Dagster, and ended in a traceback."""
-    data_dir = tmp_path / "data"
-    monkeypatch.setenv("PFO_DATA_DIR", str(data_dir))
-    monkeypatch.chdir(tmp_path)
-    Ledger(LedgerFiles(data_dir), "demo").publish()
-    with queue_for(serving_lock(data_dir), deadline_seconds=0):
-        told = refused(run("demo", "remove"))
-
-    assert "is at work in" in told
-    assert "End it first; nothing was removed." in told
-    assert (data_dir / "ledger.duckdb").exists()
-
-    assert run("demo", "remove").exit_code == 0
-    assert not (data_dir / "ledger.duckdb").exists()
 
 
 def test_a_ledger_of_another_office_is_not_shown(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
