@@ -3,6 +3,7 @@
 Exit status: 0 well; 1 something that an operator must mend; 2 wrong words on the command line; 130 interrupted.
 """
 
+import errno
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -21,6 +22,12 @@ def _formats(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--csv", "form", flag_value="csv", help="CSV, for programs.")(command)
 
 
+def _tell(message: str) -> None:
+    from pfo_pipeline.commands.terminal import visible_lines
+
+    click.echo(visible_lines(message), err=True)
+
+
 class _Group(click.Group):
     """An operator's mistake ends in one message, never in a traceback."""
 
@@ -30,9 +37,13 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except PfoError as error:
-            from pfo_pipeline.commands.terminal import visible_lines
-
-            click.echo(visible_lines(f"{type(error).__name__}: {error}"), err=True)
+            _tell(f"{type(error).__name__}: {error}")
+            ctx.exit(1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # Click's own: whoever read our output has enough.
+            thing, reason = error.filename or type(error).__name__, error.strerror or error
+            _tell(f"{thing}: {reason}. Mend that and run again; nothing was lost.")
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("Interrupted. Nothing was lost; run again to go on.", err=True)
@@ -68,7 +79,11 @@ def dev(port: int) -> None:
     from pfo_pipeline.commands.servers import serve_dagster, serving_alone
 
     with working(find_place()) as place, serving_alone(place.data_dir):
-        serve_dagster(port, ready=lambda url: click.echo(f"Dagster UI: {url}   ledger: {place.files.published}"))
+        serve_dagster(
+            port,
+            lock=place.history_lock,
+            ready=lambda url: click.echo(f"Dagster UI: {url}   ledger: {place.files.published}"),
+        )
 
 
 @main.command(

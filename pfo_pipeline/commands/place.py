@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,10 +21,16 @@ from pfo_pipeline.config import (
     role_of_process,
 )
 from pfo_pipeline.contracts.model import Role
+from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import Reader, published_reader
 from pfo_pipeline.ledger.store import LedgerFiles
 
 _DAGSTER_SETTINGS = Path(__file__).parents[2] / "data" / "dagster" / "dagster.yaml"
+_OTHER_DATA_DIR = "Set PFO_DATA_DIR, or data_dir in the configuration, to a folder that this account may write."
+
+
+class PlaceError(PfoError):
+    """A folder that a command is told to work in cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,34 @@ class Place:
     def dagster_home(self) -> Path:
         return Path(os.environ.get("DAGSTER_HOME") or self.data_dir / "dagster").absolute()
 
+    @property
+    def history_lock(self) -> Path:
+        """Held by programs while they make or change Dagster's storage."""
+        return self.files.private / "dagster.lock"
+
 
 def find_place() -> Place:
-    """Raises: ConfigError: there is a configuration, and it has mistakes."""
-    if not os.environ.get(CONFIG_VARIABLE) and not config_path().exists():
-        return Place(None, data_dir(None), is_demonstration=True)
-    config = load_config()
-    return Place(config, data_dir(config), is_demonstration=False)
+    """
+    Raises:
+        ConfigError: there is a configuration, and it has mistakes.
+        PlaceError: what is told to be the data folder is none.
+    """
+    is_demonstration = not os.environ.get(CONFIG_VARIABLE) and not config_path().exists()
+    config = None if is_demonstration else load_config()
+    folder = data_dir(config)
+    _refuse_other_than_folder(folder)
+    return Place(config, folder, is_demonstration)
+
+
+def _refuse_other_than_folder(path: Path) -> None:
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return  # The first run makes it.
+    except OSError as error:
+        raise PlaceError(f"{path} cannot be the data folder: {error.strerror}. {_OTHER_DATA_DIR}") from None
+    if not is_folder:
+        raise PlaceError(f"{path} cannot be the data folder: it is a file. {_OTHER_DATA_DIR}")
 
 
 @contextmanager
@@ -63,7 +92,11 @@ def working(place: Place) -> Iterator[Place]:
     """A place with a configuration: its own, or the demonstration's, with the simulated bank running meanwhile.
 
     The environment then tells Dagster and every child process where everything is.
+
+    Raises: PlaceError: nothing can be written there.
     """
+    _make_writable(place.data_dir, _OTHER_DATA_DIR)
+    _make_writable(place.dagster_home, "Set DAGSTER_HOME to a folder that this account may write.")
     if place.config is not None:
         _tell_children(place, place.config)
         yield place
@@ -75,10 +108,17 @@ def working(place: Place) -> Iterator[Place]:
         yield replace(place, config=config)
 
 
+def _make_writable(folder: Path, remedy: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PlaceError(f"{folder} cannot be written: {error.strerror}. {remedy}") from None
+
+
 def _tell_children(place: Place, config: Config) -> None:
-    place.data_dir.mkdir(parents=True, exist_ok=True)
     home = place.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         shutil.copyfile(_DAGSTER_SETTINGS, home / "dagster.yaml")
     os.environ[CONFIG_VARIABLE] = str(config.source)

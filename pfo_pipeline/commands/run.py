@@ -46,7 +46,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
             except OSError as error:  # The other tenants' runs go on.
                 out.print(visible(f"  {place.data_dir / ALERTS} cannot be written: {error.strerror}."))
 
-        runs = run_workflows(chosen, lock=place.files.private / "dagster.lock", starting=starting, ended=ended)
+        runs = run_workflows(chosen, lock=place.history_lock, starting=starting, ended=ended)
     if runs[-1].was_cancelled:
         return INTERRUPTED
     try:

@@ -35,19 +35,22 @@ def serving_alone(data_dir: Path) -> Iterator[None]:
         raise ServerError(f"{holder} already serves {data_dir}. End it first, or set PFO_DATA_DIR.") from None
 
 
-def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
+def serve_dagster(port: int, *, lock: Path, ready: Callable[[str], None]) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP, or until one of the two ends.
 
     `DAGSTER_HOME` is set; see `working`.
 
+    Args:
+        lock: See `run_workflows`.
     Raises:
+        HistoryUnusable: Dagster's storage cannot be made.
         ServerError: one of them ended by itself; its own words are above.
     """
     workspace = str(Path("workspace.yaml").absolute())
     if not Path(workspace).exists():
         raise ServerError(f"{workspace} is not there. Start from the project's folder.")
     programs = Path(sys.executable).parent
-    _make_history(Path(os.environ["DAGSTER_HOME"]))
+    _make_history(Path(os.environ["DAGSTER_HOME"]), lock)
     commands = {
         "web server": [str(programs / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), "-w", workspace],
         # Every minute the daemon takes a new code server, and the old one warns that nobody talks to it any more.
@@ -77,12 +80,12 @@ def serve_dagster(port: int, *, ready: Callable[[str], None]) -> None:
             child.wait()
 
 
-def _make_history(home: Path) -> None:
+def _make_history(home: Path, lock: Path) -> None:
     """Make Dagster's database of runs, where there is none yet: two servers that both make it break it for each other."""
     if not (home / "schedules" / "schedules.db").exists():  # The last part of it.
-        from dagster import DagsterInstance
+        from pfo_pipeline.commands.history import opened_history
 
-        with DagsterInstance.get():
+        with opened_history(lock):
             pass
 
 

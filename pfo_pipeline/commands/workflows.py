@@ -14,15 +14,13 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
+from pfo_pipeline.commands.history import alone_in_history, opened_history
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.failures import CANCELLED, described_failure, failure_alert
 from pfo_pipeline.defs.options import job_name
 from pfo_pipeline.defs.partitions import TENANTS
-from pfo_pipeline.ledger.lock import queue_for
-
-_STORAGE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,13 @@ def run_workflows(
     Args:
         lock: File that programs started at once queue for while they make or change Dagster's storage.
         starting, ended: Told before and after each workflow, for progress.
+    Raises:
+        HistoryUnusable: Dagster's storage does not open, or breaks.
     """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     repository = build_defs().get_repository_def()
     runs: list[WorkflowRun] = []
-    with _instance(lock) as instance, _signals_seen() as interrupted:
+    with opened_history(lock) as instance, _signals_seen() as interrupted:
         _register(instance, tenant_ids, lock)
         for tenant_id in tenant_ids:
             for workflow in WORKFLOWS:
@@ -84,18 +84,9 @@ def run_workflows(
     return runs
 
 
-@contextmanager
-def _instance(lock: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster's storage. Two programs that make it at once would each find it half made."""
-    with queue_for(lock, deadline_seconds=_STORAGE_SECONDS):
-        instance = dg.DagsterInstance.get()
-    with instance:
-        yield instance
-
-
 def _register(instance: dg.DagsterInstance, tenant_ids: list[str], lock: Path) -> None:
     """Make the tenants partitions; one that another program adds in the same moment is an error to Dagster."""
-    with queue_for(lock, deadline_seconds=_STORAGE_SECONDS):
+    with alone_in_history(lock):
         new = [tenant_id for tenant_id in tenant_ids if not instance.has_dynamic_partition(TENANTS, tenant_id)]
         instance.add_dynamic_partitions(TENANTS, new)
 
