@@ -24,9 +24,11 @@ import duckdb
 
 import pfo_pipeline.ledger
 from pfo_pipeline.contracts.tables import BalanceRow, table_of, tables
+from pfo_pipeline_tests.ledger.program import PATIENCE_SECONDS
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["__main__", "pandas", "pfo_pipeline_tests.ledger.program", __name__])
+PRELOAD = ["__main__", "pandas", "pfo_pipeline_tests.ledger.program", __name__]
+_PROCESSES.set_forkserver_preload(PRELOAD)
 
 _LEDGER_CODE = os.path.dirname(pfo_pipeline.ledger.__file__)  # noqa: PTH120 - compared with names in code objects
 _STATEMENTS = ("begin", "commit", "rollback", "close")
@@ -55,7 +57,7 @@ class AtStep:
 
 @dataclass(frozen=True)
 class AtLine:
-    """Before the nth line of the ledger's own code."""
+    """Before the nth line of the ledger's own code; with 0 the lines are only counted."""
 
     nth: int
 
@@ -79,12 +81,19 @@ class Ended:
     lines: int = 0
 
 
-def run_until(point: Point | None, work: Callable[..., object], *arguments: Any) -> Ended:
-    """Do the work in a process of its own, which dies at the point: no clean-up, nothing flushed, nothing let go."""
+def run_until(
+    point: Point | None, work: Callable[..., object], *arguments: Any, also: Callable[[Told], None] | None = None
+) -> Ended:
+    """Do the work in a process of its own, which dies at the point: no clean-up, nothing flushed, nothing let go.
+
+    Args:
+        also: Has the process tell further steps than those of the ledger.
+    """
     ours, far_end = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_work_and_die, args=(far_end, point, work, arguments), daemon=True)
+    process = _PROCESSES.Process(target=_work_and_die, args=(far_end, point, work, arguments, also), daemon=True)
     process.start()
     far_end.close()
+    assert ours.poll(PATIENCE_SECONDS), "the process neither ends nor dies"
     try:
         steps, lines = ours.recv()
     except EOFError:
@@ -97,14 +106,20 @@ def run_until(point: Point | None, work: Callable[..., object], *arguments: Any)
     return Ended(None, steps, lines)
 
 
-def kill(point: Point, work: Callable[..., object], *arguments: Any) -> None:
+def kill(
+    point: Point, work: Callable[..., object], *arguments: Any, also: Callable[[Told], None] | None = None
+) -> None:
     """As `run_until`, for a point that must be reached."""
-    ended = run_until(point, work, *arguments)
+    ended = run_until(point, work, *arguments, also=also)
     assert ended.killed_by == signal.SIGKILL, f"{point} was never reached; the steps were {ended.steps}"
 
 
 def _work_and_die(
-    line: "Connection[Any, Any]", point: Point | None, work: Callable[..., object], arguments: tuple[Any, ...]
+    line: "Connection[Any, Any]",
+    point: Point | None,
+    work: Callable[..., object],
+    arguments: tuple[Any, ...],
+    also: Callable[[Told], None] | None,
 ) -> None:
     steps: list[str] = []
     lines = 0
@@ -130,10 +145,12 @@ def _work_and_die(
         return trace
 
     tell_steps(reached)
+    if also is not None:
+        also(reached)
     if isinstance(point, AtMoment):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # The kernel ends us, whatever we are at.
         signal.setitimer(signal.ITIMER_REAL, point.seconds)
-    if point is None or isinstance(point, AtLine):
+    if isinstance(point, AtLine):
         sys.settrace(trace)
     work(*arguments)
     sys.settrace(None)
@@ -151,7 +168,7 @@ def tell_steps(told: Told) -> None:
 
     def watched_connect(database: Any = ":memory:", *more: Any, **options: Any) -> Any:
         name = Path(database).name
-        opened = _step(told, f"open {name}", connect)(database, *more, **options)
+        opened = step_of(told, f"open {name}", connect)(database, *more, **options)
         return _WatchedConnection(opened, name, told)
 
     copyfile, flock = shutil.copyfile, fcntl.flock
@@ -166,14 +183,16 @@ def tell_steps(told: Told) -> None:
         return copied
 
     def watched_flock(handle: Any, operation: int) -> None:
-        _step(told, "unlock" if operation & fcntl.LOCK_UN else "lock", flock)(handle, operation)
+        step_of(told, "unlock" if operation & fcntl.LOCK_UN else "lock", flock)(handle, operation)
 
     def watch(name: str) -> None:
         real = getattr(os, name)
 
         @functools.wraps(real)
         def watched(path: Any, *more: Any, **options: Any) -> Any:
-            return _step(told, f"{name} {_named(more[0] if name == 'replace' else path)}", real)(path, *more, **options)
+            return step_of(told, f"{name} {_named(more[0] if name == 'replace' else path)}", real)(
+                path, *more, **options
+            )
 
         setattr(os, name, watched)
 
@@ -191,7 +210,9 @@ def _named(path: Any) -> str:
     return "draft" if name.endswith(".draft") else name
 
 
-def _step(told: Told, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+def step_of(told: Told, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    """The same call, telling before and after."""
+
     def step(*words: Any, **options: Any) -> Any:
         told(f"before {name}")
         result = real(*words, **options)
@@ -211,10 +232,10 @@ class _WatchedConnection:
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._con, name)
-        return _step(self._told, f"{name} {self._name}", real) if name in _STATEMENTS else real
+        return step_of(self._told, f"{name} {self._name}", real) if name in _STATEMENTS else real
 
     def execute(self, query: str, *more: Any) -> Any:
-        return _step(self._told, " ".join(query.lower().split()[:3]), self._con.execute)(query, *more)
+        return step_of(self._told, " ".join(query.lower().split()[:3]), self._con.execute)(query, *more)
 
     def __enter__(self) -> "_WatchedConnection":
         return self

@@ -90,7 +90,7 @@ def undisturbed(folder: Path, before: Path) -> Undisturbed:
         ledger.publish()
         states.append(shown(ledger.files))
     whole = shutil.copytree(before, folder / "whole")
-    ended = run_until(None, run, whole)
+    ended = run_until(AtLine(0), run, whole)
     assert ended.killed_by is None
     assert shown(LedgerFiles(whole)) == states[-1]
     assert len(set(states)) == 3
@@ -148,32 +148,25 @@ IN_A_MERGE = (
     At("after", "open canonical.duckdb"),
     At("after", "begin canonical.duckdb"),
     At("after", "insert into accounts"),
-    At("before", "insert into telemetry"),
     At("after", "insert into telemetry"),
     At("after", "insert into loads"),
     At("before", "insert into chain"),
     At("after", "insert into chain"),
     At("before", "commit canonical.duckdb"),
     At("after", "commit canonical.duckdb"),
-    At("after", "close canonical.duckdb"),
-    At("before", "unlock"),
     At("after", "unlock"),
     At("after", "insert into balances"),
     At("after", "merge into balances_current"),
-    At("before", "commit canonical.duckdb", 2),
     At("after", "commit canonical.duckdb", 2),
 )
 IN_A_PUBLICATION = (
     At("before", "checkpoint"),
     At("after", "checkpoint"),
-    At("before", "copy"),
     At("in the middle of", "copy"),
     At("after", "copy"),
-    At("after", "chmod draft"),
     At("after", "fsync file"),
     At("before", "replace ledger.duckdb"),
     At("after", "replace ledger.duckdb"),
-    At("in the middle of", "copy", 2),
     At("before", "replace ledger.duckdb", 2),
     At("after", "replace ledger.duckdb", 2),
 )
