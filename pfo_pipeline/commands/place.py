@@ -28,6 +28,8 @@ from pfo_pipeline.ledger.store import LedgerFiles
 _DAGSTER_SETTINGS = Path(__file__).parents[2] / "data" / "dagster" / "dagster.yaml"
 _OTHER_DATA_DIR = "Set PFO_DATA_DIR, or data_dir in the configuration, to a folder that this account may write."
 
+_OTHER_HOME = "Free the disk if it is full, or set DAGSTER_HOME to a folder that this account may write."
+
 
 class PlaceError(PfoError):
     """A folder that a command is told to work in cannot be used."""
@@ -67,13 +69,16 @@ def find_place() -> Place:
     """
     Raises:
         ConfigError: there is a configuration, and it has mistakes.
-        PlaceError: what is told to be the data folder is none.
+        PlaceError: what is told to be the data folder is none, or a folder is in the ledger's place.
     """
     is_demonstration = not os.environ.get(CONFIG_VARIABLE) and not config_path().exists()
     config = None if is_demonstration else load_config()
     folder = data_dir(config)
     _refuse_other_than_folder(folder)
-    return Place(config, folder, is_demonstration)
+    place = Place(config, folder, is_demonstration)
+    if place.files.published.is_dir():
+        raise PlaceError(f"{place.files.published} is a folder, in the ledger's place. Move it away and run `pfo run`.")
+    return place
 
 
 def _refuse_other_than_folder(path: Path) -> None:
@@ -96,7 +101,7 @@ def working(place: Place) -> Iterator[Place]:
     Raises: PlaceError: nothing can be written there.
     """
     _make_writable(place.data_dir, _OTHER_DATA_DIR)
-    _make_writable(place.dagster_home, "Set DAGSTER_HOME to a folder that this account may write.")
+    _make_writable(place.dagster_home, _OTHER_HOME)
     if place.config is not None:
         _tell_children(place, place.config)
         yield place
@@ -120,10 +125,21 @@ def _make_writable(folder: Path, remedy: str) -> None:
 def _tell_children(place: Place, config: Config) -> None:
     home = place.dagster_home
     if not (home / "dagster.yaml").exists():
-        shutil.copyfile(_DAGSTER_SETTINGS, home / "dagster.yaml")
+        _copy_settings(home)
     os.environ[CONFIG_VARIABLE] = str(config.source)
     os.environ[DATA_DIR_VARIABLE] = str(place.data_dir)
     os.environ["DAGSTER_HOME"] = str(home)
+
+
+def _copy_settings(home: Path) -> None:
+    """In one step: half of them, as a full disk leaves it, would be taken for the operator's own."""
+    draft = home / f".dagster.yaml.{os.getpid()}"
+    try:
+        shutil.copyfile(_DAGSTER_SETTINGS, draft)
+        draft.replace(home / "dagster.yaml")
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise PlaceError(f"{home / 'dagster.yaml'} cannot be written: {error.strerror}. {_OTHER_HOME}") from None
 
 
 def chosen_tenants(place: Place, wanted: tuple[str, ...]) -> list[str]:

@@ -115,6 +115,8 @@ def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str],
                 raise QueryError('There is no statement in the query. Give one, such as "select * from positions".')
             columns = _distinct([str(column[0]) for column in cursor.description or ()])
             return columns, [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        except RuntimeError as error:  # DuckDB's Python makes this of a Ctrl-C.
+            raise KeyboardInterrupt if isinstance(error.__cause__, KeyboardInterrupt) else error from None
         except UnicodeEncodeError:
             raise QueryError("The query is not UTF-8 text.") from None
         except (OverflowError, TypeError, ValueError) as error:

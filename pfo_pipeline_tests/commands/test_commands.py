@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
@@ -440,13 +442,14 @@ def test_a_ledger_is_named_as_damaged_wherever_the_damage_is(
     assert all(text.startswith("LedgerDamaged: ") and "`pfo run`, which writes it again" in text for text in told)
 
 
-@pytest.mark.parametrize(
-    "words", [["status"], ["accounts"], ["balances"], ["sql", "from positions"], ["link", "smith", "1"]]
-)
-def test_a_folder_in_the_ledgers_place_is_named(
-    here: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
-    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path))
-    (tmp_path / "ledger.duckdb").mkdir()
+@pytest.mark.parametrize("tenant", [[], ["--tenant", "smith"]])
+def test_an_interrupted_query_ends_without_a_traceback(here: Office, tenant: list[str]) -> None:
+    """DuckDB's Python told of it as a RuntimeError."""
+    interrupting = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    interrupting.start()
+    query = "select count(*) from range(10000) a, range(100000) b where hash(a.range, b.range) = 0"
 
-    assert refused(run(*words)).startswith("Ledger")
+    result = run("sql", query, *tenant)
+
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "Interrupted. Nothing was lost; run again to go on.\n"

@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_made_is_named(
 
     told = refused(*words)
 
-    assert told.startswith("PlaceError: /proc/nowhere cannot be written: No such file or directory. Set ")
+    assert told.startswith("PlaceError: /proc/nowhere cannot be written: No such file or directory. ")
     assert variable in told
 
 
@@ -71,15 +71,35 @@ def test_a_folder_that_may_not_be_written_is_named(configured: Office, monkeypat
     assert f"PlaceError: {configured.data_dir} cannot be written: Permission denied. Set PFO_DATA_DIR" in refused("run")
 
 
-def test_what_the_system_refuses_elsewhere_is_told_too(configured: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk ended `pfo run` in a traceback."""
+def test_a_full_disk_leaves_no_half_of_dagsters_settings(configured: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended `pfo run` in a traceback, and the next one had Dagster's own settings instead of ours."""
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "dagster.yaml")
+    def full(_: Path, target: Path) -> None:
+        target.write_text("")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "source")
 
     monkeypatch.setattr(shutil, "copyfile", full)
 
-    assert refused("run") == "dagster.yaml: No space left on device. Mend that and run again; nothing was lost.\n"
+    told = refused("run")
+
+    home = configured.data_dir / "dagster"
+    assert told.startswith(f"PlaceError: {home / 'dagster.yaml'} cannot be written: No space left on device. ")
+    assert list(home.iterdir()) == []
+
+
+def test_what_the_system_refuses_elsewhere_is_told_too(configured: Office) -> None:
+    (configured.data_dir / "private").write_text("")
+
+    told = refused("dev")
+
+    assert told == f"{configured.data_dir / 'private'}: File exists. Mend that and run again; nothing was lost.\n"
+
+
+@pytest.mark.parametrize("words", [*READS, ["run"], ["link", "smith", "1"]])
+def test_a_folder_in_the_ledgers_place_is_named(configured: Office, words: list[str]) -> None:
+    configured.files.published.mkdir()
+
+    assert "is a folder, in the ledger's place. Move it away and run `pfo run`." in refused(*words)
 
 
 @pytest.mark.parametrize("text", [b"a: [b", b"nonsense: 5", b"\xff\xfe", b"storage: 5", b"- 1"])
