@@ -136,8 +136,8 @@ def _published(place: Place) -> AbstractContextManager[duckdb.DuckDBPyConnection
 def _lock_in(con: duckdb.DuckDBPyConnection) -> None:
     """No query can reach a file or an object of this program from here on, nor undo that.
 
-    DuckDB docs, Securing DuckDB: without external access a query may still write the database's own write-ahead log
-    and temporary folder; the file systems themselves are disabled for that.
+    Without external access alone, DuckDB 1.5 still let `copy` write `ledger.duckdb.wal` beside the ledger, and read the
+    ledger's own file: so the file systems are disabled too.
     """
     con.execute("set python_enable_replacements = false")
     con.execute("set temp_directory = ''")
