@@ -1,0 +1,69 @@
+"""How large everything is: in earnest, and in the small form that only shows that the benchmarks work."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BankSize:
+    """One user's connections and the accounts spread evenly over them."""
+
+    connections: int
+    accounts: int
+
+
+@dataclass(frozen=True)
+class LedgerSize:
+    """A ledger in which every account has a balance on every day. `days` of `accounts` rows each."""
+
+    accounts: int
+    days: int
+
+    @property
+    def balances(self) -> int:
+        return self.accounts * self.days
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Repetitions are counted per compared side; medians are taken over them."""
+
+    load: BankSize
+    load_repetitions: int
+    dagster_repetitions: int
+    ledgers: tuple[LedgerSize, ...]
+    changed_rows: int
+    merge_repetitions: int
+    query_repetitions: int
+    publication_repetitions: int
+    household: BankSize
+    start_up_repetitions: int
+    bare_requests: int
+
+
+FULL = Sizes(
+    load=BankSize(connections=200, accounts=1_000),
+    load_repetitions=5,
+    dagster_repetitions=3,
+    ledgers=(LedgerSize(100_000, 1), LedgerSize(100_000, 10), LedgerSize(100_000, 100)),
+    changed_rows=1_000,
+    merge_repetitions=3,
+    query_repetitions=5,
+    publication_repetitions=3,
+    household=BankSize(connections=4, accounts=12),
+    start_up_repetitions=5,
+    bare_requests=500,
+)
+
+QUICK = Sizes(
+    load=BankSize(connections=4, accounts=12),
+    load_repetitions=1,
+    dagster_repetitions=1,
+    ledgers=(LedgerSize(100, 1), LedgerSize(100, 3)),
+    changed_rows=10,
+    merge_repetitions=1,
+    query_repetitions=1,
+    publication_repetitions=1,
+    household=BankSize(connections=2, accounts=3),
+    start_up_repetitions=1,
+    bare_requests=5,
+)
