@@ -111,7 +111,9 @@ def kill(
 ) -> None:
     """As `run_until`, for a point that must be reached."""
     ended = run_until(point, work, *arguments, also=also)
-    assert ended.killed_by == signal.SIGKILL, f"{point} was never reached; the steps were {ended.steps}"
+    assert ended.killed_by == signal.SIGKILL, (
+        f"{point} was never reached; the steps were {[*dict.fromkeys(ended.steps)]}"
+    )
 
 
 def _work_and_die(
