@@ -39,7 +39,7 @@ from pfo_pipeline_tests.ledger.samples import (
 )
 
 CRASHES = int(os.environ.get("CRASHES", "3"))
-"""How many random crashes of each kind, from each beginning; with CRASHES=300 they take ten minutes."""
+"""How many random crashes of each kind, from each beginning; with CRASHES=300 they take a quarter of an hour."""
 SEED = os.environ.get("SEED", "a night without a power supply")
 
 YESTERDAY = batch(
