@@ -13,6 +13,8 @@ _TABLE_COMMENTS = {
     "loads": "Append-only log of every load: one row per merge, with counts.",
     "seals": "What each load has in each table: rows, sum and hash of the content. The newest seal about a load holds.",
     "chain": "A hash for each load, made from the tenant's load before it: what was written cannot change unseen.",
+    "erasures": "Each erasure of a tenant's or a person's data: that it happened, when, how many rows, never whose.",
+    "withheld": "Columns that this copy leaves out because they are personal; empty in a complete ledger.",
     "balances_current": "Newest balance of each account, kept beside the history; read it as balances_latest.",
     "telemetry": "Events that the contracts name, with exactly their properties, masked.",
 }
@@ -42,6 +44,11 @@ _COLUMN_COMMENTS = {
     "seals.rows": "How many they are.",
     "seals.amount_sum": "Sum of current_balance of any currency, amounts below 10^18; a check, not a figure. Balances only.",
     "seals.content_hash": "SHA-256 over the rows' content; see docs/architecture.md.",
+    "erasures.tenant_id": "Slug of the tenant.",
+    "erasures.scope": "tenant or user.",
+    "erasures.rows_removed": "Rows that are no longer there, of all tables.",
+    "withheld.table_name": "The table.",
+    "withheld.column_name": "The column. An iban stands for equality only: the same text means the same IBAN.",
     "chain.tenant_id": "Slug of the tenant.",
     "chain.load_id": "The load; see ledger.loads.",
     "chain.previous_hash": "Hash of the tenant's load before it; empty for the first.",
@@ -75,6 +82,7 @@ _SOURCES = {
     "positions": ("balances", "accounts"),
     "runs": ("loads",),
     "totals": ("balances",),
+    "erasures": ("balances",),
 }
 _VIEW_COMMENTS = {
     "users_latest": "How reading each user went last.",
@@ -108,7 +116,8 @@ def write_comments(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"comment on table {table.name} is {_literal(table.description)}")
         texts |= {f"{table.name}.{c.name}": c.description for c in (*table.columns, *PROVENANCE)}
     columns = con.execute(
-        "select table_name, column_name from information_schema.columns where table_schema = 'ledger'"
+        "select table_name, column_name from information_schema.columns "
+        "where table_catalog = current_database() and table_schema = 'ledger'"
     ).fetchall()
     for name, column in columns:
         text = next(texts[key] for t in (name, *_SOURCES.get(name, ())) if (key := f"{t}.{column}") in texts)

@@ -41,6 +41,10 @@ class LedgerNewer(LedgerError):
     pass
 
 
+class LedgerKeyRefused(LedgerError):
+    """The encryption key is wrong, missing or not wanted, or this installation cannot encrypt."""
+
+
 class LedgerForeign(LedgerError):
     pass
 
@@ -97,9 +101,22 @@ def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
         return LedgerUnwritable(
             f"{path}: this account may not write there. Give it the right, or set data_dir to another folder."
         )
+    if "encryption key" in text or "without a key" in text or "key is explicitly specified" in text:
+        return LedgerKeyRefused(f"{path}: {_what_about_the_key(text)}")
     # DuckDB 2.0 gives a checksum that does not match no class of its own.
     if "Corrupt database file" in text or isinstance(
         error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException
     ):
         return LedgerDamaged(f"{path}: the file does not open ({type(error).__name__}). {if_damaged}")
     raise error
+
+
+def _what_about_the_key(text: str) -> str:
+    if "without a key" in text:
+        return "it is encrypted. Configure encryption_key, a reference to the key that it was written with."
+    if "is not encrypted" in text:
+        return "it is not encrypted, but encryption_key is configured. To encrypt it: pfo rekey."
+    return (
+        "encryption_key is not the key that it was written with. Configure that one; to change from it to a new one: "
+        "pfo rekey --old-key REFERENCE."
+    )

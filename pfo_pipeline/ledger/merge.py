@@ -55,7 +55,7 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
     """
     con.begin()
     try:
-        load_id, recorded_at = _next_load(con, now)
+        load_id, recorded_at = next_load(con, now)
         counts = {}
         for kind, rows in batch.rows.items():
             if rows:
@@ -79,7 +79,7 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
     return MergeResult(load_id, recorded_at, counts)
 
 
-def _next_load(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, datetime]:
+def next_load(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, datetime]:
     """The next load's number, and a moment after the last one's: what we knew never runs backwards."""
     [(load_id, recorded_at)] = con.execute(
         """

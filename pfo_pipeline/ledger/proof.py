@@ -14,7 +14,7 @@ import duckdb
 
 from pfo_pipeline.contracts.tables import MONEY, PROVENANCE, BalanceRow, ColumnType, table_of, tables
 
-SEALED_TABLES = (*(table.name for table in tables()), "telemetry")
+SEALED_TABLES = (*(table.name for table in tables()), "telemetry", "erasures")
 
 _COLUMNS: dict[str, dict[str, ColumnType]] = {
     "loads": {
@@ -48,6 +48,15 @@ _COLUMNS: dict[str, dict[str, ColumnType]] = {
         "properties": "json",
         "load_id": "bigint",
         "run_id": "varchar",
+    },
+    "erasures": {
+        "tenant_id": "varchar",
+        "scope": "varchar",
+        "rows_removed": "bigint",
+        "load_id": "bigint",
+        "recorded_at": "timestamptz",
+        "run_id": "varchar",
+        "operation": "varchar",
     },
 }
 

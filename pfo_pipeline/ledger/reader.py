@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing, LedgerNewer, named_ledger_errors
+from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import enter, migrations, refuse_other_office, version_of
 
 T = TypeVar("T")
@@ -248,17 +249,20 @@ def _in_utc(value: Any) -> Any:
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-def published_reader(path: Path, office: str | None = None) -> Reader:
+def published_reader(path: Path, office: str | None = None, key: str | None = None) -> Reader:
     """Reads of the published ledger: never blocked by the pipeline and never blocking it.
 
     Args:
         office: Refuse a ledger of any other office.
+        key: What the file is encrypted with; None for a plain one.
     """
-    return Reader(lambda: open_published(path, office))
+    return Reader(lambda: open_published(path, office, key))
 
 
 @contextmanager
-def open_published(path: Path, office: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_published(
+    path: Path, office: str | None = None, key: str | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published ledger, its default schema `ledger`.
 
     Raises:
@@ -266,11 +270,12 @@ def open_published(path: Path, office: str | None = None) -> Iterator[duckdb.Duc
         LedgerDamaged: the file does not open, or holds no ledger.
         LedgerNewer: written by a newer version of this program.
         LedgerForeign: it belongs to another office than `office`.
+        LedgerKeyRefused: the key is wrong, missing, or the file is plain.
     """
     if not path.exists():
         raise LedgerMissing(f"There is no ledger at {path} yet. Run `make run` (or `pfo run`) first.")
     with named_ledger_errors(path, if_damaged=_WRITTEN_AGAIN):
-        con = duckdb.connect(str(path), read_only=True)
+        con = open_file(path, key=key, read_only=True)
         try:
             version = version_of(con)
             if version == 0:

@@ -58,28 +58,38 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
         )
     if version < wanted[-1].version:
         con.begin()
-        con.execute(f"create schema if not exists {SCHEMA}")
-        enter(con)
-        con.execute(
-            """
-            create table if not exists migrations (
-                version bigint not null, name varchar not null, applied_at timestamptz not null
-            )
-            """
-        )
-        for migration in wanted:
-            if migration.version > version:
-                con.execute(migration.sql)
-                con.execute("insert into migrations values (?, ?, ?)", [migration.version, migration.name, now])
+        create(con, from_version=version, applied_at=now)
         if version == 0:
             con.execute("insert into office values (?, ?)", [office, now])
-        if 0 < version < _SEALED_SINCE:
+        elif version < _SEALED_SINCE:
             for (load_id,) in con.execute("select load_id from loads order by load_id").fetchall():
                 seal(con, load_id)
-        write_comments(con)
         con.commit()
     enter(con)
     refuse_other_office(con, path, office)
+
+
+def create(con: duckdb.DuckDBPyConnection, *, from_version: int = 0, applied_at: datetime | None = None) -> None:
+    """Make the schema with its comments in the default database, from what is there; enter it.
+
+    Args:
+        applied_at: Write each migration into the table of migrations, with this moment.
+    """
+    con.execute(f"create schema if not exists {SCHEMA}")
+    enter(con)
+    con.execute(
+        """
+        create table if not exists migrations (
+            version bigint not null, name varchar not null, applied_at timestamptz not null
+        )
+        """
+    )
+    for migration in migrations():
+        if migration.version > from_version:
+            con.execute(migration.sql)
+            if applied_at is not None:
+                con.execute("insert into migrations values (?, ?, ?)", [migration.version, migration.name, applied_at])
+    write_comments(con)
 
 
 def refuse_other_office(con: duckdb.DuckDBPyConnection, path: Path, office: str) -> None:
@@ -102,7 +112,8 @@ def enter(con: duckdb.DuckDBPyConnection) -> None:
 def version_of(con: duckdb.DuckDBPyConnection) -> int:
     """Schema version of the file behind `con`; 0 when it holds no ledger."""
     [(known,)] = con.execute(
-        "select count(*) from information_schema.tables where table_schema = 'ledger' and table_name = 'migrations'"
+        "select count(*) from information_schema.tables "
+        "where table_catalog = current_database() and table_schema = 'ledger' and table_name = 'migrations'"
     ).fetchall()
     if not known:
         return 0

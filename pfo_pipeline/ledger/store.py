@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,19 @@ from typing import Any
 import duckdb
 
 from pfo_pipeline.ledger.batch import Batch, MergeResult
+from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.ledger.erase import Erased, erase
 from pfo_pipeline.ledger.errors import LedgerBusy, LedgerDamaged, LedgerMissing, named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.merge import apply
+from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.reader import Reader, open_published
-from pfo_pipeline.ledger.schema import bring_up_to_date, enter, migrations, version_of
-from pfo_pipeline.ledger.verify import Finding, Verified, verify
+from pfo_pipeline.ledger.rewrite import write_anew
+from pfo_pipeline.ledger.schema import bring_up_to_date, enter, version_of
+from pfo_pipeline.ledger.verify import Verified, compare, verify
 
 DEADLINE_SECONDS = 120.0
-# Every DuckDB from 1.4 to 2.0 opens it; without this a 2.0 writer would lock out every 1.x reader.
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": "v1.4.0"}
-
+_PUT_BACKUP_BACK = "Put a backup of the primary in its place: the published copy lacks the personal columns."
 Clock = Callable[[], datetime]
 
 
@@ -70,10 +72,24 @@ class Ledger:
     """The writing side. One per process; threads of a process take turns like processes do."""
 
     def __init__(
-        self, files: LedgerFiles, office: str, *, deadline_seconds: float = DEADLINE_SECONDS, clock: Clock = utc_now
+        self,
+        files: LedgerFiles,
+        office: str,
+        *,
+        key: str | None = None,
+        publish_personal: bool = True,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        clock: Clock = utc_now,
     ) -> None:
+        """
+        Args:
+            key: What primary and published copy are encrypted with; None for plain files.
+            publish_personal: Whether the published copy has the columns that the contracts call personal.
+        """
         self.files = files
         self._office = office
+        self._key = key
+        self._publish_personal = publish_personal
         self._deadline_seconds = deadline_seconds
         self._clock = clock
 
@@ -92,13 +108,36 @@ class Ledger:
         Raises:
             LedgerError: as for `merge`, or the primary lacks what is published; the copy published before stays.
         """
-        with self._turn(), named_ledger_errors(self.files.published):
-            with self._connection() as con:
-                self._refuse_lost_history(con)
-                # Folds a write-ahead log, as a crash leaves it, into the file. Closing does that too, but keeps silent
-                # when the disk is full.
-                con.execute("checkpoint")
-            return _copy_into_place(self.files.primary, self.files.published)
+        with self._turn():
+            return self._publish()
+
+    def erase(self, tenant_id: str, user_id: str | None, run_id: str) -> Erased:
+        """Remove a tenant's rows, or one user's, from the primary and the published file, and from the files' free space.
+
+        Args:
+            user_id: None for the whole tenant.
+            run_id: What the erasure is called in the load log.
+        Raises:
+            LedgerError: as for `publish`. What a crash interrupts is finished by erasing again.
+        """
+        with self._turn():
+            with self._rewriting_primary(self._key) as con:
+                erased = erase(con, tenant_id, user_id, run_id, self._clock())
+            self._publish()
+        return erased
+
+    def rekey(self, old_key: str | None) -> Publication:
+        """Write primary and published file anew under this ledger's key, or plain when it has none.
+
+        Args:
+            old_key: What the primary is encrypted with until now; None if it is plain.
+        Raises:
+            LedgerError: as for `publish`; LedgerKeyRefused: not the old key; both files stay as they were.
+        """
+        with self._turn():
+            with self._rewriting_primary(old_key):
+                pass
+            return self._publish()
 
     def verify(self) -> Verified:
         """Check primary and published copy against their own proof, and against each other.
@@ -112,16 +151,15 @@ class Ledger:
         draft = self.files.private / f".verify.{os.getpid()}.draft"
         with named_ledger_errors(self.files.primary), ExitStack() as until_checked:
             with self._turn():
-                with self._connection() as con:
+                with self._connection(self._key) as con:
                     con.execute("checkpoint")
                 until_checked.callback(draft.unlink, missing_ok=True)
-                shutil.copyfile(self.files.primary, draft)
+                _copy_closed(self.files.primary, draft)
                 draft.chmod(0o600)
-                published = until_checked.enter_context(_published(self.files.published))
-            copy = until_checked.enter_context(duckdb.connect(str(draft), read_only=True))
+                published = until_checked.enter_context(self._published())
+            copy = until_checked.enter_context(open_file(draft, key=self._key, read_only=True))
             enter(copy)
-            verified = verify(copy)
-            return replace(verified, findings=(*verified.findings, *_differences(verified, published)))
+            return compare(verify(copy), published)
 
     def reader(self) -> Reader:
         """Reads of the primary, for the pipeline's own steps; people read the published copy."""
@@ -129,7 +167,7 @@ class Ledger:
 
     @contextmanager
     def _primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._turn(), self._connection() as con:
+        with self._turn(), self._connection(self._key) as con:
             yield con
 
     @contextmanager
@@ -147,13 +185,43 @@ class Ledger:
             ) from None
 
     @contextmanager
-    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _rewriting_primary(self, key: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the primary, opened with `key`; then it is written anew under this ledger's own key."""
+        path = self.files.primary
+        with named_ledger_errors(path), draft_of(path, 0o600) as draft, self._connection(key) as con:
+            yield con
+            con.execute("checkpoint")  # A write-ahead log left behind would be taken for the new file's.
+            write_anew(con, draft, key=self._key, withhold_personal=False)
+
+    def _publish(self) -> Publication:
+        path = self.files.published
+        with named_ledger_errors(path), draft_of(path, 0o444) as draft:
+            with self._connection(self._key) as con:
+                self._refuse_lost_history(con)
+                if self._publish_personal:
+                    con.execute("checkpoint")
+                else:
+                    write_anew(con, draft, key=self._key, withhold_personal=True)
+            if self._publish_personal:
+                _copy_closed(self.files.primary, draft)
+        return Publication(path, path.stat().st_size)
+
+    @contextmanager
+    def _published(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        if not self.files.published.exists():
+            yield None
+            return
+        with open_published(self.files.published, self._office, self._key) as con:
+            yield con
+
+    @contextmanager
+    def _connection(self, key: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
         path = self.files.primary
         with named_ledger_errors(path):
             is_new = not path.exists()
             if is_new and self.files.published.exists():
                 raise LedgerDamaged(f"{path} is gone, but {self.files.published} is there. {self._put_back}")
-            con = duckdb.connect(str(path), config=_CONFIG)
+            con = open_file(path, key=key)
             try:
                 if is_new:
                     path.chmod(0o600)
@@ -162,6 +230,8 @@ class Ledger:
                         f"{path} holds no ledger, but {self.files.published} is there. {self._put_back}"
                     )
                 bring_up_to_date(con, path, self._office, self._clock())
+                if con.execute("select 1 from withheld limit 1").fetchall():
+                    raise LedgerDamaged(f"{path} is a published copy without personal columns. {_PUT_BACKUP_BACK}")
                 yield con
             finally:
                 con.close()
@@ -171,7 +241,7 @@ class Ledger:
 
         Raises: LedgerDamaged: what was published last is not in the primary.
         """
-        newest = _newest_published_load(self.files.published)
+        newest = _newest_published_load(self.files.published, self._key)
         if (
             newest
             and not con.execute(
@@ -185,6 +255,8 @@ class Ledger:
 
     @property
     def _put_back(self) -> str:
+        if not self._publish_personal:
+            return _PUT_BACKUP_BACK
         return (
             "Starting from it would replace what is published by less. Put that back first: "
             f"cp {self.files.published} {self.files.primary} && rm -f {self.files.primary}.wal "
@@ -192,38 +264,12 @@ class Ledger:
         )
 
 
-@contextmanager
-def _published(path: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
-    if not path.exists():
-        yield None
-        return
-    with open_published(path) as con:
-        yield con
-
-
-def _differences(primary: Verified, published: duckdb.DuckDBPyConnection | None) -> list[Finding]:
-    """What keeps the published copy from being the primary: equal chains that both hold mean equal contents."""
-    if published is None:
-        return [Finding("", "published copy", "is not there; the next run publishes it")]
-    if version_of(published) < migrations()[-1].version:
-        return [Finding("", "published copy", "is of an earlier version; the next run publishes it anew")]
-    copy = verify(published)
-    behind = [t for t in sorted(primary.heads | copy.heads) if primary.heads.get(t) != copy.heads.get(t)]
-    return [
-        *(Finding(f.tenant_id, f"published copy, {f.about}", f.problem) for f in copy.findings),
-        *(
-            Finding(t, "published copy", "ends at another load than the primary; the next run publishes it")
-            for t in behind
-        ),
-    ]
-
-
-def _newest_published_load(published: Path) -> tuple[Any, ...] | None:
+def _newest_published_load(published: Path, key: str | None) -> tuple[Any, ...] | None:
     """What tells the published copy's newest load from any other; None where there is no copy that can be read."""
     if not published.exists():
         return None
     try:
-        with duckdb.connect(str(published), read_only=True) as con:
+        with open_file(published, key=key, read_only=True) as con:
             if version_of(con) == 0:
                 return None
             enter(con)
@@ -234,26 +280,10 @@ def _newest_published_load(published: Path) -> tuple[Any, ...] | None:
         return None  # Garbled, it serves nobody: a whole one takes its place.
 
 
-def _copy_into_place(source: Path, target: Path) -> Publication:
-    if source.with_name(source.name + ".wal").exists():
+def _copy_closed(primary: Path, target: Path) -> None:
+    """Copy a primary that no connection has open. Its connection has folded a write-ahead log, as a crash leaves it, into
+    the file: closing does that too, but keeps silent when the disk is full.
+    """
+    if primary.with_name(primary.name + ".wal").exists():
         raise AssertionError("the primary was closed and still has a write-ahead log")
-    for abandoned in target.parent.glob(f".{target.name}.*.draft"):
-        abandoned.unlink()  # We hold the lock, so whoever began it is dead.
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-    try:
-        shutil.copyfile(source, draft)
-        draft.chmod(0o444)
-        _to_disk(draft)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    _to_disk(target.parent)
-    return Publication(target, target.stat().st_size)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    shutil.copyfile(primary, target)

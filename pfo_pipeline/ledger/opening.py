@@ -1,0 +1,65 @@
+"""Opening a ledger's file with DuckDB, plain or encrypted, always in the form that DuckDB 1.4 and later read.
+
+Facts: DuckDB docs, ATTACH (encryption since 1.4, AES-256-GCM); the wheel alone reads encrypted files, writing them needs
+OpenSSL, which comes with the extension httpfs. Not here: turns and locks (store.py), what a key is good for (config.py).
+"""
+
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+
+from pfo_pipeline.ledger.errors import LedgerKeyRefused
+
+# Without this a 2.0 writer would lock out every 1.x reader.
+STORAGE_VERSION = "v1.4.0"
+
+
+def open_file(path: Path, *, key: str | None = None, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection whose default database is the file at `path`.
+
+    Args:
+        key: The key that the file is encrypted with; None for a plain file.
+    Raises:
+        LedgerKeyRefused: encrypted files cannot be written by this installation.
+        duckdb.Error: the file does not open, with this key or without one.
+    """
+    if key is None:
+        config: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": STORAGE_VERSION}
+        return duckdb.connect(str(path), read_only=read_only, config={} if read_only else config)
+    con = duckdb.connect()
+    try:
+        attach(con, path, "canonical", key=key, read_only=read_only)
+        con.execute("use canonical")
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def attach(
+    con: duckdb.DuckDBPyConnection, path: Path, name: str, *, key: str | None = None, read_only: bool = False
+) -> None:
+    """Attach the file at `path` to `con` under `name`. Raises: as `open_file`."""
+    options = ["read_only"] if read_only else [f"storage_version '{STORAGE_VERSION}'"]
+    if key is not None:
+        options.append("encryption_key $key")  # As a parameter: the text of a statement may be logged.
+        if not read_only:
+            _load_openssl(con)
+    literal = str(path).replace("'", "''")
+    con.execute(f"attach '{literal}' as {name} ({', '.join(options)})", {"key": key} if key is not None else None)
+
+
+def _load_openssl(con: duckdb.DuckDBPyConnection) -> None:
+    file = f"extensions/v{duckdb.__version__}/httpfs.duckdb_extension"
+    try:
+        path = resources.files("duckdb_extension_httpfs").joinpath(file)
+    except ModuleNotFoundError:
+        path = None
+    if path is None or not path.is_file():
+        raise LedgerKeyRefused(
+            f"Writing an encrypted ledger needs OpenSSL for DuckDB {duckdb.__version__}: "
+            "pip install 'pfo-pipeline[encryption]'. Reading needs the key alone."
+        )
+    con.execute("set autoinstall_known_extensions = false")
+    con.execute(f"load '{path}'")
