@@ -227,6 +227,43 @@ def link(tenant: str, connection: str) -> None:
     click.echo(access_link(find_place(), tenant, connection))
 
 
+@main.command()
+def verify() -> None:
+    """Check that every row is as it was written, that none is missing, and that the published copy holds the same.
+
+    Prints the last hash of each tenant's chain: kept elsewhere, it proves later that nothing before it was changed.
+    """
+    from pfo_pipeline.commands.keeping import verify_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    verify_and_show(find_place())
+
+
+@main.command()
+@click.option("--tenant", required=True, metavar="NAME", help="Whose data: the whole tenant, unless --user is given.")
+@click.option("--user", metavar="NAME", help="This user's data alone: their connections, accounts and balances.")
+@click.confirmation_option(prompt="This deletes history for good. Go on?")
+def erase(tenant: str, user: str | None) -> None:
+    """Delete what the ledger holds of a tenant or a person, and record that it happened.
+
+    Take them out of the configuration first. The chain of loads stays verifiable.
+    """
+    from pfo_pipeline.commands.keeping import erase_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    erase_and_show(find_place(), tenant, user)
+
+
+@main.command()
+@click.option("--old-key", metavar="REFERENCE", help="env:NAME or file:PATH of the key until now; none if it is plain.")
+def rekey(old_key: str | None) -> None:
+    """Write the ledger anew under the configured encryption_key, or plain where none is configured."""
+    from pfo_pipeline.commands.keeping import rekey_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    rekey_and_show(find_place(), old_key)
+
+
 @main.group()
 def demo() -> None:
     """The demonstration that runs when nothing is configured."""

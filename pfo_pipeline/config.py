@@ -90,7 +90,7 @@ def _folder(value: Path) -> Path:
     return value
 
 
-def _reference(value: str) -> str:
+def secret_reference(value: str) -> str:
     kind, _, rest = value.partition(":")
     if kind not in ("env", "file") or not rest:
         raise ValueError("is not a secret reference; use env:NAME or file:PATH, never the secret itself")
@@ -98,7 +98,7 @@ def _reference(value: str) -> str:
 
 
 Slug = Annotated[str, AfterValidator(_slug)]
-SecretReference = Annotated[str, AfterValidator(_reference)]
+SecretReference = Annotated[str, AfterValidator(secret_reference)]
 
 
 class _Section(BaseModel):
@@ -158,6 +158,8 @@ class Config(_Section):
     source: Path
     office: Slug
     data_dir: Annotated[Path, AfterValidator(_folder)] | None = None
+    encryption_key: SecretReference | None = None
+    publish_personal_columns: bool = True
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
 
     @field_validator("tenants")
@@ -217,8 +219,13 @@ class Config(_Section):
 
     def secret_references(self) -> list[tuple[str, str]]:
         """Every reference to a secret, with the key that it stands at."""
-        found = [(f"tenants.{t.id}.client_secret", t.client_secret) for t in self.tenants if t.client_secret]
+        found = [("encryption_key", self.encryption_key)] if self.encryption_key else []
+        found += [(f"tenants.{t.id}.client_secret", t.client_secret) for t in self.tenants if t.client_secret]
         return found + [(_token_key(t, u), u.token) for t in self.tenants for u in t.users]
+
+    def ledger_key(self) -> str | None:
+        """What the ledger's files are encrypted with; None where they are plain. Raises: SecretError."""
+        return self.secret(self.encryption_key, key="encryption_key") if self.encryption_key else None
 
     def user_token(self, tenant: Tenant, user: User) -> str:
         """Raises: SecretError."""

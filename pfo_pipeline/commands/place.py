@@ -5,11 +5,13 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pfo_pipeline.commands.demo import simulated_bank
+import duckdb
+
+from pfo_pipeline.commands.demo import DEMO_OFFICE, simulated_bank
 from pfo_pipeline.config import (
     CONFIG_VARIABLE,
     DATA_DIR_VARIABLE,
@@ -22,8 +24,9 @@ from pfo_pipeline.config import (
 )
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.reader import Reader, published_reader
-from pfo_pipeline.ledger.store import LedgerFiles
+from pfo_pipeline.ledger.reader import Reader, open_published
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.office import ledger_of, opened
 
 _DAGSTER_SETTINGS = Path(__file__).parents[2] / "data" / "dagster" / "dagster.yaml"
 _OTHER_DATA_DIR = "Set PFO_DATA_DIR, or data_dir in the configuration, to a folder that this account may write."
@@ -53,7 +56,17 @@ class Place:
 
     @property
     def reader(self) -> Reader:
-        return published_reader(self.files.published, self.config.office if self.config else None)
+        """Each read raises: SecretError, LedgerError."""
+        return Reader(self.opened)
+
+    def opened(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """The published ledger, read-only. Raises: SecretError; LedgerError when it is entered."""
+        return opened(self.config) if self.config else open_published(self.files.published)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The writing side. Raises: SecretError."""
+        return ledger_of(self.config) if self.config else Ledger(self.files, DEMO_OFFICE)
 
     @property
     def dagster_home(self) -> Path:

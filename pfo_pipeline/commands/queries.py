@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TextIO
@@ -20,7 +20,6 @@ from pfo_pipeline.contracts.accounts import ListAccountsInput
 from pfo_pipeline.contracts.model import Message
 from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.schema import SCHEMA, enter, migrations
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
 from pfo_pipeline.operations.balances import get_every_balance
@@ -106,7 +105,7 @@ def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str],
         QueryError: the query is wrong, or gives a value that Python has no form for.
     """
     # The errors are named inside: what is wrong with a query says nothing about the ledger's file.
-    with _one_tenant(place, tenant_id) if tenant_id else _published(place) as con:
+    with _one_tenant(place, tenant_id) if tenant_id else place.opened() as con:
         _lock_in(con)
         try:
             # DuckDB's Python gives None for a text without a statement, whatever its type says.
@@ -127,10 +126,6 @@ def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str],
             if isinstance(error, duckdb.IOException) and tenant_id is None:
                 raise  # The one file that a query reaches is damaged: the ledger.
             raise QueryError(str(error)) from None
-
-
-def _published(place: Place) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    return open_published(place.files.published, place.config.office if place.config else None)
 
 
 def _lock_in(con: duckdb.DuckDBPyConnection) -> None:
@@ -161,7 +156,7 @@ def _distinct(names: list[str]) -> list[str]:
 @contextmanager
 def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A ledger in memory with one tenant's rows."""
-    with _published(place) as source:
+    with place.opened() as source:
         named = source.execute(
             "select table_name from duckdb_columns() c join duckdb_tables() t using (schema_name, table_name) "
             "where schema_name = 'ledger' and column_name = 'tenant_id'"

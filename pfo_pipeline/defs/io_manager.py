@@ -15,7 +15,6 @@ from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.options import ASSET_KEYS, column_schema
 from pfo_pipeline.defs.resources import OfficeResource
-from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.operations.snapshots import Snapshot
 from pfo_pipeline.operations.steps import StepOutcome
 
@@ -51,7 +50,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         """The tenant's newest rows, Arrow-backed: amounts stay decimals, moments keep their zone."""
         table = TABLES[_STEPS[context.asset_key].id]
-        return published_reader(self.office.files().published).frame(context.partition_key, table.name)
+        return self.office.published().frame(context.partition_key, table.name)
 
     def _merge(self, outcome: StepOutcome) -> dict[str, Any]:
         batch = outcome.batch

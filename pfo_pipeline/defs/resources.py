@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from pfo_pipeline.config import Config, data_dir, load_config
+from pfo_pipeline.config import Config, load_config
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.office import files_of, ledger_of, reader_of
 from pfo_pipeline.powens.bank import OpenBanking
 
 PARTITION_TAG = "dagster/partition"
@@ -37,10 +39,15 @@ class OfficeResource(dg.ConfigurableResource[None]):
         return self._config
 
     def files(self) -> LedgerFiles:
-        return LedgerFiles(data_dir(self.config()))
+        return files_of(self.config())
 
     def ledger(self) -> Ledger:
-        return Ledger(self.files(), self.config().office)
+        """Raises: ConfigError, SecretError."""
+        return ledger_of(self.config())
+
+    def published(self) -> Reader:
+        """Raises: ConfigError; each read: SecretError, LedgerError."""
+        return reader_of(self.config())
 
 
 class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):

@@ -1,0 +1,88 @@
+"""`pfo verify`, `pfo erase`, `pfo rekey`: what an operator does with the ledger as a whole."""
+
+import uuid
+
+import click
+
+from pfo_pipeline.commands.place import Place
+from pfo_pipeline.config import Config, ConfigError, secret_reference
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.operations.guards import OperationRefused
+
+
+class LedgerNotAsWritten(PfoError):
+    """What the ledger holds is not what was written into it."""
+
+
+def verify_and_show(place: Place) -> None:
+    """Print what was checked, with the last hash of each tenant's chain.
+
+    Raises:
+        LedgerNotAsWritten: something differs; each finding in a line.
+        LedgerError: the ledger is missing, or a block of it cannot be read.
+    """
+    _require_admin(place, "Verifying reads the private ledger")
+    verified = place.ledger.verify()
+    click.echo(f"{place.files.primary}: {verified.loads} loads, {verified.rows} rows")
+    for tenant_id, head in verified.heads.items():
+        click.echo(f"  {tenant_id}  {head}")
+    if verified.findings:
+        lines = [f"  {f.tenant_id} {f.about}: {f.problem}" for f in verified.findings]
+        raise LedgerNotAsWritten("\n".join(["the ledger is not what was written into it:", *lines]))
+    click.echo("Everything is as it was written, and the published copy holds the same.")
+
+
+def erase_and_show(place: Place, tenant_id: str, user_id: str | None) -> None:
+    """Remove what the ledger holds of a tenant, or of one user.
+
+    Raises:
+        ConfigError: still configured, so that the next run would read everything again.
+        OperationRefused: not an admin, or the ledger knows nobody of that name.
+        LedgerError: nothing was removed, or what was begun is finished by erasing again.
+    """
+    _require_admin(place, "Erasing deletes history")
+    tenant = place.config.by_id.get(tenant_id) if place.config else None
+    if tenant is not None and (user_id is None or tenant.user(user_id) is not None):
+        what = f"tenants.{tenant_id}" if user_id is None else f"user {user_id} of tenants.{tenant_id}"
+        raise ConfigError(
+            f"{what} is still configured: the next run would read everything again. Take it out of the configuration first."
+        )
+    whom = f"tenant {tenant_id}" if user_id is None else f"user {user_id} of tenant {tenant_id}"
+    erased = place.ledger.erase(tenant_id, user_id, f"erase-{uuid.uuid4()}")
+    if not erased.total:
+        raise OperationRefused(f"The ledger holds nothing of {whom}. Its files were written anew all the same.")
+    click.echo(f"Erased {erased.total} rows of {whom} from {place.files.primary} and {place.files.published}:")
+    for name, count in erased.rows.items():
+        if count and name != "balances_current":
+            click.echo(f"  {name}  {count}")
+    click.echo("Not erased: backups, exports, and copies that a reader still has open.")
+
+
+def rekey_and_show(place: Place, old_reference: str | None) -> None:
+    """Write the ledger anew under the configured key, or plain where none is.
+
+    Args:
+        old_reference: Where the key is that it is encrypted with until now; None where it is plain.
+    Raises: ConfigError, SecretError, OperationRefused, LedgerError.
+    """
+    _require_admin(place, "A new key rewrites the ledger")
+    if place.config is None:
+        raise ConfigError(
+            "Nothing is configured: the demonstration's ledger is plain. Copy pfo.example.toml to pfo.toml."
+        )
+    old_key = _secret(place.config, old_reference) if old_reference else None
+    place.ledger.rekey(old_key)
+    state = "encrypted with encryption_key" if place.config.encryption_key else "plain"
+    click.echo(f"{place.files.primary} and {place.files.published} are {state} now.")
+
+
+def _secret(config: Config, reference: str) -> str:
+    try:
+        return config.secret(secret_reference(reference), key="--old-key")
+    except ValueError as error:
+        raise ConfigError(f"--old-key: {error}") from None
+
+
+def _require_admin(place: Place, why: str) -> None:
+    if place.role != "admin":
+        raise OperationRefused(f"{why}, so it needs role admin (PFO_ROLE).")

@@ -1,0 +1,33 @@
+"""The ledger that belongs to a configuration: where its files are, their key, what of it is published."""
+
+from contextlib import AbstractContextManager
+
+import duckdb
+
+from pfo_pipeline.config import Config, data_dir
+from pfo_pipeline.ledger.reader import Reader, open_published
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+
+
+def files_of(config: Config) -> LedgerFiles:
+    return LedgerFiles(data_dir(config))
+
+
+def ledger_of(config: Config) -> Ledger:
+    """The writing side. Raises: SecretError."""
+    return Ledger(
+        files_of(config),
+        config.office,
+        key=config.ledger_key(),
+        publish_personal=config.publish_personal_columns,
+    )
+
+
+def opened(config: Config) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    """The published ledger, read-only. Raises: SecretError; LedgerError when it is entered."""
+    return open_published(files_of(config).published, config.office, config.ledger_key())
+
+
+def reader_of(config: Config) -> Reader:
+    """Reads of the published ledger. Each raises: SecretError, LedgerError."""
+    return Reader(lambda: opened(config))
