@@ -24,9 +24,9 @@ from pfo_pipeline.config import (
 )
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.office import ledger_of, opened
 from pfo_pipeline.ledger.reader import Reader, open_published
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
-from pfo_pipeline.office import ledger_of, opened
 
 _DAGSTER_SETTINGS = Path(__file__).parents[2] / "data" / "dagster" / "dagster.yaml"
 _OTHER_DATA_DIR = "Set PFO_DATA_DIR, or data_dir in the configuration, to a folder that this account may write."

@@ -14,9 +14,9 @@ from pfo_pipeline.config import Config, load_config
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.office import files_of, ledger_of, reader_of
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
-from pfo_pipeline.office import files_of, ledger_of, reader_of
 from pfo_pipeline.powens.bank import OpenBanking
 
 PARTITION_TAG = "dagster/partition"

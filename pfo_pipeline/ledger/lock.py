@@ -1,10 +1,15 @@
-"""Writers of different processes queue here, with a deadline.
+"""Writers of different processes queue here, served in the order in which they came, with a deadline.
 
-A lock file of our own, beside the ledger: the system drops the lock with the process, so a crashed writer blocks nobody.
-DuckDB's own lock would refuse instead of queueing. Local disks only: such locks are not to be trusted on NFS.
+A lock file of our own, beside the ledger: DuckDB's own lock would refuse instead of queueing. Whoever waits draws a ticket, a
+numbered file that it keeps locked; a lock file alone is had by whoever looks first, which is often who has just let it go.
+The system drops locks with their process, so a crashed writer, waiting or writing, blocks nobody. Local disks only: such
+locks are not to be trusted on NFS.
 """
 
+import fcntl
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,15 +32,22 @@ def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
     """
     holder = path.with_suffix(path.suffix + ".holder")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with FileLock(path, timeout=deadline_seconds, poll_interval=_POLL_SECONDS, mode=0o600):
-            holder.write_text(f"process {os.getpid()}", encoding="utf-8")
-            try:
-                yield
-            finally:
-                holder.unlink(missing_ok=True)
-    except Timeout:
-        raise TurnNotReached(_who(holder)) from None
+    until = time.monotonic() + deadline_seconds
+    with _ticket(path) as ticket:
+        while _is_anyone_before(ticket, path):
+            if time.monotonic() >= until:
+                raise TurnNotReached(_who(holder))
+            time.sleep(_POLL_SECONDS)
+        try:
+            left = max(0.0, until - time.monotonic())
+            with FileLock(path, timeout=left, poll_interval=_POLL_SECONDS, mode=0o600):
+                holder.write_text(f"process {os.getpid()}", encoding="utf-8")
+                try:
+                    yield
+                finally:
+                    holder.unlink(missing_ok=True)
+        except Timeout:
+            raise TurnNotReached(_who(holder)) from None
 
 
 def _who(holder: Path) -> str:
@@ -43,3 +55,68 @@ def _who(holder: Path) -> str:
         return holder.read_text(encoding="utf-8")
     except OSError:
         return "another process"
+
+
+@contextmanager
+def _ticket(path: Path) -> Iterator[Path]:
+    """The last place in the queue for `path`: a file that we keep locked for as long as we wait or write."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.draft")
+    handle = os.open(draft, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # Linked into the queue only now: a ticket that is there and not locked is that of a process that died.
+        ticket = _enqueue(draft, path)
+        draft.unlink()
+        try:
+            yield ticket
+        finally:
+            ticket.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+        draft.unlink(missing_ok=True)
+
+
+def _enqueue(draft: Path, path: Path) -> Path:
+    number = max((_number(ticket) for ticket in _queue(path)), default=0)
+    while True:
+        number += 1
+        ticket = path.with_name(f"{path.name}.{number:09d}.ticket")
+        try:
+            ticket.hardlink_to(draft)
+        except FileExistsError:
+            continue  # Somebody came in the same moment, and was first.
+        return ticket
+
+
+def _queue(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}.*.ticket"), key=_number)
+
+
+def _number(ticket: Path) -> int:
+    return int(ticket.suffixes[-2].removeprefix("."))
+
+
+def _is_anyone_before(ticket: Path, path: Path) -> bool:
+    """Whether somebody who is alive came earlier; tickets of the dead are taken out."""
+    for other in _queue(path):
+        if other == ticket:
+            return False
+        if _is_held(other):
+            return True
+        other.unlink(missing_ok=True)
+    return False
+
+
+def _is_held(ticket: Path) -> bool:
+    try:
+        handle = os.open(ticket, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(handle)

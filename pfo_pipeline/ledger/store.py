@@ -223,9 +223,8 @@ class Ledger:
                 raise LedgerDamaged(f"{path} is gone, but {self.files.published} is there. {self._put_back}")
             con = open_file(path, key=key)
             try:
-                if is_new:
-                    path.chmod(0o600)
-                elif self.files.published.exists() and version_of(con) == 0:
+                path.chmod(0o600)  # Each time: whoever made it may have died before.
+                if not is_new and self.files.published.exists() and version_of(con) == 0:
                     raise LedgerDamaged(
                         f"{path} holds no ledger, but {self.files.published} is there. {self._put_back}"
                     )

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands import queries
-from pfo_pipeline.ledger import reader
+from pfo_pipeline.ledger import office, reader
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 
@@ -358,13 +358,12 @@ def test_a_ledger_of_another_office_is_not_shown(here: Office, monkeypatch: pyte
 def test_balances_are_one_read_of_the_ledger_per_tenant(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger published between two reads gave balances of two states; and an account each took time."""
     opened: list[Path] = []
-    open_published = reader.open_published
 
-    def counting(path: Path, office: str | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    def counting(path: Path, *rest: str | None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         opened.append(path)
-        return open_published(path, office)
+        return reader.open_published(path, *rest)
 
-    monkeypatch.setattr(reader, "open_published", counting)
+    monkeypatch.setattr(office, "open_published", counting)
 
     assert len(json.loads(run("balances", "--tenant", "smith", "--json").stdout)) > 1
     assert len(opened) == 2  # Which tenants there are, then everything of this one.

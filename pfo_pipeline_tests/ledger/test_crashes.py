@@ -181,7 +181,6 @@ def test_a_first_run_that_is_killed_is_mended_by_the_next(point: Point, first: U
     check_that_a_run_mends(files, first)
 
 
-@pytest.mark.xfail(reason="the mode is set in a second step, which the next run does not make up for", strict=True)
 def test_a_primary_is_private_even_if_its_first_moment_was_its_makers_last(tmp_path: Path) -> None:
     files = LedgerFiles(tmp_path / "data")
 
