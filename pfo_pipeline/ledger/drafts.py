@@ -10,19 +10,29 @@ from pathlib import Path
 def draft_of(target: Path, mode: int) -> Iterator[Path]:
     """A path beside `target`: what the block writes there takes its place when the block ends well, on disk, with `mode`.
 
-    Only for who holds the ledger's turn: a draft that lies there already was begun by somebody who died.
+    Only for who holds the ledger's turn.
+    """
+    with scratch_beside(target) as draft:
+        yield draft
+        draft.chmod(mode)
+        _to_disk(draft)
+        draft.replace(target)
+    _to_disk(target.parent)
+
+
+@contextmanager
+def scratch_beside(target: Path) -> Iterator[Path]:
+    """A path beside `target`, for a file that is gone when the block ends.
+
+    Only for who holds the ledger's turn: one that lies there already was begun by somebody who died.
     """
     for abandoned in target.parent.glob(f".{target.name}.*.draft*"):
         abandoned.unlink()
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
         yield draft
-        draft.chmod(mode)
-        _to_disk(draft)
-        draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    _to_disk(target.parent)
 
 
 def _to_disk(path: Path) -> None:

@@ -6,7 +6,6 @@ closing that second handle drops DuckDB's own lock. Readers open the published c
 rename, so that nobody is ever refused and whoever has it open keeps what they opened.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 import duckdb
 
 from pfo_pipeline.ledger.batch import Batch, MergeResult
-from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.ledger.drafts import draft_of, scratch_beside
 from pfo_pipeline.ledger.erase import Erased, erase
 from pfo_pipeline.ledger.errors import LedgerBusy, LedgerDamaged, LedgerMissing, named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
@@ -148,17 +147,10 @@ class Ledger:
         """
         if not self.files.primary.exists() and not self.files.published.exists():
             raise LedgerMissing(f"There is no ledger at {self.files.primary} yet. Run `make run` (or `pfo run`) first.")
-        draft = self.files.private / f".verify.{os.getpid()}.draft"
         with named_ledger_errors(self.files.primary), ExitStack() as until_checked:
             with self._turn():
-                with self._connection(self._key) as con:
-                    con.execute("checkpoint")
-                until_checked.callback(draft.unlink, missing_ok=True)
-                _copy_closed(self.files.primary, draft)
-                draft.chmod(0o600)
+                copy = until_checked.enter_context(self._copied_primary())
                 published = until_checked.enter_context(self._published())
-            copy = until_checked.enter_context(open_file(draft, key=self._key, read_only=True))
-            enter(copy)
             return compare(verify(copy), published)
 
     def reader(self) -> Reader:
@@ -205,6 +197,18 @@ class Ledger:
             if self._publish_personal:
                 _copy_closed(self.files.primary, draft)
         return Publication(path, path.stat().st_size)
+
+    @contextmanager
+    def _copied_primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The primary as it is now, opened as a copy that has no name any more: a crash leaves nothing behind."""
+        with scratch_beside(self.files.primary) as draft:
+            with self._connection(self._key) as con:
+                con.execute("checkpoint")
+            _copy_closed(self.files.primary, draft)
+            con = open_file(draft, key=self._key, read_only=True)
+        with con:
+            enter(con)
+            yield con
 
     @contextmanager
     def _published(self) -> Iterator[duckdb.DuckDBPyConnection | None]:

@@ -38,18 +38,16 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def parse_json(body: bytes) -> Any:
     """Numbers with a point or exponent become Decimal, others int; no binary float on the way.
 
+    NaN and Infinity, which JSON has not, become a Decimal that no field accepts, so that one record is put aside for it.
+
     Raises:
-        ValueError: invalid UTF-8, not JSON, NaN or Infinity, nested beyond Python's recursion limit.
+        ValueError: invalid UTF-8, not JSON, nested beyond Python's recursion limit.
     """
     try:
-        return json.loads(body.decode("utf-8"), parse_float=_exact, parse_int=_integer, parse_constant=_refuse_constant)
+        return json.loads(body.decode("utf-8"), parse_float=_exact, parse_int=_integer, parse_constant=Decimal)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

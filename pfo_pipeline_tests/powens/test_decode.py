@@ -60,9 +60,13 @@ class TestJson:
         assert value == number
 
     @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-    def test_what_is_no_json_number_is_refused(self, constant: str) -> None:
-        with pytest.raises(ValueError, match="is not JSON"):
-            parsed(constant)
+    def test_what_is_no_json_number_is_read_and_is_no_amount(self, constant: str) -> None:
+        value = parsed(constant)
+
+        assert isinstance(value, Decimal)
+        with pytest.raises(ValueError, match="not a finite number"):
+            to_amount(value)
+        assert digest({"balance": value}) != digest({"balance": None})
 
     @pytest.mark.parametrize("number", ["1" * 201, "1" * 10_000, "0." + "1" * 200, "-" + "9" * 200])
     def test_a_number_of_a_length_that_no_amount_has_is_refused(self, number: str) -> None:
