@@ -94,9 +94,8 @@ def serving_lock(data_dir: Path) -> Path:
 
 def _turns(files: LedgerFiles) -> list[Path]:
     """The locks that runs hold: of every tenant in the ledger, and of every tenant that a run was begun for."""
-    turns = files.private / "turns"
     known = published_reader(files.published).tenants() if files.published.exists() else []
-    return sorted({*(turns / f"{tenant_id}.lock" for tenant_id in known), *turns.glob("*.lock")})
+    return sorted({*map(files.turn, known), *files.turn("").parent.glob("*.lock")})
 
 
 def _refuse_other_ledger(files: LedgerFiles) -> None:

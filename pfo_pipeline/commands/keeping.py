@@ -7,6 +7,7 @@ import click
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import Config, ConfigError, secret_reference
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.operations.guards import OperationRefused
 
 
@@ -48,7 +49,15 @@ def erase_and_show(place: Place, tenant_id: str, user_id: str | None) -> None:
             f"{what} is still configured: the next run would read everything again. Take it out of the configuration first."
         )
     whom = f"tenant {tenant_id}" if user_id is None else f"user {user_id} of tenant {tenant_id}"
-    erased = place.ledger.erase(tenant_id, user_id, f"erase-{uuid.uuid4()}")
+    if tenant_id not in place.reader.tenants():
+        raise OperationRefused(f"The ledger holds nothing of {whom}.")
+    try:
+        with queue_for(place.files.turn(tenant_id), deadline_seconds=0):
+            erased = place.ledger.erase(tenant_id, user_id, f"erase-{uuid.uuid4()}")
+    except TurnNotReached as holder:
+        raise OperationRefused(
+            f"{holder} is at work on tenant {tenant_id} and would write again what it has read. End it first."
+        ) from None
     if not erased.total:
         raise OperationRefused(f"The ledger holds nothing of {whom}. Its files were written anew all the same.")
     click.echo(f"Erased {erased.total} rows of {whom} from {place.files.primary} and {place.files.published}:")

@@ -65,7 +65,7 @@ class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
         with ExitStack() as turn:
             try:
                 tenant_id = context.run.tags.get(PARTITION_TAG) if context.run else None
-                path = self.office.files().private / "turns" / f"{tenant_id}.lock"
+                path = self.office.files().turn(str(tenant_id))
                 with named_ledger_errors(path):
                     turn.enter_context(queue_for(path, deadline_seconds=TURN_SECONDS))
             except TurnNotReached as holder:

@@ -60,6 +60,10 @@ class LedgerFiles:
     def lock(self) -> Path:
         return self.private / "canonical.lock"
 
+    def turn(self, tenant_id: str) -> Path:
+        """What a run of the tenant holds from its first step to its last."""
+        return self.private / "turns" / f"{tenant_id}.lock"
+
 
 @dataclass(frozen=True)
 class Publication:
