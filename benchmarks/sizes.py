@@ -25,11 +25,11 @@ class LedgerSize:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Repetitions are counted per compared side; medians are taken over them."""
+    """Repetitions are counted per compared side; medians are taken over them. `ledgers` from small to large."""
 
     load: BankSize
     load_repetitions: int
-    dagster_repetitions: int
+    further_identical_loads: int
     ledgers: tuple[LedgerSize, ...]
     changed_rows: int
     merge_repetitions: int
@@ -37,27 +37,28 @@ class Sizes:
     publication_repetitions: int
     household: BankSize
     start_up_repetitions: int
-    bare_requests: int
+    with_profiles: bool
+    """Whether what misses an aim is run once more under a profiler."""
 
 
 FULL = Sizes(
     load=BankSize(connections=200, accounts=1_000),
     load_repetitions=5,
-    dagster_repetitions=3,
+    further_identical_loads=10,
     ledgers=(LedgerSize(100_000, 1), LedgerSize(100_000, 10), LedgerSize(100_000, 100)),
     changed_rows=1_000,
-    merge_repetitions=3,
+    merge_repetitions=5,
     query_repetitions=5,
     publication_repetitions=3,
     household=BankSize(connections=4, accounts=12),
     start_up_repetitions=5,
-    bare_requests=500,
+    with_profiles=True,
 )
 
 QUICK = Sizes(
     load=BankSize(connections=4, accounts=12),
     load_repetitions=1,
-    dagster_repetitions=1,
+    further_identical_loads=1,
     ledgers=(LedgerSize(100, 1), LedgerSize(100, 3)),
     changed_rows=10,
     merge_repetitions=1,
@@ -65,5 +66,5 @@ QUICK = Sizes(
     publication_repetitions=1,
     household=BankSize(connections=2, accounts=3),
     start_up_repetitions=1,
-    bare_requests=5,
+    with_profiles=False,
 )

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from benchmarks.ledger_facts import ledger_facts
 from benchmarks.office import TENANT, write_config
@@ -20,13 +21,15 @@ from pfo_pipeline.powens.bank import OpenBanking
 _FETCH = {"fetch-accounts": fetch_accounts, "fetch-balances": fetch_balances}
 
 
-def prepare(root: str, data_dir: str, run_id: str) -> Work:
+def prepare(root: str, data_dir: str) -> Work:
     os.environ[CONFIG_VARIABLE] = str(write_config(Path(data_dir), root))
     files = LedgerFiles(Path(data_dir))
 
     def run() -> None:
         config = load_config()
-        program = _Program(config, config.tenant(TENANT), Ledger(files, config.office), OpenBanking(config), run_id)
+        program = _Program(
+            config, config.tenant(TENANT), Ledger(files, config.office), OpenBanking(config), str(uuid4())
+        )
         for workflow in WORKFLOWS:
             for step in workflow.steps:
                 program.run(step)
