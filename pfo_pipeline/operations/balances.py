@@ -6,6 +6,7 @@ Source: ContractSpec `openbanking.balances.refresh`, `.get`. Powens gives no lis
 
 from datetime import datetime
 
+from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.balances import (
     GET_BALANCES,
     REFRESH_BALANCES,
@@ -63,7 +64,7 @@ async def refresh_balances(
         raise NoBalance(f"account {account.account_id}: Powens no longer serves it; the next accounts sync records why")
     wire, raw = found[0]
     connection_id = wire.id_connection or account.connection_id
-    row = balance_row(context.tenant, wire, connection_id, raw, context.now)
+    row = _same_currency(context.tenant, account, balance_row(context.tenant, wire, connection_id, raw, context.now))
     if row is None:
         raise NoBalance(f"account {account.account_id}: Powens has no balance yet")
     if isinstance(row, str):
@@ -78,6 +79,15 @@ async def refresh_balances(
         errors=None if stands and stands.is_synced else (f"account {account.account_id}: {problem}",),
     )
     return output, [row]
+
+
+def _same_currency(tenant: Tenant, account: KnownAccount, row: BalanceRow | str | None) -> BalanceRow | str | None:
+    """The row, or why it is put aside: a history in two currencies is a mistake until a person says that it is none."""
+    if not isinstance(row, BalanceRow) or account.as_of is None or row.currency == account.currency:
+        return row
+    if tenant.currency_changes.get(account.account_id) == row.currency:
+        return row
+    return f"currency: not the one until now; if that is right, put the account in tenants.{tenant.id}.currency_changes"
 
 
 def get_balances(context: QueryContext, request: GetBalancesInput) -> GetBalancesOutput:

@@ -70,6 +70,37 @@ def test_a_date_out_of_reach_is_put_aside_and_the_next_figure_is_current(synced:
     assert figures(synced)[0] == 7
 
 
+def test_a_changed_currency_is_put_aside_until_a_person_accepts_it(synced: Household) -> None:
+    synced.refresh()
+    changed = synced.accounts()[0]
+    synced.bank.change_account(synced.domain, int(changed.source_id), currency="USD", balance="7")
+    synced.bank.advance(days=1)
+
+    outcome = synced.refresh()
+
+    assert (outcome.batch.synced, outcome.batch.failed) == (1, 1)
+    assert synced.accounts()[0].current_balance == 1
+    assert synced.ask("select source_id, split_part(reason, ';', 1) from quarantine") == [
+        (changed.source_id, "currency: not the one until now")
+    ]
+
+    accepting = {"currency_changes": {changed.account_id: "USD"}}
+    synced.tenant = synced.tenant.model_copy(update=accepting)
+    synced.refresh()
+
+    assert synced.ask("select currency, count(*) from balances group by 1 order by 1") == [("EUR", 3), ("USD", 1)]
+    assert synced.accounts()[0].currency == "USD"
+
+
+def test_an_account_may_get_its_first_figure_in_another_currency_than_it_was_listed_with(synced: Household) -> None:
+    number = int(synced.accounts()[0].source_id)
+    synced.bank.change_account(synced.domain, number, currency="USD")
+
+    outcome = synced.refresh()
+
+    assert (outcome.batch.synced, outcome.batch.failed) == (2, 0)
+
+
 def test_a_connection_that_synced_in_the_future_is_not_taken_for_healthy(synced: Household) -> None:
     number = int(synced.connections()[0].connection_id)
     synced.bank.change_connection(
