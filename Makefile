@@ -2,13 +2,14 @@
 # make dev    the Dagster UI with schedules and sensors running
 # make test   the whole suite
 # make lint   format, lint, types
+# make bench  what it costs, by comparison, into benchmarks/results (takes about a quarter of an hour)
 # make lock   renew requirements.lock after a change in pyproject.toml (needs uv)
 
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run dev test lint lock setup
+.PHONY: run dev test lint bench lock setup
 
 run: $(READY)
 	@$(VENV)/bin/pfo run
@@ -23,6 +24,9 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+bench: $(READY)
+	$(VENV)/bin/python -m benchmarks
 
 setup: $(READY)
 
