@@ -127,6 +127,8 @@ class Tenant(_Section):
     timezone: Annotated[str, AfterValidator(_timezone)] = DEFAULT_TIMEZONE
     integration: Literal["connected", "disconnected"] = "connected"
     timeout_seconds: int = Field(default=60, ge=1, le=600)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    requests_per_day: int | None = Field(default=None, ge=1)
     currency_changes: Mapping[str, Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]] = Field(default_factory=dict)
     """Accounts, by canonical id, whose currency a bank has really changed, with the new one."""
     users: tuple[User, ...] = Field(default=(), validate_default=True)

@@ -15,6 +15,7 @@ from pfo_pipeline.config import Config, SecretError, Tenant, User
 from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
+from pfo_pipeline.powens.budget import budget_of
 from pfo_pipeline.powens.client import PowensClient, TransportFactory, aiohttp_transport
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift
@@ -192,7 +193,10 @@ class OpenBanking:
         """Calls for one attempt of one step; what the step's earlier attempts of this run read is kept."""
         kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
         async with PowensClient(
-            tenant.root, timeout_seconds=tenant.timeout_seconds, transport=self._transport
+            tenant.root,
+            timeout_seconds=tenant.timeout_seconds,
+            transport=self._transport,
+            budget=budget_of(self._config, tenant),
         ) as client:
             yield BankSession(self._config, tenant, client, kept)
 

@@ -16,6 +16,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pfo_pipeline.contracts.privacy import word
+from pfo_pipeline.powens.budget import Budget
 from pfo_pipeline.powens.decode import parse_json
 from pfo_pipeline.powens.errors import (
     Invalid,
@@ -56,14 +57,23 @@ def _session_without_retries() -> aiohttp.ClientSession:
 class PowensClient:
     """Calls to one Powens domain. Open it with `async with`; use it in one event loop."""
 
-    def __init__(self, root: str, *, timeout_seconds: float, transport: TransportFactory = aiohttp_transport) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        timeout_seconds: float,
+        transport: TransportFactory = aiohttp_transport,
+        budget: Budget | None = None,
+    ) -> None:
         """
         Args:
             root: `https://{domain}.biapi.pro/2.0`, without a trailing slash.
             timeout_seconds: For a whole call. Reads answer in seconds; a busy aggregator takes its time.
+            budget: What every call waits for its turn in; None where nothing limits them.
         """
         self._root = root
         self._timeout_seconds = timeout_seconds
+        self._budget = budget
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
         self._http = httpx.AsyncClient(
             transport=transport(),
@@ -112,10 +122,12 @@ class PowensClient:
     async def call(self, method: str, url: str, token: str | None, json: object = None) -> dict[str, Any]:
         """One call and its decoded JSON object.
 
-        Raises: PowensError.
+        Raises: PowensError, BudgetUnusable.
         """
         name = f"{method} {_path(url)}"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if self._budget is not None:
+            await self._budget.turn(name)
         try:
             async with self._calls, asyncio.timeout(self._timeout_seconds):
                 request = self._http.build_request(method, url, headers=headers, json=json)

@@ -7,6 +7,7 @@ PowensError
 │   ├── ServerFault        5xx, HTML from the edge included
 │   ├── NotJson            invalid UTF-8, JSON cut short or nested without end, a refusal that is no JSON
 │   └── RateLimited        429; `retry_after_seconds` as told
+│       └── BudgetSpent    not asked at all: our own budget of calls says to wait for too long
 └── Permanent              asking again cannot help
     ├── Refused            401, 403: token revoked or of the wrong kind
     ├── Missing            404: nothing there for this token
@@ -62,6 +63,10 @@ class RateLimited(Transient):
     retry_after_seconds: float | None = None
 
     __str__ = PowensError.__str__
+
+
+class BudgetSpent(RateLimited):
+    pass
 
 
 class Permanent(PowensError):
