@@ -1,0 +1,339 @@
+"""One tenant's data in files that need no DuckDB: Parquet or CSV, a dictionary of the columns, a manifest with hashes.
+
+Here: what is in each file, and that a folder has all of them or does not exist. Not here: who asks, and of which ledger
+(commands/export.py).
+
+ExportError
+├── ExportRefused     something is in the folder's place, or the tenant was not yet known
+├── ExportFull        no room on the disk
+└── ExportUnwritable  no right to write there
+"""
+
+import csv
+import errno
+import glob
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from pfo_pipeline.contracts.tables import tables
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.schema import SCHEMA, migrations, version_of
+
+Form = Literal["parquet", "csv"]
+
+DICTIONARY = "data_dictionary.csv"
+MANIFEST = "export.json"
+
+
+class ExportError(PfoError):
+    """The files could not be written; there is no half of an export."""
+
+
+class ExportRefused(ExportError):
+    pass
+
+
+class ExportFull(ExportError):
+    pass
+
+
+class ExportUnwritable(ExportError):
+    pass
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, by file name."""
+
+    folder: Path
+    rows: dict[str, int]
+
+
+_ENABLED = "(a.disabled_at is null or a.disabled_at > $as_of) and (a.deleted_at is null or a.deleted_at > $as_of)"
+
+# As the views and macros of the same names, for one tenant and at the two moments.
+_POSITIONS = f"""
+    select
+        a.tenant_id, a.user_id, a.institution_name, a.account_id, a.display_name, a.account_type,
+        coalesce(b.currency, a.currency) as currency, b.current_balance, b.available_balance, b.as_of, b.recorded_at,
+        a.connection_id, c.status as connection_status, c.state as connection_state
+    from accounts_as_of($known_at) a
+    left join balances_as_of($as_of, known_at := $known_at) b
+        on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+    left join (
+        from connections where tenant_id = $tenant and recorded_at <= $known_at
+        qualify row_number() over (partition by connection_id order by load_id desc) = 1
+    ) c on c.connection_id = a.connection_id
+    where a.tenant_id = $tenant and {_ENABLED}
+"""
+_QUERIES = {
+    "accounts": "select * from accounts_as_of($known_at) where tenant_id = $tenant order by account_id",
+    "connections": """
+        select * from connections where tenant_id = $tenant and recorded_at <= $known_at
+        qualify row_number() over (partition by connection_id order by load_id desc) = 1
+        order by connection_id
+    """,
+    "balances": """
+        select *, lead(recorded_at) over (partition by account_id, as_of order by load_id) as superseded_at
+        from balances where tenant_id = $tenant and as_of <= $as_of and recorded_at <= $known_at
+        order by account_id, as_of, load_id
+    """,
+    "positions": f"{_POSITIONS} order by a.account_id",
+    "cash_position": """
+        select * from cash_position($as_of, known_at := $known_at) where tenant_id = $tenant order by currency
+    """,
+    "totals": f"""
+        select
+            tenant_id,
+            currency,
+            count(*) as accounts,
+            sum(current_balance) filter (where not is_loan) as current_balance,
+            sum(current_balance) filter (where is_loan) as loans,
+            min(as_of) as oldest_as_of
+        from (
+            select p.*, p.account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
+            from ({_POSITIONS}) p
+            join accounts_as_of($known_at) a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
+            where p.as_of is not null
+            qualify row_number() over (
+                partition by coalesce(a.iban, p.account_id), p.currency order by p.as_of desc, p.account_id desc
+            ) = 1
+        )
+        group by tenant_id, currency
+        order by currency
+    """,
+}
+# Whose comments in the database say what a column means, and what no comment there says.
+_COMMENTED_AS = {"cash_position": "totals"}
+_MEANINGS = {
+    "balances.superseded_at": "When a correction of the same date was learnt; null where none was.",
+    "cash_position.total": "Booked balances of the enabled accounts added up, loans and accounts that are linked twice too.",
+    "cash_position.accounts": "Accounts that are added up.",
+}
+_UNITS = {"DECIMAL(38,10)": "the row's currency", "TIMESTAMP WITH TIME ZONE": "UTC"}
+_OPTIONS = {
+    "parquet": "format parquet, compression zstd",
+    "csv": "format csv, header, timestampformat '%Y-%m-%dT%H:%M:%S.%fZ'",
+}
+
+
+def export_tenant(
+    con: duckdb.DuckDBPyConnection,
+    tenant_id: str,
+    folder: Path,
+    form: Form,
+    *,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    now: datetime,
+) -> Exported:
+    """Write what the ledger behind `con` holds of one tenant into a new folder: all of the files or none.
+
+    Args:
+        con: A connection that has entered the schema (schema.py).
+        as_of: Figures with a later date of the bank's are left out; None leaves none out.
+        known_at: What was learnt later is left out, so that the same two moments give the same rows; None: nothing.
+        now: What the manifest gives as the moment of the export.
+    Raises:
+        ExportError: the folder is not empty or cannot be written, or the tenant was not known at `known_at`.
+        duckdb.Error: a block of the ledger cannot be read.
+    """
+    folder = Path(os.path.realpath(folder))  # Unlike resolve(), no error of its own for links in a circle.
+    parameters = {"tenant": tenant_id, "as_of": _sql_moment(as_of), "known_at": _sql_moment(known_at)}
+    _refuse_older_schema(con)
+    _refuse_before_the_first_load(con, parameters)
+    with _named_errors(folder), _new_folder(folder) as draft:
+        con.execute(
+            f"set temp_directory = {_literal(draft / 'temp')}"
+        )  # What a sort does not hold in memory is personal.
+        rows = {}
+        for name, query in _QUERIES.items():
+            file = f"{name}.{form}"
+            [(rows[file],)] = con.execute(
+                f"copy ({query}) to {_literal(draft / file)} ({_OPTIONS[form]})", _used(parameters, query)
+            ).fetchall()
+        withheld = [f"{table}.{column}" for table, column in con.execute("from withheld order by all").fetchall()]
+        rows[DICTIONARY] = _write_dictionary(con, draft, form, parameters, withheld)
+        shutil.rmtree(draft / "temp", ignore_errors=True)
+        manifest = {
+            **_origin(con, tenant_id),
+            "as_of": _text(as_of),
+            "known_at": _text(known_at),
+            "exported_at": _text(now),
+            "program": f"pfo-pipeline {version('pfo-pipeline')}",
+            "withheld": withheld,
+            "files": {name: {"rows": count, "sha256": _sha256(draft / name)} for name, count in rows.items()},
+        }
+        (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return Exported(folder, rows)
+
+
+def _refuse_older_schema(con: duckdb.DuckDBPyConnection) -> None:
+    if version_of(con) < migrations()[-1].version:
+        raise ExportRefused("An earlier version of this program published the ledger. Run `pfo run`, which renews it.")
+
+
+def _refuse_before_the_first_load(con: duckdb.DuckDBPyConnection, parameters: dict[str, str]) -> None:
+    query = "select min(recorded_at), min(recorded_at) <= $known_at::timestamptz from loads where tenant_id = $tenant"
+    [(first, was_known)] = con.execute(query, _used(parameters, query)).fetchall()
+    if first is None:
+        raise ExportRefused(f"The ledger has no tenant {parameters['tenant']!r}.")
+    if not was_known:
+        raise ExportRefused(
+            f"Nothing of tenant {parameters['tenant']} was known at that moment: its first load is of {_text(first)}. "
+            "Give a later --known-at, or none."
+        )
+
+
+def _origin(con: duckdb.DuckDBPyConnection, tenant_id: str) -> dict[str, Any]:
+    """Which ledger, in which state: the last link of the tenant's chain, as `pfo verify` prints it."""
+    [(office,)] = con.execute("select office from office").fetchall()
+    [(load_id, digest, recorded_at)] = con.execute(
+        """
+        select c.load_id, c.hash, l.recorded_at from chain c join loads l on l.load_id = c.load_id
+        where c.tenant_id = $tenant order by c.load_id desc limit 1
+        """,
+        {"tenant": tenant_id},
+    ).fetchall()
+    return {
+        "office": office,
+        "tenant": tenant_id,
+        "schema_version": version_of(con),
+        "chain_head": {"load_id": load_id, "recorded_at": _text(recorded_at), "hash": digest},
+    }
+
+
+def _write_dictionary(
+    con: duckdb.DuckDBPyConnection, draft: Path, form: Form, parameters: dict[str, str], withheld: list[str]
+) -> int:
+    """One line for each column of each file. Returns how many."""
+    comments = {
+        f"{table}.{column}": comment
+        for table, column, comment in con.execute(
+            "select table_name, column_name, comment from duckdb_columns() "
+            "where database_name = current_database() and schema_name = $schema",
+            {"schema": SCHEMA},
+        ).fetchall()
+    }
+    personal = {column.name for table in tables() for column in table.columns if column.personal}
+    left_out = {column.partition(".")[2] for column in withheld}
+    lines = []
+    for name, query in _QUERIES.items():
+        for column, kind, *_ in con.execute(f"describe {query}", _used(parameters, query)).fetchall():
+            meaning = _MEANINGS.get(f"{name}.{column}") or comments[f"{_COMMENTED_AS.get(name, name)}.{column}"]
+            has_person = "withheld" if column in left_out else "yes" if column in personal else "no"
+            lines.append([f"{name}.{form}", column, kind, _UNITS.get(kind, ""), meaning, has_person])
+    with (draft / DICTIONARY).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(
+            [["file", "column", "type", "unit", "meaning", "personal"], *lines]
+        )
+    return len(lines)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A private folder beside `folder`: what the block writes there stands in its place when the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ExportRefused(f"{folder} is not empty. Give a folder that is empty or does not exist yet.")
+    if folder.exists() and not folder.is_dir():
+        raise ExportRefused(f"{folder} is a file. Give a folder that is empty or does not exist yet.")
+    _remove_abandoned(folder)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
+    draft.mkdir(mode=0o700)
+    try:
+        yield draft
+        for file in draft.iterdir():
+            file.chmod(0o600)
+            _to_disk(file)
+        _to_disk(draft)
+        draft.replace(folder)  # An empty folder gives way; one that has been filled meanwhile does not.
+        _to_disk(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Drafts of programs that were killed: they hold personal data that nobody would look for."""
+    for draft in folder.parent.glob(f".{glob.escape(folder.name)}.*.draft"):
+        if not _is_running(draft.name.split(".")[-2]):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return int(pid) != os.getpid()  # This very program begins only now.
+
+
+@contextmanager
+def _named_errors(folder: Path) -> Iterator[None]:
+    """Name what keeps the files from being written; what keeps the ledger from being read passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise ExportRefused(
+                f"{folder} is not empty any more: another export was first. Nothing was written."
+            ) from None
+        raise _named(folder, error.errno, error.strerror or type(error).__name__) from None
+    except duckdb.IOException as error:
+        numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
+        number = next((n for n in numbers if os.strerror(n) in str(error)), None)
+        if number is None:
+            raise
+        raise _named(folder, number, os.strerror(number)) from None
+    except UnicodeEncodeError:
+        raise ExportUnwritable(f"{str(folder)!r}: the name is not UTF-8. Give another folder.") from None
+
+
+def _named(folder: Path, number: int | None, reason: str) -> ExportError:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ExportFull(f"{folder}: no room left on the disk. Free some and run again; nothing was written.")
+    return ExportUnwritable(f"{folder} cannot be written: {reason}. Give a folder that this account may write.")
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _used(parameters: dict[str, str], query: str) -> dict[str, str]:
+    """Those of the parameters that the query has: DuckDB refuses any other."""
+    return {name: value for name, value in parameters.items() if f"${name}" in query}
+
+
+def _sql_moment(moment: datetime | None) -> str:
+    return "infinity" if moment is None else moment.astimezone(UTC).isoformat()
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _literal(path: Path) -> str:
+    """COPY takes no parameter for its file."""
+    return "'" + str(path).replace("'", "''") + "'"
