@@ -14,7 +14,16 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
@@ -70,7 +79,7 @@ def _refuse_other_than_url(value: str) -> None:
         raise ValueError("http would send tokens in clear; use https (http is allowed on loopback only)")
 
 
-def _base_url(value: str) -> str:
+def checked_base_url(value: str) -> str:
     _refuse_other_than_url(value)
     if any(mark in value for mark in "@?#"):
         raise ValueError("must hold no user, password, query or fragment")
@@ -97,6 +106,10 @@ def secret_reference(value: str) -> str:
     return value
 
 
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
 SecretReference = Annotated[str, AfterValidator(secret_reference)]
 
@@ -120,10 +133,16 @@ class Tenant(_Section):
     id: Slug
     name: str = ""
     domain: Annotated[str, AfterValidator(_domain)]
-    base_url: Annotated[str, AfterValidator(_base_url)] = ""
+    base_url: Annotated[str, AfterValidator(checked_base_url)] = ""
     client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
     client_secret: SecretReference | None = None
     redirect_uri: Annotated[str, AfterValidator(_redirect_uri)] | None = None
+    config_token: SecretReference | None = None
+    """Of the Powens console; needed to register webhooks, and for nothing else."""
+    webhook_secret: SecretReference | None = None
+    """What Powens signs its posts with."""
+    webhook_bearer: Annotated[tuple[SecretReference, ...], BeforeValidator(_listed)] = ()
+    """What Powens sends with posts that it does not sign: by default the token of the user whom they are about."""
     timezone: Annotated[str, AfterValidator(_timezone)] = DEFAULT_TIMEZONE
     integration: Literal["connected", "disconnected"] = "connected"
     timeout_seconds: int = Field(default=60, ge=1, le=600)
@@ -142,6 +161,13 @@ class Tenant(_Section):
             if len(set(values)) != len(values):
                 raise ValueError(f"two of them have the same {what}")
         return users
+
+    @field_validator("webhook_bearer")
+    @classmethod
+    def _posts_are_proved_in_one_way(cls, bearer: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if bearer and others.data.get("webhook_secret"):
+            raise ValueError("posts are signed, as webhook_secret says; take one of the two out")
+        return bearer
 
     @property
     def root(self) -> str:
@@ -224,12 +250,24 @@ class Config(_Section):
     def secret_references(self) -> list[tuple[str, str]]:
         """Every reference to a secret, with the key that it stands at."""
         found = [("encryption_key", self.encryption_key)] if self.encryption_key else []
-        found += [(f"tenants.{t.id}.client_secret", t.client_secret) for t in self.tenants if t.client_secret]
+        for tenant in self.tenants:
+            one_each = ((name, getattr(tenant, name)) for name in ("client_secret", "config_token", "webhook_secret"))
+            found += [(f"tenants.{tenant.id}.{name}", reference) for name, reference in one_each if reference]
+            found += [(f"tenants.{tenant.id}.webhook_bearer", reference) for reference in tenant.webhook_bearer]
         return found + [(_token_key(t, u), u.token) for t in self.tenants for u in t.users]
 
     def ledger_key(self) -> str | None:
         """What the ledger's files are encrypted with; None where they are plain. Raises: SecretError."""
         return self.secret(self.encryption_key, key="encryption_key") if self.encryption_key else None
+
+    def webhook_secret(self, tenant: Tenant) -> str | None:
+        """None where posts are not signed. Raises: SecretError."""
+        key = f"tenants.{tenant.id}.webhook_secret"
+        return self.secret(tenant.webhook_secret, key=key) if tenant.webhook_secret else None
+
+    def webhook_bearer(self, tenant: Tenant) -> list[str]:
+        """Raises: SecretError."""
+        return [self.secret(r, key=f"tenants.{tenant.id}.webhook_bearer") for r in tenant.webhook_bearer]
 
     def user_token(self, tenant: Tenant, user: User) -> str:
         """Raises: SecretError."""

@@ -13,6 +13,7 @@ from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbankin
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
 from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day
 from pfo_pipeline.defs.sensors import after_sync, run_failed, tenants_sensor
+from pfo_pipeline.defs.webhooks import webhooks_sensor
 
 
 def build_defs(
@@ -33,7 +34,7 @@ def build_defs(
         asset_checks=up_to_date_checks(),
         jobs=[sync_openbanking_accounts, refresh_openbanking_balances],
         schedules=[accounts_nightly, balances_by_day],
-        sensors=[tenants_sensor, after_sync, run_failed],
+        sensors=[tenants_sensor, after_sync, webhooks_sensor, run_failed],
         resources={
             "office": office,
             "primary_open_banking": OpenBankingResource(office=office, tenant_turn=TenantTurnResource(office=office)),

@@ -147,6 +147,18 @@ class TestGoodConfiguration:
             ("tenants.jones.users.jo.token", "env:JONES_JO"),
         ]
 
+    def test_webhooks_are_proved_by_a_secret_or_by_one_or_several_tokens(self, tmp_path: Path) -> None:
+        smith, jones = 'domain = "smith-sandbox"\n', 'domain = "jones"\n'
+        text = GOOD.replace(smith, smith + 'config_token = "env:C"\nwebhook_secret = "file:hooks"\n')
+        config = load_config(written(tmp_path, text.replace(jones, jones + 'webhook_bearer = "env:A"\n')))
+        assert config.secret_references()[1:3] == [
+            ("tenants.smith.config_token", "env:C"),
+            ("tenants.smith.webhook_secret", "file:hooks"),
+        ]
+        assert ("tenants.jones.webhook_bearer", "env:A") in config.secret_references()
+        config = load_config(written(tmp_path, text.replace(jones, jones + 'webhook_bearer = ["env:A", "env:B"]\n')))
+        assert config.tenant("jones").webhook_bearer == ("env:A", "env:B")
+
     def test_the_example_that_is_to_be_copied_is_good(self) -> None:
         assert load_config(EXAMPLE).tenants
 
@@ -614,3 +626,21 @@ def test_a_return_address_may_have_a_query_but_no_password_or_fragment(tmp_path:
     assert mistakes(tmp_path, with_tenant(f'redirect_uri = "{uri}"')) == [
         "tenants.smith.redirect_uri: must hold no user, password or fragment"
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake"),
+    [
+        ('webhook_secret = "s3cret"', "tenants.jones.webhook_secret: is not a secret reference"),
+        ('webhook_bearer = ["s3cret"]', "tenants.jones.webhook_bearer[0]: is not a secret reference"),
+        ('config_token = "s3cret"', "tenants.jones.config_token: is not a secret reference"),
+        ('webhook_secret = "env:A"\nwebhook_bearer = "env:B"', "tenants.jones.webhook_bearer: posts are signed"),
+    ],
+)
+def test_how_posts_are_proved_is_said_once_and_by_reference(tmp_path: Path, line: str, mistake: str) -> None:
+    text = GOOD.replace('domain = "jones"', f'domain = "jones"\n{line}')
+
+    (told,) = mistakes(tmp_path, text)
+
+    assert told.strip().startswith(mistake)
+    assert "s3cret" not in told

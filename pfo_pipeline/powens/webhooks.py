@@ -1,0 +1,186 @@
+"""What Powens posts when something has happened: its events, the proof of who posts, the few facts that we keep of one.
+
+Here: addresses, signature, bearer token, body. Not here: HTTP (webhooks/receiver.py), storage (webhooks/inbox.py),
+how an address is made known to Powens (registration.py).
+Facts: Powens docs, guide "Webhooks". The event's name is in neither the body nor the headers, so each event has an address
+of its own. The key is the secret's bytes, not decoded (Formance's connector, run against the live service). Whether a
+body is signed before or after gzip is not documented: both are taken, since both prove who signed. Nor is whether a post
+that is sent again is signed anew, so age alone refuses little: MAX_AGE only has to end before our memory of ids does.
+"""
+
+import base64
+import hmac
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pfo_pipeline.contracts.privacy import word
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.powens.decode import parse_json
+
+EVENTS = (
+    "CONNECTION_SYNCED",
+    "CONNECTION_DELETED",
+    "ACCOUNTS_FETCHED",
+    "ACCOUNT_FOUND",
+    "ACCOUNT_SYNCED",
+    "ACCOUNT_ENABLED",
+    "ACCOUNT_DISABLED",
+    "USER_DELETED",
+)
+"""Those that tell of accounts and balances; Powens has others, of transactions, documents and payments."""
+
+SIGNATURE_HEADER = "BI-Signature"
+DATE_HEADER = "BI-Signature-Date"
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Packed or not: the first CONNECTION_SYNCED of a bank brings all its transactions and may be many megabytes."""
+MAX_AGE = timedelta(days=3)
+"""A post that failed on Friday evening is still welcome on Monday morning."""
+MAX_SKEW = timedelta(minutes=5)
+
+_GZIP_MAGIC = b"\x1f\x8b"  # no JSON begins so
+_ID = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass
+class PostRefused(PfoError):
+    """A post that is not taken. `reason` is ours, and tells nothing of what was in it."""
+
+    status: int
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What an event is about. The truth is read from the API: a late post carries an old state."""
+
+    event: str
+    webhook_id: int
+    """`id_webhook_data`: the same in each copy of one event."""
+    connection_id: int | None
+    user_id: int | None
+    error: str | None
+    """The state of a sync that failed, as a word; never the bank's text."""
+
+
+def path_of(tenant_id: str, event: str) -> str:
+    """Where the posts of one event of one tenant arrive; part of what is signed."""
+    return f"/powens/{tenant_id}/{event.lower().replace('_', '-')}"
+
+
+def signature(secret: str, path: str, date: str, body: bytes) -> str:
+    message = b".".join((b"POST", path.encode(), date.encode("latin-1"), body))
+    return base64.b64encode(hmac.digest(secret.encode(), message, "sha256")).decode("ascii")
+
+
+def verify_signature(secret: str, path: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+    """
+    Args:
+        body: As received, to the byte.
+    Raises:
+        PostRefused: not signed with this secret for this path, or too old.
+    """
+    date, told = headers.get(DATE_HEADER, ""), headers.get(SIGNATURE_HEADER, "")
+    if not date or not told:
+        raise PostRefused(401, "it is not signed")
+    if not any(_same(signature(secret, path, date, form), told) for form in _signed_forms(body)):
+        raise PostRefused(401, "its signature is wrong")
+    if not now - MAX_AGE <= _moment(date) <= now + MAX_SKEW:
+        raise PostRefused(401, "its date is too old, or in the future")
+
+
+def verify_bearer(tokens: Iterable[str], headers: Mapping[str, str]) -> None:
+    """
+    Args:
+        tokens: Those that Powens may send: by default the permanent token of the user whom the event is about.
+    Raises:
+        PostRefused: another one, or none.
+    """
+    scheme, _, told = headers.get("Authorization", "").partition(" ")
+    # Each is compared, so that the time tells nothing.
+    known = [_same(token, told.strip()) for token in tokens]
+    if scheme.lower() != "bearer" or not any(known):
+        raise PostRefused(401, "its bearer token is wrong or missing")
+
+
+def read_hint(event: str, body: bytes) -> Hint:
+    """Raises: PostRefused: not the body of such an event."""
+    payload = _object(unpacked(body))
+    webhook_id = _id(payload.get("id_webhook_data"))
+    if webhook_id is None:
+        raise PostRefused(400, "it has no id_webhook_data")
+    if event in ("CONNECTION_SYNCED", "ACCOUNTS_FETCHED"):
+        record, connection_key, user_key = payload.get("connection"), "id", "id_user"
+    elif event == "CONNECTION_DELETED":
+        record, connection_key, user_key = payload, "id", "id_user"
+    elif event == "USER_DELETED":
+        record, connection_key, user_key = payload, "", "id"
+    else:
+        record, connection_key, user_key = payload, "id_connection", "id_user"
+    about = _id(record.get(connection_key or user_key)) if isinstance(record, dict) else None
+    if not isinstance(record, dict) or about is None:
+        raise PostRefused(400, f"it is not the body of {event}")
+    state = record.get("state") or record.get("error")
+    return Hint(
+        event=event,
+        webhook_id=webhook_id,
+        connection_id=about if connection_key else None,
+        user_id=_id(record.get(user_key)),
+        error=word(state) if isinstance(state, str) else None,
+    )
+
+
+def unpacked(body: bytes) -> bytes:
+    """The body without gzip, if it had any. Raises: PostRefused: damaged, or too large once unpacked."""
+    if not body.startswith(_GZIP_MAGIC):
+        return body
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        plain = unpacking.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error:
+        raise PostRefused(400, "its gzip is damaged") from None
+    if len(plain) > MAX_BODY_BYTES:
+        raise PostRefused(413, "it is too large once unpacked")
+    if not unpacking.eof:
+        raise PostRefused(400, "its gzip is cut short")
+    return plain
+
+
+def _signed_forms(body: bytes) -> Iterable[bytes]:
+    yield body
+    if body.startswith(_GZIP_MAGIC):
+        yield unpacked(body)
+
+
+def _same(expected: str, told: str) -> bool:
+    return hmac.compare_digest(expected.encode(), told.encode())
+
+
+def _moment(date: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(date)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PostRefused(401, "its date is not one") from None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        payload = parse_json(body)
+    except ValueError:
+        payload = None
+    if not isinstance(payload, dict):
+        raise PostRefused(400, "it is not a JSON object")
+    return payload
+
+
+def _id(value: object) -> int | None:
+    """Powens' ids are whole numbers; one in quotes is read too, one that no database holds is none."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return int(text) if _ID.fullmatch(text) else None

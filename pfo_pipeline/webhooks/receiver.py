@@ -1,0 +1,98 @@
+"""The addresses at which Powens posts: a post is proved, read and on the disk before it is answered with success.
+
+Here: HTTP. Not here: what proves a post (powens/webhooks.py), where it is kept (inbox.py). What is logged names the tenant,
+the event and our own reason, nothing of what was posted.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pfo_pipeline.config import Config, SecretError, Tenant
+from pfo_pipeline.powens.webhooks import (
+    EVENTS,
+    MAX_BODY_BYTES,
+    PostRefused,
+    path_of,
+    read_hint,
+    verify_bearer,
+    verify_signature,
+)
+from pfo_pipeline.webhooks.inbox import Inbox, InboxError
+
+BODY_SECONDS = 60
+"""For a whole body to arrive: a sender that drips must not hold a place for ever."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """
+    Args:
+        tell: Is given one line for each post.
+    """
+
+    config: Config
+    inbox: Inbox
+    clock: Callable[[], datetime]
+    tell: Callable[[str], None]
+
+    def app(self) -> Starlette:
+        """The addresses of every tenant that has a `webhook_secret` or a `webhook_bearer`; others do not exist."""
+        listening = [tenant for tenant in self.config.tenants if tenant.webhook_secret or tenant.webhook_bearer]
+        addresses = [(tenant, event) for tenant in listening for event in EVENTS]
+        return Starlette(
+            routes=[Route(path_of(t.id, event), self._endpoint(t, event), methods=["POST"]) for t, event in addresses]
+        )
+
+    def _endpoint(self, tenant: Tenant, event: str) -> Callable[[Request], object]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                body = await _body(request)
+                # In a thread: reading megabytes and waiting for the disk must not hold up other posts.
+                outcome = await run_in_threadpool(self._accept, tenant, event, request.headers, body)
+            except PostRefused as refusal:
+                self.tell(f"{tenant.id} {event}: refused ({refusal.status}), {refusal}")
+                return Response(status_code=refusal.status)
+            except (SecretError, InboxError) as problem:
+                # Powens sends again what was not answered with success.
+                self.tell(f"{tenant.id} {event}: put off (503). {problem}")
+                return Response(status_code=503)
+            self.tell(f"{tenant.id} {event}: {outcome}")
+            return Response(status_code=204)
+
+        return endpoint
+
+    def _accept(self, tenant: Tenant, event: str, headers: Mapping[str, str], body: bytes) -> str:
+        secret = self.config.webhook_secret(tenant)
+        if secret is not None:
+            verify_signature(secret, path_of(tenant.id, event), headers, body, self.clock())
+        else:
+            verify_bearer(self.config.webhook_bearer(tenant), headers)
+        return "kept" if self.inbox.keep(tenant.id, read_hint(event, body)) else "known already"
+
+
+async def _body(request: Request) -> bytes:
+    """Raises: PostRefused: too large, too slow, or the sender has gone."""
+    too_large = PostRefused(413, f"it is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB")
+    promised = request.headers.get("Content-Length", "")
+    if promised.isdecimal() and len(promised) < 19 and int(promised) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise too_large
+    except TimeoutError:
+        raise PostRefused(408, "it did not arrive in time") from None
+    except ClientDisconnect:
+        raise PostRefused(400, "it was cut short") from None
+    return bytes(body)

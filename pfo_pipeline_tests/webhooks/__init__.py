@@ -1,0 +1,1 @@
+"""Tests of the inbox and of the receiver, over real HTTP on loopback."""

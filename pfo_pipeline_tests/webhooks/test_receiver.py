@@ -1,0 +1,183 @@
+"""The receiver: what is proved is kept before it is answered; all else leaves no trace, in the inbox or in the log."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pfo_pipeline.powens import webhooks
+from pfo_pipeline_tests.simulator.conftest import web
+from pfo_pipeline_tests.webhooks.receiving import Receiving, signed
+
+CONFIG = """
+office = "north"
+
+[tenants.smith]
+domain = "smith-sandbox"
+webhook_secret = "file:smith.hooks"
+users = [{ id = "jane", token = "env:UNUSED" }]
+
+[tenants.jones]
+domain = "jones-sandbox"
+webhook_bearer = ["env:JONES_JO", "env:JONES_MAX"]
+users = [{ id = "jo", token = "env:JONES_JO" }, { id = "max", token = "env:JONES_MAX" }]
+
+[tenants.quiet]
+domain = "quiet-sandbox"
+users = [{ id = "ann", token = "env:QUIET_ANN" }]
+"""
+EVENT = "CONNECTION_SYNCED"
+IBAN = "FR7699999000820001234567079"
+
+
+def body(number: int = 556003, state: str | None = None) -> bytes:
+    accounts = [{"id": 17301, "iban": IBAN, "name": "Jane Smith"}]
+    connection = {"id": 4821, "id_user": 731, "state": state, "error_message": "Jane Smith", "accounts": accounts}
+    return json.dumps({"user": {"id": 731}, "connection": connection, "id_webhook_data": number}).encode()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiving]:
+    (tmp_path / "pfo.toml").write_text(CONFIG)
+    (tmp_path / "smith.hooks").write_text("s3cret\n")
+    monkeypatch.setenv("JONES_JO", "token-of-jo")
+    monkeypatch.setenv("JONES_MAX", "token-of-max")
+    with Receiving(tmp_path / "pfo.toml", tmp_path / "private") as running:
+        yield running
+
+
+def test_a_signed_post_is_kept_and_thanked_for(receiver: Receiving) -> None:
+    answer = receiver.post(EVENT, body(), signed(EVENT, body()))
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    (event,) = receiver.kept()
+    assert (event.tenant_id, event.hint.event, event.hint.webhook_id) == ("smith", EVENT, 556003)
+    assert (event.hint.connection_id, event.hint.user_id, event.hint.error) == (4821, 731, None)
+
+
+def test_of_a_body_nothing_but_ids_and_a_state_reaches_the_disk_or_the_log(receiver: Receiving, tmp_path: Path) -> None:
+    receiver.post(EVENT, body(state="SCARequired"), signed(EVENT, body(state="SCARequired")))
+    receiver.post(EVENT, body(), signed(EVENT, body(), secret="wrong"))
+
+    written = b"".join(path.read_bytes() for path in (tmp_path / "private").iterdir())
+    assert b"SCARequired" in written
+    for personal in (IBAN, "Jane", "s3cret"):
+        assert personal.encode() not in written
+        assert personal not in "\n".join(receiver.lines)
+    assert receiver.lines == [
+        f"smith {EVENT}: kept",
+        f"smith {EVENT}: refused (401), its signature is wrong",
+    ]
+
+
+def test_a_copy_is_thanked_for_and_kept_once(receiver: Receiving) -> None:
+    """Not refused: Powens would send it again and again."""
+    headers = signed(EVENT, body())
+
+    answers = [receiver.post(EVENT, body(), headers).status_code for _ in range(3)]
+
+    assert answers == [204, 204, 204]
+    assert len(receiver.kept()) == 1
+
+
+def test_a_copy_is_refused_by_its_age_before_its_id_is_forgotten(receiver: Receiving) -> None:
+    headers = signed(EVENT, body())
+    receiver.now += webhooks.MAX_AGE + timedelta(minutes=1)
+
+    assert receiver.post(EVENT, body(), headers).status_code == 401
+    assert receiver.kept() == []
+
+
+def test_a_packed_post_is_kept(receiver: Receiving) -> None:
+    packed = gzip.compress(body())
+
+    answer = receiver.post(EVENT, packed, signed(EVENT, packed) | {"Content-Encoding": "gzip"})
+
+    assert answer.status_code == 204
+    assert [event.hint.webhook_id for event in receiver.kept()] == [556003]
+
+
+def test_the_token_of_any_member_proves_a_post_that_is_not_signed(receiver: Receiving) -> None:
+    answers = [
+        receiver.post(EVENT, body(number), {"Authorization": f"Bearer {token}"}, tenant="jones").status_code
+        for number, token in enumerate(["token-of-jo", "token-of-max", "token-of-somebody", "s3cret"])
+    ]
+
+    assert answers == [204, 204, 401, 401]
+    assert [event.hint.webhook_id for event in receiver.kept()] == [0, 1]
+
+
+def test_a_token_does_not_replace_a_signature(receiver: Receiving) -> None:
+    assert receiver.post(EVENT, body(), {"Authorization": "Bearer s3cret"}).status_code == 401
+    assert receiver.kept() == []
+
+
+def test_a_post_signed_for_one_address_is_refused_at_another(receiver: Receiving) -> None:
+    headers = signed(EVENT, body())
+
+    assert receiver.post("ACCOUNTS_FETCHED", body(), headers).status_code == 401
+    assert receiver.post(EVENT, body(), headers, tenant="jones").status_code == 401
+    assert receiver.kept() == []
+
+
+@pytest.mark.parametrize(
+    "posted", [b"", b"{", b"[]", b'{"id_webhook_data": 1}', b'{"connection": {"id": 1}}', b"\x1f\x8b"]
+)
+def test_a_signed_post_that_cannot_be_read_leaves_nothing(receiver: Receiving, posted: bytes) -> None:
+    assert receiver.post(EVENT, posted, signed(EVENT, posted)).status_code == 400
+    assert receiver.kept() == []
+
+
+def test_a_body_over_the_limit_is_refused_whether_or_not_its_length_is_told(
+    receiver: Receiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pfo_pipeline.webhooks.receiver.MAX_BODY_BYTES", 1000)
+    large = b" " * 1000 + body()
+    url = receiver.url + webhooks.path_of("smith", EVENT)
+
+    told = web.post(url, content=large, headers=signed(EVENT, large))
+    untold = web.post(url, content=iter([large[:900], large[900:]]), headers=signed(EVENT, large))
+
+    assert (told.status_code, untold.status_code) == (413, 413)
+    assert receiver.kept() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/", 404),
+        ("POST", "/powens/quiet/connection-synced", 404),
+        ("POST", "/powens/nobody/connection-synced", 404),
+        ("POST", "/powens/smith/payment-state-updated", 404),
+        ("GET", "/powens/smith/connection-synced", 405),
+    ],
+)
+def test_only_the_addresses_of_tenants_with_a_secret_exist(
+    receiver: Receiving, method: str, path: str, status: int
+) -> None:
+    assert web.request(method, receiver.url + path).status_code == status
+
+
+def test_a_post_is_put_off_while_it_cannot_be_kept(receiver: Receiving, tmp_path: Path) -> None:
+    """Powens sends again what was not answered with success."""
+    inbox = tmp_path / "private" / "webhooks.sqlite"
+    inbox.rename(tmp_path / "aside")
+    inbox.mkdir()
+    assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 503
+    inbox.rmdir()
+    (tmp_path / "aside").rename(inbox)
+
+    assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 204
+    assert len(receiver.kept()) == 1
+
+
+def test_a_secret_is_read_when_it_is_used(receiver: Receiving, tmp_path: Path) -> None:
+    (tmp_path / "smith.hooks").unlink()
+    assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 503
+    (tmp_path / "smith.hooks").write_text("n3w")
+
+    assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 401
+    assert receiver.post(EVENT, body(), signed(EVENT, body(), secret="n3w")).status_code == 204
