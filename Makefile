@@ -2,7 +2,7 @@
 # make dev    the Dagster UI with schedules and sensors running
 # make test   the whole suite
 # make lint   format, lint, types
-# make bench  what it costs, by comparison, into benchmarks/results (takes about a quarter of an hour)
+# make bench  what it costs, by comparison, into benchmarks/results (takes about twenty minutes)
 # make lock   renew requirements.lock after a change in pyproject.toml (needs uv)
 
 PYTHON ?= python3

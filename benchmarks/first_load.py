@@ -13,6 +13,7 @@ from benchmarks.serving import BankServer, bank_server
 from benchmarks.sizes import Sizes
 
 SIDES = {"minimum": "load_minimum", "steps": "load_by_steps", "dagster": "load_by_dagster"}
+_NOTHING = "two empty Dagster runs of two assets"
 _GROWING = ("rows", "log_rows", "file_bytes", "published_bytes")
 
 
@@ -20,6 +21,7 @@ def measure(sizes: Sizes, folder: Path, tell: Tell) -> Part:
     with bank_server(sizes.load) as server:
         firsts: dict[str, list[Measured]] = {side: [] for side in SIDES}
         seconds: dict[str, list[Measured]] = {side: [] for side in SIDES}
+        nothing: list[Measured] = []
         begun = server.usage()
         for repetition in range(sizes.load_repetitions):
             for side in SIDES:
@@ -27,10 +29,12 @@ def measure(sizes: Sizes, folder: Path, tell: Tell) -> Part:
                 place = folder / f"load-{side}-{repetition}"
                 firsts[side].append(_load(server, side, place))
                 seconds[side].append(_load(server, side, place))
+            nothing.append(run_unit("empty_run", home=str(folder / f"load-nothing-{repetition}"), jobs=2))
         used = server.usage() - begun
         spent = sum(run.work.seconds for runs in (*firsts.values(), *seconds.values()) for run in runs)
         further = _further(server, folder / "load-dagster-0", seconds["dagster"][0], sizes, tell)
         first = {side: figure(f"{side}, first load", firsts[side]) for side in SIDES}
+        first[_NOTHING] = figure(_NOTHING, nothing)
         second = {
             side: figure(f"{side}, second load", runs, _growth(firsts, side, runs)) for side, runs in seconds.items()
         }
@@ -66,8 +70,14 @@ def _further(server: BankServer, place: Path, before: Measured, sizes: Sizes, te
 
 
 def _ratios(first: dict[str, Figure], second: dict[str, Figure]) -> tuple[Comparison, ...]:
-    base = first["minimum"]
-    ratios: list[Comparison] = []
+    base, nothing = first["minimum"], first[_NOTHING]
+    ratios = [
+        times(
+            "Dagster with nothing to do / minimum, CPU of the process",
+            nothing.process_cpu_seconds,
+            base.process_cpu_seconds,
+        )
+    ]
     for side in ("steps", "dagster"):
         mine = first[side]
         whole = f"first load, {side} / minimum, CPU of the process with its imports"

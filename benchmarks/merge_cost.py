@@ -57,16 +57,12 @@ def _comparisons(
     comparisons: list[Comparison] = []
     for width in _WIDTHS:
         first, last = figures[width, small], figures[width, large]
-        without = f"{width}, {large} / {small}, without rows to Arrow"
+        more = max(0.0, last.cpu_seconds - first.cpu_seconds)
         comparisons += [
             times(f"{width}, {large} / {small}, CPU", last.cpu_seconds, first.cpu_seconds, 2),
             times(f"{width}, {large} / {small}, wall time", last.wall_seconds, first.wall_seconds, 2),
-            times(without, _beyond(last, arrow), _beyond(first, arrow)),
             times(f"{width}, {large} / {small}, peak memory", last.peak_bytes, first.peak_bytes),
+            Comparison(f"{width}, CPU at {large} beyond that at {small}", more, "s"),
+            times(f"{width}, rows to Arrow alone / merge at {small}, CPU", arrow.cpu_seconds, first.cpu_seconds),
         ]
     return tuple(comparisons)
-
-
-def _beyond(merge: Figure, arrow: Figure) -> float:
-    """CPU seconds of a merge without the part that does not know the ledger; at least a hundredth, below which is noise."""
-    return max(merge.cpu_seconds - arrow.cpu_seconds, 0.01)

@@ -1,7 +1,8 @@
 """(c) The published macros and views at the largest size, against SQL written by hand and a scan of the same columns.
 
 The scan takes the largest value of each column that the query needs, under the same conditions on the moments: what
-reading them costs before anything is grouped. The written-out SQL is what an analyst would type without the macro.
+reading them costs before anything is grouped. For the latest balances it hands over their rows as they stand. The SQL by
+hand is what an analyst would type without the macro.
 """
 
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def questions(size: LedgerSize) -> tuple[Question, ...]:
             "latest balances",
             "from balances_latest",
             f"from balances {_NEWEST}",
-            "select max(columns(*)) from balances_current",
+            "select columns(*) from balances_current",
         ),
         Question(
             "cash position now", f"from cash_position({now})", _cash(f"as_of <= {now}"), _scan(_CASH, f"as_of <= {now}")

@@ -48,7 +48,7 @@ FULL = Sizes(
     ledgers=(LedgerSize(100_000, 1), LedgerSize(100_000, 10), LedgerSize(100_000, 100)),
     changed_rows=1_000,
     merge_repetitions=5,
-    query_repetitions=5,
+    query_repetitions=3,
     publication_repetitions=3,
     household=BankSize(connections=4, accounts=12),
     start_up_repetitions=5,
