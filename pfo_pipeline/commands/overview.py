@@ -15,6 +15,7 @@ from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser, Total
+from pfo_pipeline.powens.states import waiting_is_enough
 
 
 class AlertsUnreadable(PfoError):
@@ -104,13 +105,13 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
     lines: list[Text] = []
     for view in views:
         for user in view.troubled_users:
-            target = lines if user.who_acts == "operator" else waiting
+            target = waiting if waiting_is_enough(user.who_acts) else lines
             target.append(
                 _headline(view.tenant_id, f"user {user.user_id}", f"{user.status} ({user.code})", user.who_acts)
             )
             target.append(Text(visible(f"    {scrub(user.remedy or '')}")))
         for c in view.troubled_connections:
-            target = lines if c.who_acts in ("member", "operator") else waiting
+            target = waiting if waiting_is_enough(c.who_acts) else lines
             where = f"connection {c.connection_id}, {c.institution_name}, user {c.user_id}"
             target.append(_headline(view.tenant_id, where, c.state or c.status, c.who_acts))
             next_try = f" Next try {moment(c.next_try_at)}." if c.next_try_at else ""

@@ -15,6 +15,7 @@ from pfo_pipeline.contracts.balances import (
     RefreshBalancesInput,
     RefreshBalancesOutput,
 )
+from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.contracts.records import AccountBalanceRecord, BalanceType
 from pfo_pipeline.contracts.tables import BalanceRow, LedgerRow
 from pfo_pipeline.errors import PfoError
@@ -22,6 +23,8 @@ from pfo_pipeline.ledger.reader import KnownAccount
 from pfo_pipeline.operations.accounts import CommandContext, QueryContext, same_tenant, user_of
 from pfo_pipeline.operations.guards import OperationRefused, authorize
 from pfo_pipeline.powens.mapping import balance_row, quarantined, situation
+from pfo_pipeline.powens.states import Situation
+from pfo_pipeline.powens.wire import Account
 
 BALANCE_TYPES: tuple[BalanceType, ...] = ("current", "available")
 
@@ -72,13 +75,22 @@ async def refresh_balances(
         raise NoBalance(f"account {account.account_id}: quarantined, {row}", (put_aside,))
     connections = await context.bank.connections(user)
     stands = next((situation(c, context.now) for c, _ in connections.items if c.id == connection_id), None)
-    problem = "its connection is gone" if stands is None else stands.state or stands.status
+    problem = _problem(wire, stands)
     output = RefreshBalancesOutput(
         balances=_records(context.tenant.id, request.balance_types, row, context.now),
         refreshed_at=context.now,
-        errors=None if stands and stands.is_synced else (f"account {account.account_id}: {problem}",),
+        errors=(f"account {account.account_id}: {problem}",) if problem else None,
     )
     return output, [row]
+
+
+def _problem(account: Account, stands: Situation | None) -> str | None:
+    """Why the figure may be older than it looks; None when connection and account are in order."""
+    if stands is None:
+        return "its connection is gone"
+    if not stands.is_synced:
+        return stands.state or stands.status
+    return word(account.error) if account.error else None
 
 
 def _same_currency(tenant: Tenant, account: KnownAccount, row: BalanceRow | str | None) -> BalanceRow | str | None:

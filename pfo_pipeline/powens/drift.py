@@ -40,6 +40,7 @@ def account_drift(account: Account) -> set[Drift]:
     return (
         _unknown_fields("account", account, _ACCOUNT_EXTRAS)
         | _unknown_values("account.type", [account.type], KNOWN_ACCOUNT_TYPES)
+        | _unknown_values("account.error", [account.error], KNOWN_STATES)
         | _unknown_values("account.usage", [account.usage], _KNOWN_USAGES)
         | _unknown_values("account.ownership", [account.ownership], _KNOWN_OWNERSHIPS)
     )

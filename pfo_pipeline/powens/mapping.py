@@ -73,6 +73,7 @@ def situation(connection: Connection, now: datetime) -> Situation:
         active=connection.active is not False,
         last_success_at=_not_ahead(connection.last_update, now),
         created_at=_not_ahead(connection.created, now),
+        next_try_at=connection.next_try,
         now=now,
     )
 

@@ -112,6 +112,17 @@ def test_a_connection_that_synced_in_the_future_is_not_taken_for_healthy(synced:
     assert [(c.status, c.last_success_at) for c in synced.connections()] == [("silent", None)]
 
 
+def test_an_account_that_fails_under_a_healthy_connection_is_counted_and_keeps_its_figure(synced: Household) -> None:
+    account = synced.accounts()[0]
+    synced.bank.change_account(synced.domain, int(account.source_id), error="websiteUnavailable")
+
+    outcome = synced.refresh()
+
+    assert outcome.errors == (f"account {account.account_id}: websiteUnavailable",)
+    assert (outcome.batch.synced, outcome.batch.failed) == (1, 1)
+    assert synced.ask("select count(*) from balances") == [(2,)]
+
+
 def test_a_correction_by_the_bank_of_the_same_date_is_a_further_row(synced: Household) -> None:
     synced.refresh()
     number = int(synced.accounts()[0].source_id)

@@ -127,7 +127,8 @@ STANDS: dict[str, tuple[dict[str, Any], str, str | None, bool]] = {
     "bug": ({"state": "bug"}, "temporary", "powens", False),
     "one nobody knows": ({"state": "moonPhase"}, "unknown", "operator", False),
     "switched off": ({"active": False}, "paused", "operator", False),
-    "stuck": ({"last_update": LONG_AGO}, "silent", "operator", False),
+    "silent": ({"last_update": LONG_AGO}, "silent", "operator", False),
+    "stuck": ({"last_update": LONG_AGO, "next_try": None}, "silent", "operator", False),
     "one failing source": ({"source_states": {"openapi": "wrongpass"}}, "needs-person", "member", False),
 }
 

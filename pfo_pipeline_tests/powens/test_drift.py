@@ -102,6 +102,7 @@ def test_a_missing_value_is_no_drift() -> None:
     [
         ({"type": "piggy_bank"}, {("account.type", "piggy_bank")}),
         ({"usage": "GOV"}, {("account.usage", "GOV")}),
+        ({"error": "eclipse"}, {("account.error", "eclipse")}),
         ({"ownership": "heir"}, {("account.ownership", "heir")}),
         ({"refresh_tier": "gold"}, {("account.refresh_tier", "")}),
         ({"type": "piggy_bank", "aura": 1}, {("account.type", "piggy_bank"), ("account.aura", "")}),

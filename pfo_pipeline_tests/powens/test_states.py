@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pfo_pipeline.powens.states import KNOWN_STATES, Situation, read_state
+from pfo_pipeline.powens.states import KNOWN_STATES, STATES, Situation, read_state, waiting_is_enough
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -15,14 +15,16 @@ def reading(
     active: bool = True,
     last_success: timedelta | None = timedelta(hours=1),
     created: timedelta | None = timedelta(days=100),
+    planned: bool = True,
 ) -> Situation:
-    """The situation of a connection that last succeeded, and was made, so long ago."""
+    """The situation of a connection that last succeeded, and was made, so long ago; with its next sync `planned` or not."""
     return read_state(
         state,
         source_states,
         active=active,
         last_success_at=None if last_success is None else NOW - last_success,
         created_at=None if created is None else NOW - created,
+        next_try_at=NOW + timedelta(hours=8) if planned else None,
         now=NOW,
     )
 
@@ -53,8 +55,20 @@ def test_a_known_state_says_who_must_act_and_how(state: str, status: str, who_ac
     assert not situation.is_synced
 
 
-def test_the_twelve_documented_states_are_known() -> None:
-    assert len(KNOWN_STATES) == 12
+def test_the_table_holds_the_documented_states_and_no_other() -> None:
+    # Powens docs, Connections, of July 2026: `null` and these.
+    documented = (
+        "SCARequired webauthRequired additionalInformationNeeded decoupled validating wrongpass passwordExpired "
+        "actionNeeded rateLimiting websiteUnavailable bug notSupported"
+    )
+
+    assert set(STATES) == KNOWN_STATES == set(documented.split())
+
+
+@pytest.mark.parametrize("state", sorted(STATES))
+def test_waiting_is_enough_only_where_the_bank_or_powens_goes_on_by_itself(state: str) -> None:
+    assert STATES[state].waiting_is_enough == (STATES[state].status == "temporary")
+    assert waiting_is_enough(reading(state).who_acts) == STATES[state].waiting_is_enough
 
 
 def test_only_a_member_is_sent_to_a_link() -> None:
@@ -141,3 +155,38 @@ def test_a_connection_that_is_switched_off_is_paused_however_old_its_data() -> N
 
 def test_a_state_that_needs_someone_is_told_even_while_switched_off() -> None:
     assert reading("wrongpass", active=False).status == "needs-person"
+
+
+@pytest.mark.parametrize("state", [None, "bug", "websiteUnavailable", "rateLimiting", "validating"])
+def test_without_a_next_sync_a_missed_day_is_for_the_operator(state: str | None) -> None:
+    in_time = reading(state, last_success=timedelta(hours=36), planned=False)
+    stuck = reading(state, last_success=timedelta(hours=37), planned=False)
+
+    assert in_time == reading(state)
+    assert (stuck.state, stuck.status, stuck.who_acts) == (state, "silent", "operator")
+    assert "stuck" in (stuck.remedy or "")
+
+
+@pytest.mark.parametrize("state", ["SCARequired", "actionNeeded", "notSupported", "neverHeardOf"])
+def test_who_waits_for_a_person_is_not_stuck(state: str) -> None:
+    assert reading(state, last_success=timedelta(days=30), planned=False) == reading(state)
+
+
+def test_a_new_connection_without_a_plan_is_stuck_only_after_a_day_and_a_half() -> None:
+    assert reading(last_success=None, created=timedelta(hours=1), planned=False).status == "healthy"
+    assert reading(last_success=None, created=timedelta(hours=37), planned=False).status == "silent"
+
+
+@pytest.mark.parametrize("state", ["bug", "websiteUnavailable", "rateLimiting", "validating"])
+def test_what_should_mend_itself_and_does_not_is_for_the_operator_after_three_days(state: str) -> None:
+    waiting, lasting = reading(state, last_success=timedelta(days=3)), reading(state, last_success=timedelta(days=4))
+
+    assert waiting_is_enough(waiting.who_acts)
+    assert (lasting.state, lasting.status, lasting.who_acts) == (state, "temporary", "operator")
+    assert not lasting.is_synced
+
+
+def test_what_is_switched_off_is_not_waited_for() -> None:
+    situation = reading("websiteUnavailable", active=False)
+
+    assert (situation.state, situation.status, situation.who_acts) == ("websiteUnavailable", "paused", "operator")
