@@ -254,6 +254,46 @@ def register(tenant: str, base: str) -> None:
     register_webhooks(find_place(), tenant, base, click.echo)
 
 
+@main.group(invoke_without_command=True)
+@TENANT
+@_formats
+@click.pass_context
+def identity(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
+    """Linked accounts that are the same bank account, or may be: returned under a new id, or seen through two connections."""
+    from pfo_pipeline.commands.identity import COLUMNS, identity_records
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+
+    if ctx.invoked_subcommand is None:
+        place = find_place()
+        rows = [row for tenant_id in chosen_tenants(place, tenants) for row in identity_records(place, tenant_id)]
+        _print_rows(list(COLUMNS), rows, form)
+
+
+@identity.command()
+@click.argument("tenant")
+@click.argument("account")
+@click.argument("other")
+def join(tenant: str, account: str, other: str) -> None:
+    """ACCOUNT is the same bank account as OTHER, whose id and history stay."""
+    from pfo_pipeline.commands import identity as identities
+    from pfo_pipeline.commands.place import find_place
+
+    for joined in identities.join(find_place(), tenant, account, other):
+        click.echo(f"{joined} is {other} now. To undo it: pfo identity split {tenant} {joined}")
+
+
+@identity.command()
+@click.argument("tenant")
+@click.argument("account")
+def split(tenant: str, account: str) -> None:
+    """ACCOUNT is a bank account of its own, whatever the evidence says; undoes a join."""
+    from pfo_pipeline.commands import identity as identities
+    from pfo_pipeline.commands.place import find_place
+
+    identities.split(find_place(), tenant, account)
+    click.echo(f"{account} stands for itself now. To undo it: pfo identity join {tenant} {account} OTHER")
+
+
 @main.command()
 def verify() -> None:
     """Check that every row is as it was written, that none is missing, and that the published copy holds the same.

@@ -172,7 +172,18 @@ class DriftRow:
     value: str = _column("varchar", "The unknown enum value; empty when the field itself is unknown.")
 
 
-LedgerRow = UserRow | ConnectionRow | AccountRow | BalanceRow | QuarantineRow | DriftRow
+@dataclass(frozen=True, slots=True)
+class IdentityRow:
+    """That a linked account is the same bank account as another one, or may be; the newest decision holds."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    account_id: str = _column("varchar", "Canonical id of the linked account that it is said of.")
+    same_as: str = _column("varchar", "Canonical id of the bank account that it is; its own when it was told apart.")
+    evidence: str = _column("varchar", "iban, number, end of number, name, or a person's decision.")
+    decided_by: str = _column("varchar", "evidence (by itself), operator, or proposed: not decided, for a person.")
+
+
+LedgerRow = UserRow | ConnectionRow | AccountRow | BalanceRow | QuarantineRow | DriftRow | IdentityRow
 
 _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
     UserRow: ("users", ("tenant_id", "user_id")),
@@ -181,6 +192,7 @@ _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
     BalanceRow: ("balances", ("tenant_id", "account_id", "as_of")),
     QuarantineRow: ("quarantine", ("tenant_id", "record", "source_id", "reason", "payload_digest")),
     DriftRow: ("drift", ("tenant_id", "field", "value")),
+    IdentityRow: ("identities", ("tenant_id", "account_id")),
 }
 
 

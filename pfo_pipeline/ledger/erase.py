@@ -18,6 +18,7 @@ OPERATION = "ledger.erase"
 _OF_USER = {
     "balances": "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)",
     "balances_current": "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)",
+    "identities": "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)",
     "quarantine": """source_id in (
         select source_id from accounts where tenant_id = $tenant and user_id = $user
         union all select connection_id from connections where tenant_id = $tenant and user_id = $user)""",

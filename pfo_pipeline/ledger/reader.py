@@ -24,9 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class KnownAccount:
-    """Newest version of an account with its newest balance; amounts exact, in the account's currency."""
+    """Newest version of an account with its newest balance; amounts exact, in the account's currency.
+
+    `canonical_id` is the bank account that it is; what is seen through two connections is two of these with one such id.
+    """
 
     account_id: str
+    canonical_id: str
+    identity_decided_by: str | None
     user_id: str
     connection_id: str
     source_id: str
@@ -89,6 +94,16 @@ class KnownUser:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownIdentity:
+    """What was said last of a linked account: that it is the same bank account as another, may be, or is its own."""
+
+    account_id: str
+    same_as: str
+    evidence: str
+    decided_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """A user who could not be read, or a connection that is not in order."""
 
@@ -114,7 +129,8 @@ class Total:
 
 _ACCOUNTS = """
 select
-    a.account_id, a.user_id, a.connection_id, a.source_id, a.institution_id, a.institution_name, a.account_type,
+    {account_id} as account_id, i.canonical_id, said.decided_by, a.user_id, a.connection_id, a.source_id,
+    a.institution_id, a.institution_name, a.account_type,
     coalesce(b.currency, a.currency) as currency, a.display_name, a.number, a.iban, a.bic, a.usage, a.ownership,
     a.parent_account_id, a.disabled_at, a.deleted_at, f.created_at, a.recorded_at as updated_at,
     b.current_balance, b.available_balance, b.available_basis, b.as_of, b.recorded_at as balance_recorded_at,
@@ -122,18 +138,32 @@ select
 from accounts_latest a
 join (select account_id, min(recorded_at) as created_at from accounts where tenant_id = $tenant group by all) f
     on f.account_id = a.account_id
+join account_identity i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+left join (
+    select account_id, max_by(decided_by, load_id) as decided_by from identities where tenant_id = $tenant group by all
+) said on said.account_id = a.account_id
 left join balances_latest b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
 left join connections_latest c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
 where a.tenant_id = $tenant
-    and ($account_id is null or a.account_id = $account_id)
+    and ($account_id is null or $account_id in (a.account_id, i.canonical_id))
     and ($user_id is null or a.user_id = $user_id)
     and ($connection_id is null or a.connection_id = $connection_id)
     and ($institution_id is null or a.institution_id = $institution_id)
     and ($hidden or (a.disabled_at is null and a.deleted_at is null))
-    and ($after is null or a.account_id > $after)
-order by a.account_id
-limit $limit
+    and ($after is null or {account_id} > $after)
+{once}
+order by 1
+limit coalesce($limit, 9223372036854775807)
 """
+_LINKED = _ACCOUNTS.format(account_id="a.account_id", once="")
+# Of those through which a bank account is seen the one that is enabled and has the newest figure speaks for it.
+_EACH_ONCE = _ACCOUNTS.format(
+    account_id="i.canonical_id",
+    once="""qualify row_number() over (
+    partition by i.canonical_id
+    order by a.disabled_at is not null or a.deleted_at is not null, b.as_of desc nulls last, a.account_id desc
+) = 1""",
+)
 
 _CONNECTIONS = """
 select connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
@@ -151,6 +181,12 @@ select tenant_id, 'user ' || user_id as what, '' as institution, status || ' ' |
 from users_latest
 where list_contains($tenants, tenant_id) and status <> 'ok'
 union all
+select p.tenant_id, 'account ' || p.account_id, a.institution_name, 'may be ' || p.same_as || ' (' || p.evidence || ')',
+    'operator', 'Look at both: pfo identity. Then join them or tell them apart: pfo identity join, pfo identity split.'
+from identities_proposed p
+join accounts_latest a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
+where list_contains($tenants, p.tenant_id)
+union all
 select tenant_id, 'connection ' || connection_id, institution_name, coalesce(state, status), who_acts, remedy
 from connections_latest
 where list_contains($tenants, tenant_id) and status not in ('healthy', 'gone')
@@ -160,6 +196,12 @@ order by all
 _TOTALS = """
 select tenant_id, currency, accounts, current_balance, loans, oldest_as_of
 from totals where tenant_id = $tenant order by currency
+"""
+
+_IDENTITIES = """
+select account_id, same_as, evidence, decided_by from identities where tenant_id = $tenant
+qualify row_number() over (partition by account_id order by load_id desc) = 1
+order by account_id
 """
 
 _FAILED_LAST = """
@@ -185,6 +227,10 @@ class Reader:
         with self._connect() as con:
             return [str(row[0]) for row in con.execute("select distinct tenant_id from loads order by 1").fetchall()]
 
+    def linked_accounts(self, tenant_id: str) -> list[KnownAccount]:
+        """Every account of every connection, hidden ones too, by its own id: what the pipeline works with."""
+        return self._accounts(_LINKED, tenant_id, hidden=True)
+
     def accounts(
         self,
         tenant_id: str,
@@ -197,29 +243,37 @@ class Reader:
         after: str | None = None,
         limit: int | None = None,
     ) -> list[KnownAccount]:
-        """Accounts of the tenant, ordered by canonical id.
+        """Bank accounts of the tenant, each once and by its canonical id, in the order of those ids.
 
         Args:
+            account_id: The canonical id, or that of a linked account that is the same.
             include_hidden: Disabled and deleted accounts too.
             after: Only ids after this one, for paging.
         """
-        parameters = {
-            "tenant": tenant_id,
-            "account_id": account_id,
-            "user_id": user_id,
-            "connection_id": connection_id,
-            "institution_id": institution_id,
-            "hidden": include_hidden,
-            "after": after,
-            "limit": limit if limit is not None else 2**31,
-        }
-        return self._typed(KnownAccount, _ACCOUNTS, parameters)
+        return self._accounts(
+            _EACH_ONCE,
+            tenant_id,
+            account_id=account_id,
+            user_id=user_id,
+            connection_id=connection_id,
+            institution_id=institution_id,
+            hidden=include_hidden,
+            after=after,
+            limit=limit,
+        )
+
+    def _accounts(self, query: str, tenant_id: str, **filters: str | int | bool | None) -> list[KnownAccount]:
+        parameters = dict.fromkeys(("account_id", "user_id", "connection_id", "institution_id", "after", "limit"))
+        return self._typed(KnownAccount, query, {**parameters, "tenant": tenant_id, **filters})
 
     def connections(self, tenant_id: str) -> list[KnownConnection]:
         return self._typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id})
 
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self._typed(KnownUser, _USERS, {"tenant": tenant_id})
+
+    def identities(self, tenant_id: str) -> list[KnownIdentity]:
+        return self._typed(KnownIdentity, _IDENTITIES, {"tenant": tenant_id})
 
     def troubles(self, tenant_ids: list[str]) -> list[Trouble]:
         """What is not in order with any of these tenants."""

@@ -11,12 +11,6 @@ from pfo_pipeline.contracts.tables import AccountRow, table_of
 from pfo_pipeline.ledger.opening import attach
 from pfo_pipeline.ledger.schema import SCHEMA, create
 
-# What stands in the place of a personal value. Equal IBANs stay equal, so that an account linked twice counts once.
-_WITHHELD = {
-    "display_name": "account_id",
-    "iban": "case when iban is not null then min(account_id) over (partition by tenant_id, iban) end",
-}
-
 
 def write_anew(con: duckdb.DuckDBPyConnection, draft: Path, *, key: str | None, withhold_personal: bool) -> None:
     """Write the ledger behind `con`, with every row as it is, into a new file.
@@ -52,5 +46,5 @@ def _withheld(table: str) -> str:
     contract = table_of(AccountRow)
     if table != contract.name:
         return ""
-    values = ", ".join(f"{_WITHHELD.get(c.name, 'null')} as {c.name}" for c in contract.columns if c.personal)
+    values = ", ".join(f"{'null' if c.nullable else 'account_id'} as {c.name}" for c in contract.columns if c.personal)
     return f" replace ({values})"

@@ -15,6 +15,7 @@ from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection
 from pfo_pipeline.operations import telemetry
 from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
 from pfo_pipeline.operations.balances import NoBalance, refresh_balances
+from pfo_pipeline.operations.identity import identify
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.decode import digest
@@ -50,10 +51,11 @@ class _Served:
 async def sync_every_connection(context: CommandContext) -> StepResult:
     """`openbanking.accounts.sync` for every connection of every user of the tenant."""
     tenant = context.tenant
-    known = _Known(context.known.accounts(tenant.id, include_hidden=True), context.known.connections(tenant.id))
+    known = _Known(context.known.linked_accounts(tenant.id), context.known.connections(tenant.id))
     gathered = await asyncio.gather(*(_sync_user(context, user, known) for user in tenant.users))
     result = StepResult.of([part for part, _ in gathered])
     _add_gone(context, known, [served for _, served in gathered if served], result)
+    result.add(identify(known.accounts, result.rows_of(AccountRow)))
     return result
 
 
@@ -114,7 +116,7 @@ def _add_gone(context: CommandContext, known: _Known, served: list[_Served], res
 
 async def refresh_every_account(context: CommandContext) -> StepResult:
     """`openbanking.balances.refresh` for every enabled account that the ledger knows."""
-    known = context.known.accounts(context.tenant.id)
+    known = [account for account in context.known.linked_accounts(context.tenant.id) if account.is_enabled]
     return StepResult.of(await asyncio.gather(*(_refresh_user(context, user, known) for user in context.tenant.users)))
 
 

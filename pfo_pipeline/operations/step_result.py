@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pfo_pipeline.contracts.model import Operation, TelemetryRecord
 from pfo_pipeline.contracts.tables import DriftRow, LedgerRow, QuarantineRow, UserRow, table_of
 from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.powens.drift import Drift
 from pfo_pipeline.powens.errors import Transient
+
+Row = TypeVar("Row", bound=LedgerRow)
 
 
 @dataclass
@@ -55,12 +57,11 @@ class StepResult:
     def quarantined(self) -> int:
         return len(self._rows.get(QuarantineRow, ()))
 
-    def users_in_trouble(self) -> list[UserRow]:
-        users = self._rows.get(UserRow, {}).values()
-        return [row for row in users if isinstance(row, UserRow) and row.status != "ok"]
+    def rows_of(self, kind: type[Row]) -> list[Row]:
+        return [row for rows in self._rows.values() for row in rows.values() if isinstance(row, kind)]
 
-    def drift(self) -> list[DriftRow]:
-        return [row for row in self._rows.get(DriftRow, {}).values() if isinstance(row, DriftRow)]
+    def users_in_trouble(self) -> list[UserRow]:
+        return [row for row in self.rows_of(UserRow) if row.status != "ok"]
 
     def batch(self, tenant_id: str, run_id: str, operation: Operation, attempt: int, *, complete: bool) -> Batch:
         """What the ledger merges. Events, and how reading each user went, are told by the attempt that ends the step."""

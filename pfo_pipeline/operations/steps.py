@@ -12,6 +12,7 @@ from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES
 from pfo_pipeline.contracts.model import Role, Step
+from pfo_pipeline.contracts.tables import DriftRow
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.ledger.store import Clock, Ledger
@@ -102,7 +103,7 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
         context.ledger.merge(batch(complete=True))
         context.ledger.publish()  # No later step of this run does, and readers must see who must act.
         raise _nobody_was_read(context.tenant, result)
-    drift = tuple(sorted(f"{row.field}={row.value}" if row.value else row.field for row in result.drift()))
+    drift = tuple(sorted(f"{row.field}={row.value}" if row.value else row.field for row in result.rows_of(DriftRow)))
     return StepOutcome(batch(complete=True), tuple(result.errors), drift)
 
 

@@ -57,7 +57,7 @@ def test_all_rows_of_the_person_go_and_nobody_elses(family: Ledger) -> None:
 
     assert erased.total == 6
     gone = {"users": 1, "connections": 1, "accounts": 1, "balances": 2, "quarantine": 1, "balances_current": 1}
-    assert erased.rows == gone
+    assert {name: count for name, count in erased.rows.items() if count} == gone
     after = everything_in(family)
     assert {name: before[name] - after[name] for name in gone} == gone
     assert ask(family, "select distinct user_id from accounts") == [("jane",)]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import APRIL_1, MARCH_30, MARCH_31, SetClock, a_ledger, account, balance, batch
 
@@ -92,7 +93,7 @@ def test_cash_is_summed_by_currency_and_never_across(ask: Ask) -> None:
 def test_totals_count_an_account_once_that_two_members_have_linked(ledger: Ledger) -> None:
     joint, its_copy = account("acc_1"), account("acc_2", user_id="john", source_id="71")
     loan = account("acc_3", source_id="72", iban=None, account_type="loan")
-    ledger.merge(batch(joint, its_copy, loan))
+    ledger.merge(batch(joint, its_copy, loan, IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence")))
     ledger.merge(
         batch(
             balance("10.00", MARCH_30, account_id="acc_1"),

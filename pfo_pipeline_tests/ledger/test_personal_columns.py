@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.errors import LedgerDamaged
 from pfo_pipeline.ledger.reader import open_published, published_reader
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
@@ -27,7 +28,8 @@ def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, publish_personal=False, clock=SetClock())
     same = account("acc_2", user_id="bob", source_id="71")
     none = account("acc_3", source_id="72", iban=None)
-    ledger.merge(batch(user(), user("bob"), connection(), account(), same, none))
+    joined = IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence")
+    ledger.merge(batch(user(), user("bob"), connection(), account(), same, none, joined))
     ledger.merge(batch(*(balance("10", account_id=name) for name in ("acc_1", "acc_2", "acc_3")), run_id="run-2"))
     ledger.publish()
     return ledger
@@ -57,7 +59,7 @@ def test_an_account_linked_twice_still_counts_once(ledger: Ledger) -> None:
     assert total.current_balance == Decimal(20)
     with open_published(ledger.files.published) as con:
         shown = con.execute("select account_id, display_name, iban from accounts_latest order by 1").fetchall()
-    assert shown == [("acc_1", "acc_1", "acc_1"), ("acc_2", "acc_2", "acc_1"), ("acc_3", "acc_3", None)]
+    assert shown == [("acc_1", "acc_1", None), ("acc_2", "acc_2", None), ("acc_3", "acc_3", None)]
 
 
 def test_the_proof_holds_for_what_is_there(ledger: Ledger) -> None:

@@ -97,9 +97,9 @@ class Household:
         rows = self.ask("select event, properties from telemetry order by event, properties::varchar")
         return [(event, json.loads(properties)) for event, properties in rows]
 
-    def accounts(self, **filters: Any) -> list[KnownAccount]:
-        """The accounts, hidden ones too, in the order in which Powens numbers them."""
-        found = self.ledger.reader().accounts(self.tenant.id, include_hidden=True, **filters)
+    def accounts(self) -> list[KnownAccount]:
+        """The linked accounts, hidden ones too, in the order in which Powens numbers them."""
+        found = self.ledger.reader().linked_accounts(self.tenant.id)
         return sorted(found, key=lambda account: int(account.source_id))
 
     def connections(self) -> list[KnownConnection]:
