@@ -192,6 +192,35 @@ class SimulatedBank:
         """Move the clock forward to a moment."""
         self._send("POST", "/clock", {"now": moment.isoformat()})
 
+    def sync(self, domain: str, connection_id: int) -> None:
+        """Let what the daily sync does happen now."""
+        self._send("POST", f"/domains/{domain}/connections/{connection_id}/sync")
+
+    def add_webhooks(self, domain: SimulatedDomain, urls: Mapping[str, str], *, signed: bool = True) -> str | None:
+        """Register an address for each event, as a client application does; the secret that signs the posts."""
+        headers = {"Authorization": f"Bearer {domain.config_token}"}
+        secret, proof = None, {}
+        with httpx.Client(base_url=domain.base_url, headers=headers, trust_env=False, verify=_NO_CERTIFICATES) as web:
+            if signed:
+                made = web.post("webhooks/auth", json={"type": "hmac_signature", "name": "testhooks"})
+                secret, proof = made.raise_for_status().json()["config"]["secret_key"], {"id_auth": made.json()["id"]}
+            for event, url in urls.items():
+                web.post("webhooks", json={"event": event, "url": url, **proof}).raise_for_status()
+        return secret
+
+    def posts(self) -> list[dict[str, Any]]:
+        """Every post so far, once all that is pending was tried."""
+        posts: list[dict[str, Any]] = self._send("POST", "/webhooks/flush")["posts"]
+        return posts
+
+    def pending_posts(self) -> int:
+        """How many were not accepted yet."""
+        return int(self._send("GET", "/webhooks")["pending"])
+
+    def post_fault(self, kind: str, **order: Any) -> None:
+        """Order what befalls the next posts."""
+        self._send("POST", "/webhooks/faults", {"kind": kind, **order})
+
     def client(self, user: SimulatedUser) -> httpx.Client:
         """A client with the user's token; the caller closes it."""
         headers = {"Authorization": f"Bearer {user.token}"}

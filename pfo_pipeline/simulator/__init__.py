@@ -6,7 +6,10 @@ Not here: anything of the pipeline; this package imports none of it, and only th
 Each domain lives under one port: the base URL of `smith-sandbox` is `http://127.0.0.1:PORT/smith-sandbox/2.0`.
 Every answer is a function of the seed, the calls made and the clock.
 
-Left out: transactions, the balances endpoint, webhooks, connection logs, Pay, documents.
+Webhooks are registered with the config token (`/webhooks`, `/webhooks/auth`) and posted beside the world, which never
+waits for a receiver.
+
+Left out: transactions, the balances endpoint, connection logs, Pay, documents.
 
 Admin routes (JSON, no token, loopback only; `D` is a domain's name):
 
@@ -14,10 +17,11 @@ Admin routes (JSON, no token, loopback only; `D` is a domain's name):
     GET    /admin/clock                                -> {now, paris}
     POST   /admin/clock                                {now} or {advance_seconds}; forward only
     POST   /admin/domains                              {domain, client_id?, client_secret?, rate_limit_per_minute?,
-                                                        page_size?, sync_seconds?, forced_sync_interval_seconds?}
+                                                        page_size?, sync_seconds?, forced_sync_interval_seconds?,
+                                                        webhooks_gzip?}
                                                        -> {domain, base_url, client_id, client_secret,
                                                            users_token, config_token}
-    PATCH  /admin/domains/D                            any of the four settings
+    PATCH  /admin/domains/D                            any of the five settings
     DELETE /admin/domains/D/rate-limit                 opens a new minute
     POST   /admin/domains/D/users                      {id?} -> {id, token}
     POST   /admin/domains/D/users/U/connections        {connector?, state?, source_states?, accounts?, ...}
@@ -27,6 +31,11 @@ Admin routes (JSON, no token, loopback only; `D` is a domain's name):
     POST   /admin/domains/D/connections/C/accounts     an account -> {id}
     PATCH  /admin/domains/D/accounts/A                 any field of an account
     DELETE /admin/domains/D/accounts/A
+    POST   /admin/domains/D/connections/C/sync         what the daily sync does, now
+    GET    /admin/webhooks                             -> {posts: [{event, url, id_webhook_data, status, fault}],
+                                                           pending}; status null: no answer in time, 0: no connection
+    POST   /admin/webhooks/flush                       waits until all that is pending was tried; answers the same
+    POST   /admin/webhooks/faults                      {kind, domain?, event?, times?, age_seconds?}
     POST   /admin/faults                               {kind, domain?, user?, method?, path?, times?, skip?, ...}
     GET    /admin/faults     DELETE /admin/faults
     GET    /admin/journal?domain=&since=               -> {entries: [{seq, clock, method, domain, path, query,
@@ -44,6 +53,9 @@ time), `reset` (no byte of an answer), `truncated` (half of the promised body), 
 `repeat`, `status`, `content_type`). `path` is a regular expression searched in the path after `/2.0`; `times` is 1
 unless given, null until cleared; `skip` lets the first calls through. With `executed: true` the call takes effect
 and only its answer is lost.
+
+Faults of webhooks strike the next `times` posts: `lose`, `duplicate`, `reorder` (all that is pending comes last first),
+`forge` (a post of somebody else before the honest one), `stale` (signed `age_seconds` ago, a month unless given).
 """
 
 from pfo_pipeline.simulator.program import Options, build_bench, build_server, listen, run, url_of

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pfo_pipeline.simulator import admin_records, tokens
+from pfo_pipeline.simulator import admin_records, announcements, tokens
 from pfo_pipeline.simulator.dice import pick, secret
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
 from pfo_pipeline.simulator.gateway import Bench
-from pfo_pipeline.simulator.movement import advance
+from pfo_pipeline.simulator.movement import advance, sync_automatically
 from pfo_pipeline.simulator.paris import from_text, to_wire
 from pfo_pipeline.simulator.records import Connection, Domain, Settings, World
 from pfo_pipeline.simulator.values import Reader
@@ -46,10 +46,14 @@ def admin_app(bench: Bench) -> Starlette:
         ("POST", "/faults", _add_fault),
         ("GET", "/faults", _faults),
         ("DELETE", "/faults", _clear_faults),
+        ("POST", "/domains/{domain}/connections/{connection:int}/sync", _sync),
+        ("GET", "/webhooks", _posts),
+        ("POST", "/webhooks/faults", _add_post_fault),
         ("GET", "/journal", _journal),
         ("DELETE", "/journal", _clear_journal),
     ]
     routes = [Route(f"/admin{path}", _endpoint(bench, act), methods=[method]) for method, path, act in table]
+    routes.append(Route("/admin/webhooks/flush", _flushing(bench), methods=["POST"]))
     return Starlette(routes=routes)
 
 
@@ -83,7 +87,9 @@ def _endpoint(bench: Bench, action: Action) -> Callable[[Request], object]:
             if not isinstance(body, dict):
                 raise ValueError("the body must be a JSON object")
             advance(bench.world)
-            return _json(200, action(bench, request, body))
+            done = action(bench, request, body)
+            bench.sender.start()
+            return _json(200, done)
         except KeyError:
             return _json(404, {"error": "no such domain, user, connection or account"})
         except ValueError as refused:
@@ -120,6 +126,7 @@ def _move_clock(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
     else:
         bench.world.clock.advance(seconds or 0)
     advance(bench.world)
+    bench.sender.start(again=True)
     return _clock(bench, request, {})
 
 
@@ -154,6 +161,7 @@ def _settings(reader: Reader, current: Settings) -> Settings:
         sync_seconds=reader.whole("sync_seconds", current.sync_seconds) or 0,
         forced_sync_interval_seconds=reader.whole("forced_sync_interval_seconds", current.forced_sync_interval_seconds)
         or 0,
+        webhooks_gzip=reader.flag("webhooks_gzip", default=current.webhooks_gzip),
     )
     reader.done()
     return chosen
@@ -190,14 +198,19 @@ def _change_connection(bench: Bench, request: Request, body: JsonObject) -> Json
 
 
 def _delete_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
-    _domain(bench, request).erase_connection(request.path_params["connection"])
+    domain = _domain(bench, request)
+    connection = domain.connections[request.path_params["connection"]]
+    announcements.connection_deleted(domain, connection, bench.world.clock.now())
+    domain.erase_connection(connection.id)
     return {}
 
 
 def _add_account(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
     domain = _domain(bench, request)
     connection = domain.connections[request.path_params["connection"]]
-    return {"id": admin_records.add_account(bench.world, domain, connection, body).id}
+    account = admin_records.add_account(bench.world, domain, connection, body)
+    announcements.account_found(domain, account, bench.world.clock.now())
+    return {"id": account.id}
 
 
 def _change_account(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
@@ -219,6 +232,31 @@ def _ids(domain: Domain, connection: Connection) -> JsonObject:
         "source_ids": [source.id for source in connection.sources],
         "account_ids": [account.id for account in domain.accounts_of(connection.id_user, connection.id)],
     }
+
+
+def _sync(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    domain = _domain(bench, request)
+    connection = domain.connections[request.path_params["connection"]]
+    sync_automatically(bench.world, domain, connection, bench.world.clock.now())
+    return _ids(domain, connection)
+
+
+def _posts(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    return {"posts": bench.sender.posts, "pending": bench.sender.pending()}
+
+
+def _add_post_fault(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    bench.sender.order(body)
+    return {}
+
+
+def _flushing(bench: Bench) -> Callable[[Request], object]:
+    async def endpoint(request: Request) -> Response:
+        advance(bench.world)
+        await bench.sender.flush()
+        return _json(200, _posts(bench, request, {}))
+
+    return endpoint
 
 
 def _add_fault(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001

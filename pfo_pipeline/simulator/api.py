@@ -9,7 +9,7 @@ from re import Pattern
 
 from starlette.routing import compile_path
 
-from pfo_pipeline.simulator import api_accounts, api_auth, api_connections, api_reference, errors
+from pfo_pipeline.simulator import api_accounts, api_auth, api_connections, api_reference, api_webhooks, errors
 from pfo_pipeline.simulator.calls import Handler
 
 _CONNECTIONS = {"GET": api_connections.list_connections, "POST": api_connections.create_connection}
@@ -47,6 +47,11 @@ TABLE: tuple[tuple[str, dict[str, Handler]], ...] = (
     ("/users/{user}/connections/{connection}/accounts/{account}", dict(_ACCOUNT)),
     ("/users/{user}/accounts", {"GET": api_accounts.list_accounts}),
     ("/users/{user}/accounts/{account}", dict(_ACCOUNT)),
+    ("/webhooks_events", {"GET": api_webhooks.list_events}),
+    ("/webhooks", {"GET": api_webhooks.list_webhooks, "POST": api_webhooks.add_webhook}),
+    ("/webhooks/auth", {"GET": api_webhooks.list_providers, "POST": api_webhooks.add_provider}),
+    ("/webhooks/auth/{provider}", {"DELETE": api_webhooks.delete_provider}),
+    ("/webhooks/{webhook}", {"DELETE": api_webhooks.delete_webhook}),
     ("/webauth-url", {"GET": api_connections.webauth_url}),
     ("/webauth", {"GET": api_connections.webauth}),
 )

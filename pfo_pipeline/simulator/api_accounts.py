@@ -6,7 +6,7 @@ Facts: Powens docs, Bank accounts. Without `all` a disabled account is 404, for 
 is enabled gets its values with the next sync. Assumed: a bulk update answers like a list.
 """
 
-from pfo_pipeline.simulator import errors
+from pfo_pipeline.simulator import announcements, errors
 from pfo_pipeline.simulator.calls import Answer, Call
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.paging import page
@@ -53,12 +53,15 @@ def update_accounts(call: Call) -> Answer:
 
 
 def _apply(call: Call, account: Account, changes: JsonObject) -> None:
+    was_disabled = account.disabled is not None
     if "disabled" in changes:
         account.verbatim.pop("disabled", None)
         if not changes["disabled"]:
             account.disabled = None
         elif account.disabled is None:
             account.disabled = call.world.clock.now()
+        if was_disabled != (account.disabled is not None):
+            announcements.account_switched(call.domain, account, call.world.clock.now())
     account.fields |= {name: value for name, value in changes.items() if name != "disabled"}
 
 

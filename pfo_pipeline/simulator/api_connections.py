@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import URL
 
-from pfo_pipeline.simulator import dialogue, errors, tokens
+from pfo_pipeline.simulator import announcements, dialogue, errors, tokens
 from pfo_pipeline.simulator.calls import Answer, Call, whole_number
 from pfo_pipeline.simulator.catalogue import Connector
 from pfo_pipeline.simulator.dialogue import INTERACTIVE_STATES
@@ -72,7 +72,9 @@ def sync_connection(call: Call) -> Answer:
 
 def delete_connection(call: Call) -> Answer:
     """Erase a connection with its accounts."""
-    call.domain.erase_connection(call.connection().id)
+    connection = call.connection()
+    announcements.connection_deleted(call.domain, connection, call.world.clock.now())
+    call.domain.erase_connection(connection.id)
     return Answer(204)
 
 

@@ -5,7 +5,7 @@ Not here: what users own (api_connections.py, api_accounts.py).
 Facts: Powens docs, Users, Connectors, Bank account types. Reference data needs no token.
 """
 
-from pfo_pipeline.simulator import errors
+from pfo_pipeline.simulator import announcements, errors
 from pfo_pipeline.simulator.calls import Answer, Call, whole_number
 from pfo_pipeline.simulator.catalogue import (
     ACCOUNT_TYPES,
@@ -47,6 +47,7 @@ def delete_user(call: Call) -> Answer:
             raise errors.not_found()
     else:
         user_id = call.user().id
+    announcements.user_deleted(call.domain, call.domain.users[user_id], call.world.clock.now())
     call.domain.erase_user(user_id)
     return Answer(204)
 

@@ -9,7 +9,7 @@ sandbox tests. Assumed: a plain `SCARequired` turns into `webauthRequired`; a co
 
 from collections.abc import Mapping
 
-from pfo_pipeline.simulator import errors
+from pfo_pipeline.simulator import announcements, errors
 from pfo_pipeline.simulator.banking import discoveries, open_accounts, open_connection
 from pfo_pipeline.simulator.catalogue import TEST_SCENARIOS, Connector
 from pfo_pipeline.simulator.movement import TEMPORARY_STATES, may_force, renew_consent, set_state, start_sync
@@ -57,7 +57,7 @@ def create(
     for item in connection.sources:
         item.last_update = item.expire = None
     ask(connection, FIRST_STATES.get(scenario), world)
-    open_accounts(world, domain, connection, discoveries(world, domain, connection), since=now)
+    _discover(world, domain, connection)
     if connection.state is None:
         renew_consent(connection, now)
         start_sync(world, domain, connection, outcome=None)
@@ -106,7 +106,7 @@ def connect_at_the_bank(world: World, domain: Domain, user: User, connector: Con
     connection.last_update = connection.last_push = None
     for source in connection.sources:
         source.last_update = None
-    open_accounts(world, domain, connection, discoveries(world, domain, connection), since=now)
+    _discover(world, domain, connection)
     _consented(world, domain, connection)
     return connection
 
@@ -198,6 +198,12 @@ def _take_credentials(world: World, domain: Domain, connection: Connection, valu
         force(world, domain, connection, user_present=True)
     else:
         _consented(world, domain, connection)
+
+
+def _discover(world: World, domain: Domain, connection: Connection) -> None:
+    now = world.clock.now()
+    for account in open_accounts(world, domain, connection, discoveries(world, domain, connection), since=now):
+        announcements.account_found(domain, account, now)
 
 
 def _consented(world: World, domain: Domain, connection: Connection) -> None:

@@ -23,6 +23,7 @@ from pfo_pipeline.simulator.limits import RateLimiter
 from pfo_pipeline.simulator.movement import advance
 from pfo_pipeline.simulator.paris import to_wire
 from pfo_pipeline.simulator.records import Domain, Token, World
+from pfo_pipeline.simulator.sender import Sender
 
 VERSION_PREFIX = "/2.0"
 FIRST_REQUEST_ID = 90_210_041
@@ -36,6 +37,10 @@ class Bench:
     faults: FaultBook = field(default_factory=FaultBook)
     journal: Journal = field(default_factory=Journal)
     limiter: RateLimiter = field(default_factory=RateLimiter)
+    sender: Sender = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sender = Sender(self.world)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ class Gateway:
             return
         incoming = await _read(scope, receive)
         if incoming is not None:
-            await self._serve(incoming, scope, receive, send)
+            try:
+                await self._serve(incoming, scope, receive, send)
+            finally:
+                self._bench.sender.start()
 
     async def _serve(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         bench = self._bench

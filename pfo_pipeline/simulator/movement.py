@@ -9,7 +9,7 @@ consent that has ended turns into `SCARequired` without an attempt.
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pfo_pipeline.simulator import tokens
+from pfo_pipeline.simulator import announcements, tokens
 from pfo_pipeline.simulator.catalogue import precision_of
 from pfo_pipeline.simulator.dice import swing
 from pfo_pipeline.simulator.paris import next_daily, paris_day
@@ -96,7 +96,7 @@ def _advance_connection(world: World, domain: Domain, connection: Connection, un
             connection.running = None
             _finish_sync(world, domain, connection, running)
         elif due:
-            _sync_automatically(world, domain, connection, due)
+            sync_automatically(world, domain, connection, due)
         else:
             return
 
@@ -113,9 +113,11 @@ def _finish_sync(world: World, domain: Domain, connection: Connection, sync: Run
         message = connection.error_message
         set_state(connection, sync.outcome, sync.finishes)
         connection.error_message = message
+    _announce_sync(domain, connection, sync.finishes)
 
 
-def _sync_automatically(world: World, domain: Domain, connection: Connection, at: datetime) -> None:
+def sync_automatically(world: World, domain: Domain, connection: Connection, at: datetime) -> None:
+    """What the daily sync does, at whatever moment: data comes in, or the state stays and is announced again."""
     if connection.expire is not None and connection.expire <= at and connection.state is None:
         set_state(connection, "SCARequired", at)
     elif connection.state is None:
@@ -127,6 +129,12 @@ def _sync_automatically(world: World, domain: Domain, connection: Connection, at
         connection.next_try = next_daily(connection.sync_time, at)
     for source in connection.sources:
         source.next_try = connection.next_try
+    _announce_sync(domain, connection, at)
+
+
+def _announce_sync(domain: Domain, connection: Connection, at: datetime) -> None:
+    announce = announcements.synced if connection.state is None else announcements.sync_failed
+    announce(domain, connection, at)
 
 
 def _take_data(world: World, domain: Domain, connection: Connection, at: datetime, *, forced: bool) -> None:

@@ -134,6 +134,40 @@ class Account:
 
 
 @dataclass
+class AuthProvider:
+    """A secret that posts are signed with."""
+
+    id: int
+    type: str
+    name: str
+    secret: str
+
+
+@dataclass
+class Webhook:
+    """An address for one event, of one user if given; without a provider posts carry the user's token."""
+
+    id: int
+    event: str
+    url: str
+    id_auth: int | None
+    id_user: int | None
+
+
+@dataclass(eq=False)
+class Delivery:
+    """A post that is to be accepted. `number` is `id_webhook_data`, `token` the user's when it happened."""
+
+    number: int
+    webhook_id: int
+    id_user: int
+    at: datetime
+    body: bytes
+    token: str | None
+    tries: int = 0
+
+
+@dataclass
 class Settings:
     """How a domain behaves. The two sync figures are assumptions, Powens publishes none."""
 
@@ -141,6 +175,7 @@ class Settings:
     page_size: int | None = None
     sync_seconds: int = 20
     forced_sync_interval_seconds: int = 900
+    webhooks_gzip: bool = False
 
 
 @dataclass
@@ -156,13 +191,17 @@ class Domain:
     codes: dict[str, Code] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
     accounts: dict[int, Account] = field(default_factory=dict)
+    auth_providers: dict[int, AuthProvider] = field(default_factory=dict)
+    webhooks: dict[int, Webhook] = field(default_factory=dict)
+    outbox: list[Delivery] = field(default_factory=list)
     issued: int = 0
     requests: int = 0
     last_ids: dict[str, int] = field(default_factory=dict)
 
-    def next_id(self, kind: Literal["user", "connection", "account", "source"]) -> int:
+    def next_id(self, kind: Literal["user", "connection", "account", "source", "provider", "webhook", "event"]) -> int:
         """A fresh id; never reused, so that a bank added again gets new ones."""
-        first = {"user": 731, "connection": 4821, "account": 17301, "source": 9101}[kind]
+        firsts = {"user": 731, "connection": 4821, "account": 17301, "source": 9101}
+        first = (firsts | {"provider": 12, "webhook": 41, "event": 556_001})[kind]
         self.last_ids[kind] = self.last_ids.get(kind, first - 1) + 1
         return self.last_ids[kind]
 
@@ -193,6 +232,11 @@ class Domain:
             if account.id_user == user_id and connection_id in (None, account.id_connection)
         )
         return sorted(chosen, key=lambda account: account.id)
+
+    def permanent_token(self, user_id: int) -> str | None:
+        """The user's first one that is not revoked."""
+        kept = (t.value for t in self.tokens.values() if t.id_user == user_id and t.kind == "permanent")
+        return next(kept, None)
 
     def erase_connection(self, connection_id: int) -> None:
         """Forget a connection with all that hangs on it."""

@@ -1,0 +1,102 @@
+"""What the world tells the client application by webhook.
+
+Here: which event tells what, with the documented body, queued for every address that is registered for it.
+Not here: sending (sender.py), registration (api_webhooks.py).
+Facts: Powens docs, guide "Webhooks"; the body holds `id_webhook_data` beside the fields, and not the event's name.
+A failed sync is announced as `CONNECTION_SYNCED` too, without accounts. On a sync the order is ACCOUNTS_FETCHED,
+ACCOUNT_SYNCED for each account, CONNECTION_SYNCED (inferred). Transactions are left out: their lists are empty.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from pfo_pipeline.simulator.exact_json import JsonObject, dumps
+from pfo_pipeline.simulator.paris import to_wire
+from pfo_pipeline.simulator.records import Account, Connection, Delivery, Domain, User
+from pfo_pipeline.simulator.views import account_json, connection_json, user_json
+
+EVENTS = (
+    "USER_DELETED",
+    "CONNECTION_SYNCED",
+    "CONNECTION_DELETED",
+    "ACCOUNTS_FETCHED",
+    "ACCOUNT_SYNCED",
+    "ACCOUNT_FOUND",
+    "ACCOUNT_ENABLED",
+    "ACCOUNT_DISABLED",
+)
+
+
+def synced(domain: Domain, connection: Connection, at: datetime) -> None:
+    """New data has come in."""
+    accounts = [account for account in domain.accounts_of(connection.id_user, connection.id) if account.visible]
+    fetched = [account_json(domain, account, {}) for account in accounts] if domain.webhooks else []
+    full = [{**account, "transactions": [], "investments": [], "market_orders": []} for account in fetched]
+    _announce(domain, "ACCOUNTS_FETCHED", connection.id_user, at, lambda: _nested(domain, connection, fetched))
+    for account in full:
+        _announce(domain, "ACCOUNT_SYNCED", connection.id_user, at, partial(dict, account))
+    _announce(
+        domain,
+        "CONNECTION_SYNCED",
+        connection.id_user,
+        at,
+        lambda: _nested(domain, connection, full, subscriptions=[]),
+    )
+
+
+def sync_failed(domain: Domain, connection: Connection, at: datetime) -> None:
+    """A sync has ended in a state, or was not even tried."""
+    _announce(
+        domain,
+        "CONNECTION_SYNCED",
+        connection.id_user,
+        at,
+        lambda: _nested(domain, connection, [], subscriptions=[]),
+    )
+
+
+def connection_deleted(domain: Domain, connection: Connection, at: datetime) -> None:
+    """The user has taken a bank away."""
+    _announce(domain, "CONNECTION_DELETED", connection.id_user, at, lambda: connection_json(domain, connection, {}))
+
+
+def account_found(domain: Domain, account: Account, at: datetime) -> None:
+    """A bank shows an account for the first time."""
+    few: JsonObject = {
+        "id": account.id,
+        "id_user": account.id_user,
+        "id_connection": account.id_connection,
+        "disabled": to_wire(account.disabled),
+        "type": account.type,
+    }
+    _announce(domain, "ACCOUNT_FOUND", account.id_user, at, lambda: few)
+
+
+def account_switched(domain: Domain, account: Account, at: datetime) -> None:
+    """The user has enabled or disabled an account."""
+    event = "ACCOUNT_ENABLED" if account.disabled is None else "ACCOUNT_DISABLED"
+    _announce(domain, event, account.id_user, at, lambda: account_json(domain, account, {}))
+
+
+def user_deleted(domain: Domain, user: User, at: datetime) -> None:
+    """A user is erased; to be called before it is done."""
+    _announce(domain, "USER_DELETED", user.id, at, lambda: user_json(user))
+
+
+def _nested(domain: Domain, connection: Connection, accounts: list[JsonObject], **more: object) -> JsonObject:
+    told = connection_json(domain, connection, {"connector": {}, "sources": {}})
+    return {
+        "user": user_json(domain.users[connection.id_user]),
+        "connection": {**told, "accounts": accounts, **more},
+    }
+
+
+def _announce(domain: Domain, event: str, user_id: int, at: datetime, payload: Callable[[], JsonObject]) -> None:
+    """Queue the event for each address; the body is what holds now, however late it is sent."""
+    listening = [w for w in domain.webhooks.values() if w.event == event and w.id_user in (None, user_id)]
+    if listening:
+        number = domain.next_id("event")
+        body = dumps({**payload(), "id_webhook_data": number})
+        token = domain.permanent_token(user_id)
+        domain.outbox += [Delivery(number, webhook.id, user_id, at, body, token) for webhook in listening]

@@ -1,0 +1,196 @@
+"""Posting what is announced to the addresses that are registered.
+
+Here: signature, bearer token, gzip, the flusher's tries, and what may go wrong on the way when a test orders it.
+Not here: the bodies (announcements.py), the routes (api_webhooks.py, admin.py).
+Facts: Powens docs, guide "Webhooks": `BI-Signature` is base64 of HMAC-SHA256 over `POST.path.date.body`; success is any
+2XX; a run of the flusher gives up on a webhook after 10 failures in a row or 2 timeouts and starts again at the next.
+Events of an anonymous user are held until he is permanent. Assumed: a body is signed as it is sent, gzip included; what is
+sent again is signed anew; a timeout is 5 seconds; a run follows each move of the clock.
+
+Nobody waits for a post: sending goes on beside the world.
+"""
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import hmac
+import ssl
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+import httpx
+
+from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
+from pfo_pipeline.simulator.records import Delivery, Domain, Webhook, World
+from pfo_pipeline.simulator.values import Reader
+
+TIMEOUT_SECONDS = 5.0
+MAX_FAILURES_IN_A_ROW = 10
+MAX_TIMEOUTS = 2
+_RUNS_AT_ONCE = 2  # one that sends, and one that takes what came meanwhile
+
+Kind = Literal["lose", "duplicate", "reorder", "forge", "stale"]
+
+
+@dataclass
+class PostFault:
+    """What befalls the next `times` posts: of one event and domain, where given."""
+
+    kind: Kind
+    domain: str | None
+    event: str | None
+    times: int
+    age_seconds: int
+
+
+@dataclass
+class Sender:
+    """The outboxes of a world, and how they are emptied. `posts` is what was sent, in order."""
+
+    world: World
+    faults: list[PostFault] = field(default_factory=list)
+    posts: list[JsonObject] = field(default_factory=list)
+    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _runs: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def order(self, values: JsonObject) -> None:
+        """Take the order of a fault.
+
+        Raises:
+            ValueError: it cannot be understood.
+        """
+        reader = Reader(values)
+        kind = reader.text("kind")
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind: one of {', '.join(get_args(Kind))}")
+        fault = PostFault(
+            kind=kind,  # type: ignore[arg-type]  # checked above
+            domain=reader.text("domain", None),
+            event=reader.text("event", None),
+            times=reader.whole("times", 1) or 0,
+            age_seconds=reader.whole("age_seconds", 30 * 86_400) or 0,
+        )
+        reader.done()
+        self.faults.append(fault)
+
+    def pending(self) -> int:
+        """How many posts are still to be accepted."""
+        return sum(len(domain.outbox) for domain in self.world.domains.values())
+
+    def start(self, *, again: bool = False) -> None:
+        """Send beside the world what was never tried; `again` also what was refused."""
+        waiting = any(again or not item.tries for domain in self.world.domains.values() for item in domain.outbox)
+        if waiting and len(self._runs) < _RUNS_AT_ONCE:
+            run = asyncio.get_running_loop().create_task(self.flush())
+            self._runs.add(run)
+            run.add_done_callback(self._runs.discard)
+
+    async def flush(self) -> None:
+        """One run of the flusher, once those before it have ended."""
+        async with self._sending, _client() as client:
+            for domain in list(self.world.domains.values()):
+                await self._flush_domain(client, domain)
+
+    async def _flush_domain(self, client: httpx.AsyncClient, domain: Domain) -> None:
+        ready = sorted((d for d in domain.outbox if not _is_held(domain, d)), key=lambda d: (d.at, d.number))
+        if ready and self._struck("reorder", domain, None):
+            ready.reverse()
+        failures: Counter[int] = Counter()
+        timeouts: Counter[int] = Counter()
+        for delivery in ready:
+            webhook = domain.webhooks.get(delivery.webhook_id)
+            if webhook is None or self._struck("lose", domain, webhook.event):
+                domain.outbox.remove(delivery)
+                continue
+            if failures[webhook.id] >= MAX_FAILURES_IN_A_ROW or timeouts[webhook.id] >= MAX_TIMEOUTS:
+                continue
+            status = await self._deliver(client, domain, webhook, delivery)
+            if status is not None and 200 <= status < 300:
+                failures[webhook.id] = 0
+                domain.outbox.remove(delivery)
+            else:
+                failures[webhook.id] += 1
+                timeouts[webhook.id] += status is None
+
+    async def _deliver(
+        self, client: httpx.AsyncClient, domain: Domain, webhook: Webhook, delivery: Delivery
+    ) -> int | None:
+        """Post, as often as a fault wants; the status of the honest post, null without an answer in time."""
+        delivery.tries += 1
+        if self._struck("forge", domain, webhook.event):
+            await self._post(client, domain, webhook, _forged(domain, delivery), "forge")
+        stale = self._struck("stale", domain, webhook.event)
+        name, age = ("stale", stale.age_seconds) if stale else (None, 0)
+        status = await self._post(client, domain, webhook, delivery, name, age)
+        if self._struck("duplicate", domain, webhook.event):
+            await self._post(client, domain, webhook, delivery, "duplicate")
+        return status
+
+    async def _post(
+        self,
+        client: httpx.AsyncClient,
+        domain: Domain,
+        webhook: Webhook,
+        delivery: Delivery,
+        fault: str | None,
+        age_seconds: int = 0,
+    ) -> int | None:
+        body = gzip.compress(delivery.body, mtime=0) if domain.settings.webhooks_gzip else delivery.body
+        date = f"{self.world.clock.now() - timedelta(seconds=age_seconds):%Y-%m-%dT%H:%M:%S.%f}Z"
+        headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Budgea API/2.0"}
+        if domain.settings.webhooks_gzip:
+            headers["Content-Encoding"] = "gzip"
+        provider = domain.auth_providers.get(webhook.id_auth or 0)
+        if provider is None:
+            token = domain.permanent_token(delivery.id_user) or delivery.token
+            headers["Authorization"] = f"Bearer {'forged' if fault == 'forge' else token}"
+        else:
+            secret = "forged" if fault == "forge" else provider.secret
+            headers |= {"BI-Signature-Date": date, "BI-Signature": _signature(secret, webhook.url, date, body)}
+        status: int | None = None
+        entry: JsonObject = {"event": webhook.event, "url": webhook.url, "id_webhook_data": delivery.number}
+        try:
+            status = (await client.post(webhook.url, content=body, headers=headers)).status_code
+        except httpx.TimeoutException:
+            pass
+        except httpx.HTTPError:
+            status = 0
+        self.posts.append({**entry, "status": status, "fault": fault})
+        return status
+
+    def _struck(self, kind: Kind, domain: Domain, event: str | None) -> PostFault | None:
+        """The fault that is ready for this post, used up by one."""
+        for fault in self.faults:
+            is_meant = fault.domain in (None, domain.name) and fault.event in (None, event)
+            if fault.kind == kind and is_meant and fault.times > 0:
+                fault.times -= 1
+                return fault
+        return None
+
+
+def _client() -> httpx.AsyncClient:
+    # Receivers of tests speak plain HTTP on loopback: no certificates are read.
+    return httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+def _is_held(domain: Domain, delivery: Delivery) -> bool:
+    user = domain.users.get(delivery.id_user)
+    return user is not None and user.anonymous
+
+
+def _forged(domain: Domain, delivery: Delivery) -> Delivery:
+    """What somebody else posts: an event that never was."""
+    payload = loads(delivery.body)
+    assert isinstance(payload, dict)
+    number = domain.next_id("event")
+    body = dumps({**payload, "id_webhook_data": number})
+    return Delivery(number, delivery.webhook_id, delivery.id_user, delivery.at, body, None)
+
+
+def _signature(secret: str, url: str, date: str, body: bytes) -> str:
+    signed = f"POST.{urlsplit(url).path}.{date}.".encode() + body
+    return base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode("ascii")
