@@ -217,6 +217,10 @@ class SimulatedBank:
         """How many were not accepted yet."""
         return int(self._send("GET", "/webhooks")["pending"])
 
+    def be_impatient(self, seconds: float) -> None:
+        """Wait no longer than this for the answer to a post."""
+        self._bench.sender.timeout_seconds = seconds
+
     def post_fault(self, kind: str, **order: Any) -> None:
         """Order what befalls the next posts."""
         self._send("POST", "/webhooks/faults", {"kind": kind, **order})

@@ -52,6 +52,7 @@ class Sender:
     """The outboxes of a world, and how they are emptied. `posts` is what was sent, in order."""
 
     world: World
+    timeout_seconds: float = TIMEOUT_SECONDS
     faults: list[PostFault] = field(default_factory=list)
     posts: list[JsonObject] = field(default_factory=list)
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -91,7 +92,7 @@ class Sender:
 
     async def flush(self) -> None:
         """One run of the flusher, once those before it have ended."""
-        async with self._sending, _client() as client:
+        async with self._sending, self._client() as client:
             for domain in list(self.world.domains.values()):
                 await self._flush_domain(client, domain)
 
@@ -162,6 +163,11 @@ class Sender:
         self.posts.append({**entry, "status": status, "fault": fault})
         return status
 
+    def _client(self) -> httpx.AsyncClient:
+        # Receivers of tests speak plain HTTP on loopback: no certificates are read.
+        certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx.AsyncClient(timeout=self.timeout_seconds, trust_env=False, verify=certificates)
+
     def _struck(self, kind: Kind, domain: Domain, event: str | None) -> PostFault | None:
         """The fault that is ready for this post, used up by one."""
         for fault in self.faults:
@@ -170,11 +176,6 @@ class Sender:
                 fault.times -= 1
                 return fault
         return None
-
-
-def _client() -> httpx.AsyncClient:
-    # Receivers of tests speak plain HTTP on loopback: no certificates are read.
-    return httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def _is_held(domain: Domain, delivery: Delivery) -> bool:

@@ -1,5 +1,5 @@
 """The same arrangement as for the Dagster layer."""
 
-from pfo_pipeline_tests.defs.conftest import bank, instance, office
+from pfo_pipeline_tests.defs.conftest import bank, empty_history, instance, lasting_instance, office
 
-__all__ = ["bank", "instance", "office"]
+__all__ = ["bank", "empty_history", "instance", "lasting_instance", "office"]

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -233,6 +234,23 @@ def test_a_run_gives_up_on_an_address_after_ten_failures(
 
     # Ten in the first run, all in the second.
     assert [post["status"] for post in bank.posts()] == [500] * 10 + [204] * 15
+
+
+def test_a_run_gives_up_on_an_address_after_two_timeouts_and_on_no_other(
+    bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox
+) -> None:
+    bank.be_impatient(0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        bank.add_webhooks(domain, {"ACCOUNT_SYNCED": url, **mailbox.addresses("CONNECTION_SYNCED")})
+        made = bank.add_connection(member, accounts=[{"balance": "1"} for _ in range(5)])
+        bank.sync(domain.name, made.id)
+
+        # Two runs: the one that the sync began, and the one that is asked for here.
+        assert [post["status"] for post in bank.posts()] == [None, None, 204, None, None]
+
+    assert bank.pending_posts() == 5
+    assert mailbox.events() == ["CONNECTION_SYNCED"]
 
 
 def test_a_receiver_that_is_away_holds_up_nothing(
