@@ -1,4 +1,6 @@
-"""Failed runs, one JSON line each, in `data/alerts.jsonl`: for a monitor to follow and for `pfo status` to show.
+"""Failed runs and consents that end, one JSON line each, in `data/alerts.jsonl`: for a monitor to follow.
+
+`pfo status` shows the failed runs; how a consent stands, it asks the ledger.
 
 Nothing personal and no secret is in a line; what is written was scrubbed by the caller.
 """
@@ -9,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ALERTS = "alerts.jsonl"
+CONSENT_ENDS = "consentEnds"
+"""Code of an alert that no run has failed for."""
 _SHOWN = ("at", "tenant", "job", "reason")
 
 
@@ -24,7 +28,7 @@ def append_alert(data_dir: Path, alert: Mapping[str, str | None]) -> None:
 
 
 def recent_alerts(data_dir: Path, tenant_id: str, limit: int = 3) -> list[dict[str, str]]:
-    """The newest alerts of a tenant, newest last; what is no alert is passed over, such as half a line.
+    """The newest failed runs of a tenant, newest last; what is no alert is passed over, such as half a line.
 
     Returns: Each with at least `at`, `tenant`, `job` and `reason`.
     Raises: OSError.
@@ -33,7 +37,7 @@ def recent_alerts(data_dir: Path, tenant_id: str, limit: int = 3) -> list[dict[s
         lines = (data_dir / ALERTS).read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    alerts = [alert for alert in map(_alert, lines) if alert is not None]
+    alerts = [alert for alert in map(_alert, lines) if alert is not None and alert.get("code") != CONSENT_ENDS]
     return [alert for alert in alerts if alert["tenant"] == tenant_id][-limit:]
 
 

@@ -8,6 +8,7 @@ from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.defs.assets import account_assets, balance_assets
 from pfo_pipeline.defs.checks import up_to_date_checks
+from pfo_pipeline.defs.consents import consents_hold, consents_sensor
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
@@ -31,10 +32,10 @@ def build_defs(
     office = OfficeResource()
     return dg.Definitions(
         assets=[*account_assets(accounts), *balance_assets(balances)],
-        asset_checks=up_to_date_checks(),
+        asset_checks=[*up_to_date_checks(), consents_hold],
         jobs=[sync_openbanking_accounts, refresh_openbanking_balances],
         schedules=[accounts_nightly, balances_by_day],
-        sensors=[tenants_sensor, after_sync, webhooks_sensor, run_failed],
+        sensors=[tenants_sensor, after_sync, webhooks_sensor, consents_sensor, run_failed],
         resources={
             "office": office,
             "primary_open_banking": OpenBankingResource(office=office, tenant_turn=TenantTurnResource(office=office)),

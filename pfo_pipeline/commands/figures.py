@@ -23,6 +23,13 @@ def moment(value: datetime | None) -> str:
     return f"{value:%Y-%m-%d %H:%M}Z" if value else "—"
 
 
+def until(value: datetime | None, now: datetime) -> str:
+    """A moment to come and the whole days that are left to it."""
+    if value is None:
+        return "—"
+    return f"{moment(value)} ({f'{(value - now).days} d' if value > now else 'over'})"
+
+
 def age(as_of: datetime | None, now: datetime) -> str:
     """`fresh` or `stale`, and how old the figure is; a bank's own date may be ahead of us."""
     if as_of is None:

@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pfo_pipeline.alerts import ALERTS, recent_alerts
-from pfo_pipeline.commands.figures import age, amount, moment
+from pfo_pipeline.commands.figures import age, amount, moment, until
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser, Total
+from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.powens.states import waiting_is_enough
 
 
@@ -126,6 +127,20 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
     return Group(*acting, *([Text(), Text("In trouble, and tried again", style="italic"), *waiting] if waiting else []))
 
 
+def consents_that_end(views: Iterable[TenantView], now: datetime, *, is_demonstration: bool) -> RenderableType:
+    """Within 14 days: which, when, what goes stale then, how to renew; nothing where none does."""
+    lines: list[Text] = []
+    for view in views:
+        for c in ending_consents(view.tenant_id, view.connections, view.accounts, now):
+            where = f"connection {c.connection_id}, {c.institution_name}, user {c.user_id}"
+            lines.append(_headline(view.tenant_id, where, f"ends {until(c.ends_at, now)}", "member"))
+            totals = ", ".join(f"{amount(total, currency)} {currency}" for currency, total in c.totals)
+            lines.append(Text(visible(f"    goes stale: {c.accounts} accounts, {totals or 'no figure yet'}")))
+            if not is_demonstration:
+                lines.append(Text(f"    to renew: .venv/bin/pfo link {c.tenant_id} {c.connection_id}"))
+    return Group(Text(), Text("Consents that end", style="italic"), *lines) if lines else Group()
+
+
 def _headline(tenant_id: str, what: str, why: str, who: str | None) -> Text:
     acting = visible(who or "nobody")
     return Text.assemble(
@@ -151,11 +166,12 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
                 Text(visible(c.status), style="green" if c.status == "healthy" else "yellow"),
                 f"{moment(c.last_success_at)} {age(c.last_success_at, now)}",
                 moment(c.next_try_at),
-                moment(c.consent_expires_at),
+                until(c.consent_expires_at, now),
             )
         table.add_section()
     console.print(table)
     console.print(who_must_act(views, is_demonstration=place.is_demonstration))
+    console.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
     for view in views:
         for alert in _recent_alerts(place, view.tenant_id):
             told = f"{alert['at']} {view.tenant_id}: {alert['job']} failed: {alert['reason']}"

@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.text import Text
 
 from pfo_pipeline.alerts import ALERTS, append_alert
-from pfo_pipeline.commands.overview import TenantView, positions, totals, view_of, who_must_act
+from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import console, visible
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.ledger.errors import LedgerError
+from pfo_pipeline.ledger.lock import TurnNotReached
 from pfo_pipeline.ledger.store import utc_now
 
 INTERRUPTED = 130
@@ -55,11 +56,25 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
         out.print(visible(str(unreadable)))
         return 1
     _show(out, place, views, utc_now())
+    _warn_of_consents(out, place)
     failed = [run for run in runs if not run.succeeded]
     for run in failed:
         out.print(Text.assemble(("✗ ", "red"), f"{run.tenant_id}: {run.workflow.title} failed; its reason is above."))
     refused = [user for view in views for user in view.troubled_users if user.status == "refused"]
     return 1 if refused or failed else 0
+
+
+def _warn_of_consents(out: Console, place: Place) -> None:
+    """The daemon's sensor does so too; whoever comes first."""
+    from pfo_pipeline.defs.consents import warn_of_consents
+
+    assert place.config is not None
+    try:
+        warn_of_consents(place.config, utc_now())
+    except TurnNotReached:
+        pass
+    except OSError as error:
+        out.print(visible(f"  {place.data_dir / ALERTS} cannot be written: {error.strerror}."))
 
 
 def _line(tenant_id: str, title: str, synced: int, failed: int, added: int, reason: str) -> Text:
@@ -75,6 +90,7 @@ def _show(out: Console, place: Place, views: list[TenantView], now: datetime) ->
     out.print(totals(views))
     out.print()
     out.print(who_must_act(views, is_demonstration=place.is_demonstration))
+    out.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
     ledger = place.files.published
     shown = ledger.relative_to(Path.cwd()) if ledger.is_relative_to(Path.cwd()) else ledger
     out.print(f"\nLedger: {shown}  (read-only, open it at any time with any DuckDB from 1.4 on)")

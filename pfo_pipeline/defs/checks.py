@@ -5,6 +5,7 @@ so that no tenant holds up another.
 """
 
 import re
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -45,16 +46,17 @@ def _up_to_date(step: Step) -> dg.AssetChecksDefinition:
 
 
 def _who_must_act(troubles: list[Trouble]) -> dg.MarkdownMetadataValue:
-    if not troubles:
-        return dg.MetadataValue.md("Nobody.")
-    lines = [
-        "| " + " | ".join(map(_cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) + " |"
-        for t in troubles
-    ]
-    head = ["| tenant | what | bank | state | who acts | what to do |", "|---|---|---|---|---|---|"]
-    return dg.MetadataValue.md("\n".join([*head, *lines]))
+    rows = [tuple(map(cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) for t in troubles]
+    return table(("tenant", "what", "bank", "state", "who acts", "what to do"), rows, nothing="Nobody.")
 
 
-def _cell(value: str | None) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> dg.MarkdownMetadataValue:
+    """Rows of cells as Markdown; `nothing` in their place where there are none."""
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    lines.insert(1, "|---" * len(head) + "|")
+    return dg.MetadataValue.md("\n".join(lines) if rows else nothing)
+
+
+def cell(value: str | None) -> str:
     """A bank's name may hold anything; here it stays within its cell, and a link or a tag in it stays text."""
     return re.sub(r"([\\|<>\[\]`])", r"\\\1", " ".join(scrub(value or "").split()))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfo_pipeline.commands.figures import age, amount, moment
+from pfo_pipeline.commands.figures import age, amount, moment, until
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -73,3 +73,20 @@ def test_no_figure_has_no_age() -> None:
 def test_a_moment_is_written_in_utc() -> None:
     assert moment(NOW) == "2026-03-10 12:00Z"
     assert moment(None) == "—"
+
+
+@pytest.mark.parametrize(
+    ("left", "written"),
+    [
+        (timedelta(days=10, hours=3), "2026-03-20 15:00Z (10 d)"),
+        (timedelta(hours=3), "2026-03-10 15:00Z (0 d)"),
+        (timedelta(0), "2026-03-10 12:00Z (over)"),
+        (timedelta(days=-3), "2026-03-07 12:00Z (over)"),
+    ],
+)
+def test_what_is_to_come_has_its_days_left(left: timedelta, written: str) -> None:
+    assert until(NOW + left, NOW) == written
+
+
+def test_what_never_ends_is_a_dash() -> None:
+    assert until(None, NOW) == "—"

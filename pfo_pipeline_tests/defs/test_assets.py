@@ -34,6 +34,11 @@ from pfo_pipeline_tests.defs.office import (
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
 
+def up_to_date(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "everything_is_up_to_date"]
+    return check
+
+
 def test_a_run_of_each_job_stores_and_publishes_what_the_bank_has(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1234.56", "-78.90")
@@ -98,7 +103,7 @@ def test_a_connection_in_trouble_leaves_the_run_green_and_a_check_says_who_must_
     result = run_job(office, instance, "smith")
 
     assert result.success
-    (check,) = result.get_asset_check_evaluations()
+    check = up_to_date(result)
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
     assert check.metadata["failed"].value == 1
@@ -117,9 +122,13 @@ def test_a_tenant_in_order_passes_its_checks(office: Office, instance: dg.Dagste
 
     assert [(check.asset_key.to_user_string(), check.passed) for check in checks] == [
         ("accounts/synced", True),
+        ("accounts/synced", True),
         ("balances/refreshed", True),
     ]
-    assert all(check.metadata["who_must_act"].value == "Nobody." for check in checks)
+    assert [check.metadata["who_must_act"].value for check in checks if "who_must_act" in check.metadata] == [
+        "Nobody.",
+        "Nobody.",
+    ]
 
 
 def test_a_revoked_token_refuses_its_user_and_the_others_go_on(office: Office, instance: dg.DagsterInstance) -> None:
@@ -135,7 +144,7 @@ def test_a_revoked_token_refuses_its_user_and_the_others_go_on(office: Office, i
         ("jane", "ok", None),
         ("john", "refused", "operator"),
     ]
-    (check,) = result.get_asset_check_evaluations()
+    check = up_to_date(result)
     assert "user john" in str(check.metadata["who_must_act"].value)
     assert "john" in metadata(result, "accounts/synced")["problems"]
 
@@ -172,7 +181,7 @@ def test_a_tenant_in_order_does_not_hide_one_in_trouble(office: Office, instance
 
     result = run_job(office, instance, "jones")
 
-    (check,) = result.get_asset_check_evaluations()
+    check = up_to_date(result)
     assert not check.passed
     assert check.metadata["tenant_that_ran"].value == "jones"
     assert "| smith | user john |" in str(check.metadata["who_must_act"].value)

@@ -1,0 +1,120 @@
+"""Consents that end soon: a check that shows them, a sensor that warns of each stage once.
+
+The check looks at every tenant, whichever ran, as the others do (checks.py). The sensor goes by the clock: a tenant whose
+runs fail is warned of all the same.
+"""
+
+from datetime import datetime
+
+import dagster as dg
+
+from pfo_pipeline.alerts import CONSENT_ENDS, append_alert
+from pfo_pipeline.config import Config, data_dir, load_config
+from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.contracts.records import plain
+from pfo_pipeline.contracts.workflows import SYNC_OPENBANKING_ACCOUNTS
+from pfo_pipeline.defs.checks import cell, table
+from pfo_pipeline.defs.failures import named_failures
+from pfo_pipeline.defs.options import ASSET_KEYS
+from pfo_pipeline.defs.resources import OfficeResource
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.lock import TurnNotReached
+from pfo_pipeline.ledger.office import files_of, reader_of
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.consents import EndingConsent, ending_consents, tell_once
+from pfo_pipeline.powens.links import reconnect_link
+
+_SYNC = SYNC_OPENBANKING_ACCOUNTS.step("sync-accounts")
+
+
+@dg.asset_check(
+    asset=ASSET_KEYS[_SYNC.id],
+    name="consents_hold",
+    description="No consent of any tenant ends within 14 days: after that its accounts go stale until the member renews.",
+)
+def consents_hold(office: OfficeResource) -> dg.AssetCheckResult:
+    with named_failures(_SYNC):
+        config = office.config()
+        ending = _ending(config, office.ledger().reader(), utc_now())
+    return dg.AssetCheckResult(
+        passed=not ending,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "ending": len(ending),
+            "calendar": table(
+                ("tenant", "connection", "bank", "user", "ends", "accounts that go stale", "their totals", "link"),
+                [_row(config, consent) for consent in ending],
+                nothing="No consent ends within 14 days.",
+            ),
+        },
+    )
+
+
+def _row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
+    totals = ", ".join(f"{plain(total)} {currency}" for currency, total in consent.totals)
+    texts = (consent.tenant_id, consent.connection_id, consent.institution_name, consent.user_id)
+    figures = (f"{consent.ends_at:%Y-%m-%d %H:%M}Z", str(consent.accounts), totals)
+    return (*map(cell, texts), *figures, f"[renew]({_link(config, consent)})")
+
+
+@dg.sensor(
+    name="consents",
+    minimum_interval_seconds=3600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Warns of each consent that ends: 14, 7 and 1 days ahead and when it has ended, once each.",
+)
+def consents_sensor() -> dg.SkipReason:
+    try:
+        count = warn_of_consents(load_config(), utc_now())
+    except PfoError as problem:
+        return dg.SkipReason(scrub(str(problem)))
+    except TurnNotReached as holder:
+        return dg.SkipReason(f"{holder} is warning at this moment.")
+    return dg.SkipReason(f"{count} new warnings." if count else "No consent has come nearer to its end.")
+
+
+def warn_of_consents(config: Config, now: datetime) -> int:
+    """Write what nobody was warned of yet to the alerts file; how many that were.
+
+    Raises: SecretError, LedgerError, OSError, TurnNotReached.
+    """
+    ending = _ending(config, reader_of(config), now)
+    return tell_once(
+        files_of(config).private / "consents.json",
+        ending,
+        lambda consent: append_alert(data_dir(config), consent_alert(config, consent, now)),
+    )
+
+
+def consent_alert(config: Config, consent: EndingConsent, now: datetime) -> dict[str, str | None]:
+    """One line of the alerts file. Amounts stay in the ledger."""
+    ends = "has ended" if consent.ends_at <= now else "ends"
+    currencies = ", ".join(currency for currency, _ in consent.totals)
+    return {
+        "at": now.isoformat(timespec="seconds"),
+        "tenant": consent.tenant_id,
+        "job": "consents",
+        "code": CONSENT_ENDS,
+        "who_acts": "member",
+        "reason": scrub(
+            f"The consent of connection {consent.connection_id} ({consent.institution_name}, user {consent.user_id}) "
+            f"{ends} on {consent.ends_at:%Y-%m-%d}. {consent.accounts} accounts ({currencies or 'no figure yet'}) then "
+            "go stale. The member renews it at the link."
+        ),
+        "stage_days": str(consent.stage_days),
+        "link": _link(config, consent),
+    }
+
+
+def _ending(config: Config, reader: Reader, now: datetime) -> list[EndingConsent]:
+    return [
+        consent
+        for tenant in config.tenants
+        for consent in ending_consents(tenant.id, reader.connections(tenant.id), reader.accounts(tenant.id), now)
+    ]
+
+
+def _link(config: Config, consent: EndingConsent) -> str:
+    """Where to renew; without an access code, which `pfo link` adds for the member alone."""
+    return reconnect_link(config.tenant(consent.tenant_id), consent.connection_id)

@@ -1,0 +1,160 @@
+"""The consent calendar: who is warned of what, once per stage, until the consent is renewed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection
+from pfo_pipeline.operations.consents import EndingConsent, ending_consents, tell_once
+from pfo_pipeline_tests.operations.household import Household
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def connection(left: timedelta | None, **changes: Any) -> KnownConnection:
+    """A connection whose consent has so long left."""
+    values: dict[str, Any] = {
+        "connection_id": "38",
+        "user_id": "jane",
+        "institution_id": "b-1",
+        "institution_name": "Banque Exemple",
+        "state": None,
+        "status": "healthy",
+        "who_acts": None,
+        "remedy": None,
+        "link": None,
+        "last_success_at": NOW - timedelta(hours=7),
+        "next_try_at": None,
+        "consent_expires_at": None if left is None else NOW + left,
+    }
+    return KnownConnection(**values | changes)
+
+
+def ending(*connections: KnownConnection, accounts: tuple[KnownAccount, ...] = ()) -> list[EndingConsent]:
+    return ending_consents("smith", connections, accounts, NOW)
+
+
+@pytest.mark.parametrize(
+    ("left", "stage"),
+    [
+        (14 * DAY, 14),
+        (7 * DAY + timedelta(seconds=1), 14),
+        (7 * DAY, 7),
+        (DAY + timedelta(seconds=1), 7),
+        (DAY, 1),
+        (timedelta(seconds=1), 1),
+        (timedelta(0), 0),
+    ],
+)
+def test_a_consent_enters_each_stage_as_its_end_comes_near(left: timedelta, stage: int) -> None:
+    (consent,) = ending(connection(left))
+
+    assert consent.stage_days == stage
+
+
+@pytest.mark.parametrize("left", [14 * DAY + timedelta(seconds=1), 180 * DAY, None])
+def test_a_consent_that_holds_or_never_ends_is_not_in_the_calendar(left: timedelta | None) -> None:
+    assert ending(connection(left)) == []
+
+
+def test_an_ended_consent_stays_until_it_is_renewed() -> None:
+    (consent,) = ending(connection(-30 * DAY, status="needs-person", state="SCARequired"))
+
+    assert consent.stage_days == 0
+
+
+def test_a_removed_connection_has_no_consent_to_renew() -> None:
+    assert ending(connection(DAY, status="gone")) == []
+
+
+def test_a_bank_that_still_answers_after_the_date_needs_no_consent() -> None:
+    assert ending(connection(-2 * DAY, last_success_at=NOW - DAY)) == []
+    assert len(ending(connection(-2 * DAY, last_success_at=NOW - DAY, status="needs-person"))) == 1
+
+
+def test_the_most_pressing_consent_comes_first() -> None:
+    found = ending(connection(5 * DAY, connection_id="1"), connection(DAY, connection_id="2"))
+
+    assert [consent.connection_id for consent in found] == ["2", "1"]
+
+
+def test_what_goes_stale_is_counted_per_currency_without_loans_or_hidden_accounts(smith: Household) -> None:
+    made = smith.bank.add_connection(
+        smith.members["jane"],
+        accounts=[
+            {"balance": "10.10", "moves": False},
+            {"balance": "0.20", "moves": False},
+            {"balance": "5", "currency": "USD", "moves": False},
+            {"balance": "-99", "type": "loan", "moves": False},
+            {"balance": "7", "disabled": "2026-01-01 00:00:00"},
+        ],
+    )
+    smith.connect("jane", "1000")
+    smith.bank.change_connection(smith.domain, made.id, expire="2026-03-13 12:00:00")
+    smith.sync()
+    smith.refresh()
+
+    (consent,) = ending_consents("smith", smith.connections(), smith.accounts(), smith.now)
+
+    assert (consent.connection_id, consent.accounts, consent.stage_days) == (str(made.id), 4, 7)
+    assert consent.totals == (("EUR", Decimal("10.3")), ("USD", Decimal(5)))
+
+
+class Memory:
+    """What was told, and the file that remembers it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "consents.json"
+        self.told: list[int] = []
+
+    def look(self, left: timedelta | None) -> list[int]:
+        """The stages that are told when so long is left."""
+        self.told.clear()
+        tell_once(self.path, ending(connection(left)), lambda consent: self.told.append(consent.stage_days))
+        return list(self.told)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory(tmp_path)
+
+
+def test_each_stage_is_told_once_however_often_one_looks(memory: Memory) -> None:
+    hours = [timedelta(hours=h) for h in range(20 * 24, -48, -5)]
+
+    assert [stage for left in hours for stage in memory.look(left)] == [14, 7, 1, 0]
+
+
+def test_who_looks_late_is_told_the_nearest_stage_only(memory: Memory) -> None:
+    assert memory.look(timedelta(hours=3)) == [1]
+    assert memory.look(timedelta(hours=2)) == []
+
+
+def test_a_renewed_consent_is_forgotten_and_warned_of_again_the_next_time(memory: Memory) -> None:
+    assert memory.look(DAY) == [1]
+    assert memory.look(180 * DAY) == []
+    assert json.loads(memory.path.read_text()) == {}
+    assert memory.look(14 * DAY) == [14]
+
+
+def test_what_could_not_be_told_is_told_the_next_time(memory: Memory) -> None:
+    def refuse(consent: EndingConsent) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        tell_once(memory.path, ending(connection(DAY)), refuse)
+
+    assert memory.look(DAY) == [1]
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[1]", b'{"smith/38": "x"}', b"\xff"])
+def test_a_garbled_memory_tells_again_rather_than_never(memory: Memory, garbage: bytes) -> None:
+    memory.path.write_bytes(garbage)
+
+    assert memory.look(DAY) == [1]
+    assert memory.look(DAY) == []
