@@ -60,39 +60,46 @@ class Exported:
     rows: dict[str, int]
 
 
-_ENABLED = "(a.disabled_at is null or a.disabled_at > $as_of) and (a.deleted_at is null or a.deleted_at > $as_of)"
-
-# As the views and macros of the same names, for one tenant and at the two moments.
+# As the views and macros of these names, for one tenant and at the two moments. What is the same bank account, too, is asked
+# of what was known then: a decision of today does not change what was exported before.
+_IDENTITIES = """
+    select account_id, same_as from identities
+    where tenant_id = $tenant and decided_by <> 'proposed' and recorded_at <= $known_at
+    qualify row_number() over (partition by account_id order by load_id desc) = 1
+"""
+_CONNECTIONS = """
+    select * from connections where tenant_id = $tenant and recorded_at <= $known_at
+    qualify row_number() over (partition by connection_id order by load_id desc) = 1
+"""
+_ACCOUNTS = f"""
+    select a.*, coalesce(i.same_as, a.account_id) as canonical_id
+    from accounts_as_of($known_at) a left join ({_IDENTITIES}) i on i.account_id = a.account_id
+    where a.tenant_id = $tenant
+"""
 _POSITIONS = f"""
     select
-        a.tenant_id, a.user_id, a.institution_name, a.account_id, a.display_name, a.account_type,
-        coalesce(b.currency, a.currency) as currency, b.current_balance, b.available_balance, b.as_of, b.recorded_at,
-        a.connection_id, c.status as connection_status, c.state as connection_state
-    from accounts_as_of($known_at) a
-    left join balances_as_of($as_of, known_at := $known_at) b
-        on b.tenant_id = a.tenant_id and b.account_id = a.account_id
-    left join (
-        from connections where tenant_id = $tenant and recorded_at <= $known_at
-        qualify row_number() over (partition by connection_id order by load_id desc) = 1
-    ) c on c.connection_id = a.connection_id
-    where a.tenant_id = $tenant and {_ENABLED}
+        a.tenant_id, a.user_id, a.institution_name, a.canonical_id as account_id, a.display_name, a.account_type,
+        coalesce(b.r.currency, a.currency) as currency, b.r.current_balance, b.r.available_balance, b.r.as_of,
+        b.r.recorded_at, a.connection_id, c.status as connection_status, c.state as connection_state,
+        list_sort(list(a.connection_id) over (partition by a.canonical_id)) as linked_through
+    from ({_ACCOUNTS}) a
+    left join linked_balances_as_of($as_of, known_at := $known_at) b
+        on b.tenant_id = $tenant and b.account_id = a.account_id
+    left join ({_CONNECTIONS}) c on c.connection_id = a.connection_id
+    where (a.disabled_at is null or a.disabled_at > $as_of) and (a.deleted_at is null or a.deleted_at > $as_of)
+    qualify row_number() over (
+        partition by a.canonical_id order by b.r.as_of desc nulls last, a.account_id desc
+    ) = 1
 """
 _QUERIES = {
-    "accounts": "select * from accounts_as_of($known_at) where tenant_id = $tenant order by account_id",
-    "connections": """
-        select * from connections where tenant_id = $tenant and recorded_at <= $known_at
-        qualify row_number() over (partition by connection_id order by load_id desc) = 1
-        order by connection_id
-    """,
+    "accounts": f"{_ACCOUNTS} order by a.account_id",
+    "connections": f"{_CONNECTIONS} order by connection_id",
     "balances": """
         select *, lead(recorded_at) over (partition by account_id, as_of order by load_id) as superseded_at
         from balances where tenant_id = $tenant and as_of <= $as_of and recorded_at <= $known_at
         order by account_id, as_of, load_id
     """,
-    "positions": f"{_POSITIONS} order by a.account_id",
-    "cash_position": """
-        select * from cash_position($as_of, known_at := $known_at) where tenant_id = $tenant order by currency
-    """,
+    "positions": f"select * from ({_POSITIONS}) order by account_id",
     "totals": f"""
         select
             tenant_id,
@@ -102,25 +109,17 @@ _QUERIES = {
             sum(current_balance) filter (where is_loan) as loans,
             min(as_of) as oldest_as_of
         from (
-            select p.*, p.account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
-            from ({_POSITIONS}) p
-            join accounts_as_of($known_at) a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
-            where p.as_of is not null
-            qualify row_number() over (
-                partition by coalesce(a.iban, p.account_id), p.currency order by p.as_of desc, p.account_id desc
-            ) = 1
+            select *, account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
+            from ({_POSITIONS})
+            where as_of is not null
         )
         group by tenant_id, currency
         order by currency
     """,
 }
-# Whose comments in the database say what a column means, and what no comment there says.
-_COMMENTED_AS = {"cash_position": "totals"}
-_MEANINGS = {
-    "balances.superseded_at": "When a correction of the same date was learnt; null where none was.",
-    "cash_position.total": "Booked balances of the enabled accounts added up, loans and accounts that are linked twice too.",
-    "cash_position.accounts": "Accounts that are added up.",
-}
+# What the comments in the database do not say, or under another name.
+_MEANINGS = {"balances.superseded_at": "When a correction of the same date was learnt; null where none was."}
+_COMMENTED_AS = {"accounts.canonical_id": "account_identity.canonical_id"}
 _UNITS = {"DECIMAL(38,10)": "the row's currency", "TIMESTAMP WITH TIME ZONE": "UTC"}
 _OPTIONS = {
     "parquet": "format parquet, compression zstd",
@@ -231,7 +230,8 @@ def _write_dictionary(
     lines = []
     for name, query in _QUERIES.items():
         for column, kind, *_ in con.execute(f"describe {query}", _used(parameters, query)).fetchall():
-            meaning = _MEANINGS.get(f"{name}.{column}") or comments[f"{_COMMENTED_AS.get(name, name)}.{column}"]
+            full_name = f"{name}.{column}"
+            meaning = _MEANINGS.get(full_name) or comments[_COMMENTED_AS.get(full_name, full_name)]
             has_person = "withheld" if column in left_out else "yes" if column in personal else "no"
             lines.append([f"{name}.{form}", column, kind, _UNITS.get(kind, ""), meaning, has_person])
     with (draft / DICTIONARY).open("w", encoding="utf-8", newline="") as file:
@@ -291,7 +291,9 @@ def _named_errors(folder: Path) -> Iterator[None]:
             raise ExportRefused(
                 f"{folder} is not empty any more: another export was first. Nothing was written."
             ) from None
-        raise _named(folder, error.errno, error.strerror or type(error).__name__) from None
+        in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        reason = "a file is where a folder is needed" if in_the_way else error.strerror or type(error).__name__
+        raise _named(folder, error.errno, reason) from None
     except duckdb.IOException as error:
         numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
         number = next((n for n in numbers if os.strerror(n) in str(error)), None)

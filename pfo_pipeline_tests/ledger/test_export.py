@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pfo_pipeline.contracts.tables import tables
+from pfo_pipeline.contracts.tables import IdentityRow, tables
 from pfo_pipeline.ledger import export
 from pfo_pipeline.ledger.export import (
     Exported,
@@ -32,6 +32,7 @@ from pfo_pipeline.ledger.export import (
     export_tenant,
 )
 from pfo_pipeline.ledger.reader import open_published
+from pfo_pipeline.ledger.schema import migrations
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 from pfo_pipeline_tests.ledger.samples import (
     APRIL_1,
@@ -50,7 +51,7 @@ from pfo_pipeline_tests.ledger.samples import (
 APRIL_5 = datetime(2026, 4, 5, 12, 0, tzinfo=UTC)
 APRIL_9 = datetime(2026, 4, 9, 12, 0, tzinfo=UTC)
 NOW = datetime(2026, 4, 20, 8, 30, tzinfo=UTC)
-DATA = ("accounts", "connections", "balances", "positions", "cash_position", "totals")
+DATA = ("accounts", "connections", "balances", "positions", "totals")
 AMOUNTS = ("12345678901234567890.1234567891", "-0.0000000001", "123456789012345.67", "1E+3")
 SECRET = "Compte des Jones"
 
@@ -112,11 +113,17 @@ def csv_rows(path: Path) -> list[dict[str, str]]:
 
 
 IN_THE_LEDGER = {
-    "accounts": "from accounts_latest where tenant_id = 'smith' order by account_id",
+    "accounts": """
+        select a.*, i.canonical_id from accounts_latest a join account_identity i using (tenant_id, account_id)
+        where tenant_id = 'smith' order by account_id
+    """,
     "connections": "from connections_latest where tenant_id = 'smith' order by connection_id",
     "balances": "from balances where tenant_id = 'smith' order by account_id, as_of, load_id",
-    "positions": "from positions where tenant_id = 'smith' order by account_id",
-    "cash_position": "from cash_position('infinity'::timestamptz) where tenant_id = 'smith' order by currency",
+    # The view gives the connections in no order.
+    "positions": """
+        select * replace (list_sort(linked_through) as linked_through) from positions
+        where tenant_id = 'smith' order by account_id
+    """,
     "totals": "from totals where tenant_id = 'smith' order by currency",
 }
 
@@ -132,16 +139,13 @@ def test_what_pyarrow_reads_is_what_the_ledger_says(exported: Export, told: Ledg
     assert found.select(expected.column_names).schema.types == expected.schema.types
 
 
-def test_totals_leave_loans_apart_and_count_an_account_once_as_the_view_does(
-    exported: Export, told: Ledger, clock: SetClock
+def test_a_bank_account_seen_twice_counts_once_and_loans_are_apart_as_in_the_views(
+    exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
 ) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
-    told.merge(
-        batch(
-            account("acc_3", user_id="john", source_id="72"),
-            account("acc_4", source_id="73", iban=None, account_type="loan"),
-        )
-    )
+    joint = account("acc_3", user_id="john", source_id="72", connection_id="6")
+    loan = account("acc_4", source_id="73", iban=None, account_type="loan")
+    told.merge(batch(joint, loan, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence")))
     told.merge(
         batch(
             balance("1.00", APRIL_1, account_id="acc_3", source_id="72"),
@@ -152,11 +156,32 @@ def test_totals_leave_loans_apart_and_count_an_account_once_as_the_view_does(
 
     folder = exported().folder
 
-    assert rows(folder, "totals") == asked(told, IN_THE_LEDGER["totals"]).to_pylist()
+    for name in ("positions", "totals"):
+        assert rows(folder, name) == asked(told, IN_THE_LEDGER[name]).to_pylist()
     assert [(t["currency"], t["accounts"], t["current_balance"], t["loans"]) for t in rows(folder, "totals")] == [
         ("EUR", 2, Decimal("1.00"), Decimal("-5.00")),
         ("USD", 1, Decimal("99.00"), None),
     ]
+    assert [(a["account_id"], a["canonical_id"]) for a in rows(folder, "accounts")] == [
+        ("acc_1", "acc_1"),
+        ("acc_2", "acc_2"),
+        ("acc_3", "acc_1"),
+        ("acc_4", "acc_4"),
+    ]
+
+
+def test_a_decision_that_was_taken_later_is_left_out(
+    exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
+) -> None:
+    clock.now = APRIL_9 + timedelta(days=1)
+    told.merge(batch(IdentityRow("smith", "acc_2", "acc_1", "a person's decision", "operator")))
+    told.publish()
+
+    before = exported(known_at=APRIL_9 + timedelta(seconds=1), to=tmp_path / "before").folder
+    after = exported(to=tmp_path / "after").folder
+
+    assert [p["account_id"] for p in rows(before, "positions")] == ["acc_1", "acc_2"]
+    assert [(p["account_id"], p["current_balance"]) for p in rows(after, "positions")] == [("acc_1", Decimal("99.00"))]
 
 
 def test_amounts_and_moments_keep_their_types_and_every_digit(exported: Export, told: Ledger) -> None:
@@ -189,6 +214,8 @@ def _as_text(value: object) -> str:
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
     return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
@@ -213,7 +240,6 @@ def test_what_was_learnt_later_is_left_out(exported: Export) -> None:
     assert [(p["current_balance"], p["connection_status"]) for p in rows(folder, "positions")] == [
         (Decimal("10.00"), "healthy")
     ]
-    assert [(t["currency"], t["total"]) for t in rows(folder, "cash_position")] == [("EUR", Decimal("10.00"))]
     assert [(t["currency"], t["current_balance"]) for t in rows(folder, "totals")] == [("EUR", Decimal("10.00"))]
 
 
@@ -225,7 +251,7 @@ def test_what_is_true_later_is_left_out(exported: Export) -> None:
         ("acc_1", Decimal("7.00")),
         ("acc_2", None),
     ]
-    assert [(t["currency"], t["total"]) for t in rows(folder, "cash_position")] == [("EUR", Decimal("7.00"))]
+    assert [(t["currency"], t["current_balance"]) for t in rows(folder, "totals")] == [("EUR", Decimal("7.00"))]
 
 
 def test_a_correction_shows_what_it_superseded_and_when(exported: Export) -> None:
@@ -296,7 +322,11 @@ def test_the_manifest_proves_what_was_exported_and_from_which_ledger(exported: E
         (r["load_id"], r["hash"])
         for r in asked(told, "from chain where tenant_id = 'smith' order by load_id desc limit 1").to_pylist()
     ]
-    assert (manifest["office"], manifest["tenant"], manifest["schema_version"]) == (OFFICE, "smith", 3)
+    assert (manifest["office"], manifest["tenant"], manifest["schema_version"]) == (
+        OFFICE,
+        "smith",
+        migrations()[-1].version,
+    )
     assert (manifest["chain_head"]["load_id"], manifest["chain_head"]["hash"]) == (load_id, head)
     assert told.verify().heads["smith"] == head
     assert (manifest["as_of"], manifest["known_at"]) == ("2026-03-31T05:00:00Z", "2026-04-09T12:00:00Z")
