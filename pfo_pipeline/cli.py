@@ -217,6 +217,26 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
 
 
 @main.command()
+@click.option("--tenant", required=True, metavar="NAME", help="Whose data.")
+@click.option(
+    "--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="A new or empty folder."
+)
+@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--as-of", metavar="MOMENT", help="Leave out what the banks say about a later moment.")
+@click.option("--known-at", metavar="MOMENT", help="Leave out what was learnt at a later moment.")
+def export(tenant: str, folder: Path, form: Any, as_of: str | None, known_at: str | None) -> None:
+    """Write one tenant's data from the published ledger into files that need no DuckDB: all of them, or none.
+
+    A MOMENT is an ISO date, which means the end of that day in UTC, or an ISO date and time, in UTC where no zone is
+    given: 2026-03-31, 2026-03-31T18:00+02:00. Without one, nothing is left out.
+    """
+    from pfo_pipeline.commands.export import export_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    export_and_show(find_place(), tenant, folder, form, as_of, known_at)
+
+
+@main.command()
 @click.argument("tenant")
 @click.argument("connection")
 def link(tenant: str, connection: str) -> None:
