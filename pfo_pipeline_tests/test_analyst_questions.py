@@ -18,7 +18,7 @@ from pfo_pipeline.commands.queries import write
 from pfo_pipeline_tests import demo_year
 
 PAGE = Path(__file__).parents[1] / "docs" / "analyst.md"
-_QUESTION = re.compile(r"(### \d+\. (.+?)\n.*?```sql\n(.*?)```\n)\n?((?:\|[^\n]*\n)*)", re.DOTALL)
+_QUESTION = re.compile(r"(### \d+\. (.+?)\n.*?```sql\n(.*?)```\n)(?:\n((?:\|[^\n]*\n)+))?", re.DOTALL)
 
 
 def questions(page: str) -> list[re.Match[str]]:
