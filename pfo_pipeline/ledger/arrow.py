@@ -4,7 +4,6 @@ Why: object columns and NaN turn money into binary floats on the way in; decimal
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any
 
@@ -32,8 +31,8 @@ def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
 
 def to_arrow(table: Table, rows: Sequence[LedgerRow]) -> pa.Table:
     """Raises: pyarrow.ArrowInvalid: an amount does not fit DECIMAL(38,10) exactly."""
-    values = [{name: _plain(value) for name, value in asdict(row).items()} for row in rows]
-    return pa.Table.from_pylist(values, schema=arrow_schema(table.columns))
+    columns = {c.name: [_plain(getattr(row, c.name)) for row in rows] for c in table.columns}
+    return pa.Table.from_pydict(columns, schema=arrow_schema(table.columns))
 
 
 def _plain(value: Any) -> Any:

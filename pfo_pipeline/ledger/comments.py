@@ -101,7 +101,7 @@ _VIEW_COMMENTS = {
     "runs": "One row per run, tenant and operation: attempts, rows added, synced, failed.",
 }
 _MACRO_COMMENTS = {
-    "linked_balances_as_of": "As balances_as_of, but each linked account by itself; the figure is the struct r.",
+    "linked_balances_as_of": "As balances_as_of, but each linked account by itself, with all columns of its row.",
     "balances_as_of": "Each account's balance as it was at a moment, by what we knew at another (known_at; default all).",
     "accounts_as_of": "Each account's version that held at a moment, by when we learnt it.",
     "cash_position": "Total per tenant and currency of the accounts enabled at a moment, by what we knew at another.",

@@ -11,6 +11,9 @@ from pfo_pipeline.contracts.accounts import ListAccountsInput
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
 from pfo_pipeline.operations.balances import get_every_balance
 
+_PAGE_SIZE = 1000
+"""The contract's most: each page is a query over all of the tenant's accounts."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -31,7 +34,9 @@ def fetch_accounts(context: QueryContext, tenant: Tenant) -> Snapshot:
     for user in tenant.users:
         cursor, more = None, True
         while more:
-            request = ListAccountsInput(tenant_id=tenant.id, user_id=user.id, include_balances=True, cursor=cursor)
+            request = ListAccountsInput(
+                tenant_id=tenant.id, user_id=user.id, include_balances=True, cursor=cursor, page_size=_PAGE_SIZE
+            )
             page = list_accounts(context, request)
             records += len(page.accounts)
             moments += [account.last_synced_at for account in page.accounts]
