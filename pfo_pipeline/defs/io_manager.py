@@ -4,10 +4,9 @@ Here: the write at the end of a step, and the metadata that the operator sees. N
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pandas as pd
 
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, QuarantineRow, Table, table_of
@@ -17,6 +16,9 @@ from pfo_pipeline.defs.options import ASSET_KEYS, column_schema
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.operations.snapshots import Snapshot
 from pfo_pipeline.operations.steps import StepOutcome
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLES: Mapping[str, Table] = {
     "sync-accounts": table_of(AccountRow),
@@ -47,7 +49,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             }
         )
 
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+    def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
         """The tenant's newest rows, Arrow-backed: amounts stay decimals, moments keep their zone."""
         table = TABLES[_STEPS[context.asset_key].id]
         return self.office.published().frame(context.partition_key, table.name)

@@ -5,32 +5,35 @@ Why: object columns and NaN turn money into binary floats on the way in; decimal
 
 from collections.abc import Sequence
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from pfo_pipeline.contracts.tables import Column, LedgerRow, Table
 
-_TYPES: dict[str, pa.DataType] = {
-    "varchar": pa.string(),
-    "json": pa.string(),
-    "decimal(38,10)": pa.decimal128(38, 10),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-    "boolean": pa.bool_(),
-    "bigint": pa.int64(),
-}
-
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Rounds nothing, at any length.
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
-def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    return pa.schema([pa.field(c.name, _TYPES[c.type], nullable=c.nullable) for c in columns])
+def arrow_schema(columns: Sequence[Column]) -> "pa.Schema":
+    import pyarrow as pa  # Only who reads or writes rows pays for it: Dagster loads this code to know assets and jobs.
+
+    types: dict[str, pa.DataType] = {
+        "varchar": pa.string(),
+        "json": pa.string(),
+        "decimal(38,10)": pa.decimal128(38, 10),
+        "timestamptz": pa.timestamp("us", tz="UTC"),
+        "boolean": pa.bool_(),
+        "bigint": pa.int64(),
+    }
+    return pa.schema([pa.field(c.name, types[c.type], nullable=c.nullable) for c in columns])
 
 
-def to_arrow(table: Table, rows: Sequence[LedgerRow]) -> pa.Table:
+def to_arrow(table: Table, rows: Sequence[LedgerRow]) -> "pa.Table":
     """Raises: pyarrow.ArrowInvalid: an amount does not fit DECIMAL(38,10) exactly."""
+    import pyarrow as pa
+
     columns = {c.name: [_plain(getattr(row, c.name)) for row in rows] for c in table.columns}
     return pa.Table.from_pydict(columns, schema=arrow_schema(table.columns))
 

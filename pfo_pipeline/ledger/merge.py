@@ -8,24 +8,20 @@ into an indexed history costs ten times that and rewrites the file.
 import json
 from contextlib import suppress
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
 
 from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow, Table, table_of
 from pfo_pipeline.ledger.arrow import to_arrow
 from pfo_pipeline.ledger.batch import Batch, MergeResult, TableCount
 from pfo_pipeline.ledger.proof import seal
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _STAGE = "stage"
 """The name under which the queries below see the rows of a batch, one table after another."""
-
-_TELEMETRY: dict[str, pa.DataType] = {
-    "event": pa.string(),
-    "tenant_id": pa.string(),
-    "emitted_at": pa.timestamp("us", tz="UTC"),
-    "properties": pa.string(),
-}
 
 _CURRENT = """
 merge into balances_current as c
@@ -92,7 +88,7 @@ def next_load(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, datet
 
 
 def _append_changed(
-    con: duckdb.DuckDBPyConnection, table: Table, stage: pa.Table, batch: Batch, load_id: int, recorded_at: datetime
+    con: duckdb.DuckDBPyConnection, table: Table, stage: "pa.Table", batch: Batch, load_id: int, recorded_at: datetime
 ) -> TableCount:
     con.register(_STAGE, stage)
     keys = ", ".join(table.key)
@@ -159,16 +155,15 @@ def _facts(table: Table, prefix: str = "") -> str:
 def _append_telemetry(con: duckdb.DuckDBPyConnection, batch: Batch, load_id: int) -> None:
     if not batch.telemetry:
         return
-    events = [
-        {
-            "event": record.event,
-            "tenant_id": record.tenant_id,
-            "emitted_at": record.emitted_at,
-            "properties": json.dumps(record.properties),
-        }
-        for record in batch.telemetry
-    ]
-    con.register(_STAGE, pa.Table.from_pylist(events, schema=pa.schema(_TELEMETRY)))
+    import pyarrow as pa  # As in arrow.py.
+
+    events: dict[str, Any] = {
+        "event": [record.event for record in batch.telemetry],
+        "tenant_id": [record.tenant_id for record in batch.telemetry],
+        "emitted_at": pa.array([r.emitted_at for r in batch.telemetry], pa.timestamp("us", tz="UTC")),
+        "properties": [json.dumps(record.properties) for record in batch.telemetry],
+    }
+    con.register(_STAGE, pa.table(events))
     con.execute(
         "insert into telemetry by name select *, $load_id as load_id, $run_id as run_id from stage",
         {"load_id": load_id, "run_id": batch.run_id},

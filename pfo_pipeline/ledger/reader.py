@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import pandas as pd
-import pyarrow as pa
 
 from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing, LedgerNewer, named_ledger_errors
 from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import enter, migrations, refuse_other_office, version_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 T = TypeVar("T")
 
@@ -288,8 +290,10 @@ class Reader:
             found = con.execute(_FAILED_LAST, {"tenant": tenant_id, "operation": operation}).fetchall()
         return int(found[0][0]) if found else 0
 
-    def frame(self, tenant_id: str, table: str) -> pd.DataFrame:
+    def frame(self, tenant_id: str, table: str) -> "pd.DataFrame":
         """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""
+        import pandas as pd  # Only who asks for one pays for it.
+
         with self._connect() as con:
             arrow: pa.Table = con.sql(_FRAMES[table], params={"tenant": tenant_id}).to_arrow_table()
             return arrow.to_pandas(types_mapper=pd.ArrowDtype)

@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pfo_pipeline.config import Config, SecretError, Tenant, User
 from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
 from pfo_pipeline.powens.budget import budget_of
-from pfo_pipeline.powens.client import PowensClient, TransportFactory, aiohttp_transport
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift
 from pfo_pipeline.powens.errors import Invalid
@@ -24,6 +23,9 @@ from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.mapping import parse, quarantined
 from pfo_pipeline.powens.paging import record_id
 from pfo_pipeline.powens.wire import Account, Connection
+
+if TYPE_CHECKING:
+    from pfo_pipeline.powens.client import PowensClient, TransportFactory
 
 R = TypeVar("R", Connection, Account)
 V = TypeVar("V")
@@ -48,7 +50,7 @@ class Kept:
 class BankSession:
     """Reads of one tenant during one attempt. A call that failed is not made again within the attempt."""
 
-    def __init__(self, config: Config, tenant: Tenant, client: PowensClient, kept: Kept) -> None:
+    def __init__(self, config: Config, tenant: Tenant, client: "PowensClient", kept: Kept) -> None:
         self._config = config
         self._tenant = tenant
         self._client = client
@@ -152,7 +154,7 @@ def _told_in_two_ways(records: list[dict[str, Any]]) -> set[int]:
 class OpenBanking:
     """What is plugged into the slot `primaryOpenBanking`: Powens, with each tenant's own domain and credentials."""
 
-    def __init__(self, config: Config, transport: TransportFactory = aiohttp_transport) -> None:
+    def __init__(self, config: Config, transport: "TransportFactory | None" = None) -> None:
         self._config = config
         self._transport = transport
         self._kept: dict[str, Kept] = {}
@@ -191,11 +193,14 @@ class OpenBanking:
     @asynccontextmanager
     async def session(self, tenant: Tenant, step: str) -> AsyncIterator[BankSession]:
         """Calls for one attempt of one step; what the step's earlier attempts of this run read is kept."""
+        # Only who calls the bank pays for an HTTP client: Dagster loads this code to know assets, jobs and schedules.
+        from pfo_pipeline.powens.client import PowensClient, aiohttp_transport
+
         kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
         async with PowensClient(
             tenant.root,
             timeout_seconds=tenant.timeout_seconds,
-            transport=self._transport,
+            transport=self._transport or aiohttp_transport,
             budget=budget_of(self._config, tenant),
         ) as client:
             yield BankSession(self._config, tenant, client, kept)
