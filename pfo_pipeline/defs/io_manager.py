@@ -71,7 +71,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             "load_id": merged.load_id,
             **_dates(min(moments, default=None), max(moments, default=None)),
             **({"problems": _problems(outcome.errors)} if outcome.errors else {}),
-            **({"contract_drift": list(outcome.drift)} if outcome.drift else {}),
+            **({"contract_drift": dict(outcome.drift)} if outcome.drift else {}),
         }
 
     def _publish(self, snapshot: Snapshot) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What an attempt of a command step has gathered so far: rows, counts, events and what went wrong."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ class StepResult:
     errors: list[str] = field(default_factory=list)
     transient: list[Transient] = field(default_factory=list)
     telemetry: list[TelemetryRecord] = field(default_factory=list)
+    drift: Counter[Drift] = field(default_factory=Counter)
     _rows: dict[type[LedgerRow], dict[tuple[Any, ...], LedgerRow]] = field(default_factory=dict)
 
     @classmethod
@@ -36,6 +38,7 @@ class StepResult:
             whole.errors += part.errors
             whole.transient += part.transient
             whole.telemetry += part.telemetry
+            whole.drift.update(part.drift)
             for kind, rows in part._rows.items():
                 whole._rows[kind] = rows | whole._rows.get(kind, {})
         return whole
@@ -46,8 +49,10 @@ class StepResult:
             key = tuple(getattr(row, name) for name in table_of(type(row)).key)
             self._rows.setdefault(type(row), {})[key] = row
 
-    def add_drift(self, tenant_id: str, drift: Iterable[Drift]) -> None:
+    def add_drift(self, tenant_id: str, drift: Mapping[Drift, int]) -> None:
+        """What no documentation knows, and in how many records; the ledger is told of each kind once."""
         self.add(DriftRow(tenant_id, where, value) for where, value in drift)
+        self.drift.update(drift)
 
     def add_failure(self, text: str, *, count: int = 1) -> None:
         self.failed += count

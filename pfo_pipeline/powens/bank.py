@@ -17,11 +17,11 @@ from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
 from pfo_pipeline.powens.budget import budget_of
 from pfo_pipeline.powens.decode import digest
-from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift
+from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift, does_not_add_up
 from pfo_pipeline.powens.errors import Invalid
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.mapping import parse, quarantined
-from pfo_pipeline.powens.paging import record_id
+from pfo_pipeline.powens.paging import Listing, record_id
 from pfo_pipeline.powens.wire import Account, Connection
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Records(Generic[R]):
 
     items: tuple[tuple[R, Mapping[str, Any]], ...]
     quarantine: tuple[QuarantineRow, ...]
-    drift: frozenset[Drift]
+    drift: Mapping[Drift, int]
+    """What no documentation knows, and in how many records."""
 
 
 @dataclass
@@ -101,10 +102,10 @@ class BankSession:
 
     async def _read_connections(self, user: User) -> Records[Connection]:
         token = self._config.user_token(self._tenant, user)
-        raw = await self._client.read_list(
+        listing = await self._client.read_list(
             "/users/me/connections", "connections", token, {"expand": "connector,sources"}
         )
-        return self._typed(Connection, raw, connection_drift)
+        return self._typed(Connection, listing, connection_drift, is_whole=True)
 
     async def _read_accounts(self, user: User) -> Records[Account]:
         return await self._accounts(user, {"all": ""})
@@ -115,22 +116,31 @@ class BankSession:
     async def _accounts(self, user: User, params: Mapping[str, str]) -> Records[Account]:
         token = self._config.user_token(self._tenant, user)
         try:
-            raw = await self._client.read_list("/users/me/accounts", "accounts", token, params)
+            listing = await self._client.read_list("/users/me/accounts", "accounts", token, params)
         except Invalid as error:
             # 409 in the docs, 400 in the official specification; the code is what counts.
             if error.code.lower() != "noaccount":
                 raise
-            raw = []
-        return self._typed(Account, raw, account_drift)
+            listing = Listing([])
+        return self._typed(Account, listing, account_drift, is_whole="all" in params)
 
-    def _typed(self, kind: type[R], raw: list[dict[str, Any]], drift_of: Callable[[R], set[Drift]]) -> Records[R]:
+    def _typed(
+        self, kind: type[R], listing: Listing, drift_of: Callable[[R], set[Drift]], *, is_whole: bool
+    ) -> Records[R]:
+        """`is_whole`: what the list does not hold has been removed at Powens."""
+        name = kind.__name__.lower()
         items: list[tuple[R, Mapping[str, Any]]] = []
         quarantine: list[QuarantineRow] = []
-        drift: set[Drift] = set()
-        contradicted = _told_in_two_ways(raw)
-        for record in raw:
+        drift: Counter[Drift] = Counter()
+        if listing.missing:
+            drift[does_not_add_up(f"{name}s")] = abs(listing.missing)
+        if listing.missing > 0 and is_whole:
+            # A record without an id may be any of those that seem to be removed, so none is taken for removed.
+            reason = "list: twice fewer records than its own total tells of"
+            quarantine.append(quarantined(self._tenant.id, name, {}, reason))
+        contradicted = _told_in_two_ways(listing.records)
+        for record in listing.records:
             if record_id(record) in contradicted:
-                name = kind.__name__.lower()
                 quarantine.append(
                     quarantined(self._tenant.id, name, record, "id: in one page more than once, with different content")
                 )
@@ -140,8 +150,8 @@ class BankSession:
                 quarantine.append(parsed)
             else:
                 items.append((parsed, record))
-                drift |= drift_of(parsed)
-        return Records(tuple(items), tuple(quarantine), frozenset(drift))
+                drift.update(drift_of(parsed))
+        return Records(tuple(items), tuple(quarantine), drift)
 
 
 def _told_in_two_ways(records: list[dict[str, Any]]) -> set[int]:

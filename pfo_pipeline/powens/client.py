@@ -29,7 +29,7 @@ from pfo_pipeline.powens.errors import (
     TooSlow,
     Unreachable,
 )
-from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, later_holds, next_url
+from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, Listing, later_holds, missing, next_url
 
 CALLS_AT_ONCE = 4
 """Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""
@@ -90,10 +90,10 @@ class PowensClient:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def read_list(
-        self, path: str, key: str, token: str, params: Mapping[str, str] | None = None
-    ) -> list[dict[str, Any]]:
+    async def read_list(self, path: str, key: str, token: str, params: Mapping[str, str] | None = None) -> Listing:
         """Every record of a list, page after page. What a later page gives again, it replaces: the set moves meanwhile.
+
+        A list that does not add up to its own total is read once more; what it still lacks is told.
 
         Args:
             path: Below the root, such as `/users/me/accounts`.
@@ -103,6 +103,10 @@ class PowensClient:
             PowensError: any call failed, or a next link must not be followed. Never a part of the list.
         """
         url = str(httpx.URL(self._root + path, params={"limit": str(PAGE_SIZE), **(params or {})}))
+        listing = await self._read_pages(url, path, key, token)
+        return listing if listing.missing == 0 else await self._read_pages(url, path, key, token)
+
+    async def _read_pages(self, url: str, path: str, key: str, token: str) -> Listing:
         records: list[dict[str, Any]] = []
         seen: set[str] = set()
         following: str | None = url
@@ -117,7 +121,7 @@ class PowensClient:
                 following = next_url(following, envelope, seen)
             except BadLink as reason:
                 raise Invalid("badLink", f"GET {path}", str(reason)) from None
-        return records
+        return Listing(records, missing(records, envelope))
 
     async def call(self, method: str, url: str, token: str | None, json: object = None) -> dict[str, Any]:
         """One call and its decoded JSON object.

@@ -30,6 +30,11 @@ Drift = tuple[str, str]
 """(where, the unknown enum value; empty when the field itself is unknown)."""
 
 
+def does_not_add_up(what: str) -> Drift:
+    """A list whose `total`, read twice, is not the number of its records."""
+    return f"{what}.total", "differs"
+
+
 def connection_drift(connection: Connection) -> set[Drift]:
     found = _unknown_fields("connection", connection, _CONNECTION_EXTRAS)
     states = [connection.state, *(source.state for source in connection.sources or ())]

@@ -5,12 +5,21 @@ clients met path-only links and an empty `_links`. A link to another host would 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 PAGE_SIZE = 1000
 MAX_LINK_LENGTH = 8_000
 MAX_PAGES = 1_000
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list read whole. `missing` is how many records fewer it has than its own `total` says; negative for more."""
+
+    records: list[dict[str, Any]]
+    missing: int = 0
 
 
 class BadLink(ValueError):
@@ -60,3 +69,14 @@ def later_holds(records: list[dict[str, Any]], page: list[dict[str, Any]]) -> li
     """All records with one more page's. What both have is the page's, read later: the set moves while it is paged."""
     again = {record_id(record) for record in page} - {None}
     return [record for record in records if record_id(record) not in again] + page
+
+
+def missing(records: list[dict[str, Any]], envelope: Mapping[str, object]) -> int:
+    """How many records fewer there are than the last page's `total` says; 0 where it says nothing (seen live only)."""
+    total = envelope.get("total")
+    if not isinstance(total, int) or isinstance(total, bool):
+        return 0
+    ids = [record_id(record) for record in records]
+    # Whether a record that one page holds twice counts once or twice in the total, nobody says.
+    distinct = len(set(ids) - {None}) + ids.count(None)
+    return total - len(ids) if total > len(ids) else min(0, total - distinct)

@@ -65,7 +65,7 @@ class Registrar:
         return told
 
     async def _list(self, path: str, key: str) -> list[dict[str, Any]]:
-        return await self._client.read_list(path, key, self._token)
+        return (await self._client.read_list(path, key, self._token)).records
 
     async def _post(self, path: str, body: dict[str, object]) -> dict[str, Any]:
         answer = await self._client.call("POST", self._root + path, self._token, json=body)

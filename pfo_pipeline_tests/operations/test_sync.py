@@ -408,6 +408,26 @@ def test_a_connection_whose_record_cannot_be_read_is_put_aside_with_its_accounts
     assert kept.id != broken.id
 
 
+@pytest.mark.parametrize(
+    ("path", "key", "record"), [(ACCOUNTS, "accounts", "account"), (CONNECTIONS, "connections", "connection")]
+)
+def test_what_a_list_lacks_that_does_not_add_up_is_not_taken_for_removed(
+    smith: Household, path: str, key: str, record: str
+) -> None:
+    smith.connect("jane", "1")
+    smith.sync()
+    smith.bank.fault("body", path=path, body=f'{{"{key}": [], "total": 1}}', times=2)
+
+    outcome = smith.sync()
+
+    assert outcome.drift[f"{key}.total=differs"] == 1
+    assert [c.status for c in smith.connections()] == ["healthy"]
+    assert [a.deleted_at for a in smith.accounts()] == [None]
+    assert (record, None, "list: twice fewer records than its own total tells of") in smith.ask(
+        "select record, source_id, reason from quarantine"
+    )
+
+
 @pytest.mark.parametrize("connection_id", [999_999, None])
 def test_an_account_of_a_connection_that_is_not_there_is_put_aside(smith: Household, connection_id: int | None) -> None:
     made = smith.connect("jane", "1", "2")
@@ -424,12 +444,14 @@ def test_an_account_of_a_connection_that_is_not_there_is_put_aside(smith: Househ
 def test_an_unknown_type_and_field_are_kept_and_told_as_drift_once(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.bank.change_account(smith.domain, made.account_ids[0], type="vault", aura="blue")
+    other = smith.connect("jane", "2")
+    smith.bank.change_account(smith.domain, other.account_ids[0], type="vault")
 
     first = smith.sync()
     smith.sync()
 
-    assert {"account.type=vault", "account.aura"} <= set(first.drift)
-    assert [a.account_type for a in smith.accounts()] == ["vault"]
+    assert (first.drift["account.type=vault"], first.drift["account.aura"]) == (2, 1)
+    assert [a.account_type for a in smith.accounts()] == ["vault", "vault"]
     assert smith.ask("select count(*) from drift where field in ('account.type', 'account.aura')") == [(2,)]
     assert smith.merged[-1].added("drift") == 0
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from pfo_pipeline.config import Config, SecretError, Tenant
 from pfo_pipeline.contracts.model import Capability
 from pfo_pipeline.powens.bank import BankSession, OpenBanking, Records
+from pfo_pipeline.powens.drift import Drift
 from pfo_pipeline.powens.errors import Invalid, NotJson, PowensError, Refused, ServerFault
 from pfo_pipeline.powens.mapping import situation
 from pfo_pipeline.powens.wire import Account
@@ -189,16 +190,16 @@ class TestReading:
     def test_what_nobody_knows_is_accepted_and_reported(
         self, bank: SimulatedBank, user: SimulatedUser, household: Household
     ) -> None:
-        bank.add_connection(user, state="quantumRequired", accounts=[{"balance": "1", "type": "piggy_bank"}])
+        bank.add_connection(user, state="quantumRequired", accounts=[{"type": "piggy_bank"}, {"type": "piggy_bank"}])
 
-        async def both(session: BankSession) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+        async def both(session: BankSession) -> tuple[Mapping[Drift, int], Mapping[Drift, int]]:
             member = household.tenant.users[0]
             return (await session.connections(member)).drift, (await session.accounts(member)).drift
 
         of_connections, of_accounts = household.attempt(both)
 
-        assert of_connections == {("connection.state", "quantumRequired")}
-        assert of_accounts == {("account.type", "piggy_bank"), ("account.refresh_tier", "")}
+        assert of_connections == {("connection.state", "quantumRequired"): 1}
+        assert of_accounts == {("account.type", "piggy_bank"): 2, ("account.refresh_tier", ""): 2}
 
     def test_numbers_as_text_are_read_like_numbers(
         self, bank: SimulatedBank, user: SimulatedUser, household: Household

@@ -180,7 +180,8 @@ def test_every_call_and_every_page_waits_for_its_turn(tmp_path: Path, bank: Simu
     async def read() -> None:
         budget = time.budget(tmp_path, (2, MINUTE))
         async with PowensClient(user.base_url, timeout_seconds=10, budget=budget) as client:
-            assert len(await client.read_list("/users/me/accounts", "accounts", user.token)) == 3
+            listing = await client.read_list("/users/me/accounts", "accounts", user.token)
+            assert len(listing.records) == 3
 
     asyncio.run(read())
 

@@ -25,6 +25,7 @@ from pfo_pipeline.powens.errors import (
     Transient,
     Unreachable,
 )
+from pfo_pipeline.powens.paging import Listing
 from pfo_pipeline.simulator import listen, url_of
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 
@@ -56,6 +57,10 @@ def call(user: SimulatedUser, path: str = "/users/me", *, timeout_seconds: float
 
 
 def read_accounts(user: SimulatedUser, **params: str) -> list[dict[str, Any]]:
+    return listing(user, **params).records
+
+
+def listing(user: SimulatedUser, **params: str) -> Listing:
     return with_client(user.base_url, lambda c: c.read_list("/users/me/accounts", "accounts", user.token, params))
 
 
@@ -642,3 +647,26 @@ def test_what_a_server_remembers_of_one_user_does_not_reach_another() -> None:
     asyncio.run(two_calls())
 
     assert seen == [None, None]
+
+
+class TestTotals:
+    def test_a_list_that_adds_up_is_read_once(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+        bank.add_connection(user, accounts=[{}, {}])
+
+        assert listing(user).missing == 0
+        assert len(bank.journal()) == 1
+
+    def test_a_list_that_does_not_add_up_is_read_once_more(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+        bank.add_connection(user, accounts=[{}, {}])
+        bank.fault("body", body='{"accounts": [], "total": 2}')
+
+        read = listing(user)
+
+        assert (len(read.records), read.missing) == (2, 0)
+        assert len(bank.journal()) == 2
+
+    def test_what_still_does_not_add_up_is_told(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+        bank.fault("body", body='{"accounts": [{"id": 1}], "total": 3}', times=2)
+
+        assert listing(user) == Listing([{"id": 1}], missing=2)
+        assert len(bank.journal()) == 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.powens.paging import BadLink, next_url
+from pfo_pipeline.powens.paging import BadLink, missing, next_url
 
 steady = settings(derandomize=True, deadline=None)
 ROOT = "https://smith.biapi.pro/2.0"
@@ -122,3 +122,23 @@ def test_a_list_without_an_end_is_left() -> None:
 
     with pytest.raises(BadLink, match="more than 1000 pages"):
         next_url(next(iter(seen)), {"_links": {"next": {"href": "/2.0/users/me/accounts?page=1000"}}}, seen)
+
+
+@pytest.mark.parametrize(
+    ("ids", "envelope", "lacking"),
+    [
+        ([1, 2], {"total": 2}, 0),
+        ([1, 2], {"total": 5}, 3),
+        ([1, 2, 3], {"total": 2}, -1),
+        ([1, 1, 2], {"total": 2}, 0),
+        ([1, 1, 2], {"total": 3}, 0),
+        ([1, 1, 2], {"total": 1}, -1),
+        ([1, None, None], {"total": 3}, 0),
+        ([1], {}, 0),
+        ([1], {"total": None}, 0),
+        ([1], {"total": True}, 0),
+        ([1], {"total": "7"}, 0),
+    ],
+)
+def test_a_list_is_held_against_its_own_total(ids: list[int | None], envelope: dict[str, object], lacking: int) -> None:
+    assert missing([{"id": i} for i in ids], envelope) == lacking
