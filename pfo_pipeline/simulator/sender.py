@@ -158,7 +158,7 @@ class Sender:
             status = (await client.post(webhook.url, content=body, headers=headers)).status_code
         except httpx.TimeoutException:
             pass
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             status = 0
         self.posts.append({**entry, "status": status, "fault": fault})
         return status

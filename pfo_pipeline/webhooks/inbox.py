@@ -33,7 +33,7 @@ create table if not exists events (
 ) strict
 """
 # The number is the microsecond of arrival, and always larger than the one before: an inbox that was deleted and begun anew
-# goes on behind the cursor of the sensor.
+# still comes after the sensor's cursor.
 _KEEP = """
 insert into events (seq, tenant, event, webhook_id, connection_id, user_id, error)
 values (max(?, (select coalesce(max(seq), 0) + 1 from events)), ?, ?, ?, ?, ?, ?)
@@ -92,7 +92,7 @@ class Inbox:
             return con.execute(_KEEP, (_microseconds(self._clock()), tenant_id, *about)).rowcount == 1
 
     def after(self, seq: int, limit: int) -> list[Event]:
-        """The oldest events behind number `seq`, in order. Raises: InboxError."""
+        """The oldest events after number `seq`, in order. Raises: InboxError."""
         if not self._path.exists():
             return []
         with self._opened() as con:

@@ -89,7 +89,7 @@ def test_what_was_read_is_forgotten_once_no_copy_of_it_would_be_accepted(inbox: 
     assert numbers(inbox) == [3]
 
 
-def test_an_inbox_begun_anew_goes_on_behind_the_cursor(tmp_path: Path, inbox: Inbox, clock: Moving) -> None:
+def test_an_inbox_begun_anew_goes_on_after_the_cursor(tmp_path: Path, inbox: Inbox, clock: Moving) -> None:
     """Otherwise its events would lie before what the sensor has read, and be lost."""
     inbox.keep("smith", hint(1))
     cursor = inbox.after(0, 1)[0].seq
