@@ -64,31 +64,42 @@ class Exported:
 # of what was known then: a decision of today does not change what was exported before.
 _IDENTITIES = """
     select account_id, same_as from identities
-    where tenant_id = $tenant and decided_by <> 'proposed' and recorded_at <= $known_at
+    where tenant_id = $tenant and decided_by <> 'proposed' and recorded_at <= $known_at::timestamptz
     qualify row_number() over (partition by account_id order by load_id desc) = 1
 """
 _CONNECTIONS = """
-    select * from connections where tenant_id = $tenant and recorded_at <= $known_at
+    select * from connections where tenant_id = $tenant and recorded_at <= $known_at::timestamptz
     qualify row_number() over (partition by connection_id order by load_id desc) = 1
 """
 _ACCOUNTS = f"""
     select a.*, coalesce(i.same_as, a.account_id) as canonical_id
-    from accounts_as_of($known_at) a left join ({_IDENTITIES}) i on i.account_id = a.account_id
-    where a.tenant_id = $tenant
+    from (
+        select * from accounts where tenant_id = $tenant and recorded_at <= $known_at::timestamptz
+        qualify row_number() over (partition by account_id order by load_id desc) = 1
+    ) a
+    left join ({_IDENTITIES}) i on i.account_id = a.account_id
+"""
+# One scalar, the newest date and of that date what was learnt last: see the macro linked_balances_as_of.
+_BALANCES = """
+    select b.* from balances b join (
+        select arg_max(rowid, epoch_us(as_of)::hugeint * 4294967296 + load_id) as newest
+        from balances where tenant_id = $tenant and as_of <= $as_of::timestamptz and recorded_at <= $known_at::timestamptz
+        group by account_id
+    ) n on n.newest = b.rowid
 """
 _POSITIONS = f"""
     select
         a.tenant_id, a.user_id, a.institution_name, a.canonical_id as account_id, a.display_name, a.account_type,
-        coalesce(b.r.currency, a.currency) as currency, b.r.current_balance, b.r.available_balance, b.r.as_of,
-        b.r.recorded_at, a.connection_id, c.status as connection_status, c.state as connection_state,
+        coalesce(b.currency, a.currency) as currency, b.current_balance, b.available_balance, b.as_of,
+        b.recorded_at, a.connection_id, c.status as connection_status, c.state as connection_state,
         list_sort(list(a.connection_id) over (partition by a.canonical_id)) as linked_through
     from ({_ACCOUNTS}) a
-    left join linked_balances_as_of($as_of, known_at := $known_at) b
-        on b.tenant_id = $tenant and b.account_id = a.account_id
+    left join ({_BALANCES}) b on b.account_id = a.account_id
     left join ({_CONNECTIONS}) c on c.connection_id = a.connection_id
-    where (a.disabled_at is null or a.disabled_at > $as_of) and (a.deleted_at is null or a.deleted_at > $as_of)
+    where (a.disabled_at is null or a.disabled_at > $as_of::timestamptz)
+        and (a.deleted_at is null or a.deleted_at > $as_of::timestamptz)
     qualify row_number() over (
-        partition by a.canonical_id order by b.r.as_of desc nulls last, a.account_id desc
+        partition by a.canonical_id order by b.as_of desc nulls last, a.account_id desc
     ) = 1
 """
 _QUERIES = {
@@ -96,7 +107,7 @@ _QUERIES = {
     "connections": f"{_CONNECTIONS} order by connection_id",
     "balances": """
         select *, lead(recorded_at) over (partition by account_id, as_of order by load_id) as superseded_at
-        from balances where tenant_id = $tenant and as_of <= $as_of and recorded_at <= $known_at
+        from balances where tenant_id = $tenant and as_of <= $as_of::timestamptz and recorded_at <= $known_at::timestamptz
         order by account_id, as_of, load_id
     """,
     "positions": f"select * from ({_POSITIONS}) order by account_id",
@@ -153,6 +164,7 @@ def export_tenant(
     _refuse_older_schema(con)
     _refuse_before_the_first_load(con, parameters)
     with _named_errors(folder), _new_folder(folder) as draft:
+        str(draft).encode()  # What is not UTF-8 is an error here that has a name: DuckDB's depends on its version.
         con.execute(
             f"set temp_directory = {_literal(draft / 'temp')}"
         )  # What a sort does not hold in memory is personal.
