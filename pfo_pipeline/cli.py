@@ -58,16 +58,20 @@ def main() -> None:
 
 @main.command()
 @TENANT
-def run(tenants: tuple[str, ...]) -> None:
+@click.option("--connection", metavar="ID", help="With --force: the connection, of the one tenant named.")
+@click.option("--force", is_flag=True, help="Have the bank itself asked first, at the member's own request.")
+def run(tenants: tuple[str, ...], connection: str | None, force: bool) -> None:
     """Sync accounts and refresh balances now, publish the ledger, show the cash positions.
 
     With no configuration, the tenants of a simulated bank.
     """
+    if force != (connection is not None) or (force and len(tenants) != 1):
+        raise click.UsageError("A bank is asked for one connection: pfo run --tenant NAME --connection ID --force")
     from pfo_pipeline.commands.place import find_place, working
     from pfo_pipeline.commands.run import run_and_show
 
     with working(find_place()) as place:
-        status = run_and_show(place, tenants)
+        status = run_and_show(place, tenants, force=connection)
     sys.exit(status)
 
 

@@ -3,9 +3,12 @@
 import asyncio
 
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.config import ConfigError
+from pfo_pipeline.config import Config, ConfigError, Tenant, User
+from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES
+from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.accounts import user_of
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.forced import Forced, force_sync
+from pfo_pipeline.operations.guards import OperationRefused, authorize, require_integration
 from pfo_pipeline.powens.bank import OpenBanking
 
 
@@ -23,14 +26,10 @@ def access_link(place: Place, tenant_id: str, connection_id: str) -> str:
         raise ConfigError(
             "Nothing is configured: the simulated bank has no page to open. Copy pfo.example.toml to pfo.toml."
         )
-    tenant = place.config.tenant(tenant_id)
-    known = {c.connection_id: c for c in place.reader.connections(tenant_id)}
-    if connection_id not in known:
-        raise OperationRefused(f"Tenant {tenant_id} has no connection {connection_id}. It has: {', '.join(known)}.")
+    tenant, user = _owner(place, place.config, tenant_id, connection_id)
     missing = [key for key in ("client_id", "redirect_uri") if getattr(tenant, key) is None]
     if missing:
         raise ConfigError(f"tenants.{tenant_id}.{missing[0]}: is missing; without it Powens' page does not open.")
-    user = user_of(tenant, known[connection_id].user_id)
     banking = OpenBanking(place.config)
 
     async def ask() -> str:
@@ -38,3 +37,34 @@ def access_link(place: Place, tenant_id: str, connection_id: str) -> str:
             return await bank.access_link(user, connection_id)
 
     return asyncio.run(ask())
+
+
+def force_connection(place: Place, config: Config, tenant_id: str, connection_id: str) -> str:
+    """Have the bank asked for one connection now, at its member's request; a line that says how it ended.
+
+    Raises:
+        ConfigError: no such tenant.
+        OperationRefused: not an admin, the tenant rests, or the ledger knows no such connection.
+        PowensError, SecretError: a call failed.
+    """
+    step = REFRESH_OPENBANKING_BALANCES.step("refresh-balances")
+    authorize(step.operation, place.role)
+    tenant, user = _owner(place, config, tenant_id, connection_id)
+    banking = OpenBanking(config)
+    require_integration(step, banking.binding(tenant))
+
+    async def ask() -> Forced:
+        async with banking.session(tenant, "force") as bank:
+            return await force_sync(bank, user, connection_id, clock=utc_now, sleep=asyncio.sleep)
+
+    forced = asyncio.run(ask())
+    told = f"{tenant_id}: connection {connection_id}: {forced.end}."
+    return f"{told} {forced.stands.remedy}" if forced.stands.remedy else told
+
+
+def _owner(place: Place, config: Config, tenant_id: str, connection_id: str) -> tuple[Tenant, User]:
+    tenant = config.tenant(tenant_id)
+    known = {c.connection_id: c for c in place.reader.connections(tenant_id)}
+    if connection_id not in known:
+        raise OperationRefused(f"Tenant {tenant_id} has no connection {connection_id}. It has: {', '.join(known)}.")
+    return tenant, user_of(tenant, known[connection_id].user_id)

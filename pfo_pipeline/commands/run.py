@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pfo_pipeline.alerts import ALERTS, append_alert
+from pfo_pipeline.commands.connections import force_connection
 from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import console, visible
@@ -18,13 +19,16 @@ from pfo_pipeline.ledger.store import utc_now
 INTERRUPTED = 130
 
 
-def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
+def run_and_show(place: Place, tenants: tuple[str, ...], *, force: str | None = None) -> int:
     """Run the workflows of the chosen tenants, all of them when none is named.
 
+    Args:
+        force: A connection of the one tenant named that the bank is asked for first.
     Returns:
         Exit status: 1 when a run failed or a user's token was refused, which an operator must mend; 130 on Ctrl-C.
     Raises:
         ConfigError: a tenant that is not configured.
+        OperationRefused, PowensError, SecretError: the bank could not be asked for what is forced.
     """
     assert place.config is not None
     chosen = [place.config.tenant(tenant_id).id for tenant_id in tenants] or [t.id for t in place.config.tenants]
@@ -33,6 +37,9 @@ def run_and_show(place: Place, tenants: tuple[str, ...]) -> int:
         f"{len(chosen)} tenant{'s' * (len(chosen) != 1)} to sync"
         + (" from the simulated bank" if place.is_demonstration else "")
     )
+    if force is not None:
+        with out.status(f"Waiting for the bank of connection {visible(force)}"):
+            out.print(visible(force_connection(place, place.config, chosen[0], force)))
     with out.status("Starting Dagster") as progress:
         from pfo_pipeline.commands.workflows import WorkflowRun, run_workflows
 

@@ -3,6 +3,7 @@
 Source: ContractSpec `openbanking.accounts.sync`, `.list`, `.get`.
 """
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pfo_pipeline.contracts.privacy import mask
 from pfo_pipeline.contracts.records import BankAccountRecord
 from pfo_pipeline.contracts.tables import LedgerRow
 from pfo_pipeline.ledger.reader import KnownAccount, Reader
+from pfo_pipeline.operations.forced import Sleep
 from pfo_pipeline.operations.guards import OperationRefused, authorize
 from pfo_pipeline.powens.bank import BankSession
 from pfo_pipeline.powens.mapping import account_row, connection_row, situation
@@ -34,13 +36,14 @@ _CURSOR = "account after "
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What a command works with: a tenant, a role, the bank's session, what the ledger knows, and the time."""
+    """What a command works with: a tenant, a role, the bank's session, what the ledger knows, the time and how to wait."""
 
     tenant: Tenant
     role: Role
     bank: BankSession
     known: Reader
     now: datetime
+    sleep: Sleep = asyncio.sleep
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pfo_pipeline.contracts.tables import BalanceRow, LedgerRow
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.reader import KnownAccount
 from pfo_pipeline.operations.accounts import CommandContext, QueryContext, same_tenant, user_of
+from pfo_pipeline.operations.forced import force_sync
 from pfo_pipeline.operations.guards import OperationRefused, authorize
 from pfo_pipeline.powens.mapping import balance_row, quarantined, situation
 from pfo_pipeline.powens.states import Situation
@@ -40,24 +41,24 @@ class NoBalance(PfoError):
 async def refresh_balances(
     context: CommandContext, request: RefreshBalancesInput, account: KnownAccount
 ) -> tuple[RefreshBalancesOutput, list[LedgerRow]]:
-    """Read the newest balance of one account, as Powens has it now; no bank is asked to refresh.
+    """Read the newest balance of one account, as Powens has it now.
+
+    Only `force_refresh` has the bank itself asked, which Powens allows for one user at that user's request: no workflow
+    sets it.
 
     Args:
         account: What the ledger knows of `request.account_id`.
     Returns:
         The contract's output; `errors` is set when the figure is there but its connection is not in order.
     Raises:
-        OperationRefused: role, or a forced refresh.
+        OperationRefused: role.
         NoBalance: Powens does not serve the account, or no figure that can be kept.
         PowensError: a call failed.
     """
     authorize(REFRESH_BALANCES, context.role)
-    if request.force_refresh:
-        raise OperationRefused(
-            "A forced refresh asks the bank itself, which Powens allows one user at a time and at that user's request. "
-            "Leave forceRefresh out."
-        )
     user = user_of(context.tenant, account.user_id)
+    if request.force_refresh:
+        await force_sync(context.bank, user, account.connection_id, clock=lambda: context.now, sleep=context.sleep)
     served = await context.bank.enabled_accounts(user)
     unreadable = next((row for row in served.quarantine if row.source_id == account.source_id), None)
     if unreadable is not None:

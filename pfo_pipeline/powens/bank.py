@@ -79,6 +79,33 @@ class BankSession:
         """
         return await self._once(user, "enabled_accounts", self._read_enabled_accounts)
 
+    async def connection(self, user: User, connection_id: str) -> Connection:
+        """One connection as it is now, whatever was read before.
+
+        Raises: PowensError, SecretError.
+        """
+        token = self._config.user_token(self._tenant, user)
+        url = f"{self._tenant.root}/users/me/connections/{connection_id}?expand=sources"
+        parsed = parse(Connection, self._tenant.id, await self._client.call("GET", url, token))
+        if isinstance(parsed, QuarantineRow):
+            raise Invalid("unreadable", f"GET /users/me/connections/{connection_id}", parsed.reason)
+        return parsed
+
+    async def force_sync(self, user: User, connection_id: str, *, person_present: bool) -> None:
+        """Begin a sync of one connection at the bank. What was read of the user before holds no longer.
+
+        Args:
+            person_present: Whether somebody can answer the bank: it may ask for a strong authentication then.
+        Raises: PowensError, SecretError.
+        """
+        token = self._config.user_token(self._tenant, user)
+        asked = "true" if person_present else "false"
+        url = f"{self._tenant.root}/users/me/connections/{connection_id}?psu_requested={asked}"
+        for answers in (self._kept.answers, self._under_way):
+            for key in [key for key in answers if key[0] == user.id]:
+                del answers[key]
+        await self._client.call("PUT", url, token)
+
     async def access_link(self, user: User, connection_id: str) -> str:
         """A reconnect link that opens: with a temporary code, good for 30 minutes or one use.
 

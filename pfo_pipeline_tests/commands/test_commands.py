@@ -19,7 +19,10 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands import queries
+from pfo_pipeline.commands.connections import force_connection
+from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.ledger import office, reader
+from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 
@@ -313,6 +316,50 @@ def test_a_tenant_that_is_not_configured_is_not_run(here: Office) -> None:
 @pytest.mark.parametrize("words", [["nonsense"], ["accounts", "--nonsense"], ["link", "smith"]])
 def test_wrong_words_on_the_command_line_end_in_status_two(words: list[str]) -> None:
     assert run(*words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--force"],
+        ["--connection", "38"],
+        ["--tenant", "smith", "--connection", "38"],
+        ["--tenant", "smith", "--force"],
+        ["--connection", "38", "--force"],
+        ["--tenant", "smith", "--tenant", "jones", "--connection", "38", "--force"],
+    ],
+)
+def test_a_bank_is_asked_for_one_connection_of_one_tenant_or_not_at_all(words: list[str]) -> None:
+    result = run("run", *words)
+
+    assert result.exit_code == 2
+    assert "pfo run --tenant NAME --connection ID --force" in result.stderr
+
+
+def test_a_forced_connection_is_told_with_who_must_act(here: Office) -> None:
+    place = find_place()
+    assert place.config is not None
+
+    told = force_connection(place, place.config, "smith", troubled_connection(here))
+
+    assert "waits for a person. The member opens the link and enters the new credentials." in told
+
+
+def test_a_connection_that_nobody_has_is_not_forced(here: Office) -> None:
+    place = find_place()
+    assert place.config is not None
+
+    with pytest.raises(OperationRefused, match="Tenant jones has no connection 999"):
+        force_connection(place, place.config, "jones", "999")
+
+
+def test_forcing_a_bank_needs_an_admin(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_ROLE", "user")
+    place = find_place()
+    assert place.config is not None
+
+    with pytest.raises(OperationRefused, match="needs role admin"):
+        force_connection(place, place.config, "smith", troubled_connection(here))
 
 
 def test_commands_that_run_no_asset_never_import_dagster(here: Office) -> None:

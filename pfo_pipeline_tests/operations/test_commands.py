@@ -144,16 +144,6 @@ def test_a_figure_whose_connection_is_gone_is_told_so(smith: Household) -> None:
     assert output.errors == (f"account {smith.accounts()[0].account_id}: its connection is gone",)
 
 
-def test_a_forced_refresh_is_refused_with_the_reason(smith: Household) -> None:
-    smith.connect("jane", "1")
-    smith.sync()
-
-    with smith.asked() as asked, pytest.raises(OperationRefused, match="Leave forceRefresh out"):
-        refreshed(smith, force_refresh=True)
-
-    assert asked == []
-
-
 def test_a_figure_that_is_put_aside_is_handed_over_with_the_refusal(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.sync()

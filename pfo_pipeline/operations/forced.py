@@ -1,0 +1,69 @@
+"""A sync that a person asks for: one connection, now, at the bank itself, and waiting until it has ended.
+
+Here: when the bank may be asked, and how the end is told. Not here: what is read afterwards (fan_out.py, balances.py).
+Facts: Powens docs, Fair usage policy: a forced sync is for one user at that user's request, never on a schedule. Connections:
+PUT starts it; its end is told by `last_update` or `state`. Too soon or already running is 409 `conflict`. Forcing a
+connection that waits for a person may set off strong authentications at the bank (seen by clients), so it is not done.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pfo_pipeline.config import User
+from pfo_pipeline.powens.bank import BankSession
+from pfo_pipeline.powens.errors import Invalid, TooSlow
+from pfo_pipeline.powens.mapping import situation
+from pfo_pipeline.powens.states import Situation
+from pfo_pipeline.powens.wire import Connection
+
+Sleep = Callable[[float], Awaitable[None]]
+End = Literal["synced", "up to date", "waits for a person", "failed", "still going on"]
+
+POLL_DELAYS_SECONDS = (2, 3, 5, 10, 15, 25, 30, 30, 60, 60)
+"""Four minutes in all; a sync takes seconds to minutes."""
+_TOO_SOON = ("conflict", "toomanysync")
+
+
+@dataclass(frozen=True)
+class Forced:
+    """How it ended, and how the connection stands then."""
+
+    end: End
+    stands: Situation
+
+
+async def force_sync(
+    bank: BankSession, user: User, connection_id: str, *, clock: Callable[[], datetime], sleep: Sleep
+) -> Forced:
+    """Have the bank asked for one connection now, because a person wants it, and wait within POLL_DELAYS_SECONDS.
+
+    Raises: PowensError, SecretError.
+    """
+    before = await bank.connection(user, connection_id)
+    stands = situation(before, clock())
+    if stands.status == "needs-person":
+        return Forced("waits for a person", stands)
+    try:
+        await bank.force_sync(user, connection_id, person_present=True)
+    except Invalid as refusal:
+        if refusal.code.lower() not in _TOO_SOON:
+            raise
+        return Forced("up to date", stands)
+    except TooSlow:
+        pass  # It checks the credentials at the bank before it answers; whether it began, the connection tells.
+    for delay_seconds in POLL_DELAYS_SECONDS:
+        await sleep(delay_seconds)
+        now = await bank.connection(user, connection_id)
+        stands = situation(now, clock())
+        if now.last_update != before.last_update:
+            return Forced("synced" if stands.is_synced else "failed", stands)
+        if _has_ended_without_data(before, now):
+            return Forced("waits for a person" if stands.status == "needs-person" else "failed", stands)
+    return Forced("still going on", stands)
+
+
+def _has_ended_without_data(before: Connection, now: Connection) -> bool:
+    """A state that was there before says nothing about this sync."""
+    return now.state not in (None, before.state, "validating")
