@@ -8,12 +8,15 @@ When a change is meant, write the answers anew and read the difference:
 import csv
 import io
 import re
+import shlex
 import tempfile
 from pathlib import Path
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
+from pfo_pipeline.cli import main
 from pfo_pipeline.commands.queries import write
 from pfo_pipeline_tests import demo_year
 
@@ -85,6 +88,18 @@ def test_every_relation_and_column_on_the_page_is_in_the_ledger(ledger: Path) ->
     assert len(named) > 20
     assert named - relations <= {"as_of", "known_at", "load_id"}
     assert relations - named <= {"balances_current", "erasures", "migrations", "office", "withheld"}
+
+
+def test_every_command_of_ours_on_the_page_runs(ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PFO_CONFIG", raising=False)
+    monkeypatch.setenv("PFO_DATA_DIR", str(ledger.parent))
+    commands = re.findall(r"^\.venv/bin/pfo (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(commands) >= 3
+
+    for command in commands:
+        ended = CliRunner().invoke(main, shlex.split(command))
+        assert ended.exit_code == 0, f"{command}: {ended.output}"
 
 
 def renewed(page: str, ledger: Path) -> str:
