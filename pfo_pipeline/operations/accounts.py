@@ -81,10 +81,10 @@ async def sync_accounts(
     tenant = context.tenant
     user = user_of(tenant, request.user_id)
     connections = await context.bank.connections(user)
-    found = [(c, record) for c, record in connections.items if c.id == request.connection_id]
-    if not found:
+    found = connections.find(request.connection_id)
+    if found is None:
         raise OperationRefused(f"User {user.id} of tenant {tenant.id} has no connection {request.connection_id}.")
-    connection, record = found[0]
+    connection, record = found
     wanted = set(request.account_ids) if request.account_ids is not None else None
     rows = [
         account_row(tenant, user.id, account, connection, raw)

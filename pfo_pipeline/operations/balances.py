@@ -63,10 +63,10 @@ async def refresh_balances(
     unreadable = next((row for row in served.quarantine if row.source_id == account.source_id), None)
     if unreadable is not None:
         raise NoBalance(f"account {account.account_id}: quarantined, {unreadable.reason}", (unreadable,))
-    found = [(a, raw) for a, raw in served.items if a.id == account.source_id]
-    if not found:
+    found = served.find(account.source_id)
+    if found is None:
         raise NoBalance(f"account {account.account_id}: Powens no longer serves it; the next accounts sync records why")
-    wire, raw = found[0]
+    wire, raw = found
     connection_id = wire.id_connection or account.connection_id
     row = _same_currency(context.tenant, account, balance_row(context.tenant, wire, connection_id, raw, context.now))
     if row is None:
@@ -75,7 +75,8 @@ async def refresh_balances(
         put_aside = quarantined(context.tenant.id, "balance", raw, row)
         raise NoBalance(f"account {account.account_id}: quarantined, {row}", (put_aside,))
     connections = await context.bank.connections(user)
-    stands = next((situation(c, context.now) for c, _ in connections.items if c.id == connection_id), None)
+    connection = connections.find(connection_id)
+    stands = situation(connection[0], context.now) if connection else None
     problem = _problem(wire, stands)
     output = RefreshBalancesOutput(
         balances=_records(context.tenant.id, request.balance_types, row, context.now),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pfo_pipeline.config import Config, SecretError, Tenant, User
@@ -39,6 +40,14 @@ class Records(Generic[R]):
     quarantine: tuple[QuarantineRow, ...]
     drift: Mapping[Drift, int]
     """What no documentation knows, and in how many records."""
+
+    def find(self, powens_id: str) -> tuple[R, Mapping[str, Any]] | None:
+        """The record of an id, beside its raw form."""
+        return self._by_id.get(powens_id)
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, tuple[R, Mapping[str, Any]]]:
+        return {record.id: (record, raw) for record, raw in self.items}
 
 
 @dataclass
