@@ -135,7 +135,13 @@ def consents_that_end(views: Iterable[TenantView], now: datetime, *, is_demonstr
             where = f"connection {c.connection_id}, {c.institution_name}, user {c.user_id}"
             lines.append(_headline(view.tenant_id, where, f"ends {until(c.ends_at, now)}", "member"))
             totals = ", ".join(f"{amount(total, currency)} {currency}" for currency, total in c.totals)
-            lines.append(Text(visible(f"    goes stale: {c.accounts} accounts, {totals or 'no figure yet'}")))
+            lines.append(
+                Text(
+                    visible(
+                        f"    goes stale: {c.accounts} account{'s' * (c.accounts != 1)}, {totals or 'no figure yet'}"
+                    )
+                )
+            )
             if not is_demonstration:
                 lines.append(Text(f"    to renew: .venv/bin/pfo link {c.tenant_id} {c.connection_id}"))
     return Group(Text(), Text("Consents that end", style="italic"), *lines) if lines else Group()

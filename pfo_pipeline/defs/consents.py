@@ -89,7 +89,7 @@ def warn_of_consents(config: Config, now: datetime) -> int:
 
 def consent_alert(config: Config, consent: EndingConsent, now: datetime) -> dict[str, str | None]:
     """One line of the alerts file. Amounts stay in the ledger."""
-    ends = "has ended" if consent.ends_at <= now else "ends"
+    ends = "ended" if consent.ends_at <= now else "ends"
     currencies = ", ".join(currency for currency, _ in consent.totals)
     return {
         "at": now.isoformat(timespec="seconds"),
@@ -99,8 +99,8 @@ def consent_alert(config: Config, consent: EndingConsent, now: datetime) -> dict
         "who_acts": "member",
         "reason": scrub(
             f"The consent of connection {consent.connection_id} ({consent.institution_name}, user {consent.user_id}) "
-            f"{ends} on {consent.ends_at:%Y-%m-%d}. {consent.accounts} accounts ({currencies or 'no figure yet'}) then "
-            "go stale. The member renews it at the link."
+            f"{ends} on {consent.ends_at:%Y-%m-%d}. Stale from then on: accounts {consent.accounts}, currencies "
+            f"{currencies or 'none'}. The member renews it at the link."
         ),
         "stage_days": str(consent.stage_days),
         "link": _link(config, consent),

@@ -82,7 +82,12 @@ _SILENT = Owner(
     "operator",
     f"It looks healthy but has not synced for over {SILENT_AFTER.days} days: ask Powens support.",
 )
-_STUCK = Owner("silent", "operator", "It is stuck: no sync for over a day, and none is planned. Ask Powens support.")
+_STUCK = Owner(
+    "silent",
+    "operator",
+    "It is stuck: no sync for over a day, and none is planned. If the member wishes, pfo run --force asks the bank; "
+    "else ask Powens support.",
+)
 _LASTING = Owner(
     "temporary", "operator", f"Waiting has not helped for over {SILENT_AFTER.days} days: ask Powens support."
 )

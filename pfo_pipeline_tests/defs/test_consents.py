@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from pfo_pipeline.alerts import recent_alerts
 from pfo_pipeline.cli import main
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.consents import consents_sensor, warn_of_consents
-from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, run_job, sync_and_refresh, today
+from pfo_pipeline.defs.consents import warn_of_consents
+from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, hurried_defs, run_job, sync_and_refresh, today
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
@@ -30,10 +30,13 @@ def alerts(office: Office) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def skipped() -> str:
-    answer = consents_sensor()
-    assert isinstance(answer, dg.SkipReason)
-    return answer.skip_message or ""
+def skipped(instance: dg.DagsterInstance) -> str:
+    """What the sensor's next tick tells, evaluated as the daemon does."""
+    repository = hurried_defs().get_repository_def()
+    with dg.build_sensor_context(instance=instance, repository_def=repository) as context:
+        tick = repository.get_sensor_def("consents").evaluate_tick(context)
+    assert not tick.run_requests
+    return tick.skip_message or ""
 
 
 @pytest.fixture
@@ -68,8 +71,8 @@ def test_consents_that_hold_pass(office: Office, instance: dg.DagsterInstance) -
     assert check.metadata["calendar"].value == "No consent ends within 14 days."
 
 
-def test_the_sensor_warns_once_and_tells_no_amount(ending: Office) -> None:
-    assert [skipped(), skipped()] == ["1 new warnings.", "No consent has come nearer to its end."]
+def test_the_sensor_warns_once_and_tells_no_amount(ending: Office, instance: dg.DagsterInstance) -> None:
+    assert [skipped(instance), skipped(instance)] == ["1 new warnings.", "No consent has come nearer to its end."]
 
     (alert,) = alerts(ending)
     assert (alert["tenant"], alert["code"], alert["who_acts"], alert["stage_days"]) == (
@@ -79,7 +82,7 @@ def test_the_sensor_warns_once_and_tells_no_amount(ending: Office) -> None:
         "7",
     )
     assert "Banque Exemple, user jane) ends on" in alert["reason"]
-    assert "2 accounts (EUR)" in alert["reason"]
+    assert "Stale from then on: accounts 2, currencies EUR." in alert["reason"]
     assert "1200" not in json.dumps(alert)
     assert "code=" not in alert["link"]
     assert recent_alerts(ending.data_dir, "smith") == []
@@ -94,21 +97,21 @@ def test_each_stage_is_warned_of_as_the_days_pass(ending: Office) -> None:
 
 
 def test_a_renewal_ends_the_warnings(ending: Office, instance: dg.DagsterInstance) -> None:
-    skipped()
+    skipped(instance)
     (number,) = [
         c for (c,) in ending.ask("select connection_id from connections_latest order by consent_expires_at limit 1")
     ]
     ending.bank.change_connection("smith-sandbox", int(number), expire=in_days(180))
 
     assert calendar(run_job(ending, instance, "smith")).passed
-    assert skipped() == "No consent has come nearer to its end."
+    assert skipped(instance) == "No consent has come nearer to its end."
     assert len(alerts(ending)) == 1
 
 
-def test_without_a_ledger_or_a_configuration_the_sensor_says_why(office: Office) -> None:
-    assert "There is no configuration" in skipped()
+def test_without_a_ledger_or_a_configuration_the_sensor_says_why(office: Office, instance: dg.DagsterInstance) -> None:
+    assert "There is no configuration" in skipped(instance)
     office.add_tenant("smith", "jane")
-    assert "There is no ledger" in skipped()
+    assert "There is no ledger" in skipped(instance)
 
 
 def test_status_shows_the_days_left_and_what_goes_stale(ending: Office) -> None:

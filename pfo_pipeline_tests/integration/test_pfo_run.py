@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -15,8 +16,9 @@ import duckdb
 import pytest
 
 from pfo_pipeline.ledger.store import LedgerFiles
-from pfo_pipeline_tests.defs.office import ACCOUNTS, CONNECTIONS, DAGSTERS_OWN_WARNING, Office, sync_and_refresh
+from pfo_pipeline_tests.defs.office import ACCOUNTS, CONNECTIONS, DAGSTERS_OWN_WARNING, Office, sync_and_refresh, today
 from pfo_pipeline_tests.integration.programs import pfo, start
+from pfo_pipeline_tests.simulated_bank import SimulatedBank
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
@@ -210,6 +212,25 @@ def test_two_runs_of_one_tenant_started_together_take_turns(office: Office) -> N
         assert sorted(paths[begin : begin + 4]) == [ACCOUNTS] * 2 + [CONNECTIONS] * 2
     assert office.ask("select count(*), count(distinct account_id) from accounts") == [(2, 2)]
     assert office.ask("select count(*), count(distinct account_id) from balances") == [(2, 2)]
+
+
+def test_a_member_may_have_one_bank_asked_before_the_run(tmp_path: Path) -> None:
+    with SimulatedBank(now=today(), frozen=False) as bank:
+        office = Office(bank, tmp_path / "office")
+        office.add_tenant("smith", "jane")
+        bank.change_domain("smith-sandbox", sync_seconds=0)
+        wanted = office.connect("smith", "jane", "1", last_update=(today() - timedelta(hours=5)).isoformat())
+        office.connect("smith", "jane", "2")
+        assert pfo("run", cwd=office.folder, told=office.environment()).returncode == 0
+
+        words = ("run", "--tenant", "smith", "--connection", str(wanted), "--force")
+        first, second = [pfo(*words, cwd=office.folder, told=office.environment()) for _ in range(2)]
+
+        assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+        assert f"smith: connection {wanted}: synced." in first.stdout
+        assert f"smith: connection {wanted}: up to date." in second.stdout
+        forced = [call["path"] for call in office.calls("smith") if call["method"] == "PUT"]
+        assert forced == [f"/users/me/connections/{wanted}"] * 2
 
 
 def test_ctrl_c_ends_a_run_with_one_line_and_status_130(tmp_path: Path) -> None:
