@@ -4,7 +4,9 @@ PfoError
 ├── ConfigError            config.py: the configuration file, all mistakes at once
 ├── SecretError            config.py: a secret reference that does not resolve
 ├── PowensError …          powens/errors.py: what the bank's aggregator answered
-├── LedgerError …          ledger/errors.py: busy, damaged, newer, full, foreign
+├── LedgerError …          ledger/errors.py: busy, damaged, newer, full, foreign, key refused
+├── Export…                ledger/export.py: what cannot be exported, or not to there
+├── InboxError             webhooks/inbox.py: posts cannot be kept
 └── OperationRefused …     operations/guards.py: role, integration slot, capability
 
 Each message names the thing, the reason and the remedy, and holds no secret and no personal data. The command line

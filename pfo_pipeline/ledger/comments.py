@@ -102,9 +102,11 @@ _VIEW_COMMENTS = {
 }
 _MACRO_COMMENTS = {
     "linked_balances_as_of": "As balances_as_of, but each linked account by itself, with all columns of its row.",
-    "balances_as_of": "Each account's balance as it was at a moment, by what we knew at another (known_at; default all).",
+    "account_identity_as_of": "Which bank account each linked account is, as decided until a moment.",
+    "balances_as_of": "Each bank account's balance as it was at a moment, by what we knew at another (known_at; default all); "
+    "accounts that are disabled or gone by now included.",
     "accounts_as_of": "Each account's version that held at a moment, by when we learnt it.",
-    "cash_position": "Total per tenant and currency of the accounts enabled at a moment, by what we knew at another.",
+    "cash_position": "Sums per tenant and currency of what was enabled at a moment, loans apart, by what we knew at another.",
     "balance_history": "Every figure ever learnt of one account, and when each was superseded by a correction.",
     "restatements": "What we have said differently about the past since a moment: before, now, by how much, since which run.",
     "freshness": "How old each enabled account's newest figure is at a moment.",

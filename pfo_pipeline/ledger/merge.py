@@ -142,7 +142,9 @@ def _newest_balances_sql(table: Table) -> str:
     select {keys}, arg_max({_facts(table)}, load_id) as facts
     from {table.name} b
     where tenant_id = $tenant_id
-        and as_of between (select min(as_of) from late) and (select max(as_of) from late)
+        -- Not null where none is late: a null would be compared with every row instead of ruling all of them out.
+        and as_of between (select coalesce(min(as_of), 'infinity') from late)
+            and (select coalesce(max(as_of), '-infinity') from late)
         and (account_id, as_of) in (select account_id, as_of from late)
     group by {keys}
     """

@@ -196,6 +196,22 @@ def test_a_persons_decision_holds_against_the_evidence(family: Household) -> Non
     assert family.ask(SAID)[-1] == ("decision", "operator")
 
 
+def test_what_was_known_before_a_decision_counts_as_it_did_then(family: Household) -> None:
+    linked(family, "jane", "10", iban=None, number="1")
+    linked(family, "john", "10", iban=None, number="2")
+    synced(family)
+    first, second = family.accounts()
+    [(before,)] = family.ask("select max(recorded_at) from loads")
+    family.bank.advance(days=1)
+
+    joined = IdentityRow("smith", second.account_id, first.account_id, "decision", "operator")
+    family.ledger.merge(batch(joined, run_id="identity-1"))
+
+    position = f"from cash_position('{before}'::timestamptz, known_at := "
+    assert family.ask(f"select accounts, total {position} '{before}'::timestamptz)") == [(2, 20)]
+    assert family.ask(f"select accounts, total {position} 'infinity'::timestamptz)") == [(1, 10)]
+
+
 def test_an_account_that_moves_twice_is_still_the_first_one(smith: Household) -> None:
     came_back(smith)
     (*_, second) = smith.connections()

@@ -46,7 +46,7 @@ create or replace view positions as
         a.connection_id,
         c.status as connection_status,
         c.state as connection_state,
-        list(a.connection_id) over (partition by a.tenant_id, i.canonical_id) as linked_through
+        list_sort(list(a.connection_id) over (partition by a.tenant_id, i.canonical_id)) as linked_through
     from accounts_latest a
     join account_identity i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
     left join balances_latest b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
@@ -84,25 +84,42 @@ create macro linked_balances_as_of("at", known_at := 'infinity'::timestamptz) as
         group by tenant_id, account_id
     ) n on n.newest = b.rowid;
 
+-- account_identity, by what had been decided at a moment.
+create macro account_identity_as_of(known_at) as table
+    select a.tenant_id, a.account_id, coalesce(i.same_as, a.account_id) as canonical_id
+    from (select distinct tenant_id, account_id from accounts) a
+    left join (
+        from identities where decided_by <> 'proposed' and recorded_at <= known_at
+        qualify row_number() over (partition by tenant_id, account_id order by load_id desc) = 1
+    ) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id;
+
 create or replace macro balances_as_of("at", known_at := 'infinity'::timestamptz) as table
     select
         b.tenant_id,
         coalesce(i.canonical_id, b.account_id) as account_id,
         b.as_of, b.recorded_at, b.currency, b.current_balance, b.available_balance, b.run_id
     from linked_balances_as_of("at", known_at := known_at) b
-    left join account_identity i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
+    left join account_identity_as_of(known_at) i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
     qualify row_number() over (
         partition by b.tenant_id, coalesce(i.canonical_id, b.account_id) order by b.as_of desc, b.account_id desc
     ) = 1;
 
 -- Which accounts count is asked of the latest that was known, since an account may be older than our knowledge of it.
 create or replace macro cash_position("at", known_at := 'infinity'::timestamptz) as table
-    select tenant_id, currency, sum(current_balance) as total, count(*) as accounts, min(as_of) as oldest_as_of
+    select
+        tenant_id,
+        currency,
+        sum(current_balance) filter (where not is_loan) as total,
+        sum(current_balance) filter (where is_loan) as loans,
+        count(*) as accounts,
+        min(as_of) as oldest_as_of
     from (
-        select b.tenant_id, b.currency, b.current_balance, b.as_of
+        select
+            b.tenant_id, b.currency, b.current_balance, b.as_of,
+            a.account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
         from linked_balances_as_of("at", known_at := known_at) b
         join accounts_as_of(known_at) a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
-        join account_identity i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
+        join account_identity_as_of(known_at) i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
         where (a.disabled_at is null or a.disabled_at > "at") and (a.deleted_at is null or a.deleted_at > "at")
         qualify row_number() over (
             partition by b.tenant_id, i.canonical_id order by b.as_of desc, b.account_id desc
