@@ -67,9 +67,9 @@ def open_partition(page: Page, asset: str, tenant: str) -> None:
     expect(metadata(page, "dagster/table_name")).to_be_visible()
 
 
-def open_failed_check(page: Page, asset: str) -> None:
-    """The check that failed last, of all that the history has."""
-    page.goto(f"/assets/{asset}?view=checks")
+def open_failed_check(page: Page, asset: str, check: str = "everything_is_up_to_date") -> None:
+    """The evaluation that failed last, of all that the history has of a check."""
+    page.goto(f"/assets/{asset}?view=checks&checkDetail={check}")
     page.get_by_text("Execution history").click()
     page.get_by_role("row").filter(has_text="Failed").first.get_by_role("button").last.click()
 

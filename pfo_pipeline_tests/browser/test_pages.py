@@ -21,7 +21,15 @@ from pfo_pipeline_tests.browser.pages import (
 from pfo_pipeline_tests.browser.serving import ASSETS, TENANTS, Serving
 
 STEPS = [step for workflow in WORKFLOWS for step in workflow.steps]
-SCHEDULES_AND_SENSORS = ("accounts_nightly", "balances_by_day", "tenants", "after_sync", "run_failed")
+SCHEDULES_AND_SENSORS = (
+    "accounts_nightly",
+    "balances_by_day",
+    "tenants",
+    "after_sync",
+    "consents",
+    "webhooks",
+    "run_failed",
+)
 SYNC, REFRESH = "sync_openbanking_accounts", "refresh_openbanking_balances"
 
 # All at one moment, since the drawing still moves while it is fitted into the page.
