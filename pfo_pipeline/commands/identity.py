@@ -50,9 +50,16 @@ def join(place: Place, tenant_id: str, account_id: str, other_id: str) -> list[s
 def split(place: Place, tenant_id: str, account_id: str) -> None:
     """Say that a linked account is a bank account of its own, whatever the evidence says; undoes a join.
 
-    Raises: OperationRefused: not an admin, or an unknown account.
+    Raises: OperationRefused: not an admin, an unknown account, or the one that others were joined to.
     """
     account = _known(place, tenant_id, account_id)
+    others = [
+        a.account_id
+        for a in place.reader.linked_accounts(tenant_id)
+        if a.canonical_id == account_id and a.account_id != account_id
+    ]
+    if others:
+        raise OperationRefused(f"{account_id} is what others were joined to. Split those: {', '.join(others)}.")
     _decide(place, [IdentityRow(tenant_id, account.account_id, account.account_id, "decision", "operator")])
 
 

@@ -4,19 +4,20 @@ Amounts are exact decimals in the account's currency, never binary floats (the s
 Facts: ContractSpec models BankAccountRecord, AccountBalanceRecord.
 """
 
-from decimal import Context, Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from pfo_pipeline.contracts.model import Message, Moment
 
-_EXACT = Context(prec=60)
+EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""For amounts: rounds nothing, at any length. Python's own context rounds a sum at 28 digits."""
 
 
 def plain(amount: Decimal) -> str:
     """An amount as text without exponent or idle zeros: `5210.33`, never `5210.3300000000` or `5.2E+3`."""
-    return f"{amount.normalize(_EXACT):f}"
+    return f"{amount.normalize(EXACT):f}"
 
 
 def _not_a_float(value: object) -> object:

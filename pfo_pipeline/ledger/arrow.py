@@ -4,16 +4,14 @@ Why: object columns and NaN turn money into binary floats on the way in; decimal
 """
 
 from collections.abc import Sequence
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.contracts.tables import Column, LedgerRow, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# Rounds nothing, at any length.
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def arrow_schema(columns: Sequence[Column]) -> "pa.Schema":
@@ -40,4 +38,4 @@ def to_arrow(table: Table, rows: Sequence[LedgerRow]) -> "pa.Table":
 
 def _plain(value: Any) -> Any:
     """An amount without zeros at its end: Arrow counts them as digits and would refuse 1.000… for its length."""
-    return value.normalize(_EXACT) if isinstance(value, Decimal) else value
+    return value.normalize(EXACT) if isinstance(value, Decimal) else value

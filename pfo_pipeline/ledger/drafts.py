@@ -10,7 +10,7 @@ from pathlib import Path
 def draft_of(target: Path, mode: int) -> Iterator[Path]:
     """A path beside `target`: what the block writes there takes its place when the block ends well, on disk, with `mode`.
 
-    Only for who holds the ledger's turn.
+    Only for who holds the lock that belongs to `target`.
     """
     with scratch_beside(target) as draft:
         yield draft
@@ -24,7 +24,7 @@ def draft_of(target: Path, mode: int) -> Iterator[Path]:
 def scratch_beside(target: Path) -> Iterator[Path]:
     """A path beside `target`, for a file that is gone when the block ends.
 
-    Only for who holds the ledger's turn: one that lies there already was begun by somebody who died.
+    Only for who holds the lock that belongs to `target`: one that lies there already was begun by somebody who died.
     """
     for abandoned in target.parent.glob(f".{target.name}.*.draft*"):
         abandoned.unlink()

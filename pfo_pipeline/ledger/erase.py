@@ -15,15 +15,15 @@ from pfo_pipeline.ledger.proof import SEALED_TABLES, seal, seals_sql
 OPERATION = "ledger.erase"
 
 # A person's accounts are those that are theirs now; of one that another member holds by now, only their own versions go.
+_THEIRS = "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)"
 _OF_USER = {
-    "balances": "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)",
-    "balances_current": "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)",
-    "identities": "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)",
+    "balances": _THEIRS,
+    "balances_current": _THEIRS,
+    "identities": _THEIRS,
     "quarantine": """source_id in (
         select source_id from accounts where tenant_id = $tenant and user_id = $user
         union all select connection_id from connections where tenant_id = $tenant and user_id = $user)""",
-    "accounts": """user_id = $user
-        or account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)""",
+    "accounts": f"user_id = $user or {_THEIRS}",
     "connections": "user_id = $user",
     "users": "user_id = $user",
 }

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from pfo_pipeline.contracts.tables import tables
+from pfo_pipeline.contracts.tables import LOAN_TYPES, tables
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.schema import SCHEMA, migrations, version_of
 
@@ -120,7 +120,7 @@ _QUERIES = {
             sum(current_balance) filter (where is_loan) as loans,
             min(as_of) as oldest_as_of
         from (
-            select *, account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
+            select *, account_type in {LOAN_TYPES} as is_loan
             from ({_POSITIONS})
             where as_of is not null
         )

@@ -123,9 +123,15 @@ class Ledger:
             run_id: What the erasure is called in the load log.
         Raises:
             LedgerError: as for `publish`. What a crash interrupts is finished by erasing again.
+            LedgerDamaged: the ledger is not what was written; new seals over what is left would pass it off as right.
         """
         with self._turn():
             with self._rewriting_primary(self._key) as con:
+                if verify(con).findings:
+                    raise LedgerDamaged(
+                        f"{self.files.primary} is not what was written into it (pfo verify tells what). Nothing was erased. "
+                        "Put a backup in its place, and erase then."
+                    )
                 erased = erase(con, tenant_id, user_id, run_id, self._clock())
             self._publish()
         return erased

@@ -6,19 +6,20 @@ waits for the member. No event announces it, so the dates are watched.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.contracts.tables import LOAN_TYPES
+from pfo_pipeline.ledger.drafts import draft_of
 from pfo_pipeline.ledger.lock import queue_for
 from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection
 
 STAGES_DAYS = (0, 1, 7, 14)
 """A warning for each, the last when the consent has ended."""
-_LOANS = frozenset({"loan", "mortgage", "consumercredit", "revolvingcredit"})  # As in the view `totals`.
 _LOCK_SECONDS = 30.0
 
 
@@ -75,8 +76,8 @@ def _was_synced_after(connection: KnownConnection, ends_at: datetime) -> bool:
 def _totals(accounts: list[KnownAccount]) -> tuple[tuple[str, Decimal], ...]:
     sums: dict[str, Decimal] = {}
     for account in accounts:
-        if account.current_balance is not None and account.currency and account.account_type not in _LOANS:
-            sums[account.currency] = sums.get(account.currency, Decimal(0)) + account.current_balance
+        if account.current_balance is not None and account.currency and account.account_type not in LOAN_TYPES:
+            sums[account.currency] = EXACT.add(sums.get(account.currency, Decimal(0)), account.current_balance)
     return tuple(sorted(sums.items()))
 
 
@@ -119,6 +120,5 @@ def _read(memory: Path) -> dict[str, int]:
 
 
 def _write(memory: Path, told: dict[str, int]) -> None:
-    draft = memory.with_name(f".{memory.name}.{os.getpid()}")
-    draft.write_text(json.dumps(told), encoding="utf-8")
-    draft.replace(memory)
+    with draft_of(memory, 0o600) as draft:
+        draft.write_text(json.dumps(told), encoding="utf-8")

@@ -30,7 +30,7 @@ class _Linked:
 
 
 def identify(known: Sequence[KnownAccount], rows: Iterable[AccountRow]) -> list[IdentityRow]:
-    """What can be said of accounts about which nothing was said yet.
+    """What can be said of accounts about which nothing was decided yet; what was proposed may be certain by now.
 
     Args:
         known: Every account of the tenant that the ledger has, hidden ones too.
@@ -41,7 +41,7 @@ def identify(known: Sequence[KnownAccount], rows: Iterable[AccountRow]) -> list[
     known_ids = {account.account_id for account in known}
     unknown = (row for row in now.values() if row.account_id not in known_ids)
     new = [_linked(row, row.account_id) for row in sorted(unknown, key=lambda row: int(row.source_id))]
-    undecided = {account.account_id for account in known if account.identity_decided_by is None}
+    undecided = {account.account_id for account in known if account.identity_decided_by in (None, "proposed")}
     linked = [*earlier, *new]
     found: list[IdentityRow] = []
     for position, account in enumerate(linked):

@@ -8,13 +8,14 @@ Facts: Powens docs, Bank accounts, Connections, Balances; naive datetimes are Eu
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.privacy import word
+from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, QuarantineRow
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.links import reconnect_link
@@ -29,8 +30,6 @@ W = TypeVar("W", bound=Wire)
 # DECIMAL(38,10): 28 digits before the point, 10 after. What does not fit is quarantined, never rounded.
 _SCALE = 10
 _LIMIT = Decimal(10) ** 28
-# Python's own arithmetic rounds at 28 digits; this does not round anything that decode.py lets in.
-_EXACT = Context(prec=1500)
 
 _AHEAD = timedelta(days=1)
 """How far a clock elsewhere may be ahead of ours; a figure dated later would stand as the newest for as long."""
@@ -183,7 +182,7 @@ def _available(account: Account, balance: Decimal) -> tuple[Decimal | None, str 
     if account.coming_balance is not None:
         return account.coming_balance, "coming_balance"
     if account.coming is not None:
-        return _EXACT.add(balance, account.coming), "balance+coming"
+        return EXACT.add(balance, account.coming), "balance+coming"
     return None, None
 
 
@@ -191,5 +190,5 @@ def fits(amount: Decimal) -> bool:
     """Whether DECIMAL(38,10) holds the amount exactly."""
     if amount.copy_abs() >= _LIMIT:
         return False
-    exponent = amount.normalize(_EXACT).as_tuple().exponent
+    exponent = amount.normalize(EXACT).as_tuple().exponent
     return isinstance(exponent, int) and exponent >= -_SCALE

@@ -70,6 +70,16 @@ def test_a_user_may_look_and_not_decide(mine: Office, monkeypatch: pytest.Monkey
     assert "needs role admin" in run("identity", "join", "smith", one, other).stderr
 
 
+def test_the_account_that_others_were_joined_to_names_what_to_split(mine: Office) -> None:
+    one, other = smiths(mine)
+    run("identity", "join", "smith", one, other)
+
+    result = run("identity", "split", "smith", other)
+
+    assert result.exit_code == 1
+    assert f"Split those: {one}" in result.stderr
+
+
 def test_what_is_the_same_already_is_told(mine: Office) -> None:
     one, other = smiths(mine)
     run("identity", "join", "smith", one, other)

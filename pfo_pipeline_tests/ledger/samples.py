@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from pfo_pipeline.contracts.model import TelemetryRecord
 from pfo_pipeline.contracts.tables import (
@@ -28,6 +29,11 @@ MARCH_30 = datetime(2026, 3, 30, 5, 0, tzinfo=UTC)
 MARCH_31 = datetime(2026, 3, 31, 5, 0, tzinfo=UTC)
 APRIL_1 = datetime(2026, 4, 1, 5, 0, tzinfo=UTC)
 REFRESH = "openbanking.balances.refresh"
+
+
+needs_encryption = pytest.mark.skipif(
+    duckdb.__version__ != "1.5.5", reason="the extension that writes encrypted files is made for DuckDB 1.5.5"
+)
 
 
 @dataclass

@@ -8,14 +8,21 @@ import pytest
 from pfo_pipeline.ledger.errors import LedgerKeyRefused
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
-from pfo_pipeline_tests.ledger.samples import OFFICE, SetClock, account, balance, batch, connection, user
+from pfo_pipeline_tests.ledger.samples import (
+    OFFICE,
+    SetClock,
+    account,
+    balance,
+    batch,
+    connection,
+    needs_encryption,
+    user,
+)
 
 KEY = "correct-horse"
 IBAN = b"FR7699999000820000011200012"
 
-pytestmark = pytest.mark.skipif(
-    duckdb.__version__ != "1.5.5", reason="the extension that writes encrypted files is made for DuckDB 1.5.5"
-)
+pytestmark = needs_encryption
 
 
 def ledger_with(data_dir: Path, key: str | None) -> Ledger:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pfo_pipeline.ledger.errors import LedgerFull
+from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerFull
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (
     APRIL_1,
@@ -92,10 +92,13 @@ def test_a_change_after_an_erasure_is_still_found(family: Ledger, change: str) -
 
 
 def test_rows_taken_out_by_hand_do_not_pass_for_an_erasure(family: Ledger) -> None:
-    ask(family, "delete from balances where account_id = 'acc_2'")
+    ask(family, "delete from balances where account_id = 'acc_1'")
 
-    family.erase("smith", "nobody", "erase-1")
+    with pytest.raises(LedgerDamaged, match="Nothing was erased"):
+        family.erase("smith", "bob", "erase-1")
 
+    assert ask(family, "select count(*) from erasures") == [(0,)]
+    assert ask(family, "select count(*) from accounts where user_id = 'bob'") == [(1,)]
     assert family.verify().findings != ()
 
 

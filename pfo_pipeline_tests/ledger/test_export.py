@@ -45,6 +45,7 @@ from pfo_pipeline_tests.ledger.samples import (
     balance,
     batch,
     connection,
+    needs_encryption,
     user,
 )
 
@@ -368,9 +369,7 @@ def test_a_ledger_without_personal_columns_says_so_in_the_export(tmp_path: Path)
     }
 
 
-@pytest.mark.skipif(
-    duckdb.__version__ != "1.5.5", reason="the extension that writes encrypted files is made for DuckDB 1.5.5"
-)
+@needs_encryption
 def test_an_encrypted_ledger_is_exported_in_clear(tmp_path: Path) -> None:
     ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, key="correct-horse", clock=SetClock())
     ledger.merge(batch(user(), connection(), account(), balance("10.00")))

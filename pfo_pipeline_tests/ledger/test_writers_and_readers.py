@@ -177,7 +177,8 @@ def waiting_writers(ledger: Ledger, names: str) -> Iterator[list[Other]]:
         for writer in writers:
             assert writer.says() == "ready"
             writer.go_on()
-        time.sleep(0.3)  # Until they ask; if one does not in that time, the test is easier, not wrong.
+        while len(list(ledger.files.private.glob("*.ticket"))) < 1 + len(names):  # The holder's, and theirs.
+            time.sleep(0.01)
         yield writers
 
 

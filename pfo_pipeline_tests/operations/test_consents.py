@@ -83,6 +83,20 @@ def test_the_most_pressing_consent_comes_first() -> None:
     assert [consent.connection_id for consent in found] == ["2", "1"]
 
 
+def test_what_goes_stale_is_added_up_to_the_last_digit(smith: Household) -> None:
+    amounts = ("1234567890123456789012345.1234567891", "0.0000000001")
+    made = smith.bank.add_connection(
+        smith.members["jane"], accounts=[{"balance": amount, "moves": False} for amount in amounts]
+    )
+    smith.bank.change_connection(smith.domain, made.id, expire="2026-03-13 12:00:00")
+    smith.sync()
+    smith.refresh()
+
+    (consent,) = ending_consents("smith", smith.connections(), smith.accounts(), smith.now)
+
+    assert consent.totals == (("EUR", Decimal("1234567890123456789012345.1234567892")),)
+
+
 def test_what_goes_stale_is_counted_per_currency_without_loans_or_hidden_accounts(smith: Household) -> None:
     made = smith.bank.add_connection(
         smith.members["jane"],

@@ -180,6 +180,18 @@ def test_an_iban_that_becomes_known_later_is_evidence_then(family: Household) ->
     assert family.ask(SAID) == [("iban", "evidence")]
 
 
+def test_what_was_proposed_is_decided_when_evidence_comes(smith: Household) -> None:
+    came_back(smith, after={"iban": None, "number": None})
+    assert smith.ask(SAID) == [("name", "proposed")]
+
+    number = int(smith.accounts()[1].source_id)
+    smith.bank.change_account(smith.domain, number, iban=IBAN)
+    synced(smith)
+
+    assert smith.ask(SAID) == [("name", "proposed"), ("iban", "evidence")]
+    assert smith.ask("select count(*) from identities_proposed") == [(0,)]
+
+
 def test_a_persons_decision_holds_against_the_evidence(family: Household) -> None:
     linked(family, "jane")
     linked(family, "john")
