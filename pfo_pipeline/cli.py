@@ -188,7 +188,7 @@ def status(tenants: tuple[str, ...], form: str | None) -> None:
     from pfo_pipeline.commands.overview import print_status, view_of
     from pfo_pipeline.commands.place import chosen_tenants, find_place
     from pfo_pipeline.commands.terminal import console
-    from pfo_pipeline.ledger.reader import KnownConnection
+    from pfo_pipeline.ledger.known import KnownConnection
     from pfo_pipeline.ledger.store import utc_now
 
     place = find_place()

@@ -6,7 +6,7 @@ from typing import Any
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.batch import Batch
-from pfo_pipeline.ledger.reader import KnownAccount
+from pfo_pipeline.ledger.known import KnownAccount
 from pfo_pipeline.operations.guards import OperationRefused
 
 OPERATION = "ledger.identity"

@@ -14,7 +14,7 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection, KnownUser, Total
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.powens.states import waiting_is_enough
 

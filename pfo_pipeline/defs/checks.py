@@ -15,7 +15,7 @@ from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.options import ASSET_KEYS
 from pfo_pipeline.defs.resources import PARTITION_TAG, OfficeResource
-from pfo_pipeline.ledger.reader import Trouble
+from pfo_pipeline.ledger.known import Trouble
 
 
 def up_to_date_checks() -> list[dg.AssetChecksDefinition]:

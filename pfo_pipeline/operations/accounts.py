@@ -24,7 +24,8 @@ from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.contracts.privacy import mask
 from pfo_pipeline.contracts.records import BankAccountRecord
 from pfo_pipeline.contracts.tables import LedgerRow
-from pfo_pipeline.ledger.reader import KnownAccount, Reader
+from pfo_pipeline.ledger.known import KnownAccount
+from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations.forced import Sleep
 from pfo_pipeline.operations.guards import OperationRefused, authorize
 from pfo_pipeline.powens.bank import BankSession

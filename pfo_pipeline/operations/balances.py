@@ -19,7 +19,7 @@ from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.contracts.records import AccountBalanceRecord, BalanceType
 from pfo_pipeline.contracts.tables import BalanceRow, LedgerRow
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.reader import KnownAccount
+from pfo_pipeline.ledger.known import KnownAccount
 from pfo_pipeline.operations.accounts import CommandContext, QueryContext, same_tenant, user_of
 from pfo_pipeline.operations.forced import force_sync
 from pfo_pipeline.operations.guards import OperationRefused, authorize

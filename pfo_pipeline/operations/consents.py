@@ -15,8 +15,8 @@ from pathlib import Path
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.ledger.lock import queue_for
-from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection
 
 STAGES_DAYS = (0, 1, 7, 14)
 """A warning for each, the last when the consent has ended."""

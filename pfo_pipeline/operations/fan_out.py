@@ -11,7 +11,7 @@ from pfo_pipeline.config import SecretError, Tenant, User
 from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES, RefreshBalancesInput
 from pfo_pipeline.contracts.tables import AccountRow, ConnectionRow, UserRow
-from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.operations import telemetry
 from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
 from pfo_pipeline.operations.balances import NoBalance, refresh_balances

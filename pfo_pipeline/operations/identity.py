@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pfo_pipeline.contracts.tables import AccountRow, IdentityRow
-from pfo_pipeline.ledger.reader import KnownAccount
+from pfo_pipeline.ledger.known import KnownAccount
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pfo_pipeline.ledger.reader import KnownAccount, KnownConnection
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.operations.consents import EndingConsent, ending_consents, tell_once
 from pfo_pipeline_tests.operations.household import Household
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.ledger.errors import LedgerDamaged
-from pfo_pipeline.ledger.reader import KnownConnection
+from pfo_pipeline.ledger.known import KnownConnection
 from pfo_pipeline.operations.steps import StepOutcome
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, Household, a_ledger, opened, settle
 from pfo_pipeline_tests.simulated_bank import NOON, SimulatedBank

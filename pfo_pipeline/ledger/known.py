@@ -1,0 +1,113 @@
+"""What the ledger knows, as it is read: the newest state of accounts, connections, users, identities; exact, moments in UTC.
+
+Here: the types. Not here: the queries that fill them (reader.py), what is written (contracts/tables.py).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """Newest version of an account with its newest balance; amounts exact, in the account's currency.
+
+    `canonical_id` is the bank account that it is; what is seen through two connections is two of these with one such id.
+    """
+
+    account_id: str
+    canonical_id: str
+    identity_decided_by: str | None
+    user_id: str
+    connection_id: str
+    source_id: str
+    institution_id: str
+    institution_name: str
+    account_type: str
+    currency: str | None
+    display_name: str
+    number: str | None
+    iban: str | None
+    bic: str | None
+    usage: str | None
+    ownership: str | None
+    parent_account_id: str | None
+    disabled_at: datetime | None
+    deleted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    current_balance: Decimal | None
+    available_balance: Decimal | None
+    available_basis: str | None
+    as_of: datetime | None
+    balance_recorded_at: datetime | None
+    connection_status: str | None
+    last_success_at: datetime | None
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.disabled_at is None and self.deleted_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownConnection:
+    """Newest state of a connection."""
+
+    connection_id: str
+    user_id: str
+    institution_id: str
+    institution_name: str
+    state: str | None
+    status: str
+    who_acts: str | None
+    remedy: str | None
+    link: str | None
+    last_success_at: datetime | None
+    next_try_at: datetime | None
+    consent_expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUser:
+    """How reading a user went last."""
+
+    user_id: str
+    status: str
+    code: str | None
+    who_acts: str | None
+    remedy: str | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIdentity:
+    """What was said last of a linked account: that it is the same bank account as another, may be, or is its own."""
+
+    account_id: str
+    same_as: str
+    evidence: str
+    decided_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A user who could not be read, or a connection that is not in order."""
+
+    tenant_id: str
+    what: str
+    institution: str
+    why: str
+    who_acts: str | None
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What a tenant has in one currency, loans apart; an account that is linked twice counts once."""
+
+    tenant_id: str
+    currency: str
+    accounts: int
+    current_balance: Decimal | None
+    loans: Decimal | None
+    oldest_as_of: datetime
