@@ -73,7 +73,7 @@ def remove_demo(data_dir: Path, role: Role) -> list[Path]:
         if not files.private.exists():
             return _remove(data_dir, files)
         with ExitStack() as held:
-            for lock in (serving_lock(data_dir), *_turns(files), files.lock):
+            for lock in (serving_lock(data_dir), *turns(files), files.lock):
                 held.enter_context(queue_for(lock, deadline_seconds=0))
             _refuse_other_ledger(files)
             return _remove(data_dir, files)
@@ -92,7 +92,7 @@ def serving_lock(data_dir: Path) -> Path:
     return LedgerFiles(data_dir).private / "serving.lock"
 
 
-def _turns(files: LedgerFiles) -> list[Path]:
+def turns(files: LedgerFiles) -> list[Path]:
     """The locks that runs hold: of every tenant in the ledger, and of every tenant that a run was begun for."""
     known = published_reader(files.published).tenants() if files.published.exists() else []
     return sorted({*map(files.turn, known), *files.turn("").parent.glob("*.lock")})

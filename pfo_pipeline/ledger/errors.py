@@ -5,6 +5,7 @@ LedgerError
 ├── LedgerMissing    nothing has been published yet
 ├── LedgerDamaged    not a DuckDB file, or one that does not open
 ├── LedgerNewer      written by a newer version of this program
+├── LedgerAhead      holds loads that a backup lacks which should take its place
 ├── LedgerForeign    belongs to another office
 ├── LedgerFull       no room on the disk
 └── LedgerUnwritable no right to write there
@@ -38,6 +39,10 @@ class LedgerDamaged(LedgerError):
 
 
 class LedgerNewer(LedgerError):
+    pass
+
+
+class LedgerAhead(LedgerError):
     pass
 
 

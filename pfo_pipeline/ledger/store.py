@@ -13,14 +13,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import duckdb
 
 from pfo_pipeline.ledger.batch import Batch, MergeResult
 from pfo_pipeline.ledger.drafts import draft_of, scratch_beside
 from pfo_pipeline.ledger.erase import Erased, erase
-from pfo_pipeline.ledger.errors import LedgerBusy, LedgerDamaged, LedgerMissing, named_ledger_errors
+from pfo_pipeline.ledger.errors import LedgerAhead, LedgerBusy, LedgerDamaged, LedgerMissing, named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.merge import apply
 from pfo_pipeline.ledger.opening import open_file
@@ -156,8 +156,7 @@ class Ledger:
         Raises:
             LedgerError: as for `merge`; LedgerMissing: nothing was loaded yet; LedgerDamaged: a block cannot be read.
         """
-        if not self.files.primary.exists() and not self.files.published.exists():
-            raise LedgerMissing(f"There is no ledger at {self.files.primary} yet. Run `make run` (or `pfo run`) first.")
+        self._require_any()
         with named_ledger_errors(self.files.primary), ExitStack() as until_checked:
             with self._turn():
                 copy = until_checked.enter_context(self._copied_primary())
@@ -166,9 +165,53 @@ class Ledger:
             verified = verify(copy)
             return verified if is_same else compare(verified, published)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[BinaryIO]:
+        """The bytes of the primary as it is now, made in one turn: however long they are read, no run waits.
+
+        Raises:
+            LedgerError: as for `merge`; LedgerMissing: nothing was loaded yet.
+        """
+        self._require_any()
+        with named_ledger_errors(self.files.primary), ExitStack() as until_read:
+            with self._turn(), scratch_beside(self.files.primary) as draft:
+                self._copy_primary(draft)
+                taken = until_read.enter_context(draft.open("rb"))
+            yield taken
+
+    def take_back(self, copy: Path, aside: Path, *, replace_newer: bool = False) -> Publication:
+        """Put a copy of a primary, as `snapshot` gave it, in the primary's place, and publish it.
+
+        Args:
+            aside: A folder on the same disk, for the primary that was there.
+            replace_newer: Even when what is there holds loads that the copy lacks.
+        Raises:
+            LedgerError: as for `publish`; LedgerDamaged: the copy is not what was written; LedgerAhead: what is there
+                holds more. Everything stays as it was then.
+        """
+        path = self.files.primary
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._turn(), named_ledger_errors(path):
+            with draft_of(path, 0o600) as draft:
+                shutil.copyfile(copy, draft)
+                with open_file(draft, key=self._key) as con:
+                    is_ledger = version_of(con) > 0
+                    bring_up_to_date(con, copy, self._office, self._clock())
+                    if not is_ledger or verify(con).findings:
+                        raise LedgerDamaged(f"{copy} is not what was written into the ledger. Take another backup.")
+                    if not replace_newer:
+                        self._refuse_to_lose_loads(con)
+                    con.execute("checkpoint")
+                self._put_aside(aside)
+            return self._publish(replaces_newer=True)
+
     def reader(self) -> Reader:
         """Reads of the primary, for the pipeline's own steps; people read the published copy."""
         return Reader(self._primary)
+
+    def _require_any(self) -> None:
+        if not self.files.primary.exists() and not self.files.published.exists():
+            raise LedgerMissing(f"There is no ledger at {self.files.primary} yet. Run `make run` (or `pfo run`) first.")
 
     @contextmanager
     def _primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -198,11 +241,12 @@ class Ledger:
             con.execute("checkpoint")  # A write-ahead log left behind would be taken for the new file's.
             write_anew(con, draft, key=self._key, withhold_personal=False)
 
-    def _publish(self) -> Publication:
+    def _publish(self, *, replaces_newer: bool = False) -> Publication:
         path = self.files.published
         with named_ledger_errors(path), draft_of(path, 0o444) as draft:
             with self._connection(self._key) as con:
-                self._refuse_lost_history(con)
+                if not replaces_newer:
+                    self._refuse_lost_history(con)
                 if self._publish_personal:
                     con.execute("checkpoint")
                 else:
@@ -215,13 +259,16 @@ class Ledger:
     def _copied_primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The primary as it is now, opened as a copy that has no name any more: a crash leaves nothing behind."""
         with scratch_beside(self.files.primary) as draft:
-            with self._connection(self._key) as con:
-                con.execute("checkpoint")
-            _copy_closed(self.files.primary, draft)
+            self._copy_primary(draft)
             con = open_file(draft, key=self._key, read_only=True)
         with con:
             enter(con)
             yield con
+
+    def _copy_primary(self, target: Path) -> None:
+        with self._connection(self._key) as con:
+            con.execute("checkpoint")
+        _copy_closed(self.files.primary, target)
 
     @contextmanager
     def _published(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
@@ -257,17 +304,30 @@ class Ledger:
 
         Raises: LedgerDamaged: what was published last is not in the primary.
         """
-        newest = _newest_published_load(self.files.published, self._key)
-        if (
-            newest
-            and not con.execute(
-                "select 1 from loads where (load_id, run_id, recorded_at) = (?, ?, ?)", newest
-            ).fetchall()
-        ):
+        newest = _newest_load(self.files.published, self._key)
+        if newest and not _holds(con, newest):
             raise LedgerDamaged(
                 f"{self.files.primary} is not what {self.files.published} was copied from, or an older state of it. "
                 f"{self._put_back}"
             )
+
+    def _refuse_to_lose_loads(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Raises: LedgerAhead: the primary or its published copy holds loads that the ledger behind `con` lacks."""
+        for path in (self.files.primary, self.files.published):
+            newest = _newest_load(path, self._key)
+            if newest and not _holds(con, newest):
+                raise LedgerAhead(
+                    f"{path} holds loads that the backup lacks, the newest of {newest[2]:%Y-%m-%d %H:%M} UTC. "
+                    "Nothing was changed. To go back to the backup all the same: --replace-newer."
+                )
+
+    def _put_aside(self, aside: Path) -> None:
+        """Move the primary away, with what a crash has left in its write-ahead log."""
+        aside.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.files.primary
+        for file in (path.with_name(path.name + ".wal"), path):
+            if file.exists():
+                file.replace(aside / file.name)
 
     @property
     def _put_back(self) -> str:
@@ -280,12 +340,12 @@ class Ledger:
         )
 
 
-def _newest_published_load(published: Path, key: str | None) -> tuple[Any, ...] | None:
-    """What tells the published copy's newest load from any other; None where there is no copy that can be read."""
-    if not published.exists():
+def _newest_load(path: Path, key: str | None) -> tuple[Any, ...] | None:
+    """What tells a file's newest load from any other; None where there is no file that can be read."""
+    if not path.exists():
         return None
     try:
-        with open_file(published, key=key, read_only=True) as con:
+        with open_file(path, key=key, read_only=True) as con:
             if version_of(con) == 0:
                 return None
             enter(con)
@@ -294,6 +354,10 @@ def _newest_published_load(published: Path, key: str | None) -> tuple[Any, ...] 
             ).fetchone()
     except duckdb.Error:
         return None  # Garbled, it serves nobody: a whole one takes its place.
+
+
+def _holds(con: duckdb.DuckDBPyConnection, load: tuple[Any, ...]) -> bool:
+    return bool(con.execute("select 1 from loads where (load_id, run_id, recorded_at) = (?, ?, ?)", load).fetchall())
 
 
 def _copy_closed(primary: Path, target: Path) -> None:

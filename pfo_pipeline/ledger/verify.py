@@ -44,8 +44,14 @@ def verify(con: duckdb.DuckDBPyConnection) -> Verified:
         "select (select count(*) from loads), coalesce(sum(rows), 0)::bigint "
         "from (from seals qualify row_number() over (partition by about_load_id, table_name order by load_id desc) = 1)"
     ).fetchall()
-    heads = con.execute("select tenant_id, max_by(hash, load_id) from chain group by tenant_id order by all").fetchall()
-    return Verified(int(loads), int(rows), dict(heads), tuple(findings))
+    return Verified(int(loads), int(rows), heads_of(con), tuple(findings))
+
+
+def heads_of(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The last hash of each tenant's chain."""
+    return dict(
+        con.execute("select tenant_id, max_by(hash, load_id) from chain group by tenant_id order by all").fetchall()
+    )
 
 
 def compare(primary: Verified, published: duckdb.DuckDBPyConnection | None) -> Verified:

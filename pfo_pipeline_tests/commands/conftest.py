@@ -6,11 +6,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pfo_pipeline_tests.defs.conftest import bank, instance, office
+from pfo_pipeline_tests.defs.conftest import bank, empty_history, instance, office
 from pfo_pipeline_tests.defs.office import Office, sync_and_refresh, today
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 
-__all__ = ["bank", "instance", "office"]
+__all__ = ["bank", "empty_history", "instance", "office"]
 
 SMITHS = "12345678901234567890.12"
 JONES = "777.25"

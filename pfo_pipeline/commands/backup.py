@@ -1,0 +1,254 @@
+"""`pfo backup`: everything that a new machine needs to go on, in one folder, all of it or nothing.
+
+In this order: Dagster's history, the private folder's state, the ledger. So the ledger is the newest of them: nothing that the
+history calls done is missing in it, and what the history lacks is only asked for again.
+Not here: the count of calls to Powens, locks and turns, which mean nothing elsewhere; the published copy, which `pfo restore`
+makes from the primary; Dagster's captured output of steps.
+"""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from io import BufferedWriter
+from pathlib import Path
+
+import click
+
+from pfo_pipeline.alerts import ALERTS
+from pfo_pipeline.commands import manifest as names
+from pfo_pipeline.commands.demo import DEMO_OFFICE
+from pfo_pipeline.commands.manifest import Manifest, SecretFile
+from pfo_pipeline.commands.place import Place
+from pfo_pipeline.config import Config
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.opening import open_file
+from pfo_pipeline.ledger.schema import enter, version_of
+from pfo_pipeline.ledger.verify import heads_of
+from pfo_pipeline.operations.guards import OperationRefused
+
+_STAMP = "%Y-%m-%dT%H%M%SZ"
+_BUSY_SECONDS = 30
+_SQLITE = (".sqlite", ".db")
+_LAST = "backup.json"
+"""In the private folder: when the last backup was made, for `pfo health`."""
+
+
+class BackupFailed(PfoError):
+    """No backup was made; the ones before are as they were."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup that was made. `unread_secrets` are keys of the configuration whose files were asked for and are not there."""
+
+    folder: Path
+    manifest: Manifest
+    size_bytes: int
+    unread_secrets: tuple[str, ...]
+    removed: tuple[Path, ...]
+
+
+def back_up(place: Place, to: Path, now: datetime, *, with_secrets: bool = False, keep: int | None = None) -> Backup:
+    """Write a backup into a new folder in `to`. Runs go on meanwhile.
+
+    Args:
+        with_secrets: Also the files that the configuration's references name.
+        keep: Afterwards remove older backups of this office in `to`, so that so many are left.
+    Raises:
+        OperationRefused: not an admin.
+        BackupFailed: another backup is under way, or the folder cannot be written.
+        LedgerError, SecretError: there is no ledger, or it cannot be read.
+    """
+    if place.role != "admin":
+        raise OperationRefused("A backup holds the private ledger, so it needs role admin (PFO_ROLE).")
+    office = place.config.office if place.config else DEMO_OFFICE
+    target = to.absolute() / f"pfo-{office}-{now.astimezone(UTC):{_STAMP}}"
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        with queue_for(place.files.private / "backup.lock", deadline_seconds=0):
+            _begin(target, draft, office)
+            manifest, unread = _write(place, office, draft, now, with_secrets=with_secrets)
+            _to_disk(draft)
+            draft.rename(target)
+            removed = _remove_older(to.absolute(), office, keep)
+            _remember(place.files.private / _LAST, target, now)
+    except TurnNotReached as holder:
+        raise BackupFailed(f"{holder} is making a backup of {place.data_dir}. Let it finish.") from None
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        thing = getattr(error, "filename", None) or to
+        raise BackupFailed(f"{thing}: {reason}. No backup was made; mend that and run again.") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    return Backup(target, manifest, size, unread, removed)
+
+
+def backup_and_show(place: Place, to: Path, now: datetime, *, with_secrets: bool, keep: int | None) -> None:
+    """Raises: as `back_up`."""
+    made = back_up(place, to, now, with_secrets=with_secrets, keep=keep)
+    files = len(made.manifest.files)
+    click.echo(f"{made.folder}: {made.manifest.loads} loads, {files} files, {made.size_bytes / 1e6:.1f} MB")
+    for tenant_id, head in made.manifest.heads.items():
+        click.echo(f"  {tenant_id}  {head}")
+    for key in made.unread_secrets:
+        click.echo(f"Not in it: {key}, whose file is not there.")
+    if made.manifest.encrypted and not with_secrets:
+        click.echo("Its ledger is encrypted and its key is not in it: keep encryption_key elsewhere too.")
+    for path in made.removed:
+        click.echo(f"Removed: {path}")
+
+
+def last_backup_at(private: Path) -> datetime | None:
+    """When the last backup was made; None where that is not known."""
+    try:
+        return datetime.fromisoformat(json.loads((private / _LAST).read_bytes())["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(memory: Path, target: Path, now: datetime) -> None:
+    with draft_of(memory, 0o600) as draft:
+        draft.write_text(json.dumps({"at": now.isoformat(), "folder": str(target)}), encoding="utf-8")
+
+
+def _begin(target: Path, draft: Path, office: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if target.exists():
+        raise BackupFailed(f"{target} is there already. Wait a second, and run again.")
+    for abandoned in target.parent.glob(f".pfo-{office}-*.draft"):
+        shutil.rmtree(abandoned)  # Of a backup that was killed; whoever holds the lock is alone.
+    draft.mkdir(mode=0o700)
+
+
+def _write(
+    place: Place, office: str, draft: Path, now: datetime, *, with_secrets: bool
+) -> tuple[Manifest, tuple[str, ...]]:
+    _copy_all(place.dagster_home, draft / names.HISTORY, _history(place.dagster_home))
+    _copy_all(place.files.private, draft / names.PRIVATE, _state(place.files.private))
+    if (place.data_dir / ALERTS).exists():
+        _copy(place.data_dir / ALERTS, draft / names.ALERTS / ALERTS)
+    secrets: list[SecretFile] = []
+    unread: list[str] = []
+    if place.config:
+        _copy(place.config.source, draft / names.CONFIG / "pfo.toml")
+        if with_secrets:
+            secrets, unread = _copy_secrets(place.config, draft)
+    ledger = draft / names.LEDGER
+    key = place.config.ledger_key() if place.config else None
+    _make_folder(ledger.parent)
+    with place.ledger.snapshot() as taken, _new_file(ledger) as copy:
+        shutil.copyfileobj(taken, copy, 1024 * 1024)
+    with open_file(ledger, key=key, read_only=True) as con:
+        schema_version = version_of(con)
+        enter(con)
+        [(loads,)] = con.execute("select count(*) from loads").fetchall()
+        heads = heads_of(con)
+    files = sorted(path for path in draft.rglob("*") if path.is_file())
+    manifest = Manifest(
+        format=names.FORMAT,
+        made_at=now,
+        program_version=version("pfo-pipeline"),
+        schema_version=schema_version,
+        office=office,
+        encrypted=key is not None,
+        loads=loads,
+        heads=heads,
+        secrets=tuple(secrets),
+        files={str(path.relative_to(draft)): names.sha256_of(path) for path in files},
+    )
+    with _new_file(draft / names.FILE) as file:
+        file.write(manifest.model_dump_json(indent=2).encode())
+    return manifest, tuple(unread)
+
+
+def _history(home: Path) -> Iterator[Path]:
+    """Dagster's settings and databases; the sensors' cursors before the runs that they asked for."""
+    yield from home.glob("dagster.yaml")
+    yield from home.glob("schedules/*.db")
+    yield from home.glob("history/**/*.db")
+
+
+def _state(private: Path) -> Iterator[Path]:
+    """What the pipeline remembers beside the ledger, such as the inbox of webhooks and who was warned of what."""
+    yield from sorted(p for p in private.glob("*") if p.suffix in (".sqlite", ".json") and p.name != _LAST)
+
+
+def _copy_all(source: Path, target: Path, files: Iterator[Path]) -> None:
+    for file in files:
+        _copy(file, target / file.relative_to(source))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A file as it is at one moment. Databases are in use: SQLite copies them, the rest is only replaced or appended to."""
+    _make_folder(target.parent)
+    if source.suffix in _SQLITE:
+        try:
+            with (
+                closing(sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)) as live,
+                closing(sqlite3.connect(target)) as copy,
+            ):
+                live.backup(copy)
+            target.chmod(0o600)
+        except sqlite3.Error as error:
+            raise BackupFailed(f"{source} cannot be copied ({error}). No backup was made.") from None
+        return
+    with source.open("rb") as live_file, _new_file(target) as copied:
+        shutil.copyfileobj(live_file, copied)
+
+
+def _copy_secrets(config: Config, draft: Path) -> tuple[list[SecretFile], list[str]]:
+    """The secrets that are in files, each once, and the keys of those that are not there (yet)."""
+    found: dict[str, SecretFile] = {}
+    unread = []
+    for key, reference in config.secret_references():
+        kind, _, rest = reference.partition(":")
+        if kind != "file" or reference in found:
+            continue
+        secret = SecretFile(reference=reference, file=f"{names.SECRETS}/{len(found) + 1}")
+        try:
+            _copy(config.source.parent / rest, draft / secret.file)
+            found[reference] = secret
+        except FileNotFoundError:
+            unread.append(key)
+    return list(found.values()), unread
+
+
+def _new_file(path: Path) -> BufferedWriter:
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+
+
+def _make_folder(path: Path) -> None:
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+
+
+def _to_disk(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_older(to: Path, office: str, keep: int | None) -> tuple[Path, ...]:
+    """Backups of this office alone: the name says whose it is and when it was made, the manifest that it is one."""
+    if keep is None:
+        return ()
+    mine = re.compile(rf"pfo-{re.escape(office)}-\d{{4}}-\d\d-\d\dT\d{{6}}Z")
+    made = sorted(p for p in to.iterdir() if mine.fullmatch(p.name) and (p / names.FILE).is_file())
+    doomed = tuple(made[:-keep])
+    for path in doomed:
+        shutil.rmtree(path)
+    return doomed

@@ -1,0 +1,343 @@
+"""`pfo backup` and `pfo restore`: one folder from which another machine goes on; a damaged one is refused by name."""
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from pfo_pipeline.commands.backup import BackupFailed, back_up, last_backup_at
+from pfo_pipeline.commands.manifest import BackupDamaged, read_manifest, sha256_of
+from pfo_pipeline.commands.place import find_place
+from pfo_pipeline.commands.restore import RestoreFailed, restore
+from pfo_pipeline.ledger.errors import LedgerAhead, LedgerForeign, LedgerKeyRefused, LedgerMissing
+from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.powens.webhooks import Hint
+from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
+from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh
+from pfo_pipeline_tests.ledger.samples import needs_encryption
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+NOW = datetime(2026, 3, 31, 2, tzinfo=UTC)
+HINT = Hint("CONNECTION_SYNCED", 7, 38, 1, None)
+
+
+@pytest.fixture
+def mine(here: Office, empty_history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """A copy of the synced office, which a test may change, with a history of Dagster's and a webhook waiting."""
+    shutil.copytree(here.folder, tmp_path / "mine")
+    mine = replace(here, folder=tmp_path / "mine", elsewhere=None, tenants=dict(here.tenants), users=dict(here.users))
+    move_to(mine, monkeypatch)
+    shutil.copytree(empty_history, mine.data_dir / "dagster", dirs_exist_ok=True)
+    (mine.data_dir / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    Inbox(inbox_path(mine.files.private), utc_now).prepare()
+    Inbox(inbox_path(mine.files.private), utc_now).keep("smith", HINT)
+    (mine.files.private / "consents.json").write_text('{"smith/1": 7}', encoding="utf-8")
+    (mine.data_dir / "alerts.jsonl").write_text('{"code": "before"}\n', encoding="utf-8")
+    return mine
+
+
+@pytest.fixture
+def elsewhere(mine: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """Another machine's folder, empty; `move_to` goes there."""
+    return replace(mine, folder=tmp_path / "new")
+
+
+def move_to(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_CONFIG", str(office.config))
+    monkeypatch.setenv("PFO_DATA_DIR", str(office.data_dir))
+    monkeypatch.setenv("DAGSTER_HOME", str(office.data_dir / "dagster"))
+
+
+def add_load(office: Office, balance: str) -> None:
+    office.connect("jones", "john", balance)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert all(ended.success for ended in sync_and_refresh(office, instance, "jones"))
+
+
+def loads(office: Office) -> int:
+    [(count,)] = office.ask("select count(*) from loads")
+    return int(count)
+
+
+def test_another_machine_goes_on_from_a_backup(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW, with_secrets=True)
+    before = loads(mine)
+
+    move_to(elsewhere, monkeypatch)
+    done = restore(made.folder, NOW)
+
+    assert made.folder.name == "pfo-test-office-2026-03-31T020000Z"
+    assert (done.config_written, done.aside, done.unresolved) == (elsewhere.config, None, ())
+    assert done.heads == made.manifest.heads
+    assert sorted(done.heads) == ["jones", "smith"]
+    assert loads(elsewhere) == before
+    assert [e.hint for e in Inbox(inbox_path(elsewhere.files.private), utc_now).after(0, 9)] == [HINT]
+    assert json.loads((elsewhere.files.private / "consents.json").read_text()) == {"smith/1": 7}
+    assert (elsewhere.data_dir / "alerts.jsonl").read_text() == '{"code": "before"}\n'
+    with dg.DagsterInstance.from_config(str(elsewhere.data_dir / "dagster")) as instance:
+        assert list(instance.get_runs()) == []
+        assert all(ended.success for ended in sync_and_refresh(elsewhere, instance, "jones"))
+    assert loads(elsewhere) == before + 2
+    assert loads(mine) == before
+
+
+def test_what_is_backed_up_is_private_and_proved_by_its_digest(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW, with_secrets=True)
+
+    found = {str(p.relative_to(made.folder)): p for p in made.folder.rglob("*") if p.is_file()}
+    assert set(found) == {"manifest.json", *made.manifest.files}
+    assert {
+        "ledger/canonical.duckdb",
+        "private/webhooks.sqlite",
+        "private/consents.json",
+        "alerts/alerts.jsonl",
+        "dagster/dagster.yaml",
+        "dagster/schedules/schedules.db",
+        "dagster/history/runs.db",
+        "dagster/history/runs/index.db",
+        "config/pfo.toml",
+        "secrets/1",
+        "secrets/2",
+    } == set(made.manifest.files)
+    assert {p.stat().st_mode & 0o777 for p in found.values()} == {0o600}
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "backups").rglob("*") if p.is_dir()} == {0o700}
+    assert all(sha256_of(found[name]) == digest for name, digest in made.manifest.files.items())
+    assert read_manifest(made.folder) == made.manifest
+    assert last_backup_at(mine.files.private) == NOW
+
+
+def test_secrets_stay_where_they_are_unless_asked_for(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = [path.read_bytes() for path in mine.folder.glob("*.token")]
+    assert tokens
+
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+
+    content = b"".join(path.read_bytes() for path in made.folder.rglob("*") if path.is_file())
+    assert not any(token in content for token in tokens)
+    move_to(elsewhere, monkeypatch)
+    done = restore(made.folder, NOW)
+    assert [problem.split(":")[0] for problem in done.unresolved] == [
+        "tenants.smith.users.jane.token",
+        "tenants.jones.users.john.token",
+    ]
+
+
+def test_a_backup_while_a_run_writes_is_of_one_moment(mine: Office, tmp_path: Path) -> None:
+    """The run has its tenant's turn and Dagster's databases open; the ledger it merges into afterwards."""
+    home = mine.data_dir / "dagster"
+    with (
+        queue_for(mine.files.turn("smith"), deadline_seconds=5),
+        closing(sqlite3.connect(home / "history" / "runs.db", isolation_level=None)) as history,
+    ):
+        history.execute("create table mark (n integer)")
+        history.execute("begin immediate")
+        history.execute("insert into mark values (1)")
+
+        made = back_up(find_place(), tmp_path / "backups", NOW)
+
+        history.execute("commit")
+    with closing(sqlite3.connect(made.folder / "dagster" / "history" / "runs.db")) as copied:
+        assert copied.execute("select count(*) from mark").fetchall() == [(0,)]
+        assert copied.execute("pragma integrity_check").fetchall() == [("ok",)]
+    assert made.manifest.loads == loads(mine)
+
+
+def test_older_backups_of_this_office_go_and_nothing_else(mine: Office, tmp_path: Path) -> None:
+    to = tmp_path / "backups"
+    others = [to / "pfo-other-2026-03-01T020000Z", to / "pfo-test-office-2026-03-01T020000Z", to / "notes"]
+    for folder in others:
+        folder.mkdir(parents=True)
+    (others[0] / "manifest.json").write_text("{}", encoding="utf-8")
+
+    made = [back_up(find_place(), to, NOW + timedelta(days=day), keep=2) for day in range(4)]
+
+    assert {p for p in to.iterdir() if p.is_dir()} == {made[2].folder, made[3].folder, *others}
+    assert [b.removed for b in made] == [(), (), (made[0].folder,), (made[1].folder,)]
+
+
+def test_two_backups_at_once_are_not_taken(mine: Office, tmp_path: Path) -> None:
+    with (
+        queue_for(mine.files.private / "backup.lock", deadline_seconds=5),
+        pytest.raises(BackupFailed, match="is making a backup"),
+    ):
+        back_up(find_place(), tmp_path / "backups", NOW)
+
+
+def test_a_backup_that_fails_leaves_nothing_behind(mine: Office, tmp_path: Path) -> None:
+    to = tmp_path / "backups"
+    back_up(find_place(), to, NOW)
+    (mine.data_dir / "dagster" / "history" / "runs.db").write_bytes(b"not a database" * 99)
+
+    with pytest.raises(BackupFailed, match=r"runs\.db cannot be copied"):
+        back_up(find_place(), to, NOW + timedelta(days=1))
+
+    assert [p.name for p in to.iterdir()] == ["pfo-test-office-2026-03-31T020000Z"]
+    assert last_backup_at(mine.files.private) == NOW
+
+
+def test_what_a_killed_backup_left_is_cleared(mine: Office, tmp_path: Path) -> None:
+    abandoned = tmp_path / "backups" / ".pfo-test-office-2026-03-30T020000Z.draft"
+    abandoned.mkdir(parents=True)
+
+    back_up(find_place(), tmp_path / "backups", NOW)
+
+    assert not abandoned.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(mine: Office, tmp_path: Path) -> None:
+    (tmp_path / "backups").write_text("a file", encoding="utf-8")
+
+    with pytest.raises(BackupFailed, match="backups"):
+        back_up(find_place(), tmp_path / "backups", NOW)
+
+
+def test_before_the_first_run_there_is_nothing_to_back_up(
+    tmp_path: Path, elsewhere: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move_to(elsewhere, monkeypatch)
+    elsewhere.write()
+
+    with pytest.raises(LedgerMissing, match="make run"):
+        back_up(find_place(), tmp_path / "backups", NOW)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "told"),
+    [
+        ("ledger/canonical.duckdb", "ledger/canonical.duckdb: is not what was written"),
+        ("private/webhooks.sqlite", "private/webhooks.sqlite: is not what was written"),
+        ("config/pfo.toml", "config/pfo.toml: is missing"),
+        ("manifest.json", "is not what `pfo backup` writes"),
+        ("../elsewhere", "../elsewhere: lies outside the backup"),
+        ("format", "has format 2; this program knows 1. Update the program."),
+    ],
+)
+def test_a_damaged_backup_is_refused_by_name_and_nothing_is_touched(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str, told: str
+) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    manifest = json.loads((made.folder / "manifest.json").read_text())
+    if damaged == "format":
+        manifest["format"] = 2
+    elif damaged.startswith(".."):
+        (tmp_path / "backups" / "elsewhere").write_text("x")
+        manifest["files"][damaged] = sha256_of(tmp_path / "backups" / "elsewhere")
+    elif damaged == "manifest.json":
+        del manifest["heads"]
+    elif damaged == "config/pfo.toml":
+        (made.folder / damaged).unlink()
+    else:
+        content = bytearray((made.folder / damaged).read_bytes())
+        content[len(content) // 2] ^= 1
+        (made.folder / damaged).write_bytes(content)
+    (made.folder / "manifest.json").write_text(json.dumps(manifest))
+
+    move_to(elsewhere, monkeypatch)
+    with pytest.raises(BackupDamaged) as refused:
+        restore(made.folder, NOW)
+
+    assert told in str(refused.value)
+    assert not elsewhere.folder.exists()
+
+
+def test_a_newer_ledger_is_not_replaced_unless_told_and_then_put_aside(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    before = loads(mine)
+    add_load(mine, "5.00")
+    (mine.files.private / "consents.json").write_text("{}", encoding="utf-8")
+
+    with pytest.raises(LedgerAhead, match="holds loads that the backup lacks"):
+        restore(made.folder, NOW)
+    assert loads(mine) == before + 2
+    assert (mine.files.private / "consents.json").read_text() == "{}"
+
+    done = restore(made.folder, NOW, replace_newer=True)
+    assert loads(mine) == before
+    assert json.loads((mine.files.private / "consents.json").read_text()) == {"smith/1": 7}
+    assert done.aside is not None
+    with duckdb.connect(str(done.aside / "canonical.duckdb"), read_only=True) as con:
+        assert con.execute("select count(*) from ledger.loads").fetchall() == [(before + 2,)]
+    assert (done.aside / "private" / "consents.json").read_text() == "{}"
+    add_load(mine, "6.00")
+    assert loads(mine) == before + 2
+
+
+def test_a_lost_or_garbled_primary_is_replaced(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    before = loads(mine)
+    mine.files.primary.write_bytes(b"garbled" * 1000)
+
+    done = restore(made.folder, NOW)
+
+    assert loads(mine) == before
+    assert done.aside is not None
+    assert (done.aside / "canonical.duckdb").read_bytes().startswith(b"garbled")
+
+
+def test_another_offices_backup_is_refused(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    text = mine.config.read_text(encoding="utf-8")
+    mine.config.write_text(text.replace("test-office", "other"), encoding="utf-8")
+
+    with pytest.raises(LedgerForeign, match="belongs to office 'test-office'"):
+        restore(made.folder, NOW, replace_newer=True)
+
+
+def test_a_run_that_goes_on_must_end_before_a_restore(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+
+    with (
+        queue_for(mine.files.turn("smith"), deadline_seconds=5),
+        pytest.raises(RestoreFailed, match="is at work on the data folder"),
+    ):
+        restore(made.folder, NOW)
+
+
+@needs_encryption
+def test_an_encrypted_ledger_stays_encrypted_and_needs_its_key(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mine.folder / "key").write_text("correct-horse", encoding="utf-8")
+    text = mine.config.read_text(encoding="utf-8")
+    mine.config.write_text(f'encryption_key = "file:key"\n{text}', encoding="utf-8")
+    find_place().ledger.rekey(None)
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    whole = back_up(find_place(), tmp_path / "backups", NOW + timedelta(days=1), with_secrets=True)
+
+    assert made.manifest.encrypted
+    assert b"current_balance" not in (made.folder / "ledger" / "canonical.duckdb").read_bytes()
+    move_to(elsewhere, monkeypatch)
+    elsewhere.folder.mkdir()
+    (elsewhere.folder / "key").write_text("wrong", encoding="utf-8")
+    with pytest.raises(LedgerKeyRefused):
+        restore(made.folder, NOW)
+    (elsewhere.folder / "key").unlink()
+    restored = restore(whole.folder, NOW)
+
+    assert restored.heads == whole.manifest.heads
+    assert (elsewhere.folder / "key").read_text() == "correct-horse"
+    assert (elsewhere.folder / "key").stat().st_mode & 0o777 == 0o600
+    assert find_place().reader.tenants() == ["jones", "smith"]
+
+
+def test_a_user_may_not(mine: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_ROLE", "user")
+
+    with pytest.raises(OperationRefused, match="needs role admin"):
+        back_up(find_place(), tmp_path / "backups", NOW)
+    with pytest.raises(OperationRefused, match="needs role admin"):
+        restore(tmp_path, NOW)
