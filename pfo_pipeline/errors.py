@@ -1,8 +1,8 @@
 """The base of every error that a person can do something about.
 
 PfoError
-├── ConfigError            config.py: the configuration file, all mistakes at once
-├── SecretError            config.py: a secret reference that does not resolve
+├── ConfigError            config/: the configuration file, all mistakes at once
+├── SecretError            config/: a secret reference that does not resolve
 ├── PowensError …          powens/errors.py: what the bank's aggregator answered
 ├── LedgerError …          ledger/errors.py: busy, damaged, newer, full, foreign, key refused
 ├── Export…                ledger/export.py: what cannot be exported, or not to there

@@ -1,7 +1,7 @@
 """Opening a ledger's file with DuckDB: plain ones in the form that every version from 1.4 on reads, encrypted from 1.5 on.
 
 Facts: DuckDB docs, ATTACH (encryption since 1.4, AES-256-GCM); the wheel alone reads encrypted files, writing them needs
-OpenSSL, which comes with the extension httpfs. Not here: turns and locks (store.py), what a key is good for (config.py).
+OpenSSL, which comes with the extension httpfs. Not here: turns and locks (store.py), what a key is good for (config/).
 """
 
 from importlib import resources

@@ -1,0 +1,82 @@
+"""Commands that keep the ledger in order: proof, erasure, keys, which accounts are the same."""
+
+import click
+
+from pfo_pipeline.cli.group import TENANTS, formats, print_rows
+
+
+@click.group(invoke_without_command=True)
+@TENANTS
+@formats
+@click.pass_context
+def identity(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
+    """Linked accounts that are the same bank account, or may be: returned under a new id, or seen through two connections."""
+    from pfo_pipeline.commands.identity import COLUMNS, identity_records
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+
+    if ctx.invoked_subcommand is None:
+        place = find_place()
+        rows = [row for tenant_id in chosen_tenants(place, tenants) for row in identity_records(place, tenant_id)]
+        print_rows(list(COLUMNS), rows, form)
+
+
+@identity.command()
+@click.argument("tenant")
+@click.argument("account")
+@click.argument("other")
+def join(tenant: str, account: str, other: str) -> None:
+    """ACCOUNT is the same bank account as OTHER, whose id and history stay."""
+    from pfo_pipeline.commands import identity as identities
+    from pfo_pipeline.commands.place import find_place
+
+    for joined in identities.join(find_place(), tenant, account, other):
+        click.echo(f"{joined} is {other} now. To undo it: pfo identity split {tenant} {joined}")
+
+
+@identity.command()
+@click.argument("tenant")
+@click.argument("account")
+def split(tenant: str, account: str) -> None:
+    """ACCOUNT is a bank account of its own, whatever the evidence says; undoes a join."""
+    from pfo_pipeline.commands import identity as identities
+    from pfo_pipeline.commands.place import find_place
+
+    identities.split(find_place(), tenant, account)
+    click.echo(f"{account} stands for itself now. To undo it: pfo identity join {tenant} {account} OTHER")
+
+
+@click.command()
+def verify() -> None:
+    """Check that every row is as it was written, that none is missing, and that the published copy holds the same.
+
+    Prints the last hash of each tenant's chain: kept elsewhere, it proves later that nothing before it was changed.
+    """
+    from pfo_pipeline.commands.keeping import verify_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    verify_and_show(find_place())
+
+
+@click.command()
+@click.option("--tenant", required=True, metavar="NAME", help="Whose data: the whole tenant, unless --user is given.")
+@click.option("--user", metavar="NAME", help="This user's data alone: their connections, accounts and balances.")
+@click.confirmation_option(prompt="This deletes history for good. Go on?")
+def erase(tenant: str, user: str | None) -> None:
+    """Delete what the ledger holds of a tenant or a person, and record that it happened.
+
+    Take them out of the configuration first. The chain of loads stays verifiable.
+    """
+    from pfo_pipeline.commands.keeping import erase_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    erase_and_show(find_place(), tenant, user)
+
+
+@click.command()
+@click.option("--old-key", metavar="REFERENCE", help="env:NAME or file:PATH of the key until now; none if it is plain.")
+def rekey(old_key: str | None) -> None:
+    """Write the ledger anew under the configured encryption_key, or plain where none is configured."""
+    from pfo_pipeline.commands.keeping import rekey_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    rekey_and_show(find_place(), old_key)

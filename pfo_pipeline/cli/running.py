@@ -1,0 +1,99 @@
+"""Commands that work: one run, the Dagster UI, the simulated bank, and what both start from."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pfo_pipeline.cli.group import TENANTS
+
+
+@click.command()
+@TENANTS
+@click.option("--connection", metavar="ID", help="With --force: the connection, of the one tenant named.")
+@click.option("--force", is_flag=True, help="Have the bank itself asked first, at the member's own request.")
+def run(tenants: tuple[str, ...], connection: str | None, force: bool) -> None:
+    """Sync accounts and refresh balances now, publish the ledger, show the cash positions.
+
+    With no configuration, the tenants of a simulated bank.
+    """
+    if force != (connection is not None) or (force and len(tenants) != 1):
+        raise click.UsageError("A bank is asked for one connection: pfo run --tenant NAME --connection ID --force")
+    from pfo_pipeline.commands.place import find_place, working
+    from pfo_pipeline.commands.run import run_and_show
+
+    with working(find_place()) as place:
+        status = run_and_show(place, tenants, force=connection)
+    sys.exit(status)
+
+
+@click.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI, on loopback.")
+def dev(port: int) -> None:
+    """The Dagster UI with schedules and sensors running; a simulated bank beside it when nothing is configured."""
+    from pfo_pipeline.commands.place import find_place, working
+    from pfo_pipeline.commands.servers import serve_dagster, serving_alone
+
+    with working(find_place()) as place, serving_alone(place.data_dir):
+        serve_dagster(
+            port,
+            lock=place.history_lock,
+            ready=lambda url: click.echo(f"Dagster UI: {url}   ledger: {place.files.published}"),
+        )
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.pass_context
+def simulator(ctx: click.Context) -> None:
+    """A Powens on loopback, with a clock and faults (see `pfo simulator --help`)."""
+    from pfo_pipeline.simulator.__main__ import main as simulate
+
+    simulate(ctx.args, prog="pfo simulator")
+
+
+@click.group()
+def config() -> None:
+    """The configuration file."""
+
+
+@config.command()
+def check() -> None:
+    """Name every mistake in the configuration, and every secret that does not resolve, at once."""
+    from pfo_pipeline.config import ConfigError, SecretError, load_config
+
+    found = load_config()
+    problems = []
+    for key, reference in found.secret_references():
+        try:
+            found.secret(reference, key=key)
+        except SecretError as problem:
+            problems.append(f"  {problem}")
+    if problems:
+        raise ConfigError(f"{found.source} has secrets that do not resolve:\n" + "\n".join(problems))
+    users = sum(len(tenant.users) for tenant in found.tenants)
+    click.echo(f"{found.source} is in order: office {found.office}, {len(found.tenants)} tenants, {users} users.")
+
+
+@click.group()
+def demo() -> None:
+    """The demonstration that runs when nothing is configured."""
+
+
+@demo.command()
+def remove() -> None:
+    """Delete the demonstration's ledger, alerts and run history, to go live in the same folder."""
+    from pfo_pipeline.commands.demo import DEMO_OFFICE, DemoError, remove_demo
+    from pfo_pipeline.commands.place import find_place
+
+    place = find_place()
+    if place.config is not None and place.config.office == DEMO_OFFICE:
+        raise DemoError(f"{place.config.source} calls its own office {DEMO_OFFICE!r}. Nothing was removed.")
+    for path in remove_demo(place.data_dir, place.role):
+        click.echo(f"removed {_short(path)}")
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

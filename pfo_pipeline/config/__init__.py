@@ -1,0 +1,33 @@
+"""The one configuration file: tenants, their Powens domain and users, references to secrets.
+
+Here: reading and checking TOML, every mistake named at once by its key; resolving a secret when it is used.
+Not here: what a tenant's data means. Secrets are references (`env:NAME`, `file:PATH`), never values.
+"""
+
+from pfo_pipeline.config.errors import ConfigError, SecretError
+from pfo_pipeline.config.loading import (
+    CONFIG_VARIABLE,
+    DATA_DIR_VARIABLE,
+    config_path,
+    data_dir,
+    load_config,
+    role_of_process,
+)
+from pfo_pipeline.config.model import Config, Tenant, User
+from pfo_pipeline.config.values import checked_base_url, secret_reference
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DATA_DIR_VARIABLE",
+    "Config",
+    "ConfigError",
+    "SecretError",
+    "Tenant",
+    "User",
+    "checked_base_url",
+    "config_path",
+    "data_dir",
+    "load_config",
+    "role_of_process",
+    "secret_reference",
+]

@@ -1,0 +1,172 @@
+"""The configuration, read and checked: the office, its tenants, their Powens users.
+
+Not here: what a single value may be (values.py), how the file is read (loading.py), what a reference leads to (secrets.py).
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from pfo_pipeline.config.errors import ConfigError
+from pfo_pipeline.config.secrets import read_secret
+from pfo_pipeline.config.values import (
+    BaseUrl,
+    DomainLabel,
+    Folder,
+    RedirectUri,
+    SecretReference,
+    SecretReferences,
+    Slug,
+    TimeZoneName,
+)
+
+DEFAULT_TIMEZONE = "Europe/Paris"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class User(_Section):
+    """One Powens user of a tenant: a member of the household, with a permanent token."""
+
+    id: Slug
+    powens_id: int | None = Field(default=None, gt=0)
+    name: str = ""
+    token: SecretReference
+
+
+class Tenant(_Section):
+    """One customer of the office: its own Powens domain and credentials (bring your own key)."""
+
+    id: Slug
+    name: str = ""
+    domain: DomainLabel
+    base_url: BaseUrl = ""
+    client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    client_secret: SecretReference | None = None
+    redirect_uri: RedirectUri | None = None
+    config_token: SecretReference | None = None
+    """Of the Powens console; needed to register webhooks, and for nothing else."""
+    webhook_secret: SecretReference | None = None
+    """What Powens signs its posts with."""
+    webhook_bearer: SecretReferences = ()
+    """What Powens sends with posts that it does not sign: by default the token of the user whom they are about."""
+    timezone: TimeZoneName = DEFAULT_TIMEZONE
+    integration: Literal["connected", "disconnected"] = "connected"
+    timeout_seconds: int = Field(default=60, ge=1, le=600)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    requests_per_day: int | None = Field(default=None, ge=1)
+    currency_changes: Mapping[str, Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]] = Field(default_factory=dict)
+    """Accounts, by canonical id, whose currency a bank has really changed, with the new one."""
+    users: tuple[User, ...] = Field(default=(), validate_default=True)
+
+    @field_validator("users")
+    @classmethod
+    def _users_are_there_and_distinct(cls, users: tuple[User, ...]) -> tuple[User, ...]:
+        if not users:
+            raise ValueError("there is none; add [[tenants.NAME.users]] with an id and a token")
+        for what, values in (("id", [u.id for u in users]), ("powens_id", [u.powens_id for u in users if u.powens_id])):
+            if len(set(values)) != len(values):
+                raise ValueError(f"two of them have the same {what}")
+        return users
+
+    @field_validator("webhook_bearer")
+    @classmethod
+    def _posts_are_proved_in_one_way(cls, bearer: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if bearer and others.data.get("webhook_secret"):
+            raise ValueError("posts are signed, as webhook_secret says; take one of the two out")
+        return bearer
+
+    @property
+    def root(self) -> str:
+        """Root of the tenant's API, without a trailing slash (Powens docs, API design: one sub-domain per client)."""
+        return self.base_url or f"https://{self.domain}.biapi.pro/2.0"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def user(self, user_id: str) -> User | None:
+        return next((user for user in self.users if user.id == user_id), None)
+
+
+class Config(_Section):
+    """The whole configuration. `source` is the file that it was read from; relative paths start at its folder."""
+
+    source: Path
+    office: Slug
+    data_dir: Folder | None = None
+    encryption_key: SecretReference | None = None
+    publish_personal_columns: bool = True
+    tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
+
+    @field_validator("tenants")
+    @classmethod
+    def _tenants_are_there(cls, tenants: tuple[Tenant, ...]) -> tuple[Tenant, ...]:
+        if not tenants:
+            raise ValueError("there is none; add a table such as [tenants.smith]")
+        tokens = [user.token for tenant in tenants for user in tenant.users]
+        repeated = sorted({token for token in tokens if tokens.count(token) > 1})
+        if repeated:
+            raise ValueError(
+                f"two users have the same token reference, {repeated[0]}; each user has a token of its own"
+            )
+        return tenants
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Tenant]:
+        return {tenant.id: tenant for tenant in self.tenants}
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        """Raises: ConfigError: no such tenant."""
+        found = self.by_id.get(tenant_id)
+        if found is None:
+            known = ", ".join(sorted(self.by_id))
+            raise ConfigError(f"Tenant {tenant_id!r} is not in {self.source}. Known tenants: {known}.")
+        return found
+
+    def secret(self, reference: str, *, key: str) -> str:
+        """The secret behind a reference, read now.
+
+        Args:
+            reference: `env:NAME`, or `file:PATH` (relative to the configuration file).
+            key: Where the reference stands, for the error.
+        Raises:
+            SecretError: unset, unreadable or empty.
+        """
+        return read_secret(reference, folder=self.source.parent, key=key)
+
+    def secret_references(self) -> list[tuple[str, str]]:
+        """Every reference to a secret, with the key that it stands at."""
+        found = [("encryption_key", self.encryption_key)] if self.encryption_key else []
+        for tenant in self.tenants:
+            one_each = ((name, getattr(tenant, name)) for name in ("client_secret", "config_token", "webhook_secret"))
+            found += [(f"tenants.{tenant.id}.{name}", reference) for name, reference in one_each if reference]
+            found += [(f"tenants.{tenant.id}.webhook_bearer", reference) for reference in tenant.webhook_bearer]
+        return found + [(_token_key(t, u), u.token) for t in self.tenants for u in t.users]
+
+    def ledger_key(self) -> str | None:
+        """What the ledger's files are encrypted with; None where they are plain. Raises: SecretError."""
+        return self.secret(self.encryption_key, key="encryption_key") if self.encryption_key else None
+
+    def webhook_secret(self, tenant: Tenant) -> str | None:
+        """None where posts are not signed. Raises: SecretError."""
+        key = f"tenants.{tenant.id}.webhook_secret"
+        return self.secret(tenant.webhook_secret, key=key) if tenant.webhook_secret else None
+
+    def webhook_bearer(self, tenant: Tenant) -> list[str]:
+        """Raises: SecretError."""
+        return [self.secret(r, key=f"tenants.{tenant.id}.webhook_bearer") for r in tenant.webhook_bearer]
+
+    def user_token(self, tenant: Tenant, user: User) -> str:
+        """Raises: SecretError."""
+        return self.secret(user.token, key=_token_key(tenant, user))
+
+
+def _token_key(tenant: Tenant, user: User) -> str:
+    return f"tenants.{tenant.id}.users.{user.id}.token"
