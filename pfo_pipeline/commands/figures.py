@@ -39,3 +39,12 @@ def age(as_of: datetime | None, now: datetime) -> str:
     old = now - as_of
     hours = int(old.total_seconds() // 3600)
     return f"{'fresh' if old <= FRESH_WITHIN else 'stale'} ({f'{hours} h' if hours < 48 else f'{hours // 24} d'})"
+
+
+def duration(length: timedelta) -> str:
+    """One number and its unit, rounded down; what a clock that was put back makes negative is 0."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -105,6 +105,8 @@ select failed from loads where tenant_id = $tenant and operation = $operation an
 order by load_id desc limit 1
 """
 
+_LAST_READ = "select tenant_id, max(recorded_at) from loads where complete and synced > 0 group by tenant_id"
+
 _WRITTEN_AGAIN = "It is a copy only: run `pfo run`, which writes it again."
 
 _FRAMES = {
@@ -122,6 +124,11 @@ class Reader:
     def tenants(self) -> list[str]:
         with self._connect() as con:
             return [str(row[0]) for row in con.execute("select distinct tenant_id from loads order by 1").fetchall()]
+
+    def last_read(self) -> dict[str, datetime]:
+        """When each tenant was last read from its bank with at least something in order; tenants never read are left out."""
+        with self._connect() as con:
+            return {str(tenant_id): at.astimezone(UTC) for tenant_id, at in con.execute(_LAST_READ).fetchall()}
 
     def linked_accounts(self, tenant_id: str) -> list[KnownAccount]:
         """Every account of every connection, hidden ones too, by its own id: what the pipeline works with."""
