@@ -6,7 +6,7 @@ Exit status: 0 well; 1 something that an operator must mend; 2 wrong words on th
 
 import click
 
-from pfo_pipeline.cli import connecting, keeping, reading, running
+from pfo_pipeline.cli import connecting, keeping, operating, reading, running
 from pfo_pipeline.cli.group import PfoGroup
 
 
@@ -33,5 +33,9 @@ for command in (
     keeping.verify,
     keeping.erase,
     keeping.rekey,
+    operating.backup,
+    operating.restore,
+    operating.health,
+    operating.tidy,
 ):
     main.add_command(command)

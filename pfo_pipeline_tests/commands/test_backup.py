@@ -11,7 +11,9 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+from click.testing import CliRunner
 
+from pfo_pipeline.cli import main
 from pfo_pipeline.commands.backup import BackupFailed, back_up, last_backup_at
 from pfo_pipeline.commands.manifest import BackupDamaged, read_manifest, sha256_of
 from pfo_pipeline.commands.place import find_place
@@ -341,3 +343,24 @@ def test_a_user_may_not(mine: Office, tmp_path: Path, monkeypatch: pytest.Monkey
         back_up(find_place(), tmp_path / "backups", NOW)
     with pytest.raises(OperationRefused, match="needs role admin"):
         restore(tmp_path, NOW)
+
+
+def test_the_commands_say_what_they_did_and_what_is_next(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = CliRunner().invoke(main, ["backup", "--to", str(tmp_path / "backups"), "--keep", "1"])
+    assert made.exit_code == 0, made.output
+    heads = {line.strip() for line in made.stdout.splitlines() if line.startswith("  ")}
+    assert {head.split()[0] for head in heads} == {"jones", "smith"}
+    folder = made.stdout.partition(": ")[0]
+    move_to(elsewhere, monkeypatch)
+
+    put_back = CliRunner().invoke(main, ["restore", "--from", folder])
+
+    assert put_back.exit_code == 0, put_back.output
+    assert heads <= {line.strip() for line in put_back.stdout.splitlines()}
+    assert f"the backup's is in {elsewhere.config} now" in put_back.stdout
+    assert "tenants.smith.users.jane.token: file " in put_back.stdout
+    again = CliRunner().invoke(main, ["restore", "--from", str(tmp_path)])
+    assert again.exit_code == 1
+    assert "Name a folder that `pfo backup` has made" in again.stderr

@@ -1,0 +1,80 @@
+"""Commands that keep a machine in order: backups, what a monitor asks, old history."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="For backups.")
+@click.option(
+    "--keep", type=click.IntRange(min=1), metavar="N", help="Afterwards remove this office's older ones there."
+)
+@click.option("--with-secrets", is_flag=True, help="Also the secret files that the configuration names.")
+def backup(folder: Path, keep: int | None, with_secrets: bool) -> None:
+    """Write ledger, Dagster's history, the pipeline's memory and the configuration into a new folder in FOLDER.
+
+    All of it or nothing. Runs go on meanwhile. The folder is private, and its manifest names each file's SHA-256.
+    """
+    from pfo_pipeline.commands.backup import backup_and_show
+    from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.ledger.store import utc_now
+
+    backup_and_show(find_place(), folder, utc_now(), with_secrets=with_secrets, keep=keep)
+
+
+@click.command()
+@click.option(
+    "--from",
+    "folder",
+    required=True,
+    metavar="BACKUP",
+    type=click.Path(path_type=Path),
+    help="A folder that pfo backup made.",
+)
+@click.option("--replace-newer", is_flag=True, help="Even when the ledger that is there holds more than the backup.")
+def restore(folder: Path, replace_newer: bool) -> None:
+    """Put a backup back, here or on a new machine, and check every row of it. End the servers first.
+
+    What it replaces is put aside, and a configuration or secret that is there stays as it is.
+    """
+    from pfo_pipeline.commands.restore import restore_and_show
+    from pfo_pipeline.ledger.store import utc_now
+
+    restore_and_show(folder, utc_now(), replace_newer=replace_newer)
+
+
+@click.command()
+@click.option(
+    "--hours",
+    type=click.IntRange(min=1),
+    default=12,
+    show_default=True,
+    help="Warn of a tenant not read for so long, and of a ledger not published; twice that is critical.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def health(hours: int, as_json: bool) -> None:
+    """Is everything at work? For monitors: exit status 0 ok, 1 warning, 2 critical; one line for each finding."""
+    from pfo_pipeline.commands.health import health_and_show
+    from pfo_pipeline.ledger.store import utc_now
+
+    sys.exit(health_and_show(utc_now(), timedelta(hours=hours), as_json=as_json))
+
+
+@click.command()
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="For how long the history of a run is kept.",
+)
+def tidy(days: int) -> None:
+    """Delete what Dagster keeps of old runs, but never the newest state of a tenant. The ledger is not touched."""
+    from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.tidy import tidy_and_show
+    from pfo_pipeline.ledger.store import utc_now
+
+    tidy_and_show(find_place(), utc_now(), timedelta(days=days))
