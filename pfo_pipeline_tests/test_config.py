@@ -644,3 +644,14 @@ def test_how_posts_are_proved_is_said_once_and_by_reference(tmp_path: Path, line
 
     assert told.strip().startswith(mistake)
     assert "s3cret" not in told
+
+
+def test_the_pages_for_members_are_those_of_powens_unless_told_otherwise(tmp_path: Path) -> None:
+    def pages(line: str = "") -> str:
+        return load_config(written(tmp_path, with_tenant(line))).tenant("smith").webview_url
+
+    assert pages() == "https://webview.powens.com/en"
+    assert pages('webview_url = "https://webview.powens.com/fr/"') == "https://webview.powens.com/fr"
+    assert mistakes(tmp_path, with_tenant('webview_url = "http://webview.powens.com/fr"')) == [
+        "tenants.smith.webview_url: http would send tokens in clear; use https (http is allowed on loopback only)"
+    ]

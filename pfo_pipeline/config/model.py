@@ -50,6 +50,8 @@ class Tenant(_Section):
     client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
     client_secret: SecretReference | None = None
     redirect_uri: RedirectUri | None = None
+    webview_url: BaseUrl = "https://webview.powens.com/en"
+    """Where members connect and mend their banks; the last segment is the language of the pages."""
     config_token: SecretReference | None = None
     """Of the Powens console; needed to register webhooks, and for nothing else."""
     webhook_secret: SecretReference | None = None

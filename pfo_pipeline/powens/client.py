@@ -124,7 +124,7 @@ class PowensClient:
         return Listing(records, missing(records, envelope))
 
     async def call(self, method: str, url: str, token: str | None, json: object = None) -> dict[str, Any]:
-        """One call and its decoded JSON object.
+        """One call and its decoded JSON object; an answer that has no content by its status is an empty one.
 
         Raises: PowensError, BudgetUnusable.
         """
@@ -173,6 +173,8 @@ def _decode(response: httpx.Response, body: bytes, name: str) -> dict[str, Any]:
         payload = parse_json(body)
     except ValueError:
         payload = None
+    if response.status_code == 204:
+        return {}
     if response.is_success:
         if not isinstance(payload, dict):
             raise NotJson("notJson", name, "the answer is not a JSON object")

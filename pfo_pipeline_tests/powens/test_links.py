@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 from pfo_pipeline.config import Tenant
-from pfo_pipeline.powens.links import reconnect_link
+from pfo_pipeline.powens.links import connect_link, reconnect_link
 
 
 def tenant(**settings: object) -> Tenant:
@@ -43,3 +43,22 @@ def test_a_link_names_the_domain_even_where_calls_go_elsewhere() -> None:
     link = reconnect_link(tenant(base_url="http://127.0.0.1:8080/smith-sandbox/2.0"), "38")
 
     assert parameters(link)["domain"] == ["smith-sandbox.biapi.pro"]
+
+
+def test_a_link_for_a_new_bank_brings_its_state_back() -> None:
+    link = connect_link(tenant(client_id="12345678", redirect_uri="http://127.0.0.1:8765/back"), "C0DE", "ST4TE")
+
+    assert link.startswith("https://webview.powens.com/en/connect?")
+    assert parameters(link) == {
+        "domain": ["smith-sandbox.biapi.pro"],
+        "client_id": ["12345678"],
+        "redirect_uri": ["http://127.0.0.1:8765/back"],
+        "code": ["C0DE"],
+        "state": ["ST4TE"],
+    }
+
+
+def test_the_configuration_chooses_the_language_of_the_pages() -> None:
+    french = tenant(webview_url="https://webview.powens.com/fr/")
+
+    assert reconnect_link(french, "38").startswith("https://webview.powens.com/fr/reconnect?")
