@@ -19,7 +19,7 @@ from pfo_pipeline.operations.identity import identify
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.decode import digest
-from pfo_pipeline.powens.errors import PowensError, Refused, Transient
+from pfo_pipeline.powens.errors import PowensError, Refused, Transient, WrongHost
 from pfo_pipeline.powens.mapping import connection_row, quarantined
 from pfo_pipeline.powens.wire import Account, Connection
 
@@ -173,13 +173,23 @@ def _user_failed(
 ) -> None:
     """One user's reads failed; the others go on."""
     result.add_failure(f"user {user.id}: {error}", count=count)
-    if isinstance(error, Transient):
+    if isinstance(error, WrongHost):
+        result.transient.append(error)
+        remedy = (
+            f"If it lasts: check tenants.{context.tenant.id}.domain in the configuration; then this machine's network, "
+            "proxy and clock."
+        )
+        row = UserRow(context.tenant.id, user.id, "unreachable", error.code, "operator", remedy)
+    elif isinstance(error, Transient):
         result.transient.append(error)
         row = UserRow(
             context.tenant.id, user.id, "unreachable", error.code, "powens", "Nothing to do: the next run asks again."
         )
     elif isinstance(error, Refused):
-        remedy = f"Issue a new token for user {user.id} in Powens and put it where the configuration's token reference points."
+        remedy = (
+            f"Issue a new token for user {user.id} in Powens and put it where the configuration's token reference points. "
+            "If the user was deleted there, take it out of the configuration."
+        )
         row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
     elif isinstance(error, SecretError):
         row = UserRow(context.tenant.id, user.id, "refused", "secret", "operator", str(error))

@@ -28,6 +28,7 @@ from pfo_pipeline.powens.errors import (
     ServerFault,
     TooSlow,
     Unreachable,
+    WrongHost,
 )
 from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, Listing, later_holds, missing, next_url
 
@@ -35,6 +36,7 @@ CALLS_AT_ONCE = 4
 """Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 10
+_ENCODING = "gzip"
 
 TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
@@ -78,7 +80,7 @@ class PowensClient:
         self._http = httpx.AsyncClient(
             transport=transport(),
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
-            headers={"Accept": "application/json", "User-Agent": "pfo-pipeline"},
+            headers={"Accept": "application/json", "Accept-Encoding": _ENCODING, "User-Agent": "pfo-pipeline"},
             follow_redirects=False,
             # One client serves several users; what a server remembers of one must not reach another.
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
@@ -141,11 +143,21 @@ class PowensClient:
                 finally:
                     await response.aclose()
         except (httpx.RequestError, aiohttp.ClientError, OSError) as error:
-            if _is_timeout(error):
-                raise TooSlow("timeout", name, f"no answer within {self._timeout_seconds:g} s") from None
-            what = type(error.__cause__ or error).__name__
-            raise Unreachable("unreachable", name, f"the connection failed ({what})") from None
+            raise self._failure(error, name) from None
         return _decode(response, body, name)
+
+    def _failure(self, error: Exception, name: str) -> PowensError:
+        if _is_timeout(error):
+            return TooSlow("timeout", name, f"no answer within {self._timeout_seconds:g} s")
+        if isinstance(error, httpx.DecodingError):
+            return NotJson("badEncoding", name, "the answer cannot be unpacked")
+        host = httpx.URL(self._root).host
+        if isinstance(error.__cause__, aiohttp.ClientConnectorDNSError):
+            return WrongHost("unknownHost", name, f"no address is found for {host}")
+        if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
+            return WrongHost("badCertificate", name, f"the certificate of {host} is not valid")
+        what = type(error.__cause__ or error).__name__
+        return Unreachable("unreachable", name, f"the connection failed ({what})")
 
 
 def _is_timeout(error: Exception) -> bool:
@@ -160,6 +172,10 @@ def _path(url: str) -> str:
 
 
 async def _read_body(response: httpx.Response, name: str) -> bytes:
+    encodings = response.headers.get_list("Content-Encoding", split_commas=True)
+    if encodings not in ([], ["identity"], [_ENCODING]):
+        # One within the other would unpack a few kilobytes to gigabytes before the first chunk could be counted.
+        raise NotJson("badEncoding", name, "the answer is packed in a way that was not asked for")
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -192,6 +208,8 @@ def _refusal(response: httpx.Response, payload: Mapping[str, Any] | None, name: 
         return RateLimited(code, name, reason + ", too many calls", request_id, retry_after_seconds=wait)
     if status >= 500:
         return ServerFault(code, name, reason, request_id)
+    if 300 <= status < 400:
+        return Invalid(code, name, reason + ", a redirect, which is not followed: the token would go along", request_id)
     if payload is None and status not in (401, 403, 404):
         return NotJson("notJson", name, f"{reason} without a readable body", request_id)
     if status in (401, 403):

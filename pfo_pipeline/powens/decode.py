@@ -21,6 +21,9 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_NUMBER_LENGTH = 200
 # Far beyond any amount, and small enough for exact arithmetic (mapping.py).
 _MAX_EXPONENT = 999
+MAX_DEPTH = 100
+"""Powens' own records nest less than ten deep. Far from Python's recursion limit, wherever a record is gone through."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _exact(text: str) -> Decimal:
@@ -38,18 +41,52 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+class ToldTwice:
+    """Stands for a value that one object gives in two ways: no field accepts it, and which of them holds nobody knows."""
+
+    def __str__(self) -> str:
+        return "told twice"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    last = dict(pairs)
+    if len(last) == len(pairs):
+        return last
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        found[name] = value if found.get(name, value) == value else ToldTwice()
+    return found
+
+
 def parse_json(body: bytes) -> Any:
     """Numbers with a point or exponent become Decimal, others int; no binary float on the way.
 
-    NaN and Infinity, which JSON has not, become a Decimal that no field accepts, so that one record is put aside for it.
+    NaN and Infinity, which JSON has not, become a Decimal that no field accepts, so that one record is put aside for it;
+    a key that one object has twice with different values becomes ToldTwice, likewise.
 
     Raises:
-        ValueError: invalid UTF-8, not JSON, nested beyond Python's recursion limit.
+        ValueError: invalid UTF-8, not JSON, nested deeper than MAX_DEPTH.
     """
-    try:
-        return json.loads(body.decode("utf-8"), parse_float=_exact, parse_int=_integer, parse_constant=Decimal)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    if _depth(body) > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    return json.loads(
+        body.decode("utf-8"),
+        parse_float=_exact,
+        parse_int=_integer,
+        parse_constant=Decimal,
+        object_pairs_hook=_object,
+    )
+
+
+def _depth(body: bytes) -> int:
+    """How deeply objects and lists are nested in a JSON text."""
+    # Without its escapes, every other part between quotation marks is outside of a text.
+    outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    depth = deepest = 0
+    for bracket in outside.translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def to_amount(value: object) -> Decimal:

@@ -3,15 +3,16 @@
 PowensError
 ├── Transient              another attempt may cure it
 │   ├── Unreachable        no connection, connection dropped, answer cut short
+│   │   └── WrongHost      no address for the host's name, or its certificate is not valid
 │   ├── TooSlow            no answer within the tenant's timeout
 │   ├── ServerFault        5xx, HTML from the edge included
-│   ├── NotJson            invalid UTF-8, JSON cut short or nested without end, a refusal that is no JSON
+│   ├── NotJson            invalid UTF-8, JSON cut short or nested without end, damaged gzip, a refusal that is no JSON
 │   └── RateLimited        429; `retry_after_seconds` as told
 │       └── BudgetSpent    not asked at all: our own budget of calls says to wait for too long
 └── Permanent              asking again cannot help
     ├── Refused            401, 403: token revoked or of the wrong kind
     ├── Missing            404: nothing there for this token
-    └── Invalid            any other 4xx, a paging link to another host, an answer of a shape we cannot read
+    └── Invalid            any other 4xx, a redirect, a paging link to another host, an answer of a shape we cannot read
 
 Lower layers are mapped to these once, in client.py. Messages hold the method, the path, Powens' code and request id: no
 query, token, body or text of a bank (Powens docs, Errors: branch on `code`; `message` is the bank's and may hold anything).
@@ -42,6 +43,10 @@ class Transient(PowensError):
 
 class Unreachable(Transient):
     pass
+
+
+class WrongHost(Unreachable):
+    """Asking again may help, as a name server may be back; if not, the configuration or this machine is at fault."""
 
 
 class TooSlow(Transient):

@@ -50,9 +50,9 @@ of another type, and everything under `verbatim` go to the wire as they are.
 
 Fault kinds: `status` (`status`, `code`, `retry_after`), `html` (a gateway's 503 page), `slow` (`seconds` of real
 time), `reset` (no byte of an answer), `truncated` (half of the promised body), `body` (`body` or `body_base64`,
-`repeat`, `status`, `content_type`). `path` is a regular expression searched in the path after `/2.0`; `times` is 1
-unless given, null until cleared; `skip` lets the first calls through. With `executed: true` the call takes effect
-and only its answer is lost.
+`repeat`, `status`, `content_type`, `headers`), `endless` (the same body every `seconds`, in chunks that never end).
+`path` is a regular expression searched in the path after `/2.0`; `times` is 1 unless given, null until cleared; `skip`
+lets the first calls through. With `executed: true` the call takes effect and only its answer is lost.
 
 Faults of webhooks strike the next `times` posts: `lose`, `duplicate`, `reorder` (all that is pending comes last first),
 `forge` (a post of somebody else before the honest one), `stale` (signed `age_seconds` ago, a month unless given).

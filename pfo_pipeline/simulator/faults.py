@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.values import Reader
 
-Kind = Literal["status", "html", "slow", "reset", "truncated", "body"]
+Kind = Literal["status", "html", "slow", "reset", "truncated", "body", "endless"]
 GATEWAY_PAGE = b"<html><head><title>ERROR</title></head><body><h1>503 ERROR</h1><hr>CloudFront</body></html>"
 
 
@@ -42,6 +42,7 @@ class Fault:
     seconds: float
     content: bytes
     content_type: str
+    headers: dict[str, str]
     applied: int = 0
 
     def concerns(self, *, domain: str, user: int | None, method: str, path: str) -> bool:
@@ -129,6 +130,14 @@ async def cut(scope: Scope, receive: Receive, send: Send, response: Response) ->
     await receive()
 
 
+async def never_end(receive: Receive, send: Send, fault: Fault) -> None:
+    """Send the content again and again, in chunks without a promised length, until the client leaves."""
+    headers = [(b"content-type", fault.content_type.encode())]
+    await send({"type": "http.response.start", "status": fault.status, "headers": headers})
+    while not await wait_unless_gone(receive, fault.seconds):
+        await send({"type": "http.response.body", "body": fault.content, "more_body": True})
+
+
 def gateway_page() -> Response:
     """The page of the edge when nothing behind it answers."""
     return Response(GATEWAY_PAGE, 503, {"Server": "CloudFront"}, media_type="text/html")
@@ -152,15 +161,22 @@ def _read(order: JsonObject, number: int) -> Fault:
         times=reader.whole("times", None) if "times" in order else 1,
         skip=reader.whole("skip", 0) or 0,
         executed=reader.flag("executed", default=False),
-        status=reader.whole("status", 200 if kind == "body" else 500) or 500,
+        status=reader.whole("status", 200 if kind in ("body", "endless") else 500) or 500,
         code=reader.text("code", None),
         retry_after=reader.whole("retry_after", None),
         seconds=float(reader.decimal("seconds", 0)),
         content=content,
         content_type=reader.text("content_type", None) or "application/json",
+        headers=_headers(reader.take("headers", {})),
     )
     reader.done()
     return fault
+
+
+def _headers(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError("headers: an object of strings is needed")
+    return value
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -124,8 +124,13 @@ class Gateway:
                 return None
             case "html":
                 return faults.gateway_page()
+            case "endless":
+                await faults.never_end(receive, send, fault)
+                return None
             case "body":
-                headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+                headers = fault.headers | (
+                    {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+                )
                 return Response(fault.content, fault.status, headers, media_type=fault.content_type)
             case "status":
                 return self._refusal(_ordered_error(fault), self._bench.world.domains.get(incoming.domain_name))

@@ -24,6 +24,7 @@ from pfo_pipeline.powens.errors import (
     TooSlow,
     Transient,
     Unreachable,
+    WrongHost,
 )
 from pfo_pipeline.powens.paging import Listing
 from pfo_pipeline.simulator import listen, url_of
@@ -347,7 +348,8 @@ class TestServer:
         )
 
         assert asked == [f"{ROOT}/users/me"]
-        assert error.reason == "Powens answered 302 without a readable body"
+        assert isinstance(error, Invalid)
+        assert (error.code, error.reason[:32]) == ("http302", "Powens answered 302, a redirect,")
 
 
 class TestConnectionsThatFail:
@@ -410,6 +412,21 @@ class TestConnectionsThatFail:
         assert isinstance(error, TooSlow)
         assert (error.code, error.reason) == ("timeout", "no answer within 1 s")
         assert len(bank.journal()) == 1
+
+    def test_an_answer_that_never_ends_is_left_in_time(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+        bank.fault("endless", body=" ", seconds="0.01")
+
+        error = failure(lambda: call(user, timeout_seconds=0.1))
+
+        assert isinstance(error, TooSlow)
+
+    def test_a_name_that_no_server_has_is_told_as_one(self) -> None:
+        nowhere = SimulatedUser("smith", "https://smith.powens.invalid/2.0", 1, "t0ken")
+
+        error = failure(lambda: call(nowhere))
+
+        assert isinstance(error, WrongHost)
+        assert str(error) == "GET /2.0/users/me: no address is found for smith.powens.invalid [unknownHost]"
 
     def test_an_answer_that_trickles_is_too_slow_as_a_whole(self) -> None:
         # Each byte comes in time, so no timeout between bytes would ever end it.

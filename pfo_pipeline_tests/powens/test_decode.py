@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.powens.decode import digest, parse_json, to_amount, to_utc
+from pfo_pipeline.powens.decode import MAX_DEPTH, digest, parse_json, to_amount, to_utc
 
 steady = settings(derandomize=True, deadline=None)
 PARIS = ZoneInfo("Europe/Paris")
@@ -96,6 +96,23 @@ class TestJson:
     def test_what_is_not_json_is_a_value_error(self, body: bytes) -> None:
         with pytest.raises(ValueError):  # noqa: PT011
             parse_json(body)
+
+    @pytest.mark.parametrize("text", ['"[[["', r'"\"[[["', r'"\\\\"', r'"[\\\"[["'])
+    def test_only_brackets_outside_of_a_text_nest(self, text: str) -> None:
+        room = MAX_DEPTH - 1
+        within = ("[" * room + f'{{"a": {text}}}' + "]" * room).encode()
+
+        assert parse_json(within)
+        with pytest.raises(ValueError, match="nested deeper than 100"):
+            parse_json(b"[" + within + b"]")
+
+    def test_a_key_given_twice_with_different_values_holds_none_of_them(self) -> None:
+        record = parse_json(b'{"id": 1, "balance": 1.5, "balance": 2.5, "name": "x", "name": "x"}')
+
+        assert (record["id"], record["name"], str(record["balance"])) == (1, "x", "told twice")
+        with pytest.raises(ValueError, match="not a number"):
+            to_amount(record["balance"])
+        assert len(digest(record)) == 64
 
     @steady
     @given(st.binary())
