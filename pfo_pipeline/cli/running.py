@@ -12,18 +12,19 @@ from pfo_pipeline.cli.group import TENANTS
 @TENANTS
 @click.option("--connection", metavar="ID", help="With --force: the connection, of the one tenant named.")
 @click.option("--force", is_flag=True, help="Have the bank itself asked first, at the member's own request.")
-def run(tenants: tuple[str, ...], connection: str | None, force: bool) -> None:
+@click.option("--member-present", is_flag=True, help="With --force: the member is there, and the bank may ask.")
+def run(tenants: tuple[str, ...], connection: str | None, force: bool, member_present: bool) -> None:
     """Sync accounts and refresh balances now, publish the ledger, show the cash positions.
 
     With no configuration, the tenants of a simulated bank.
     """
-    if force != (connection is not None) or (force and len(tenants) != 1):
+    if force != (connection is not None) or (force and len(tenants) != 1) or (member_present and not force):
         raise click.UsageError("A bank is asked for one connection: pfo run --tenant NAME --connection ID --force")
     from pfo_pipeline.commands.place import find_place, working
     from pfo_pipeline.commands.run import run_and_show
 
     with working(find_place()) as place:
-        status = run_and_show(place, tenants, force=connection)
+        status = run_and_show(place, tenants, force=connection, member_present=member_present)
     sys.exit(status)
 
 

@@ -10,6 +10,7 @@ from pfo_pipeline.operations.accounts import user_of
 from pfo_pipeline.operations.forced import Forced, force_sync
 from pfo_pipeline.operations.guards import OperationRefused, authorize, require_integration
 from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.links import reconnect_link
 
 
 def access_link(place: Place, tenant_id: str, connection_id: str) -> str:
@@ -39,8 +40,10 @@ def access_link(place: Place, tenant_id: str, connection_id: str) -> str:
     return asyncio.run(ask())
 
 
-def force_connection(place: Place, config: Config, tenant_id: str, connection_id: str) -> str:
-    """Have the bank asked for one connection now, at its member's request; a line that says how it ended.
+def force_connection(
+    place: Place, config: Config, tenant_id: str, connection_id: str, *, member_present: bool = False
+) -> str:
+    """Have the bank asked for one connection now, at its member's request; a line or two that say how it ended.
 
     Raises:
         ConfigError: no such tenant.
@@ -55,11 +58,17 @@ def force_connection(place: Place, config: Config, tenant_id: str, connection_id
 
     async def ask() -> Forced:
         async with banking.session(tenant, "force") as bank:
-            return await force_sync(bank, user, connection_id, clock=utc_now, sleep=asyncio.sleep)
+            return await force_sync(
+                bank, user, connection_id, clock=utc_now, sleep=asyncio.sleep, member_present=member_present
+            )
 
     forced = asyncio.run(ask())
     told = f"{tenant_id}: connection {connection_id}: {forced.end}."
-    return f"{told} {forced.stands.remedy}" if forced.stands.remedy else told
+    if forced.stands.remedy:
+        told += f" {forced.stands.remedy}"
+    if forced.stands.who_acts == "member":
+        told += f"\n  {reconnect_link(tenant, connection_id)}"
+    return told
 
 
 def _owner(place: Place, config: Config, tenant_id: str, connection_id: str) -> tuple[Tenant, User]:

@@ -10,7 +10,7 @@ from pfo_pipeline.alerts import ALERTS, append_alert
 from pfo_pipeline.commands.connections import force_connection
 from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.commands.terminal import console, visible
+from pfo_pipeline.commands.terminal import console, visible, visible_lines
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.lock import TurnNotReached
@@ -19,11 +19,14 @@ from pfo_pipeline.ledger.store import utc_now
 INTERRUPTED = 130
 
 
-def run_and_show(place: Place, tenants: tuple[str, ...], *, force: str | None = None) -> int:
+def run_and_show(
+    place: Place, tenants: tuple[str, ...], *, force: str | None = None, member_present: bool = False
+) -> int:
     """Run the workflows of the chosen tenants, all of them when none is named.
 
     Args:
         force: A connection of the one tenant named that the bank is asked for first.
+        member_present: Its member can answer the bank.
     Returns:
         Exit status: 1 when a run failed or a user's token was refused, which an operator must mend; 130 on Ctrl-C.
     Raises:
@@ -39,7 +42,8 @@ def run_and_show(place: Place, tenants: tuple[str, ...], *, force: str | None = 
     )
     if force is not None:
         with out.status(f"Waiting for the bank of connection {visible(force)}"):
-            out.print(visible(force_connection(place, place.config, chosen[0], force)))
+            told = force_connection(place, place.config, chosen[0], force, member_present=member_present)
+            out.print(visible_lines(told), soft_wrap=True)
     with out.status("Starting Dagster") as progress:
         from pfo_pipeline.commands.workflows import WorkflowRun, run_workflows
 

@@ -4,6 +4,7 @@ Here: when the bank may be asked, and how the end is told. Not here: what is rea
 Facts: Powens docs, Fair usage policy: a forced sync is for one user at that user's request, never on a schedule. Connections:
 PUT starts it; its end is told by `last_update` or `state`. Too soon or already running is 409 `conflict`. Forcing a
 connection that waits for a person may set off strong authentications at the bank (seen by clients), so it is not done.
+`psu_requested` tells whether the member is there to answer the bank: who types a command is somebody else.
 """
 
 from collections.abc import Awaitable, Callable
@@ -35,10 +36,18 @@ class Forced:
 
 
 async def force_sync(
-    bank: BankSession, user: User, connection_id: str, *, clock: Callable[[], datetime], sleep: Sleep
+    bank: BankSession,
+    user: User,
+    connection_id: str,
+    *,
+    clock: Callable[[], datetime],
+    sleep: Sleep,
+    member_present: bool = False,
 ) -> Forced:
     """Have the bank asked for one connection now, because a person wants it, and wait within POLL_DELAYS_SECONDS.
 
+    Args:
+        member_present: The member can answer the bank, which may start a strong authentication then.
     Raises: PowensError, SecretError.
     """
     before = await bank.connection(user, connection_id)
@@ -46,7 +55,7 @@ async def force_sync(
     if stands.status == "needs-person":
         return Forced("waits for a person", stands)
     try:
-        await bank.force_sync(user, connection_id, person_present=True)
+        await bank.force_sync(user, connection_id, person_present=member_present)
     except Invalid as refusal:
         if refusal.code.lower() not in _TOO_SOON:
             raise

@@ -326,6 +326,7 @@ def test_wrong_words_on_the_command_line_end_in_status_two(words: list[str]) -> 
         ["--tenant", "smith", "--connection", "38"],
         ["--tenant", "smith", "--force"],
         ["--connection", "38", "--force"],
+        ["--tenant", "smith", "--member-present"],
         ["--tenant", "smith", "--tenant", "jones", "--connection", "38", "--force"],
     ],
 )
@@ -342,7 +343,8 @@ def test_a_forced_connection_is_told_with_who_must_act(here: Office) -> None:
 
     told = force_connection(place, place.config, "smith", troubled_connection(here))
 
-    assert "waits for a person. The member opens the link and enters the new credentials." in told
+    assert "waits for a person. The member opens the link and enters the new credentials.\n" in told
+    assert "https://webview.powens.com/en/reconnect?domain=smith-sandbox.biapi.pro&connection_id=" in told
 
 
 def test_a_connection_that_nobody_has_is_not_forced(here: Office) -> None:

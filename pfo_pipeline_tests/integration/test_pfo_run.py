@@ -229,8 +229,8 @@ def test_a_member_may_have_one_bank_asked_before_the_run(tmp_path: Path) -> None
         assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
         assert f"smith: connection {wanted}: synced." in first.stdout
         assert f"smith: connection {wanted}: up to date." in second.stdout
-        forced = [call["path"] for call in office.calls("smith") if call["method"] == "PUT"]
-        assert forced == [f"/users/me/connections/{wanted}"] * 2
+        forced = [(call["path"], call["query"]) for call in office.calls("smith") if call["method"] == "PUT"]
+        assert forced == [(f"/users/me/connections/{wanted}", "psu_requested=false")] * 2
 
 
 def test_ctrl_c_ends_a_run_with_one_line_and_status_130(tmp_path: Path) -> None:

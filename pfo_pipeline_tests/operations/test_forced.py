@@ -27,13 +27,13 @@ class Waiting:
         self.slept.append(seconds)
         self.household.bank.advance(seconds=int(seconds))
 
-    def force(self, connection_id: int) -> Forced:
+    def force(self, connection_id: int, **how: bool) -> Forced:
         smith = self.household
 
         async def ask() -> Forced:
             async with smith.banking.session(smith.tenant, "force") as bank:
                 user = smith.tenant.users[0]
-                return await force_sync(bank, user, str(connection_id), clock=smith.bank.now, sleep=self.sleep)
+                return await force_sync(bank, user, str(connection_id), clock=smith.bank.now, sleep=self.sleep, **how)
 
         return asyncio.run(ask())
 
@@ -53,9 +53,17 @@ def test_the_bank_is_asked_once_and_waited_for(smith: Household, waiting: Waitin
     forced = waiting.force(made.id)
 
     assert (forced.end, forced.stands.status) == ("synced", "healthy")
-    assert forced_calls(smith) == [(f"/users/me/connections/{made.id}", "psu_requested=true")]
+    assert forced_calls(smith) == [(f"/users/me/connections/{made.id}", "psu_requested=false")]
     # The simulated bank takes 20 seconds.
     assert waiting.slept == [2, 3, 5, 10]
+
+
+def test_the_bank_is_told_of_the_member_who_is_there_to_answer(smith: Household, waiting: Waiting) -> None:
+    made = smith.connect("jane", "1", last_update=AN_HOUR_AGO)
+
+    waiting.force(made.id, member_present=True)
+
+    assert forced_calls(smith) == [(f"/users/me/connections/{made.id}", "psu_requested=true")]
 
 
 def test_too_soon_is_up_to_date_and_no_second_try(smith: Household, waiting: Waiting) -> None:
@@ -85,12 +93,12 @@ def test_a_question_of_the_bank_meanwhile_ends_the_wait_with_who_must_act(smith:
 
     async def ask(seconds: float) -> None:
         await sleep(seconds)
-        smith.bank.change_connection(smith.domain, made.id, state="decoupled")
+        smith.bank.change_connection(smith.domain, made.id, state="SCARequired")
 
     waiting.sleep = ask  # type: ignore[method-assign]
     forced = waiting.force(made.id)
 
-    assert (forced.end, forced.stands.state, forced.stands.who_acts) == ("waits for a person", "decoupled", "member")
+    assert (forced.end, forced.stands.state, forced.stands.who_acts) == ("waits for a person", "SCARequired", "member")
     assert waiting.slept == [2]
 
 
