@@ -344,7 +344,7 @@ def test_a_forced_connection_is_told_with_who_must_act(here: Office) -> None:
     told = force_connection(place, place.config, "smith", troubled_connection(here))
 
     assert "waits for a person. The member opens the link and enters the new credentials.\n" in told
-    assert "https://webview.powens.com/en/reconnect?domain=smith-sandbox.biapi.pro&connection_id=" in told
+    assert "https://webview.powens.com/en/reconnect?" in told
 
 
 def test_a_connection_that_nobody_has_is_not_forced(here: Office) -> None:
