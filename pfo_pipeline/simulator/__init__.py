@@ -9,6 +9,10 @@ Every answer is a function of the seed, the calls made and the clock.
 Webhooks are registered with the config token (`/webhooks`, `/webhooks/auth`) and posted beside the world, which never
 waits for a receiver.
 
+The webview is at `http://127.0.0.1:PORT/webview/{lang}/connect` and `/reconnect` with the documented query, and works
+without scripts: follow its forms, or post the fields of several pages at once, e.g. `connector` (uuid) and
+`accounts=all`. A domain's `redirect_uris` are the only ways back; without any it refuses everybody.
+
 Left out: transactions, the balances endpoint, connection logs, Pay, documents.
 
 Admin routes (JSON, no token, loopback only; `D` is a domain's name):
@@ -18,10 +22,10 @@ Admin routes (JSON, no token, loopback only; `D` is a domain's name):
     POST   /admin/clock                                {now} or {advance_seconds}; forward only
     POST   /admin/domains                              {domain, client_id?, client_secret?, rate_limit_per_minute?,
                                                         page_size?, sync_seconds?, forced_sync_interval_seconds?,
-                                                        webhooks_gzip?}
+                                                        webhooks_gzip?, redirect_uris?}
                                                        -> {domain, base_url, client_id, client_secret,
                                                            users_token, config_token}
-    PATCH  /admin/domains/D                            any of the five settings
+    PATCH  /admin/domains/D                            any of the settings
     DELETE /admin/domains/D/rate-limit                 opens a new minute
     POST   /admin/domains/D/users                      {id?} -> {id, token}
     POST   /admin/domains/D/users/U/connections        {connector?, state?, source_states?, accounts?, ...}

@@ -63,7 +63,7 @@ def create_domain(world: World, name: str, *, client_id: str | None = None, clie
     Raises:
         ValueError: the name is taken or is no domain label.
     """
-    if name in world.domains or name == "admin":
+    if name in world.domains or name in ("admin", "webview"):
         raise ValueError(f"domain: {name} exists already")
     if not name or not all(character in "abcdefghijklmnopqrstuvwxyz0123456789-" for character in name):
         raise ValueError("domain: lower-case letters, digits and hyphens are needed")
@@ -162,6 +162,7 @@ def _settings(reader: Reader, current: Settings) -> Settings:
         forced_sync_interval_seconds=reader.whole("forced_sync_interval_seconds", current.forced_sync_interval_seconds)
         or 0,
         webhooks_gzip=reader.flag("webhooks_gzip", default=current.webhooks_gzip),
+        redirect_uris=reader.texts("redirect_uris", current.redirect_uris),
     )
     reader.done()
     return chosen

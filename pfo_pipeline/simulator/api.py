@@ -31,6 +31,7 @@ TABLE: tuple[tuple[str, dict[str, Handler]], ...] = (
     ("/auth/token/code", {"GET": api_auth.code}),
     ("/auth/token/access", {"POST": api_auth.access}),
     ("/auth/token", {"DELETE": api_auth.revoke}),
+    ("/clients/{client}", {"GET": api_auth.get_client}),
     ("/users", {"GET": api_reference.list_users}),
     ("/users/{user}", {"GET": api_reference.get_user, "DELETE": api_reference.delete_user}),
     ("/connectors", {"GET": api_reference.list_connectors}),

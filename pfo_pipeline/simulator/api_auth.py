@@ -1,10 +1,10 @@
 """Routes that issue and revoke tokens.
 
-Here: `/auth/*`.
+Here: `/auth/*`, `/clients/{id}`.
 Not here: what a token may do (calls.py).
 Facts: Powens docs, Authentication. The key differs by route: `auth_token`, `code`, `access_token`. Assumed:
 401 for wrong client credentials, 404 for an unknown `id_user`, 400 for a
-code that is used up.
+code that is used up. `GET /clients/{id}` opens with a user token and gives the whitelist (seen in a client).
 """
 
 from pfo_pipeline.simulator import errors, tokens
@@ -87,6 +87,15 @@ def revoke(call: Call) -> Answer:
     token = call.bearer("permanent")
     del call.domain.tokens[token.value]
     return Answer(204)
+
+
+def get_client(call: Call) -> Answer:
+    """The client application as its users may see it."""
+    call.bearer("permanent", "temporary")
+    if call.params["client"] != call.domain.client_id:
+        raise errors.not_found()
+    uris = list(call.domain.settings.redirect_uris)
+    return Answer(200, {"id": int(call.domain.client_id), "name": call.domain.name, "redirect_uris": uris})
 
 
 def _check_client(call: Call) -> None:

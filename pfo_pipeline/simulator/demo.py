@@ -20,6 +20,7 @@ from pfo_pipeline.simulator.movement import move_balance, set_state
 from pfo_pipeline.simulator.paris import last_daily, paris_day
 from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
 
+REDIRECT_URI = "http://127.0.0.1:8765/callback"
 OPENING = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -94,6 +95,7 @@ def populate(world: World) -> None:
     for tenant in TENANTS:
         client_secret = secret(world.seed, tenant.domain, "client secret")
         domain = create_domain(world, tenant.domain, client_id=tenant.client_id, client_secret=client_secret)
+        domain.settings.redirect_uris = (REDIRECT_URI,)
         for member in tenant.members:
             user = tokens.add_user(world, domain)
             user.signin = OPENING

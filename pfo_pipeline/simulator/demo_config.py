@@ -11,8 +11,6 @@ from pathlib import Path
 from pfo_pipeline.simulator import demo
 from pfo_pipeline.simulator.records import World
 
-REDIRECT_URI = "http://127.0.0.1:8765/callback"
-
 
 def write(world: World, folder: Path, url: str) -> Path:
     """Write `pfo.toml` and its secrets; the folder is made private when it is made.
@@ -36,7 +34,8 @@ def write(world: World, folder: Path, url: str) -> Path:
             f"base_url = {_quoted(f'{url}/{tenant.domain}/2.0')}",
             f"client_id = {_quoted(domain.client_id)}",
             f"client_secret = {_quoted(f'file:{secret_file}')}",
-            f"redirect_uri = {_quoted(REDIRECT_URI)}",
+            f"redirect_uri = {_quoted(demo.REDIRECT_URI)}",
+            f"webview_url = {_quoted(f'{url}/webview/en')}",
         ]
         for member in tenant.members:
             token_file = f"{tenant.key}.{member.key}.token"

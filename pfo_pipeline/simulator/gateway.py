@@ -1,7 +1,7 @@
 """The way of a request through the simulator.
 
-Here: the ASGI application: admin or Powens, domain, journal, rate limit, faults, errors.
-Not here: what a route does (api_*.py, admin.py).
+Here: the ASGI application: admin, webview or API, domain, journal, rate limit, faults, errors.
+Not here: what a route does (api_*.py, admin.py, webview.py).
 
 Everything between reading a request and sending its answer happens without waiting, so the event loop is
 the lock that keeps the world consistent.
@@ -57,18 +57,19 @@ class Incoming:
 
 
 class Gateway:
-    """Sends `/admin` to the admin application and everything else to the simulated API."""
+    """Sends `/admin` and `/webview` to applications of their own and everything else to the simulated API."""
 
-    def __init__(self, bench: Bench, admin: ASGIApp) -> None:
+    def __init__(self, bench: Bench, *, admin: ASGIApp, webview: ASGIApp) -> None:
         self._bench = bench
-        self._admin = admin
+        self._beside = {"admin": admin, "webview": webview}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI defines it."""
         if scope["type"] != "http":
             return
-        if scope["path"] == "/admin" or scope["path"].startswith("/admin/"):
-            await self._admin(scope, receive, send)
+        beside = self._beside.get(scope["path"].split("/")[1])
+        if beside is not None:
+            await beside(scope, receive, send)
             return
         incoming = await _read(scope, receive)
         if incoming is not None:

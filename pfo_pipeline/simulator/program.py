@@ -26,6 +26,7 @@ from pfo_pipeline.simulator.exact_json import dumps
 from pfo_pipeline.simulator.gateway import Bench, Gateway
 from pfo_pipeline.simulator.paris import Clock
 from pfo_pipeline.simulator.records import Settings, World
+from pfo_pipeline.simulator.webview import webview_app
 
 LOOPBACK = "127.0.0.1"
 TICK_SECONDS = 0.1
@@ -128,7 +129,7 @@ class LoopbackServer(uvicorn.Server):
 def build_server(bench: Bench) -> LoopbackServer:
     """A quiet HTTP server for a bench; run it on sockets of `listen`."""
     config = uvicorn.Config(
-        Gateway(bench, admin_app(bench)),
+        Gateway(bench, admin=admin_app(bench), webview=webview_app(bench)),
         http=_ProtocolWithTransport,
         ws="none",
         loop="asyncio",

@@ -169,13 +169,17 @@ class Delivery:
 
 @dataclass
 class Settings:
-    """How a domain behaves. The two sync figures are assumptions, Powens publishes none."""
+    """How a domain behaves. The two sync figures are assumptions, Powens publishes none.
+
+    `redirect_uris` is where the webview may send a member back to.
+    """
 
     rate_limit_per_minute: int = 0
     page_size: int | None = None
     sync_seconds: int = 20
     forced_sync_interval_seconds: int = 900
     webhooks_gzip: bool = False
+    redirect_uris: tuple[str, ...] = ()
 
 
 @dataclass

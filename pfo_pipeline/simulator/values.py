@@ -61,6 +61,13 @@ class Reader:
             raise ValueError(f"{key}: true or false is needed")
         return value
 
+    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self._values.pop(key, default)
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f"{key}: a list of strings is needed")
+        return tuple(value)
+
     def decimal(self, key: str, default: int) -> Decimal:
         """A number, exact."""
         value = exact(self._values.pop(key, default))
