@@ -23,6 +23,7 @@ from pfo_pipeline.config.values import (
     Slug,
     TimeZoneName,
 )
+from pfo_pipeline.contracts.freshness import Freshness
 
 DEFAULT_TIMEZONE = "Europe/Paris"
 
@@ -105,6 +106,7 @@ class Config(_Section):
     data_dir: Folder | None = None
     encryption_key: SecretReference | None = None
     publish_personal_columns: bool = True
+    freshness: Freshness = Freshness()
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
 
     @field_validator("tenants")

@@ -111,3 +111,70 @@ class Total:
     current_balance: Decimal | None
     loans: Decimal | None
     oldest_as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The newest balance of one enabled bank account, and the three dates by which its age is judged."""
+
+    tenant_id: str
+    account_id: str
+    institution_name: str
+    account_type: str
+    currency: str | None
+    current_balance: Decimal | None
+    connection_id: str
+    connection_status: str | None
+    who_acts: str | None
+    connection_class: str
+    as_of: datetime | None
+    """The bank's own date; null while there is no figure."""
+    synced_at: datetime | None
+    """Powens' last sync of the connection that succeeded."""
+    recorded_at: datetime | None
+    """When we learnt the figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgesByDay:
+    """How old the figure of an account was at one hour of each day, in seconds, oldest day first; null before it was known."""
+
+    tenant_id: str
+    account_id: str
+    seconds: list[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Closings:
+    """The last figure of each day that has one, oldest first; of one account."""
+
+    account_id: str
+    balances: list[Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that breaks a rule of the ledger; `subject` is a canonical id, or a table."""
+
+    subject: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A field or value of Powens that no documentation knows, and when it first came."""
+
+    tenant_id: str
+    field: str
+    value: str
+    first_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """How many records an operation's newest load put aside, and the fewest that one of its loads did lately."""
+
+    tenant_id: str
+    operation: str
+    now: int
+    least: int

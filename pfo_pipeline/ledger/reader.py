@@ -1,20 +1,43 @@
-"""Reading the ledger, always for one tenant: the newest state of accounts, balances and connections.
+"""Reading the ledger, for the tenants that are named and no others: the newest state of accounts, balances and connections.
 
 Here: parameterised queries and typed results. Not here: who may ask (operations/guards.py), files and locks (store.py).
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
 from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing, LedgerNewer, named_ledger_errors
-from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownIdentity, KnownUser, Total, Trouble
+from pfo_pipeline.ledger.invariants import INVARIANTS
+from pfo_pipeline.ledger.known import (
+    AgesByDay,
+    Closings,
+    Drift,
+    Figure,
+    KnownAccount,
+    KnownConnection,
+    KnownIdentity,
+    KnownUser,
+    Quarantined,
+    Total,
+    Trouble,
+    Violation,
+)
 from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import enter, migrations, refuse_other_office, version_of
+from pfo_pipeline.ledger.watched import (
+    AGES_BY_DAY,
+    CLOSINGS,
+    CONSENTS_UNTIL,
+    DRIFT_SINCE,
+    FIGURES,
+    LAST_LOADS,
+    QUARANTINE_GROWN,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +144,12 @@ class Reader:
     def __init__(self, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]) -> None:
         self._connect = connect
 
+    @contextmanager
+    def at_once(self) -> Iterator["Reader"]:
+        """The same reads on one opening of the file, for who asks several things."""
+        with self._connect() as con:
+            yield Reader(lambda: nullcontext(con))
+
     def tenants(self) -> list[str]:
         with self._connect() as con:
             return [str(row[0]) for row in con.execute("select distinct tenant_id from loads order by 1").fetchall()]
@@ -182,6 +211,20 @@ class Reader:
         """What is not in order with any of these tenants."""
         return self._typed(Trouble, _TROUBLES, {"tenants": tenant_ids})
 
+    def with_consents_until(self, tenant_ids: list[str], until: datetime) -> list[str]:
+        """Those of these tenants who have a consent that ends by then, or has ended."""
+        with self._connect() as con:
+            found = con.execute(CONSENTS_UNTIL, {"tenants": tenant_ids, "until": until}).fetchall()
+        return [str(tenant_id) for (tenant_id,) in found]
+
+    def drift_since(self, tenant_ids: list[str], since: datetime) -> list[Drift]:
+        """What Powens has begun to send since then and no documentation knows."""
+        return self._typed(Drift, DRIFT_SINCE, {"tenants": tenant_ids, "since": since})
+
+    def quarantine_grown(self, tenant_ids: list[str], since: datetime) -> list[Quarantined]:
+        """Operations whose newest load has put more records aside than another one has since then."""
+        return self._typed(Quarantined, QUARANTINE_GROWN, {"tenants": tenant_ids, "since": since})
+
     def totals(self, tenant_id: str) -> list[Total]:
         return self._typed(Total, _TOTALS, {"tenant": tenant_id})
 
@@ -190,6 +233,33 @@ class Reader:
         with self._connect() as con:
             found = con.execute(_FAILED_LAST, {"tenant": tenant_id, "operation": operation}).fetchall()
         return int(found[0][0]) if found else 0
+
+    def figures(self, tenant_ids: list[str]) -> list[Figure]:
+        """The newest figure of every enabled bank account of these tenants, with the dates by which its age is judged."""
+        return self._typed(Figure, FIGURES, {"tenants": tenant_ids})
+
+    def ages_by_day(self, tenant_ids: list[str], now: datetime, days: int, longest: timedelta) -> list[AgesByDay]:
+        """How old each of those figures was at this hour of each of the last days, as it was known then.
+
+        Args:
+            longest: Ages beyond it are told as some age beyond it: what was recorded before needs no look.
+        """
+        since = now - timedelta(days=days + 1) - longest
+        return self._typed(AgesByDay, AGES_BY_DAY, {"tenants": tenant_ids, "now": now, "days": days, "since": since})
+
+    def last_loads(self, tenant_ids: list[str], operation: str) -> dict[str, datetime]:
+        """When an operation last read each of these tenants to its end; a tenant that it never did is missing."""
+        with self._connect() as con:
+            rows = con.execute(LAST_LOADS, {"tenants": tenant_ids, "operation": operation}).fetchall()
+        return {tenant_id: _in_utc(at) for tenant_id, at in rows}
+
+    def closings(self, tenant_id: str, since: datetime) -> list[Closings]:
+        """The last figure of each day since then, of every account of the tenant that has one."""
+        return self._typed(Closings, CLOSINGS, {"tenant": tenant_id, "since": since})
+
+    def violations(self, rule: str, tenant_id: str, run_id: str) -> list[Violation]:
+        """What of a tenant breaks a rule of INVARIANTS; some rules look only at what one run has written."""
+        return self._typed(Violation, INVARIANTS[rule], {"tenant": tenant_id, "run": run_id})
 
     def frame(self, tenant_id: str, table: str) -> "pd.DataFrame":
         """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""

@@ -1,0 +1,172 @@
+"""How fresh a tenant's figures are: three ages of each, what of each currency is too old, and the error budget.
+
+Here: judging dates by the contract's limits. Not here: the limits (contracts/freshness.py), how it is shown.
+One green light would hide a stale account among fresh ones, and one stale account of ten euros among millions.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from pfo_pipeline.contracts.balances import REFRESH_BALANCES
+from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.contracts.tables import LOAN_TYPES
+from pfo_pipeline.ledger.known import AgesByDay, Figure
+from pfo_pipeline.ledger.reader import Reader
+
+BUDGET_DAYS = 30
+Held = Literal["no figure", "not read by us", "not synced by Powens", "not given by the bank"]
+"""Where a figure that is too old is held up."""
+
+
+@dataclass(frozen=True)
+class Aged:
+    """A figure and its three ages: since the bank's own date, since Powens' last good sync, since we recorded it."""
+
+    figure: Figure
+    limit: timedelta
+    at_bank: timedelta | None
+    at_powens: timedelta | None
+    in_ledger: timedelta | None
+    held: Held | None
+    """None while the figure is within its limit."""
+
+    @property
+    def is_stale(self) -> bool:
+        return self.held is not None
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """What a tenant has in one currency, and how much of it is a figure beyond its limit; loans apart. Booked, exact."""
+
+    currency: str
+    total: Decimal
+    stale: Decimal
+    loans: Decimal
+    stale_loans: Decimal
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Account-days of the last BUDGET_DAYS days, and how many of them were beyond their limit."""
+
+    account_days: int
+    stale_days: int
+    allowed_percent: int
+
+    @property
+    def is_spent(self) -> bool:
+        return self.stale_days * 100 > self.account_days * self.allowed_percent
+
+    @property
+    def kept_percent(self) -> Decimal | None:
+        """The share within the limit, cut after one decimal, so that 100 means all; None without an account."""
+        if not self.account_days:
+            return None
+        return Decimal((self.account_days - self.stale_days) * 1000 // self.account_days) / 10
+
+
+@dataclass(frozen=True)
+class TenantFreshness:
+    """How fresh one tenant is; `last_read_at` is when its balances were last read to the end."""
+
+    tenant_id: str
+    accounts: tuple[Aged, ...]
+    amounts: tuple[Amounts, ...]
+    budget: Budget
+    last_read_at: datetime | None
+
+    @property
+    def stale(self) -> list[Aged]:
+        return [aged for aged in self.accounts if aged.is_stale]
+
+    @property
+    def is_fresh(self) -> bool:
+        """Every figure is within its limit, and there is one to speak of or nothing to have one of."""
+        return not self.stale and self.last_read_at is not None
+
+
+def freshness_of(reader: Reader, tenant_ids: list[str], limits: Freshness, now: datetime) -> list[TenantFreshness]:
+    """How fresh each of these tenants is, in their order, from four queries for all of them.
+
+    Raises: LedgerError.
+    """
+    with reader.at_once() as at_once:
+        figures = at_once.figures(tenant_ids)
+        ages = at_once.ages_by_day(tenant_ids, now, BUDGET_DAYS, limits.longest)
+        read_at = at_once.last_loads(tenant_ids, REFRESH_BALANCES.key)
+    by_tenant: dict[str, list[Aged]] = defaultdict(list)
+    for figure in figures:
+        by_tenant[figure.tenant_id].append(aged(figure, limits, now, read_at.get(figure.tenant_id)))
+    budgets = error_budgets(figures, ages, limits)
+    unspent = Budget(0, 0, limits.error_budget_percent)
+    return [
+        TenantFreshness(
+            tenant_id,
+            tuple(by_tenant[tenant_id]),
+            amounts_by_currency(by_tenant[tenant_id]),
+            budgets.get(tenant_id, unspent),
+            read_at.get(tenant_id),
+        )
+        for tenant_id in tenant_ids
+    ]
+
+
+def aged(figure: Figure, limits: Freshness, now: datetime, read_at: datetime | None) -> Aged:
+    """One figure's ages and whether it is beyond its limit; a bank that is ahead of our clock is of age nought.
+
+    Args:
+        read_at: When we last read the tenant's balances to the end.
+    """
+    limit = limits.limit(figure.account_type, figure.connection_class)
+    at_bank, at_powens, in_ledger, since_read = (
+        None if at is None else max(now - at, timedelta(0))
+        for at in (figure.as_of, figure.synced_at, figure.recorded_at, read_at)
+    )
+    held: Held | None = None
+    if at_bank is None:
+        held = "no figure"
+    elif at_bank > limit:
+        held = _held(limit, at_powens, since_read)
+    return Aged(figure, limit, at_bank, at_powens, in_ledger, held)
+
+
+def _held(limit: timedelta, at_powens: timedelta | None, since_read: timedelta | None) -> Held:
+    if since_read is None or since_read > limit:
+        return "not read by us"
+    if at_powens is None or at_powens > limit:
+        return "not synced by Powens"
+    return "not given by the bank"
+
+
+def amounts_by_currency(accounts: Iterable[Aged]) -> tuple[Amounts, ...]:
+    """Booked balances per currency, all and stale, loans apart; an account without a figure has no amount."""
+    sums: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 4)
+    for account in accounts:
+        amount, currency = account.figure.current_balance, account.figure.currency
+        if amount is None or currency is None:
+            continue
+        first = 2 if account.figure.account_type in LOAN_TYPES else 0
+        for column in (first, first + 1) if account.is_stale else (first,):
+            sums[currency][column] = EXACT.add(sums[currency][column], amount)
+    return tuple(Amounts(currency, *columns) for currency, columns in sorted(sums.items()))
+
+
+def error_budgets(figures: Iterable[Figure], ages: Iterable[AgesByDay], limits: Freshness) -> Mapping[str, Budget]:
+    """By tenant: on how many of its account-days a figure was beyond its limit, as it was known then."""
+    limit_seconds = {
+        (f.tenant_id, f.account_id): limits.limit(f.account_type, f.connection_class).total_seconds() for f in figures
+    }
+    days: Counter[str] = Counter()
+    stale: Counter[str] = Counter()
+    for account in ages:
+        limit = limit_seconds[account.tenant_id, account.account_id]
+        known = [seconds for seconds in account.seconds if seconds is not None]
+        days[account.tenant_id] += len(known)
+        stale[account.tenant_id] += sum(seconds > limit for seconds in known)
+    return {tenant: Budget(count, stale[tenant], limits.error_budget_percent) for tenant, count in days.items()}
