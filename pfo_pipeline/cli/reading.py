@@ -65,13 +65,13 @@ def status(tenants: tuple[str, ...], form: str | None) -> None:
     from pfo_pipeline.ledger.known import KnownConnection
     from pfo_pipeline.ledger.store import utc_now
 
-    place = find_place()
-    views = [view_of(place, tenant_id) for tenant_id in chosen_tenants(place, tenants)]
+    place, now = find_place(), utc_now()
+    views = [view_of(place, tenant_id, now) for tenant_id in chosen_tenants(place, tenants)]
     if form:
         rows = [{"tenant_id": view.tenant_id, **asdict(c)} for view in views for c in view.connections]
         print_rows(["tenant_id", *(f.name for f in fields(KnownConnection))], rows, form)
     else:
-        print_status(console(), place, views, utc_now())
+        print_status(console(), place, views, now)
 
 
 @click.command()

@@ -7,9 +7,6 @@ from babel.numbers import get_currency_precision
 
 from pfo_pipeline.contracts.records import plain
 
-FRESH_WITHIN = timedelta(hours=48)
-"""Powens syncs every 24 hours, and a bank may give the figure of the evening before."""
-
 
 def amount(value: Decimal | None, currency: str | None) -> str:
     """The amount with the currency's usual decimals, or as many as it has: never rounded."""
@@ -30,15 +27,15 @@ def until(value: datetime | None, now: datetime) -> str:
     return f"{moment(value)} ({f'{(value - now).days} d' if value > now else 'over'})"
 
 
-def age(as_of: datetime | None, now: datetime) -> str:
-    """`fresh` or `stale`, and how old the figure is; a bank's own date may be ahead of us."""
+def age(as_of: datetime | None, now: datetime, limit: timedelta) -> str:
+    """`fresh` or `stale` by its limit, and how old the figure is; a bank's own date may be ahead of us."""
     if as_of is None:
         return "no figure"
     if as_of > now:
         return "in the future"
     old = now - as_of
     hours = int(old.total_seconds() // 3600)
-    return f"{'fresh' if old <= FRESH_WITHIN else 'stale'} ({f'{hours} h' if hours < 48 else f'{hours // 24} d'})"
+    return f"{'fresh' if old <= limit else 'stale'} ({f'{hours} h' if hours < 48 else f'{hours // 24} d'})"
 
 
 def duration(length: timedelta) -> str:

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pfo_pipeline.alerts import ALERTS, recent_alerts
-from pfo_pipeline.commands.figures import age, amount, moment, until
+from pfo_pipeline.commands.figures import age, amount, duration, moment, until
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import visible
+from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
+from pfo_pipeline.operations.freshness import BUDGET_DAYS, Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.states import waiting_is_enough
 
 
@@ -32,6 +34,8 @@ class TenantView:
     connections: list[KnownConnection]
     users: list[KnownUser]
     totals: list[Total]
+    freshness: TenantFreshness
+    limits: Freshness
 
     @property
     def troubled_connections(self) -> list[KnownConnection]:
@@ -42,14 +46,20 @@ class TenantView:
         return [u for u in self.users if u.status != "ok"]
 
 
-def view_of(place: Place, tenant_id: str) -> TenantView:
-    reader = place.reader
-    accounts = sorted(
-        reader.accounts(tenant_id), key=lambda a: (a.institution_name, a.account_type, a.display_name, a.account_id)
-    )
-    return TenantView(
-        tenant_id, accounts, reader.connections(tenant_id), reader.users(tenant_id), reader.totals(tenant_id)
-    )
+def view_of(place: Place, tenant_id: str, now: datetime) -> TenantView:
+    limits = place.config.freshness if place.config else Freshness()
+    with place.reader.at_once() as reader:
+        accounts = reader.accounts(tenant_id)
+        (freshness,) = freshness_of(reader, [tenant_id], limits, now)
+        return TenantView(
+            tenant_id,
+            sorted(accounts, key=lambda a: (a.institution_name, a.account_type, a.display_name, a.account_id)),
+            reader.connections(tenant_id),
+            reader.users(tenant_id),
+            reader.totals(tenant_id),
+            freshness,
+            limits,
+        )
 
 
 def positions(views: Iterable[TenantView], now: datetime) -> Table:
@@ -61,8 +71,9 @@ def positions(views: Iterable[TenantView], now: datetime) -> Table:
     table.add_column("As of", no_wrap=True)
     table.add_column("Freshness", no_wrap=True)
     for view in views:
+        limits = {aged.figure.account_id: aged.limit for aged in view.freshness.accounts}
         for a in view.accounts:
-            freshness = age(a.as_of, now)
+            freshness = age(a.as_of, now, limits[a.account_id])
             table.add_row(
                 view.tenant_id,
                 visible(a.institution_name),
@@ -98,6 +109,40 @@ def totals(views: Iterable[TenantView]) -> Table:
             )
         table.add_section()
     return table
+
+
+def freshness(views: Iterable[TenantView]) -> RenderableType:
+    """Per tenant and currency, what of it is older than its limit; then the accounts that are, and where each is held up."""
+    table = Table(
+        title="Freshness",
+        title_justify="left",
+        caption=f"Stale: older than its limit by the bank's own date. In time: of {BUDGET_DAYS} days' account-days.",
+    )
+    for name in ("Tenant", "Currency"):
+        table.add_column(name)
+    for name in ("Stale", "of", "Stale loans", "of", "In time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    lines: list[Text] = []
+    for view in views:
+        fresh = view.freshness
+        kept = "—" if fresh.budget.kept_percent is None else f"{fresh.budget.kept_percent} %"
+        budget = Text(kept, style="yellow" if fresh.budget.is_spent else "green")
+        for a in fresh.amounts:
+            cells = [amount(value, a.currency) for value in (a.stale, a.total, a.stale_loans, a.loans)]
+            table.add_row(view.tenant_id, visible(a.currency), *cells, budget)
+        table.add_section()
+        lines += [_stale_line(view, aged) for aged in fresh.stale]
+    return Group(table, *([Text("Stale figures", style="italic"), *lines] if lines else []))
+
+
+def _stale_line(view: TenantView, aged: Aged) -> Text:
+    f = aged.figure
+    ages = ", ".join(
+        f"{name} {duration(old) if old is not None else 'never'}"
+        for name, old in (("bank", aged.at_bank), ("Powens", aged.at_powens), ("ledger", aged.in_ledger))
+    )
+    what = f"{f.account_id}, {f.institution_name}, {f.account_type}: {ages}; limit {duration(aged.limit)}"
+    return Text.assemble((view.tenant_id, "bold"), f" · {visible(what)}: ", (aged.held or "", "yellow"))
 
 
 def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> RenderableType:
@@ -170,12 +215,13 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
                 c.connection_id,
                 visible(c.institution_name),
                 Text(visible(c.status), style="green" if c.status == "healthy" else "yellow"),
-                f"{moment(c.last_success_at)} {age(c.last_success_at, now)}",
+                f"{moment(c.last_success_at)} {age(c.last_success_at, now, timedelta(hours=view.limits.hours))}",
                 moment(c.next_try_at),
                 until(c.consent_expires_at, now),
             )
         table.add_section()
     console.print(table)
+    console.print(freshness(views))
     console.print(who_must_act(views, is_demonstration=place.is_demonstration))
     console.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
     for view in views:

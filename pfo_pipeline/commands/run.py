@@ -61,12 +61,13 @@ def run_and_show(
         runs = run_workflows(chosen, lock=place.history_lock, starting=starting, ended=ended)
     if runs[-1].was_cancelled:
         return INTERRUPTED
+    now = utc_now()
     try:
-        views = [view_of(place, tenant_id) for tenant_id in chosen]
+        views = [view_of(place, tenant_id, now) for tenant_id in chosen]
     except LedgerError as unreadable:
         out.print(visible(str(unreadable)))
         return 1
-    _show(out, place, views, utc_now())
+    _show(out, place, views, now)
     _warn_of_consents(out, place)
     failed = [run for run in runs if not run.succeeded]
     for run in failed:

@@ -63,11 +63,11 @@ def test_what_is_written_is_the_amount_itself(value: Decimal, currency: str) -> 
     ],
 )
 def test_an_age_is_told_in_hours_and_then_in_days(old: timedelta, told: str) -> None:
-    assert age(NOW - old, NOW) == told
+    assert age(NOW - old, NOW, timedelta(hours=48)) == told
 
 
 def test_no_figure_has_no_age() -> None:
-    assert age(None, NOW) == "no figure"
+    assert age(None, NOW, timedelta(hours=48)) == "no figure"
 
 
 def test_a_moment_is_written_in_utc() -> None:

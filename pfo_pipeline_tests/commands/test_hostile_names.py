@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from pfo_pipeline.alerts import append_alert
 from pfo_pipeline.cli import main
-from pfo_pipeline.commands.overview import positions, totals, view_of, who_must_act
+from pfo_pipeline.commands.overview import freshness, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.commands.terminal import console, visible
 from pfo_pipeline_tests.ledger.samples import APRIL_1, a_ledger, account, balance, batch, connection, user
@@ -64,14 +64,19 @@ def test_a_table_shows_names_and_obeys_none(hostile: Path, words: list[str]) -> 
 
 
 def test_the_tables_that_end_a_run_show_names_and_obey_none(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    view = view_of(find_place(), "smith")
-    for part in (positions([view], APRIL_1), totals([view]), who_must_act([view], is_demonstration=False)):
+    view = view_of(find_place(), "smith", APRIL_1)
+    for part in (
+        positions([view], APRIL_1),
+        totals([view]),
+        freshness([view]),
+        who_must_act([view], is_demonstration=False),
+    ):
         console().print(part, width=2000)
 
     told = capsys.readouterr().out
 
     assert not OBEYED.search(told)
-    assert told.count("[red]Bank[/]") == 11
+    assert told.count("[red]Bank[/]") == 12
     assert told.count("last") == told.count(r"\nlast")
 
 
