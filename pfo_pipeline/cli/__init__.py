@@ -35,6 +35,7 @@ for command in (
     keeping.rekey,
     operating.backup,
     operating.restore,
+    operating.migrate,
     operating.health,
     operating.tidy,
 ):

@@ -47,6 +47,18 @@ def restore(folder: Path, replace_newer: bool) -> None:
 
 
 @click.command()
+def migrate() -> None:
+    """Bring the ledger and Dagster's storage to this version; make Dagster's where there is none. End the servers first.
+
+    What a newer version wrote is refused, and stays as it is.
+    """
+    from pfo_pipeline.commands.migrate import migrate_and_show
+    from pfo_pipeline.commands.place import find_place
+
+    migrate_and_show(find_place())
+
+
+@click.command()
 @click.option(
     "--hours",
     type=click.IntRange(min=1),

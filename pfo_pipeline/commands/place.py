@@ -113,8 +113,7 @@ def working(place: Place) -> Iterator[Place]:
 
     Raises: PlaceError: nothing can be written there.
     """
-    _make_writable(place.data_dir, _OTHER_DATA_DIR)
-    _make_writable(place.dagster_home, _OTHER_HOME)
+    prepare(place)
     if place.config is not None:
         _tell_children(place, place.config)
         yield place
@@ -126,9 +125,23 @@ def working(place: Place) -> Iterator[Place]:
         yield replace(place, config=config)
 
 
-def _make_writable(folder: Path, remedy: str) -> None:
+def prepare(place: Place) -> None:
+    """Make the data folder and Dagster's home, with its settings, where they are not there; the home for this account alone.
+
+    Raises: PlaceError: nothing can be written there.
+    """
+    home = place.dagster_home
+    _make_writable(place.data_dir, _OTHER_DATA_DIR)
+    _make_writable(home, _OTHER_HOME, mode=0o700)
+    if home.is_relative_to(place.data_dir):
+        home.chmod(0o700)  # Of a fresh clone it is everybody's; what runs log is no secret, but nobody else's either.
+    if not (home / "dagster.yaml").exists():
+        _copy_settings(home)
+
+
+def _make_writable(folder: Path, remedy: str, mode: int = 0o777) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -136,12 +149,9 @@ def _make_writable(folder: Path, remedy: str) -> None:
 
 
 def _tell_children(place: Place, config: Config) -> None:
-    home = place.dagster_home
-    if not (home / "dagster.yaml").exists():
-        _copy_settings(home)
     os.environ[CONFIG_VARIABLE] = str(config.source)
     os.environ[DATA_DIR_VARIABLE] = str(place.data_dir)
-    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ["DAGSTER_HOME"] = str(place.dagster_home)
 
 
 def _copy_settings(home: Path) -> None:
