@@ -4,8 +4,10 @@ Here: starting, waiting, asking, ending, and which processes belong to it.
 Not here: pages (pages.py).
 """
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -184,7 +186,9 @@ def _parents() -> dict[int, int]:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port to tell `pfo dev`, which opens it seconds later: not one that the system gives to others by itself meanwhile."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("of a hundred ports none is free")
