@@ -1,17 +1,107 @@
-"""Commands that talk with Powens: about a connection, and about what it posts."""
+"""Commands that talk with Powens: about members and their connections, and about what Powens posts."""
+
+import sys
+from collections.abc import Callable
 
 import click
 
+from pfo_pipeline.cli.group import TENANTS, formats, print_rows
+
+TENANT = click.option("--tenant", required=True, metavar="NAME", help="Whose household.")
+MEMBER = click.option("--member", required=True, metavar="NAME", help="The user of the tenant, as configured.")
+OPEN = click.option("--open", "open_page", is_flag=True, help="Open the page in this machine's browser too.")
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
 
 @click.command()
-@click.argument("tenant")
-@click.argument("connection")
-def link(tenant: str, connection: str) -> None:
-    """A link for the member to reconnect a bank, with an access code: good for 30 minutes, or one use."""
-    from pfo_pipeline.commands.connections import access_link
+@TENANT
+@MEMBER
+@OPEN
+def connect(tenant: str, member: str, open_page: bool) -> None:
+    """Connect a member's bank: make the Powens user if there is none, tell the link, wait for the member, sync.
+
+    Whatever fails, the same command goes on; there is never a second user. Where redirect_uri is not an address of this
+    machine (http://127.0.0.1:PORT/...), it ends with the link, and the next run reads the bank.
+    """
+    from pfo_pipeline.commands.connect import connect_and_show
+    from pfo_pipeline.commands.place import find_place, working
+
+    with working(find_place()) as place:
+        status = connect_and_show(place, tenant, member, open_page=open_page)
+    sys.exit(status)
+
+
+@click.command()
+@TENANT
+@click.option("--connection", required=True, metavar="ID", help="As `pfo connections` shows it.")
+@click.option("--no-wait", is_flag=True, help="Tell the link alone, for a member who is elsewhere.")
+@OPEN
+def reconnect(tenant: str, connection: str, no_wait: bool, open_page: bool) -> None:
+    """Have a member mend a connection, or renew its consent: tell the link, wait for the member, sync."""
+    from pfo_pipeline.commands.connect import reconnect_and_show
+    from pfo_pipeline.commands.place import find_place, working
+
+    with working(find_place()) as place:
+        status = reconnect_and_show(place, tenant, connection, wait=not no_wait, open_page=open_page)
+    sys.exit(status)
+
+
+@click.command()
+@TENANT
+@MEMBER
+@click.option("--connection", metavar="ID", help="Delete this connection alone.")
+@click.option("--erase", is_flag=True, help="Delete the user at Powens, and what the ledger holds of them.")
+@YES
+def disconnect(tenant: str, member: str, connection: str | None, erase: bool, yes: bool) -> None:
+    """Revoke a member's token, delete one connection, or delete the member. After a failure, the same again goes on."""
+    if connection is not None and erase:
+        raise click.UsageError("--erase deletes the member with every connection; leave --connection out.")
+    from pfo_pipeline.commands.disconnect import disconnect_and_show
     from pfo_pipeline.commands.place import find_place
 
-    click.echo(access_link(find_place(), tenant, connection))
+    disconnect_and_show(find_place(), tenant, member, connection, erase=erase, confirm=_confirming(yes))
+
+
+@click.group(invoke_without_command=True)
+@TENANTS
+@formats
+@click.pass_context
+def connections(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
+    """Every connection: whose, how it stands, its consent, its accounts; and the accounts that wait for consent."""
+    from pfo_pipeline.commands import consenting
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+
+    if ctx.invoked_subcommand is not None:
+        return
+    place = find_place()
+    chosen = chosen_tenants(place, tenants)
+    rows = [row for tenant_id in chosen for row in consenting.connection_records(place, tenant_id)]
+    print_rows(list(consenting.COLUMNS), rows, form)
+    waiting = [row for tenant_id in chosen for row in consenting.waiting_accounts(place, tenant_id)]
+    if waiting and not form:
+        click.echo("\nFound by Powens and not read, for want of consent (pfo connections enable):")
+        print_rows(list(consenting.WAITING_COLUMNS), waiting, form)
+
+
+@connections.command()
+@TENANT
+@click.option("--account", "accounts", required=True, multiple=True, metavar="ID", help="May be repeated.")
+@YES
+def enable(tenant: str, accounts: tuple[str, ...], yes: bool) -> None:
+    """Let Powens read accounts that it found. This is the consent of the member whose they are."""
+    from pfo_pipeline.commands.consenting import enable_accounts
+    from pfo_pipeline.commands.place import find_place
+
+    enable_accounts(find_place(), tenant, accounts, _confirming(yes))
+
+
+def _confirming(yes: bool) -> Callable[[str], None]:
+    def confirm(what: str) -> None:
+        click.echo(what, err=True)
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
+
+    return confirm
 
 
 @click.group()

@@ -1,9 +1,9 @@
-"""Acting on a connection from the command line."""
+"""Asking the bank of one connection, and whose a connection is."""
 
 import asyncio
 
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.config import Config, ConfigError, Tenant, User
+from pfo_pipeline.config import Config, Tenant, User
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.accounts import user_of
@@ -11,33 +11,6 @@ from pfo_pipeline.operations.forced import Forced, force_sync
 from pfo_pipeline.operations.guards import OperationRefused, authorize, require_integration
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline.powens.links import reconnect_link
-
-
-def access_link(place: Place, tenant_id: str, connection_id: str) -> str:
-    """A reconnect link with a temporary code, asked of Powens now.
-
-    Raises:
-        ConfigError: nothing is configured, or not this tenant.
-        OperationRefused: not an admin, or the ledger knows no such connection.
-        PowensError: Powens gave no code.
-    """
-    if place.role != "admin":
-        raise OperationRefused("A link opens a member's data, so it needs role admin.")
-    if place.config is None:
-        raise ConfigError(
-            "Nothing is configured: the simulated bank has no page to open. Copy pfo.example.toml to pfo.toml."
-        )
-    tenant, user = _owner(place, place.config, tenant_id, connection_id)
-    missing = [key for key in ("client_id", "redirect_uri") if getattr(tenant, key) is None]
-    if missing:
-        raise ConfigError(f"tenants.{tenant_id}.{missing[0]}: is missing; without it Powens' page does not open.")
-    banking = OpenBanking(place.config)
-
-    async def ask() -> str:
-        async with banking.session(tenant, "link") as bank:
-            return await bank.access_link(user, connection_id)
-
-    return asyncio.run(ask())
 
 
 def force_connection(
@@ -52,7 +25,7 @@ def force_connection(
     """
     step = REFRESH_OPENBANKING_BALANCES.step("refresh-balances")
     authorize(step.operation, place.role)
-    tenant, user = _owner(place, config, tenant_id, connection_id)
+    tenant, user = owner_of(place, config, tenant_id, connection_id)
     banking = OpenBanking(config)
     require_integration(step, banking.binding(tenant))
 
@@ -71,7 +44,8 @@ def force_connection(
     return told
 
 
-def _owner(place: Place, config: Config, tenant_id: str, connection_id: str) -> tuple[Tenant, User]:
+def owner_of(place: Place, config: Config, tenant_id: str, connection_id: str) -> tuple[Tenant, User]:
+    """Raises: ConfigError, OperationRefused: the ledger knows no such connection, or its user is not configured."""
     tenant = config.tenant(tenant_id)
     known = {c.connection_id: c for c in place.reader.connections(tenant_id)}
     if connection_id not in known:

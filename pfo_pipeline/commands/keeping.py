@@ -22,7 +22,7 @@ def verify_and_show(place: Place) -> None:
         LedgerNotAsWritten: something differs; each finding in a line.
         LedgerError: the ledger is missing, or a block of it cannot be read.
     """
-    _require_admin(place, "Verifying reads the private ledger")
+    require_admin(place, "Verifying reads the private ledger")
     verified = place.ledger.verify()
     click.echo(f"{place.files.primary}: {verified.loads} loads, {verified.rows} rows")
     for tenant_id, head in verified.heads.items():
@@ -41,16 +41,24 @@ def erase_and_show(place: Place, tenant_id: str, user_id: str | None) -> None:
         OperationRefused: not an admin, or the ledger knows nobody of that name.
         LedgerError: nothing was removed, or what was begun is finished by erasing again.
     """
-    _require_admin(place, "Erasing deletes history")
+    require_admin(place, "Erasing deletes history")
     tenant = place.config.by_id.get(tenant_id) if place.config else None
     if tenant is not None and (user_id is None or tenant.user(user_id) is not None):
         what = f"tenants.{tenant_id}" if user_id is None else f"user {user_id} of tenants.{tenant_id}"
         raise ConfigError(
             f"{what} is still configured: the next run would read everything again. Take it out of the configuration first."
         )
-    whom = f"tenant {tenant_id}" if user_id is None else f"user {user_id} of tenant {tenant_id}"
+    if not erase_rows(place, tenant_id, user_id):
+        raise OperationRefused(f"The ledger holds nothing of {_whom(tenant_id, user_id)}.")
+
+
+def erase_rows(place: Place, tenant_id: str, user_id: str | None) -> bool:
+    """Remove what the ledger holds, and tell how much; whether there was anything.
+
+    Raises: OperationRefused: a run is at work on the tenant; LedgerError.
+    """
     if tenant_id not in place.reader.tenants():
-        raise OperationRefused(f"The ledger holds nothing of {whom}.")
+        return False
     try:
         with queue_for(place.files.turn(tenant_id), deadline_seconds=0):
             erased = place.ledger.erase(tenant_id, user_id, f"erase-{uuid.uuid4()}")
@@ -59,12 +67,18 @@ def erase_and_show(place: Place, tenant_id: str, user_id: str | None) -> None:
             f"{holder} is at work on tenant {tenant_id} and would write again what it has read. End it first."
         ) from None
     if not erased.total:
-        raise OperationRefused(f"The ledger holds nothing of {whom}. Its files were written anew all the same.")
+        return False
+    whom = _whom(tenant_id, user_id)
     click.echo(f"Erased {erased.total} rows of {whom} from {place.files.primary} and {place.files.published}:")
     for name, count in erased.rows.items():
         if count and name != "balances_current":
             click.echo(f"  {name}  {count}")
     click.echo("Not erased: backups, exports, and copies that a reader still has open.")
+    return True
+
+
+def _whom(tenant_id: str, user_id: str | None) -> str:
+    return f"tenant {tenant_id}" if user_id is None else f"user {user_id} of tenant {tenant_id}"
 
 
 def rekey_and_show(place: Place, old_reference: str | None) -> None:
@@ -74,7 +88,7 @@ def rekey_and_show(place: Place, old_reference: str | None) -> None:
         old_reference: Where the key is that it is encrypted with until now; None where it is plain.
     Raises: ConfigError, SecretError, OperationRefused, LedgerError.
     """
-    _require_admin(place, "A new key rewrites the ledger")
+    require_admin(place, "A new key rewrites the ledger")
     if place.config is None:
         raise ConfigError(
             "Nothing is configured: the demonstration's ledger is plain. Copy pfo.example.toml to pfo.toml."
@@ -92,6 +106,7 @@ def _secret(config: Config, reference: str) -> str:
         raise ConfigError(f"--old-key: {error}") from None
 
 
-def _require_admin(place: Place, why: str) -> None:
+def require_admin(place: Place, why: str) -> None:
+    """Raises: OperationRefused."""
     if place.role != "admin":
         raise OperationRefused(f"{why}, so it needs role admin (PFO_ROLE).")

@@ -165,9 +165,7 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
             if c.link:
                 target.append(Text(visible(f"    {c.link}"), style="blue"))
                 if not is_demonstration:
-                    target.append(
-                        Text(f"    with an access code: .venv/bin/pfo link {view.tenant_id} {c.connection_id}")
-                    )
+                    target.append(Text(f"    with an access code: {_reconnect(view.tenant_id, c.connection_id)}"))
     acting = [Text("Who must act", style="italic"), *lines] if lines else [Text("Nobody must act.")]
     return Group(*acting, *([Text(), Text("In trouble, and tried again", style="italic"), *waiting] if waiting else []))
 
@@ -188,8 +186,12 @@ def consents_that_end(views: Iterable[TenantView], now: datetime, *, is_demonstr
                 )
             )
             if not is_demonstration:
-                lines.append(Text(f"    to renew: .venv/bin/pfo link {c.tenant_id} {c.connection_id}"))
+                lines.append(Text(f"    to renew: {_reconnect(c.tenant_id, c.connection_id)}"))
     return Group(Text(), Text("Consents that end", style="italic"), *lines) if lines else Group()
+
+
+def _reconnect(tenant_id: str, connection_id: str) -> str:
+    return f".venv/bin/pfo reconnect --tenant {tenant_id} --connection {connection_id}"
 
 
 def _headline(tenant_id: str, what: str, why: str, who: str | None) -> Text:

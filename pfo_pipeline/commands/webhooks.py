@@ -13,8 +13,7 @@ from pfo_pipeline.config import Config, ConfigError, SecretError, Tenant, checke
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.guards import OperationRefused
-from pfo_pipeline.powens.budget import budget_of
-from pfo_pipeline.powens.client import PowensClient
+from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.registration import Registrar, provider_name
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
 from pfo_pipeline.webhooks.receiver import Receiver
@@ -79,8 +78,7 @@ def register_webhooks(place: Place, tenant_id: str, base: str, tell: Callable[[s
     file = _secret_file(config, tenant)
 
     async def talk() -> list[tuple[str, str, bool]]:
-        budget = budget_of(config, tenant)
-        async with PowensClient(tenant.root, timeout_seconds=tenant.timeout_seconds, budget=budget) as client:
+        async with client_of(config, tenant) as client:
             registrar = Registrar(client, tenant.root, token)
             provider = await _provider(registrar, config, tenant, file, tell)
             return await registrar.add_addresses(tenant.id, base, provider)

@@ -14,6 +14,7 @@ from pfo_pipeline.config.loading import (
     role_of_process,
 )
 from pfo_pipeline.config.model import Config, Tenant, User
+from pfo_pipeline.config.stored import MemberFiles, StoredUser
 from pfo_pipeline.config.values import checked_base_url, secret_reference
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "DATA_DIR_VARIABLE",
     "Config",
     "ConfigError",
+    "MemberFiles",
     "SecretError",
+    "StoredUser",
     "Tenant",
     "User",
     "checked_base_url",

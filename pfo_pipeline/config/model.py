@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from pfo_pipeline.config.errors import ConfigError
 from pfo_pipeline.config.secrets import read_secret
+from pfo_pipeline.config.stored import MemberFiles
 from pfo_pipeline.config.values import (
     BaseUrl,
     DomainLabel,
@@ -170,6 +171,19 @@ class Config(_Section):
     def user_token(self, tenant: Tenant, user: User) -> str:
         """Raises: SecretError."""
         return self.secret(user.token, key=_token_key(tenant, user))
+
+    def member_files(self, user: User) -> MemberFiles | None:
+        """Where the member's token is written; None where the reference names no file."""
+        kind, _, path = user.token.partition(":")
+        return MemberFiles((self.source.parent / path).resolve()) if kind == "file" else None
+
+    def powens_id(self, user: User) -> int | None:
+        """The Powens user of a member: as configured, else as it was made. Raises: SecretError."""
+        if user.powens_id is not None:
+            return user.powens_id
+        files = self.member_files(user)
+        stored = files.stored_user() if files else None
+        return stored.powens_id if stored else None
 
 
 def _token_key(tenant: Tenant, user: User) -> str:

@@ -116,5 +116,5 @@ def _ending(config: Config, reader: Reader, now: datetime) -> list[EndingConsent
 
 
 def _link(config: Config, consent: EndingConsent) -> str:
-    """Where to renew; without an access code, which `pfo link` adds for the member alone."""
+    """Where to renew; without an access code, which `pfo reconnect` adds for the member alone."""
     return reconnect_link(config.tenant(consent.tenant_id), consent.connection_id)

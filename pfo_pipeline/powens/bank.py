@@ -16,11 +16,9 @@ from pfo_pipeline.config import Config, SecretError, Tenant, User
 from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
-from pfo_pipeline.powens.budget import budget_of
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift, does_not_add_up
 from pfo_pipeline.powens.errors import Invalid
-from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.mapping import parse, quarantined
 from pfo_pipeline.powens.paging import Listing, record_id
 from pfo_pipeline.powens.wire import Account, Connection
@@ -114,18 +112,6 @@ class BankSession:
             for key in [key for key in answers if key[0] == user.id]:
                 del answers[key]
         await self._client.call("PUT", url, token)
-
-    async def access_link(self, user: User, connection_id: str) -> str:
-        """A reconnect link that opens: with a temporary code, good for 30 minutes or one use.
-
-        Raises: PowensError, SecretError.
-        """
-        token = self._config.user_token(self._tenant, user)
-        url = f"{self._tenant.root}/auth/token/code?type=singleAccess"
-        code = (await self._client.call("GET", url, token)).get("code")
-        if not isinstance(code, str) or not code:
-            raise Invalid("unreadable", "GET /auth/token/code", "the answer holds no code")
-        return reconnect_link(self._tenant, connection_id, code)
 
     async def _once(self, user: User, what: str, read: Callable[[User], Awaitable[V]]) -> V:
         key = (user.id, what)
@@ -240,15 +226,10 @@ class OpenBanking:
     async def session(self, tenant: Tenant, step: str) -> AsyncIterator[BankSession]:
         """Calls for one attempt of one step; what the step's earlier attempts of this run read is kept."""
         # Only who calls the bank pays for an HTTP client: Dagster loads this code to know assets, jobs and schedules.
-        from pfo_pipeline.powens.client import PowensClient, aiohttp_transport
+        from pfo_pipeline.powens.client import aiohttp_transport, client_of
 
         kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
-        async with PowensClient(
-            tenant.root,
-            timeout_seconds=tenant.timeout_seconds,
-            transport=self._transport or aiohttp_transport,
-            budget=budget_of(self._config, tenant),
-        ) as client:
+        async with client_of(self._config, tenant, self._transport or aiohttp_transport) as client:
             yield BankSession(self._config, tenant, client, kept)
 
     def forget(self, tenant: Tenant, step: str) -> None:

@@ -15,8 +15,9 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from pfo_pipeline.config import Config, Tenant
 from pfo_pipeline.contracts.privacy import word
-from pfo_pipeline.powens.budget import Budget
+from pfo_pipeline.powens.budget import Budget, budget_of
 from pfo_pipeline.powens.decode import parse_json
 from pfo_pipeline.powens.errors import (
     Invalid,
@@ -158,6 +159,13 @@ class PowensClient:
             return WrongHost("badCertificate", name, f"the certificate of {host} is not valid")
         what = type(error.__cause__ or error).__name__
         return Unreachable("unreachable", name, f"the connection failed ({what})")
+
+
+def client_of(config: Config, tenant: Tenant, transport: TransportFactory = aiohttp_transport) -> PowensClient:
+    """A client for the tenant's domain, within its budget of calls."""
+    return PowensClient(
+        tenant.root, timeout_seconds=tenant.timeout_seconds, transport=transport, budget=budget_of(config, tenant)
+    )
 
 
 def _is_timeout(error: Exception) -> bool:

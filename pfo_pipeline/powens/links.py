@@ -10,8 +10,11 @@ from urllib.parse import urlencode
 from pfo_pipeline.config import Tenant
 
 
-def connect_link(tenant: Tenant, code: str, state: str) -> str:
-    """The page on which a member chooses a bank and consents."""
+def connect_link(tenant: Tenant, code: str, state: str | None = None) -> str:
+    """The page on which a member chooses a bank and consents.
+
+    Args: as of `reconnect_link`.
+    """
     return _page(tenant, "connect", code=code, state=state)
 
 

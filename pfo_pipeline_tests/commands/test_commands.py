@@ -203,7 +203,16 @@ def test_an_unknown_tenant_is_named_with_those_that_there_are(here: Office, word
     )
 
 
-@pytest.mark.parametrize("words", [["accounts"], ["balances"], ["status"], ["sql", "select 1"], ["link", "smith", "1"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["accounts"],
+        ["balances"],
+        ["status"],
+        ["sql", "select 1"],
+        ["reconnect", "--tenant", "smith", "--connection", "1"],
+    ],
+)
 def test_without_a_ledger_the_first_command_to_type_is_told(office: Office, words: list[str]) -> None:
     office.add_tenant("smith", "jane")
 
@@ -221,7 +230,7 @@ def test_without_a_ledger_the_first_command_to_type_is_told(office: Office, word
         ["balances"],
         ["status"],
         ["sql", "select 1"],
-        ["link", "smith", "1"],
+        ["reconnect", "--tenant", "smith", "--connection", "1"],
         ["config", "check"],
         ["dev"],
     ],
@@ -273,7 +282,7 @@ def troubled_connection(office: Office) -> str:
 
 
 def test_a_link_holds_a_code_and_never_the_token(here: Office) -> None:
-    shown = run("link", "smith", troubled_connection(here)).stdout
+    shown = run("reconnect", "--tenant", "smith", "--connection", troubled_connection(here), "--no-wait").stdout
 
     assert shown.startswith("https://webview.powens.com/en/reconnect?")
     assert "code=" in shown
@@ -281,7 +290,7 @@ def test_a_link_holds_a_code_and_never_the_token(here: Office) -> None:
 
 
 def test_a_link_needs_a_connection_that_the_tenant_has(here: Office) -> None:
-    told = refused(run("link", "jones", "99999"))
+    told = refused(run("reconnect", "--tenant", "jones", "--connection", "99999"))
 
     assert told.startswith("OperationRefused: Tenant jones has no connection 99999. It has: ")
 
@@ -289,13 +298,17 @@ def test_a_link_needs_a_connection_that_the_tenant_has(here: Office) -> None:
 def test_a_link_for_another_tenants_connection_is_refused(here: Office) -> None:
     connection = troubled_connection(here)
 
-    assert "Tenant jones has no connection" in refused(run("link", "jones", connection))
+    assert "Tenant jones has no connection" in refused(
+        run("reconnect", "--tenant", "jones", "--connection", connection)
+    )
 
 
 def test_a_link_needs_the_role_admin_and_reading_does_not(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PFO_ROLE", "user")
 
-    assert refused(run("link", "smith", troubled_connection(here))).startswith("OperationRefused: ")
+    assert refused(
+        run("reconnect", "--tenant", "smith", "--connection", troubled_connection(here), "--no-wait")
+    ).startswith("OperationRefused: ")
     for command in ("accounts", "balances", "status"):
         assert run(command, "--json").exit_code == 0
 
@@ -313,7 +326,7 @@ def test_a_tenant_that_is_not_configured_is_not_run(here: Office) -> None:
     assert "ConfigError: Tenant 'stranger' is not in" in result.stderr
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["accounts", "--nonsense"], ["link", "smith"]])
+@pytest.mark.parametrize("words", [["nonsense"], ["accounts", "--nonsense"], ["reconnect", "--tenant", "smith"]])
 def test_wrong_words_on_the_command_line_end_in_status_two(words: list[str]) -> None:
     assert run(*words).exit_code == 2
 
@@ -370,8 +383,9 @@ def test_commands_that_run_no_asset_never_import_dagster(here: Office) -> None:
         "import sys\n"
         "from click.testing import CliRunner\n"
         "from pfo_pipeline.cli import main\n"
-        "for words in (['accounts'], ['balances'], ['status'], ['sql', 'select 1'], ['sql', 'select 1', '--tenant', 'smith'],"
-        " ['config', 'check'], ['demo', 'remove'], ['link', 'smith', sys.argv[1]], ['--help'], ['--version']):\n"
+        "for words in (['accounts'], ['balances'], ['status'], ['sql', 'select 1'],"
+        " ['sql', 'select 1', '--tenant', 'smith'], ['config', 'check'], ['demo', 'remove'], ['connections'],"
+        " ['reconnect', '--tenant', 'smith', '--connection', sys.argv[1], '--no-wait'], ['--help'], ['--version']):\n"
         "    result = CliRunner().invoke(main, words)\n"
         "    assert result.exit_code == (1 if words[0] == 'demo' else 0), (words, result.output)\n"
         "    assert 'dagster' not in sys.modules, words\n"

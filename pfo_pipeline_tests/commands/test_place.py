@@ -36,7 +36,7 @@ def configured(office: Office) -> Office:
     return office
 
 
-@pytest.mark.parametrize("words", [*READS, ["run"], ["dev"], ["link", "smith", "1"]])
+@pytest.mark.parametrize("words", [*READS, ["run"], ["dev"], ["reconnect", "--tenant", "smith", "--connection", "1"]])
 @pytest.mark.parametrize(
     ("name", "why"), [("file", "it is a file"), ("file/below", "Not a directory"), ("a" * 300, "File name too long")]
 )
@@ -95,7 +95,7 @@ def test_what_the_system_refuses_elsewhere_is_told_too(configured: Office) -> No
     assert told == f"{configured.data_dir / 'private'}: File exists. Mend that and run again; nothing was lost.\n"
 
 
-@pytest.mark.parametrize("words", [*READS, ["run"], ["link", "smith", "1"]])
+@pytest.mark.parametrize("words", [*READS, ["run"], ["reconnect", "--tenant", "smith", "--connection", "1"]])
 def test_a_folder_in_the_ledgers_place_is_named(configured: Office, words: list[str]) -> None:
     configured.files.published.mkdir()
 

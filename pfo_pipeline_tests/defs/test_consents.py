@@ -121,4 +121,4 @@ def test_status_shows_the_days_left_and_what_goes_stale(ending: Office) -> None:
     assert "(99 d)" in shown
     assert "Consents that end" in shown
     assert "goes stale: 2 accounts, 1 200.75 EUR" in shown
-    assert "to renew: .venv/bin/pfo link smith" in shown
+    assert "to renew: .venv/bin/pfo reconnect --tenant smith --connection" in shown

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -15,7 +15,7 @@ from pfo_pipeline.config import Config, SecretError, Tenant
 from pfo_pipeline.contracts.model import Capability
 from pfo_pipeline.powens.bank import BankSession, OpenBanking, Records
 from pfo_pipeline.powens.drift import Drift
-from pfo_pipeline.powens.errors import Invalid, NotJson, PowensError, Refused, ServerFault
+from pfo_pipeline.powens.errors import Invalid, PowensError, Refused, ServerFault
 from pfo_pipeline.powens.mapping import situation
 from pfo_pipeline.powens.wire import Account
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
@@ -346,50 +346,6 @@ class TestTokens:
 
         assert isinstance(error, Refused)
         assert user.token not in str(error)
-
-
-class TestLink:
-    def test_a_link_opens_once_for_the_member(
-        self, bank: SimulatedBank, domain: SimulatedDomain, user: SimulatedUser, household: Household
-    ) -> None:
-        link = household.attempt(lambda session: session.access_link(household.tenant.users[0], "38"))
-
-        query = parse_qs(urlsplit(link).query, strict_parsing=True)
-        assert link.startswith("https://webview.powens.com/en/reconnect?")
-        assert query["connection_id"] == ["38"]
-        (entry,) = bank.journal()
-        assert (entry["path"], entry["query"]) == ("/auth/token/code", "type=singleAccess")
-        with bank.client(user) as client:
-            credentials = {
-                "client_id": domain.client_id,
-                "client_secret": domain.client_secret,
-                "code": query["code"][0],
-            }
-            assert client.post("auth/token/access", json=credentials).status_code == 200
-            assert client.post("auth/token/access", json=credentials).status_code == 400
-
-    def test_each_link_has_a_code_of_its_own(self, household: Household) -> None:
-        async def two(session: BankSession) -> set[str]:
-            (jane,) = household.tenant.users
-            return {await session.access_link(jane, "38"), await session.access_link(jane, "38")}
-
-        assert len(household.attempt(two)) == 2
-
-    @pytest.mark.parametrize("body", ["{}", '{"code": null}', '{"code": ""}', '{"code": 5}', '{"code": ["S3CRET"]}'])
-    def test_an_answer_without_a_code_makes_no_link(self, bank: SimulatedBank, household: Household, body: str) -> None:
-        bank.fault("body", body=body)
-
-        error = household.failure(lambda session: session.access_link(household.tenant.users[0], "38"))
-
-        assert isinstance(error, Invalid)
-        assert str(error) == "GET /auth/token/code: the answer holds no code [unreadable]"
-
-    def test_a_page_instead_of_a_code_makes_no_link(self, bank: SimulatedBank, household: Household) -> None:
-        bank.fault("body", body="<html>", content_type="text/html")
-
-        error = household.failure(lambda session: session.access_link(household.tenant.users[0], "38"))
-
-        assert isinstance(error, NotJson)
 
 
 class TestBinding:

@@ -1,0 +1,167 @@
+"""A member's Powens user and token: made at most once, whatever fails in between, and found again when lost.
+
+Here: the order of the calls, and what is on the disk before each. Not here: the calls (powens/onboarding.py), the pages that
+the member opens (commands/connect.py), two at once (whoever calls holds the member's lock).
+
+The user is begun anonymous, written down, and made permanent only then. So there is a note of every user that is billed:
+before the note the user is purged by itself, after it `renew` finds them again.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pfo_pipeline.config import Config, ConfigError, MemberFiles, SecretError, StoredUser, Tenant, User
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.powens.client import PowensClient
+from pfo_pipeline.powens.errors import Missing, PowensError, Refused, Unreachable
+from pfo_pipeline.powens.member import Member
+from pfo_pipeline.powens.onboarding import Onboarding
+
+
+class NotConnected(PfoError):
+    """A member could not be connected; the message says what there is, and how to go on."""
+
+
+@dataclass(frozen=True)
+class MemberAccess:
+    """A member of a household, and the way to their Powens user."""
+
+    config: Config
+    tenant: Tenant
+    user: User
+    client: PowensClient
+
+    @property
+    def key(self) -> str:
+        return f"tenants.{self.tenant.id}.users.{self.user.id}"
+
+    @property
+    def files(self) -> MemberFiles | None:
+        return self.config.member_files(self.user)
+
+    def member(self, token: str) -> Member:
+        return Member(self.client, self.tenant.root, token)
+
+    def stored_token(self) -> str | None:
+        """The token that is there. Raises: SecretError: it is there and cannot be read."""
+        if self.files is None:
+            try:
+                return self.config.user_token(self.tenant, self.user)
+            except SecretError:
+                return None
+        return self.config.user_token(self.tenant, self.user) if self.files.token.exists() else None
+
+    def onboarding(self) -> Onboarding:
+        """Raises: ConfigError, SecretError: the client's credentials are not configured."""
+        tenant = self.tenant
+        if tenant.client_id is None or tenant.client_secret is None:
+            absent = "client_id" if tenant.client_id is None else "client_secret"
+            raise ConfigError(f"tenants.{tenant.id}.{absent}: is missing; Powens gives no token without it.")
+        secret = self.config.secret(tenant.client_secret, key=f"tenants.{tenant.id}.client_secret")
+        return Onboarding(self.client, tenant.root, tenant.client_id, secret)
+
+
+async def member_token(access: MemberAccess) -> str:
+    """The member's permanent token: the one that is there, else another for the user that there is, else a new user's.
+
+    Raises:
+        ConfigError: what is needed for it is not configured.
+        SecretError: a file of the member's cannot be read or written; found out before Powens makes anything.
+        NotConnected: Powens refuses, or cannot be reached. The same again goes on where this stopped.
+    """
+    try:
+        token = access.stored_token()
+        if token is None:
+            return await _new_token(access)
+        await remember(access, token)
+    except PowensError as error:
+        raise explained(access, error) from None
+    return token
+
+
+async def _new_token(access: MemberAccess) -> str:
+    files = access.files
+    if files is None:
+        raise ConfigError(
+            f'{access.key}.token: is {access.user.token}, which is not set and cannot be written. Make it "file:PATH": '
+            "the token is written there."
+        )
+    onboarding = access.onboarding()
+    files.prepare()
+    stored = files.stored_user()
+    known = access.config.powens_id(access.user)
+    if known is not None:
+        try:
+            token = await onboarding.renew(known)
+        except Missing as missing:
+            if stored is None or stored.is_permanent or stored.powens_id != known:
+                raise _unknown_user(access, known) from missing
+        else:
+            return _kept(files, known, token)
+    begun = await onboarding.begin()
+    files.store_user(StoredUser(begun.powens_id, is_permanent=False))
+    return _kept(files, begun.powens_id, await onboarding.make_permanent(begun))
+
+
+def _kept(files: MemberFiles, powens_id: int, token: str) -> str:
+    files.store_token(token)
+    files.store_user(StoredUser(powens_id, is_permanent=True))
+    return token
+
+
+async def remember(access: MemberAccess, token: str) -> None:
+    """Note whose token it is, so that the user is found again should the token be lost. Raises: PowensError, SecretError."""
+    files = access.files
+    if files is None:
+        return
+    stored = files.stored_user()
+    if stored is not None and not stored.is_permanent:
+        files.store_user(StoredUser(stored.powens_id, is_permanent=True))
+    elif access.config.powens_id(access.user) is None:
+        powens_id = await access.member(token).powens_id()
+        with suppress(
+            SecretError
+        ):  # A folder that somebody else writes the tokens into; the token serves all the same.
+            files.store_user(StoredUser(powens_id, is_permanent=True))
+
+
+def _unknown_user(access: MemberAccess, powens_id: int) -> NotConnected:
+    files = access.files
+    where = "powens_id" if access.user.powens_id is not None else str(files.user if files else "")
+    return NotConnected(
+        f"{access.key}: the Powens domain {access.tenant.domain!r} has no user {powens_id} (any more). If it was deleted "
+        f"there, remove {where}; the next pfo connect then makes a new one. Nothing was made now."
+    )
+
+
+def explained(access: MemberAccess, error: PowensError) -> PfoError:
+    """What the operator can do about a call that failed."""
+    tenant = f"tenants.{access.tenant.id}"
+    go_on = "The same command goes on where this stopped; no second user is made."
+    if isinstance(error, Refused) and error.call.endswith(("/auth/renew", "/auth/token/access")):
+        return NotConnected(f"{tenant}.client_secret: {error}. Take both from the Powens console. {go_on}")
+    if isinstance(error, Refused):
+        return NotConnected(f"{access.key}.token: {error}. {_instead_of_token(access)}")
+    if isinstance(error, Missing) and error.call.endswith(("/auth/init", "/auth/renew")):
+        return NotConnected(f"{tenant}.domain: Powens has no domain {access.tenant.domain!r}. {error}")
+    if isinstance(error, Unreachable):
+        return NotConnected(
+            f"{tenant}.domain: {access.tenant.root} cannot be reached. {error}. Check the name of the domain, the network "
+            f"and this machine's clock. {go_on}"
+        )
+    return NotConnected(f"{access.key}: {error}. {go_on}")
+
+
+def _instead_of_token(access: MemberAccess) -> str:
+    """What to do about a token that was revoked: never a second user, unless the operator wants one."""
+    place = str(access.files.token) if access.files else access.user.token
+    known = access.config.powens_id(access.user)
+    if known is None:
+        return (
+            f"It was revoked, or its user deleted. Set powens_id to the member's number in the Powens console and delete "
+            f"{place}; pfo connect then gets another token for that user. Without the number it would make a new user."
+        )
+    return (
+        f"It was revoked, or its user deleted. Delete {place}; pfo connect then gets another token for the same "
+        f"Powens user, {known}, and makes no other."
+    )
