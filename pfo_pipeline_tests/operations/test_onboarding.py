@@ -1,0 +1,405 @@
+"""A member's Powens user is made once, whatever fails and wherever it is cut short; and leaves when told to.
+
+Powens bills permanent users. Half an hour later only those are left, so that is when they are counted.
+"""
+
+import asyncio
+import stat
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from pfo_pipeline.config import ConfigError, MemberFiles, SecretError, StoredUser, load_config
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.operations.leaving import delete_user, revoke_token
+from pfo_pipeline.operations.onboarding import MemberAccess, NotConnected, member_token
+from pfo_pipeline.powens.client import client_of
+from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain
+from pfo_pipeline_tests.simulator.conftest import payload, web
+
+T = TypeVar("T")
+INIT, CODE, ACCESS, RENEW = "^/auth/init$", "^/auth/token/code$", "^/auth/token/access$", "^/auth/renew$"
+
+
+class Killed(BaseException):
+    """The program ends here."""
+
+
+@dataclass
+class Member:
+    """Jane of the Smiths, who has no Powens user at first."""
+
+    bank: SimulatedBank
+    domain: SimulatedDomain
+    folder: Path
+    token: str = "file:secrets/jane"
+    more: str = ""
+    base_url: str = ""
+    client_secret: str = "file:client_secret"
+
+    @property
+    def files(self) -> MemberFiles:
+        return MemberFiles((self.folder / "secrets" / "jane").resolve())
+
+    def do(self, act: Callable[[MemberAccess], Awaitable[T]]) -> T:
+        (self.folder / "client_secret").write_text(self.domain.client_secret)
+        (self.folder / "pfo.toml").write_text(
+            f'office = "north"\n[tenants.smith]\ndomain = "smith-sandbox"\nclient_id = "{self.domain.client_id}"\n'
+            f'base_url = "{self.base_url or self.domain.base_url}"\nclient_secret = "{self.client_secret}"\n'
+            f'[[tenants.smith.users]]\nid = "jane"\ntoken = "{self.token}"\n{self.more}\n'
+        )
+        config = load_config(self.folder / "pfo.toml")
+        (tenant,) = config.tenants
+
+        async def acted() -> T:
+            async with client_of(config, tenant) as client:
+                return await act(MemberAccess(config, tenant, tenant.users[0], client))
+
+        return asyncio.run(acted())
+
+    def get_token(self) -> str:
+        return self.do(member_token)
+
+    def billed(self) -> list[int]:
+        """The permanent users that the domain has."""
+        self.bank.advance(minutes=31)
+        return self.users()
+
+    def users(self) -> list[int]:
+        headers = {"Authorization": f"Bearer {self.domain.users_token}"}
+        return [user["id"] for user in payload(web.get(f"{self.domain.base_url}/users", headers=headers))["users"]]
+
+    def owner(self, token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return int(payload(web.get(f"{self.domain.base_url}/users/me", headers=headers))["id"])
+
+
+@pytest.fixture
+def jane(bank: SimulatedBank, tmp_path: Path) -> Member:
+    return Member(bank, bank.add_domain("smith-sandbox"), tmp_path)
+
+
+def refused(act: Callable[[], Any], kind: type[PfoError] = NotConnected) -> str:
+    with pytest.raises(kind) as caught:
+        act()
+    return str(caught.value)
+
+
+def assert_one_user(jane: Member, token: str) -> None:
+    assert jane.billed() == [jane.owner(token)]
+    assert jane.files.token.read_text() == token + "\n"
+    assert jane.files.stored_user() == StoredUser(jane.owner(token), is_permanent=True)
+
+
+def test_a_member_gets_one_user_and_a_private_token(jane: Member) -> None:
+    token = jane.get_token()
+
+    assert_one_user(jane, token)
+    assert stat.S_IMODE(jane.files.token.stat().st_mode) == 0o600
+    assert stat.S_IMODE(jane.files.user.stat().st_mode) == 0o600
+    assert stat.S_IMODE(jane.files.token.parent.stat().st_mode) == 0o700
+    assert sorted(path.name for path in jane.files.token.parent.iterdir()) == ["jane", "jane.user"]
+
+
+def test_a_user_is_never_made_permanent_in_one_call(jane: Member) -> None:
+    """`/auth/init` with credentials, and `/auth/renew` without a user, each make a billed user per attempt."""
+    jane.bank.fault("reset", path=ACCESS, executed=True)
+    refused(jane.get_token)
+    jane.get_token()
+
+    assert [e["path"] for e in jane.bank.journal() if e["method"] == "POST"] == [
+        "/auth/init",
+        "/auth/token/access",
+        "/auth/renew",
+    ]
+
+
+def test_the_token_that_is_there_is_used(jane: Member) -> None:
+    token = jane.get_token()
+
+    assert jane.get_token() == token
+    assert_one_user(jane, token)
+
+
+@pytest.mark.parametrize("kind", ["reset", "truncated", "html"])
+@pytest.mark.parametrize("call", [INIT, CODE, ACCESS])
+@pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
+@pytest.mark.parametrize("later", [0, 31], ids=["at-once", "half-an-hour-later"])
+def test_an_answer_that_is_lost_costs_no_second_user(
+    jane: Member, kind: str, call: str, executed: bool, later: int
+) -> None:
+    jane.bank.fault(kind, path=call, executed=executed)
+    told = refused(jane.get_token)
+    jane.bank.advance(minutes=later)
+
+    token = jane.get_token()
+
+    assert "goes on where this stopped" in told
+    assert_one_user(jane, token)
+
+
+@pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
+def test_finding_the_user_again_may_fail_too(jane: Member, executed: bool) -> None:
+    jane.bank.fault("reset", path=ACCESS, executed=True)
+    jane.bank.fault("reset", path=RENEW, executed=executed)
+    refused(jane.get_token)
+    refused(jane.get_token)
+
+    assert_one_user(jane, jane.get_token())
+
+
+@pytest.mark.parametrize("point", range(8))
+@pytest.mark.parametrize("later", [0, 31], ids=["at-once", "half-an-hour-later"])
+def test_a_program_that_is_killed_leaves_one_user_to_find(
+    jane: Member, monkeypatch: pytest.MonkeyPatch, point: int, later: int
+) -> None:
+    """Before and after each thing that is written down, and each call that follows."""
+    places = [(MemberFiles, "store_user"), (MemberFiles, "store_token"), (MemberFiles, "store_user")]
+    seen = 0
+
+    def killing(original: Callable[..., Any]) -> Callable[..., Any]:
+        def written(*words: Any) -> Any:
+            nonlocal seen
+            for act in (None, original):
+                if act is not None:
+                    act(*words)
+                if seen == point:
+                    raise Killed
+                seen += 1
+
+        return written
+
+    with monkeypatch.context() as patch:
+        for owner, name in dict.fromkeys(places):
+            patch.setattr(owner, name, killing(getattr(owner, name)))
+        try:
+            jane.get_token()
+        except Killed:
+            assert point < 6
+        else:
+            assert point >= 6  # All is written by then.
+    jane.bank.advance(minutes=later)
+
+    assert_one_user(jane, jane.get_token())
+
+
+def test_a_draft_that_a_crash_left_is_written_over(jane: Member) -> None:
+    jane.files.prepare()
+    for pid in range(3):
+        (jane.files.token.parent / f".jane.{pid}").write_text("half")
+
+    assert_one_user(jane, jane.get_token())
+
+
+def test_a_lost_token_is_replaced_for_the_same_user(jane: Member) -> None:
+    before = jane.get_token()
+    jane.files.token.unlink()
+
+    token = jane.get_token()
+
+    assert token != before
+    assert_one_user(jane, token)
+
+
+def test_a_configured_user_is_not_made(jane: Member) -> None:
+    there = jane.bank.add_user("smith-sandbox")
+    jane.more = f"powens_id = {there.id}"
+
+    assert jane.owner(jane.get_token()) == there.id
+    assert jane.billed() == [there.id]
+
+
+def test_a_token_from_elsewhere_tells_whose_it_is_in_case_it_is_lost(jane: Member) -> None:
+    there = jane.bank.add_user("smith-sandbox")
+    jane.files.prepare()
+    jane.files.store_token(there.token)
+
+    assert jane.get_token() == there.token
+    jane.files.token.unlink()
+
+    assert jane.owner(jane.get_token()) == there.id
+    assert jane.billed() == [there.id]
+
+
+def test_a_revoked_token_makes_no_second_user(jane: Member) -> None:
+    token = jane.get_token()
+    powens_id = jane.owner(token)
+    web.delete(f"{jane.domain.base_url}/auth/token", headers={"Authorization": f"Bearer {token}"})
+    jane.files.forget_user()
+
+    told = refused(jane.get_token)
+
+    assert told.startswith("tenants.smith.users.jane.token: GET ")
+    assert "Set powens_id to the member's number in the Powens console and delete" in told
+    assert token not in told
+    assert jane.billed() == [powens_id]
+
+
+def test_a_user_that_was_deleted_at_powens_is_not_replaced_silently(jane: Member) -> None:
+    token = jane.get_token()
+    web.delete(f"{jane.domain.base_url}/users/me", headers={"Authorization": f"Bearer {token}"})
+    jane.files.token.unlink()
+
+    told = refused(jane.get_token)
+
+    assert "has no user" in told
+    assert f"remove {jane.files.user}" in told
+    assert jane.billed() == []
+
+
+def test_a_configured_user_that_there_is_none_of_is_named(jane: Member) -> None:
+    jane.more = "powens_id = 731"
+
+    assert "has no user 731 (any more). If it was deleted there, remove powens_id" in refused(jane.get_token)
+    assert jane.users() == []
+
+
+def test_a_wrong_client_secret_is_named_and_nothing_is_billed(jane: Member) -> None:
+    good, jane.domain = jane.domain, SimulatedDomain(**(vars(jane.domain) | {"client_secret": "WR0NG"}))
+    told = refused(jane.get_token)
+    again = refused(jane.get_token)
+
+    assert told.startswith(
+        "tenants.smith.client_secret: POST /smith-sandbox/2.0/auth/token/access: Powens does not accept"
+    )
+    assert again.startswith("tenants.smith.client_secret: POST /smith-sandbox/2.0/auth/renew: Powens does not accept")
+    assert "WR0NG" not in told + again
+    assert jane.billed() == []
+    jane.domain = good
+    assert_one_user(jane, jane.get_token())
+
+
+def test_a_domain_that_there_is_not_is_named(jane: Member) -> None:
+    jane.base_url = f"{jane.bank.url}/nobody/2.0"
+
+    assert refused(jane.get_token).startswith("tenants.smith.domain: Powens has no domain 'smith-sandbox'.")
+
+
+def test_a_domain_that_is_not_reached_is_named(jane: Member) -> None:
+    jane.base_url = "https://smith-sandbox.invalid/2.0"
+
+    told = refused(jane.get_token)
+
+    assert told.startswith(
+        "tenants.smith.domain: https://smith-sandbox.invalid/2.0 cannot be reached. POST /2.0/auth/init"
+    )
+    assert "this machine's clock" in told
+
+
+def test_a_secret_that_is_not_there_is_found_out_before_anything_is_made(jane: Member) -> None:
+    jane.client_secret = "env:NOT_SET_ANYWHERE"
+
+    assert "tenants.smith.client_secret" in refused(jane.get_token, SecretError)
+    assert jane.bank.journal() == []
+
+
+def test_an_environment_variable_cannot_be_written(jane: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    jane.token = "env:JANES_TOKEN"
+
+    assert 'is not set and cannot be written. Make it "file:PATH"' in refused(jane.get_token, ConfigError)
+    assert jane.bank.journal() == []
+    there = jane.bank.add_user("smith-sandbox")
+    monkeypatch.setenv("JANES_TOKEN", there.token)
+    assert jane.get_token() == there.token
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_anything_is_made(
+    jane: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+
+    assert f"{jane.files.token.parent} cannot be written: Read-only file system." in refused(
+        jane.get_token, SecretError
+    )
+    assert jane.bank.journal() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"powens_id": "731"}', '{"powens_id": -1, "permanent": true}'])
+def test_a_note_of_the_user_that_cannot_be_read_makes_no_second_user(jane: Member, text: str) -> None:
+    jane.get_token()
+    jane.files.token.unlink()
+    jane.files.user.write_text(text)
+
+    assert f"{jane.files.user} cannot be read" in refused(jane.get_token, SecretError)
+    assert len(jane.billed()) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        (INIT, '{"auth_token": "T0KEN"}'),
+        (INIT, '{"auth_token": "T0KEN", "id_user": true}'),
+        (INIT, '{"id_user": 5}'),
+        (CODE, '{"code": null}'),
+        (ACCESS, '{"access_token": "two words"}'),
+        (ACCESS, "{}"),
+    ],
+)
+def test_an_answer_of_another_shape_stops_and_can_be_done_again(jane: Member, call: str, body: str) -> None:
+    jane.bank.fault("body", path=call, body=body)
+
+    told = refused(jane.get_token)
+
+    assert "[unreadable]" in told
+    assert "T0KEN" not in told
+    assert_one_user(jane, jane.get_token())
+
+
+class TestLeaving:
+    def test_a_revoked_member_keeps_the_user_and_comes_back_to_it(self, jane: Member) -> None:
+        token = jane.get_token()
+        powens_id = jane.owner(token)
+
+        assert jane.do(revoke_token) is True
+
+        assert not jane.files.token.exists()
+        assert jane.do(revoke_token) is False
+        back = jane.get_token()
+        assert back != token
+        assert jane.owner(back) == powens_id
+        assert_one_user(jane, back)
+
+    @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
+    def test_revoking_goes_on_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
+        token = jane.get_token()
+        jane.bank.fault("reset", method="DELETE", executed=executed)
+        refused(lambda: jane.do(revoke_token))
+        assert jane.files.token.exists()
+
+        jane.do(revoke_token)
+
+        assert not jane.files.token.exists()
+        answer = web.get(f"{jane.domain.base_url}/users/me", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
+
+    @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
+    def test_deleting_the_user_goes_on_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
+        jane.get_token()
+        jane.bank.fault("reset", method="DELETE", executed=executed)
+        refused(lambda: jane.do(delete_user))
+
+        assert jane.do(delete_user) is not executed
+
+        assert jane.billed() == []
+        assert not jane.files.token.exists()
+        assert jane.do(delete_user) is False
+
+    def test_a_user_whose_token_was_revoked_is_deleted_all_the_same(self, jane: Member) -> None:
+        jane.get_token()
+        jane.do(revoke_token)
+
+        assert jane.do(delete_user) is True
+        assert jane.billed() == []
+
+    def test_whether_a_stranger_is_deleted_cannot_be_told(self, jane: Member) -> None:
+        jane.files.prepare()
+        jane.files.store_token("REVOKED")
+
+        assert "cannot be told. Set powens_id" in refused(lambda: jane.do(delete_user))
+        assert jane.files.token.exists()
