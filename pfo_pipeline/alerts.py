@@ -27,6 +27,14 @@ def append_alert(data_dir: Path, alert: Mapping[str, str | None]) -> None:
         file.write(json.dumps(alert).encode() + b"\n")
 
 
+def unwritable(data_dir: Path, error: OSError) -> str:
+    """What to do when `append_alert`, or the memory of who was told, failed."""
+    return (
+        f"{error.filename or data_dir / ALERTS} cannot be written: {error.strerror}. Free the disk if it is full; else give "
+        "this account the right to write there. What could not be told is told the next time."
+    )
+
+
 def recent_alerts(data_dir: Path, tenant_id: str, limit: int = 3) -> list[dict[str, str]]:
     """The newest failed runs of a tenant, newest last; what is no alert is passed over, such as half a line.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pfo_pipeline.alerts import ALERTS, append_alert
+from pfo_pipeline.alerts import append_alert, unwritable
 from pfo_pipeline.commands.connections import force_connection
 from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
@@ -56,7 +56,7 @@ def run_and_show(
                 if run.alert:
                     append_alert(place.data_dir, run.alert)
             except OSError as error:  # The other tenants' runs go on.
-                out.print(visible(f"  {place.data_dir / ALERTS} cannot be written: {error.strerror}."))
+                out.print(visible(f"  {unwritable(place.data_dir, error)}"))
 
         runs = run_workflows(chosen, lock=place.history_lock, starting=starting, ended=ended)
     if runs[-1].was_cancelled:
@@ -86,7 +86,7 @@ def _warn_of_consents(out: Console, place: Place) -> None:
     except TurnNotReached:
         pass
     except OSError as error:
-        out.print(visible(f"  {place.data_dir / ALERTS} cannot be written: {error.strerror}."))
+        out.print(visible(f"  {unwritable(place.data_dir, error)}"))
 
 
 def _line(tenant_id: str, title: str, synced: int, failed: int, added: int, reason: str) -> Text:

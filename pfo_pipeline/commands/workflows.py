@@ -18,7 +18,7 @@ from pfo_pipeline.commands.history import alone_in_history, opened_history
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.defs.failures import CANCELLED, described_failure, failure_alert
+from pfo_pipeline.defs.failures import CANCELLED, STARTED_BY, described_failure, failure_alert
 from pfo_pipeline.defs.options import job_name
 from pfo_pipeline.defs.partitions import TENANTS
 
@@ -70,7 +70,7 @@ def run_workflows(
                     instance=instance,
                     partition_key=tenant_id,
                     raise_on_error=False,
-                    tags={"pfo/started_by": "command-line"},
+                    tags={STARTED_BY: "command-line"},
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
                 runs.append(_described(tenant_id, workflow, result))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from pfo_pipeline.alerts import CONSENT_ENDS, append_alert
+from pfo_pipeline.alerts import CONSENT_ENDS, append_alert, unwritable
 from pfo_pipeline.config import Config, data_dir, load_config
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.records import plain
@@ -66,7 +66,10 @@ def _row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
 )
 def consents_sensor() -> dg.SkipReason:
     try:
-        count = warn_of_consents(load_config(), utc_now())
+        config = load_config()
+        count = warn_of_consents(config, utc_now())
+    except OSError as error:
+        return dg.SkipReason(unwritable(data_dir(config), error))
     except PfoError as problem:
         return dg.SkipReason(scrub(str(problem)))
     except TurnNotReached as holder:

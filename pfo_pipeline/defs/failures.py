@@ -24,6 +24,8 @@ from pfo_pipeline.ledger.errors import LedgerBusy, LedgerFull
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
 
 CANCELLED = "cancelled"
+STARTED_BY = "pfo/started_by"
+"""Tag of a run that was not started by the daemon; whoever started it tells of its failure."""
 
 
 @contextmanager

@@ -5,14 +5,16 @@ between two ticks is lost (an asset sensor would see only the newest materializa
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from pfo_pipeline.alerts import append_alert
+from pfo_pipeline.alerts import append_alert, unwritable
 from pfo_pipeline.config import Config, ConfigError, data_dir, load_config
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.defs.failures import described_failure, failure_alert
+from pfo_pipeline.defs.failures import STARTED_BY, described_failure, failure_alert
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
 from pfo_pipeline.defs.partitions import TENANTS, tenants
@@ -61,25 +63,64 @@ def _stamp() -> str:
     description="Fetch follows sync, balances follow accounts: for every tenant, however the accounts were synced.",
 )
 def after_sync(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    cursor = json.loads(context.cursor) if context.cursor else {"synced": 0, "fetched": 0}
+    cursor = json.loads(context.cursor) if context.cursor else {}
     registered = set(context.instance.get_dynamic_partitions(TENANTS))
-    synced = _materializations(context.instance, _SYNCED, after=cursor["synced"])
-    fetched = _materializations(context.instance, _FETCHED, after=cursor["fetched"])
-    requests = [
-        *(_fetch(event) for event in _lacking(context.instance, synced, _FETCHED, registered)),
-        *(_refresh(event) for event in _lacking(context.instance, fetched, _REFRESHED, registered)),
-    ]
-    if not synced and not fetched:
+    synced = _look(
+        context.instance, _SYNCED, _FETCHED, registered, cursor.get("synced", 0), cursor.get("unfetched", [])
+    )
+    fetched = _look(
+        context.instance, _FETCHED, _REFRESHED, registered, cursor.get("fetched", 0), cursor.get("unrefreshed", [])
+    )
+    requests = [*map(_fetch, synced.lacking), *map(_refresh, fetched.lacking)]
+    if synced.found == fetched.found == 0:
         return dg.SkipReason("No tenant's accounts were synced since the last look.")
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else "What was synced has been followed already.",
         cursor=json.dumps(
             {
-                "synced": synced[-1].storage_id if synced else cursor["synced"],
-                "fetched": fetched[-1].storage_id if fetched else cursor["fetched"],
+                "synced": synced.through,
+                "unfetched": synced.awaited,
+                "fetched": fetched.through,
+                "unrefreshed": fetched.awaited,
             }
         ),
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a look at the materializations of one asset found."""
+
+    found: int
+    through: int
+    """Storage id of the newest one seen."""
+    lacking: list[dg.EventLogRecord]
+    """Those that nothing has followed, nor will."""
+    awaited: list[int]
+    """Storage ids of those that their own run still has to follow; if it fails, they are lacking at a later look."""
+
+
+def _look(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    follower: dg.AssetKey,
+    registered: set[str],
+    after: int,
+    awaited: list[int],
+) -> _Look:
+    new = _materializations(instance, dg.AssetRecordsFilter(asset_key=key, after_storage_id=after))
+    earlier = dg.AssetRecordsFilter(asset_key=key, storage_ids=awaited)
+    events = [*(_materializations(instance, earlier) if awaited else []), *new]
+    newest = {event.partition_key: event for event in events if event.partition_key in registered}
+    open_ones = [event for event in newest.values() if not _followed(instance, event, follower)]
+    runs = {event.storage_id: instance.get_run_by_id(event.run_id) for event in open_ones}
+    planned = {i for i, run in runs.items() if run is not None and not run.is_finished and _plans(run, follower)}
+    return _Look(
+        found=len(events),
+        through=new[-1].storage_id if new else after,
+        lacking=[event for event in open_ones if event.storage_id not in planned],
+        awaited=sorted(planned),
     )
 
 
@@ -100,26 +141,12 @@ def _refresh(event: dg.EventLogRecord) -> dg.RunRequest:
     )
 
 
-def _materializations(instance: dg.DagsterInstance, key: dg.AssetKey, *, after: int) -> list[dg.EventLogRecord]:
-    """The oldest ones after storage id `after`, in order, of whichever tenant."""
-    events = dg.AssetRecordsFilter(asset_key=key, after_storage_id=after)
-    return list(instance.fetch_materializations(events, limit=_PAGE, ascending=True).records)
+def _materializations(instance: dg.DagsterInstance, wanted: dg.AssetRecordsFilter) -> list[dg.EventLogRecord]:
+    """The oldest ones, in order, of whichever tenant."""
+    return list(instance.fetch_materializations(wanted, limit=_PAGE, ascending=True).records)
 
 
-def _lacking(
-    instance: dg.DagsterInstance, events: list[dg.EventLogRecord], follower: dg.AssetKey, registered: set[str]
-) -> list[dg.EventLogRecord]:
-    """The newest event of each tenant that nothing has followed, and that its own run will not follow."""
-    newest = {event.partition_key: event for event in events if event.partition_key in registered}
-    return [
-        e for e in newest.values() if not _is_planned(instance, e, follower) and not _followed(instance, e, follower)
-    ]
-
-
-def _is_planned(instance: dg.DagsterInstance, event: dg.EventLogRecord, follower: dg.AssetKey) -> bool:
-    run = instance.get_run_by_id(event.run_id)
-    if run is None or run.is_failure_or_canceled:
-        return False
+def _plans(run: dg.DagsterRun, follower: dg.AssetKey) -> bool:
     if run.asset_selection:
         return follower in run.asset_selection
     return run.job_name == sync_openbanking_accounts.name and follower == _FETCHED
@@ -132,20 +159,53 @@ def _followed(instance: dg.DagsterInstance, event: dg.EventLogRecord, follower: 
     return bool(instance.fetch_materializations(later, limit=1).records)
 
 
-@dg.run_failure_sensor(
+@dg.sensor(
     name="run_failed",
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Writes each failed run to the alerts file: tenant, step, code, who must act. Nothing personal.",
 )
-def run_failed(context: dg.RunFailureSensorContext) -> None:
-    run = context.dagster_run
-    causes = [described_failure(event) for event in context.get_step_failure_events()]
+def run_failed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Not a run failure sensor of Dagster's: that one goes on to the next run when an alert could not be written."""
+    instance = context.instance
+    if not (context.cursor or "").isdecimal():  # None yet, or one of Dagster's own kind of sensor, which this once was.
+        return dg.SensorResult(skip_reason="From now on failed runs are told.", cursor=str(_newest_failure(instance)))
+    told = through = int(context.cursor or 0)
+    failures = instance.fetch_run_status_changes(
+        dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_FAILURE, after_storage_id=told),
+        limit=_PAGE,
+        ascending=True,
+    ).records
+    folder = data_dir(_config_or_none())
+    try:
+        for failure in failures:
+            for alert in _alerts(instance, failure):
+                append_alert(folder, alert)
+                context.log.warning(f"Run {alert['run_id']} of tenant {alert['tenant']} failed: {alert['code']}")
+            through = failure.storage_id
+    except OSError as error:
+        return dg.SensorResult(skip_reason=unwritable(folder, error), cursor=str(through))
+    return dg.SensorResult(
+        skip_reason="New failures were told." if through > told else "No run has failed.", cursor=str(through)
+    )
+
+
+def _newest_failure(instance: dg.DagsterInstance) -> int:
+    """Storage id of the last failure that there is; 0 where there is none."""
+    found = instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
+    return found[0].storage_id if found else 0
+
+
+def _alerts(instance: dg.DagsterInstance, failure: dg.EventLogRecord) -> list[Mapping[str, str | None]]:
+    """One for each step that failed; or one for a run that failed as a whole."""
+    run = instance.get_run_by_id(failure.run_id)
+    if run is None or STARTED_BY in run.tags:  # The command line tells of its own runs.
+        return []
+    steps = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    causes = [described_failure(step.event_log_entry.get_dagster_event()) for step in steps]
     unstarted: dict[str, str | None] = {"code": "run", "who_acts": "operator"}
-    unstarted["reason"] = scrub(context.failure_event.message or "")
-    for cause in causes or [unstarted]:
-        tenant_id = run.tags.get(PARTITION_TAG)
-        append_alert(data_dir(_config_or_none()), failure_alert(tenant_id, run, cause))
-        context.log.warning(f"Run {run.run_id} of tenant {tenant_id} failed: {cause['code']}")
+    unstarted["reason"] = scrub(failure.event_log_entry.get_dagster_event().message or "")
+    return [failure_alert(run.tags.get(PARTITION_TAG), run, cause) for cause in causes or [unstarted]]
 
 
 def _config_or_none() -> Config | None:

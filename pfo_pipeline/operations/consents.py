@@ -94,11 +94,12 @@ def tell_once(memory: Path, consents: Iterable[EndingConsent], tell: Callable[[E
     """
     with queue_for(memory.with_suffix(".lock"), deadline_seconds=_LOCK_SECONDS):
         told_before = _read(memory)
-        told: dict[str, int] = {}
+        ending = {f"{consent.tenant_id}/{consent.connection_id}": consent for consent in consents}
+        # Also where telling one fails: what the others were told is not forgotten.
+        told = {key: stage for key, stage in told_before.items() if key in ending}
         count = 0
         try:
-            for consent in consents:
-                key = f"{consent.tenant_id}/{consent.connection_id}"
+            for key, consent in ending.items():
                 before = told_before.get(key)
                 if before is None or consent.stage_days < before:
                     tell(consent)

@@ -20,7 +20,7 @@ from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow,
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.paging import record_id
-from pfo_pipeline.powens.states import Situation, read_state
+from pfo_pipeline.powens.states import FailingSource, Situation, read_state
 from pfo_pipeline.powens.wire import Account, Connection, Wire
 
 UNKNOWN = "unknown"
@@ -65,7 +65,11 @@ def account_id(tenant: Tenant, source_id: str) -> str:
 
 
 def situation(connection: Connection, now: datetime) -> Situation:
-    failing = tuple(s.state for s in connection.sources or () if s.state is not None and s.disabled is None)
+    failing = tuple(
+        FailingSource(s.state, _not_ahead(s.last_update, now), s.next_try)
+        for s in connection.sources or ()
+        if s.state and s.disabled is None
+    )
     return read_state(
         connection.state,
         failing,

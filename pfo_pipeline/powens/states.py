@@ -95,9 +95,18 @@ _LASTING = Owner(
 KNOWN_STATES = frozenset(STATES)
 
 
+@dataclass(frozen=True)
+class FailingSource:
+    """One of a connection's ways to its bank, whose state is not null. Dates are its own, None where it has none."""
+
+    state: str
+    last_success_at: datetime | None = None
+    next_try_at: datetime | None = None
+
+
 def read_state(
     state: str | None,
-    source_states: tuple[str, ...],
+    failing: tuple[FailingSource, ...],
     *,
     active: bool,
     last_success_at: datetime | None,
@@ -109,22 +118,35 @@ def read_state(
 
     Args:
         state: The connection's own; null means that the last sync succeeded.
-        source_states: States of its enabled sources that are not null: one may fail while the connection looks fine.
+        failing: Its enabled sources in a state: one may fail, and for days, while the connection looks fine.
         last_success_at: Last successful sync; judged by its age, since a stuck connection keeps a null state.
         next_try_at: Powens' next sync, null when none is planned.
     """
-    decisive = state or min(source_states, key=_gravity, default=None)
-    owner = STATES.get(decisive, _UNKNOWN) if decisive else None
+    since = last_success_at or created_at
+    own = _situation(state, now - since if since else None, next_try_at, active=active)
+    if state:
+        return own
+    sources = [_of_source(source, since, next_try_at, active, now) for source in failing]
+    return min([own, *sources], key=_gravity)
+
+
+def _of_source(
+    source: FailingSource, since: datetime | None, next_try_at: datetime | None, active: bool, now: datetime
+) -> Situation:
+    """Its own dates where it has any: those of the connection are as fresh as its best source."""
+    known = [moment for moment in (source.last_success_at, since) if moment is not None]
+    age = now - min(known) if known else None
+    return _situation(source.state, age, source.next_try_at or next_try_at, active=active)
+
+
+def _situation(state: str | None, age: timedelta | None, next_try_at: datetime | None, *, active: bool) -> Situation:
+    owner = STATES.get(state, _UNKNOWN) if state else None
     if owner is None or owner.waiting_is_enough:
         # Nothing that a person is told to do: whether the rest mends itself, only dates can tell.
-        since = last_success_at or created_at
-        owner = _found_by_dates(now - since if since else None, next_try_at, active=active, waits=owner)
-    shown = word(decisive) if decisive else None
-    return (
-        Situation(shown, owner.status, owner.who_acts, owner.remedy)
-        if owner
-        else Situation(None, "healthy", None, None)
-    )
+        owner = _found_by_dates(age, next_try_at, active=active, waits=owner)
+    if owner is None:
+        return Situation(None, "healthy", None, None)
+    return Situation(word(state) if state else None, owner.status, owner.who_acts, owner.remedy)
 
 
 def _found_by_dates(
@@ -140,6 +162,8 @@ def _found_by_dates(
     return waits
 
 
-def _gravity(state: str) -> tuple[int, str]:
-    order = ("needs-person", "unknown", "temporary")
-    return order.index(STATES.get(state, _UNKNOWN).status), state
+def _gravity(situation: Situation) -> tuple[int, bool, str]:
+    """What a person must do comes first, then what nobody understands, what must be told, what mends itself."""
+    order = {"needs-person": 0, "unknown": 1, "healthy": 4}
+    rank = order.get(situation.status, 3 if waiting_is_enough(situation.who_acts) else 2)
+    return rank, situation.state is None, situation.state or ""

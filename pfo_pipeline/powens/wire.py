@@ -5,11 +5,12 @@ Facts: Powens docs, Connections, Bank accounts, Connectors; official SDK specifi
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
-from pfo_pipeline.powens.decode import Amount, ParisMoment
+from pfo_pipeline.powens.decode import Amount, ParisMoment, to_utc
 
 
 def _id_text(value: object) -> str:
@@ -31,6 +32,15 @@ def _currency_code(value: object) -> object:
     return value
 
 
+def _moment_if_any(value: object) -> datetime | None:
+    try:
+        return to_utc(value)
+    except ValueError:
+        return None
+
+
+MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
+"""Where nothing but a warning hangs on it: what is no date must not put the whole record aside."""
 Id = Annotated[str, BeforeValidator(_id_text)]
 TypeName = Annotated[str, BeforeValidator(_type_name)]
 
@@ -60,6 +70,8 @@ class Source(Wire):
     name: str | None = None
     state: str | None = None
     disabled: Any = None
+    last_update: MomentIfAny = None
+    next_try: MomentIfAny = None
 
 
 class Connection(Wire):

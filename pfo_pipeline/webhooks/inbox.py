@@ -115,10 +115,12 @@ class Inbox:
             finally:
                 con.close()
         except sqlite3.Error as error:
-            raise _unusable(self._path, type(error).__name__) from None
+            raise _unusable(self._path, getattr(error, "sqlite_errorname", type(error).__name__)) from None
 
 
 def _unusable(path: Path, reason: str | None) -> InboxError:
+    if reason == "SQLITE_BUSY":
+        return InboxError(f"{path} is held by another program for over {_BUSY_SECONDS} s. The next look tries again.")
     return InboxError(
         f"{path} cannot be used ({reason}). Free the disk if it is full; if the file is damaged, delete it: "
         "the nightly runs fetch what its events told of."

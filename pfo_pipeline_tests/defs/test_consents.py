@@ -88,6 +88,25 @@ def test_the_sensor_warns_once_and_tells_no_amount(ending: Office, instance: dg.
     assert recent_alerts(ending.data_dir, "smith") == []
 
 
+def test_a_warning_that_could_not_be_written_is_written_the_next_time_and_no_other_twice(
+    ending: Office, instance: dg.DagsterInstance
+) -> None:
+    assert skipped(instance) == "1 new warnings."
+    ending.connect("smith", "jane", "1", expire=in_days(1))
+    run_job(ending, instance, "smith")
+    in_the_way = ending.data_dir / "alerts.jsonl"
+    told = in_the_way.read_text()
+    in_the_way.unlink()
+    in_the_way.mkdir()
+
+    assert f"{in_the_way} cannot be written: Is a directory." in skipped(instance)
+
+    in_the_way.rmdir()
+    in_the_way.write_text(told)
+    assert [skipped(instance), skipped(instance)] == ["1 new warnings.", "No consent has come nearer to its end."]
+    assert [alert["stage_days"] for alert in alerts(ending)] == ["7", "1"]
+
+
 def test_each_stage_is_warned_of_as_the_days_pass(ending: Office) -> None:
     config = load_config()
     for day in range(8):

@@ -222,26 +222,34 @@ def test_a_tenant_that_is_not_registered_is_ignored_and_holds_up_nobody(
     assert ticks.next() == []
 
 
-def alerts_of(office: Office, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> list[dict[str, str]]:
-    """What the failure sensor writes of a run."""
-    (event,) = [e for e in result.all_events if e.event_type == dg.DagsterEventType.PIPELINE_FAILURE]
-    repository = hurried_defs().get_repository_def()
-    context = dg.build_run_status_sensor_context(
-        sensor_name="run_failed",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=event,
-    ).for_run_failure()
-    repository.get_sensor_def("run_failed")(context)
-    return [json.loads(line) for line in (office.data_dir / "alerts.jsonl").read_text().splitlines()]
+class Failures:
+    """The failure sensor, and what it writes."""
+
+    def __init__(self, office: Office, instance: dg.DagsterInstance) -> None:
+        self.office = office
+        self.ticks = Ticks(instance, "run_failed")
+        self.ticks.next()
+
+    def next(self) -> list[dict[str, str]]:
+        """All alerts after its next tick."""
+        assert self.ticks.next() == []
+        path = self.office.data_dir / "alerts.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def test_a_failed_run_becomes_an_alert_that_says_who_must_act(office: Office, instance: dg.DagsterInstance) -> None:
+@pytest.fixture
+def failures(office: Office, instance: dg.DagsterInstance) -> Failures:
+    return Failures(office, instance)
+
+
+def test_a_failed_run_becomes_an_alert_that_says_who_must_act(
+    office: Office, instance: dg.DagsterInstance, failures: Failures
+) -> None:
     office.add_tenant("smith", "jane")
     office.set_token("smith", "jane", "secret-revoked-token")
-    result = run_job(office, instance, "smith")
+    run_job(office, instance, "smith")
 
-    (alert,) = alerts_of(office, instance, result)
+    (alert,) = failures.next()
 
     assert alert["tenant"] == "smith"
     assert alert["job"] == ACCOUNTS_JOB
@@ -252,33 +260,103 @@ def test_a_failed_run_becomes_an_alert_that_says_who_must_act(office: Office, in
     assert "secret-revoked-token" not in json.dumps(alert)
 
 
-def test_a_cancelled_or_broken_step_is_told_by_its_code(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_cancelled_or_broken_step_is_told_by_its_code(
+    office: Office, instance: dg.DagsterInstance, failures: Failures
+) -> None:
     office.add_tenant("smith", "jane", integration="disconnected")
 
-    (alert,) = alerts_of(office, instance, run_job(office, instance, "smith"))
+    run_job(office, instance, "smith")
+
+    (alert,) = failures.next()
 
     assert (alert["code"], alert["who_acts"]) == ("OperationRefused", "operator")
 
 
-def test_an_alert_is_written_where_the_configuration_is_broken(office: Office, instance: dg.DagsterInstance) -> None:
+def test_an_alert_is_written_where_the_configuration_is_broken(
+    office: Office, instance: dg.DagsterInstance, failures: Failures
+) -> None:
     office.add_tenant("smith", "jane")
     office.config.write_text("office = \n")
 
-    (alert,) = alerts_of(office, instance, run_job(office, instance, "smith"))
+    run_job(office, instance, "smith")
+
+    (alert,) = failures.next()
 
     assert alert["code"] == "ConfigError"
     assert "is not valid TOML" in alert["reason"]
 
 
 def test_an_alert_is_written_where_there_is_no_data_folder_yet(
-    office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    office: Office, instance: dg.DagsterInstance, failures: Failures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tenant that fails before anything was stored must not fail in silence."""
     office.add_tenant("smith", "jane", integration="disconnected")
-    result = run_job(office, instance, "smith")
+    run_job(office, instance, "smith")
     office.elsewhere = office.folder / "not" / "yet"
     monkeypatch.setenv("PFO_DATA_DIR", str(office.data_dir))
 
-    (alert,) = alerts_of(office, instance, result)
+    (alert,) = failures.next()
 
     assert alert["code"] == "OperationRefused"
+
+
+def test_an_alert_that_could_not_be_written_is_written_by_a_later_tick_once(
+    office: Office, instance: dg.DagsterInstance, failures: Failures
+) -> None:
+    for tenant in ("smith", "jones"):
+        office.add_tenant(tenant, "jane", integration="disconnected")
+        run_job(office, instance, tenant)
+    in_the_way = office.data_dir / "alerts.jsonl"
+    in_the_way.mkdir()
+
+    assert failures.next() == []
+    assert failures.ticks.skipped is not None
+    assert f"{in_the_way} cannot be written: Is a directory." in failures.ticks.skipped
+
+    in_the_way.rmdir()
+    assert [alert["tenant"] for alert in failures.next()] == ["smith", "jones"]
+    assert len(failures.next()) == 2
+    assert failures.ticks.skipped == "No run has failed."
+
+
+def test_failures_before_the_first_look_and_those_of_the_command_line_are_not_told(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane", integration="disconnected")
+    run_job(office, instance, "smith")
+    failures = Failures(office, instance)
+    run = run_job(office, instance, "smith").dagster_run
+    instance.add_run_tags(run.run_id, {"pfo/started_by": "command-line"})
+
+    assert failures.next() == []
+
+
+@pytest.mark.parametrize("old", ['{"__class__": "RunStatusSensorCursor", "record_id": 5}', "", None])
+def test_a_cursor_of_the_sensor_that_it_once_was_is_no_mistake(
+    office: Office, instance: dg.DagsterInstance, old: str | None
+) -> None:
+    ticks = Ticks(instance, "run_failed")
+    ticks.cursor = old
+
+    assert ticks.next() == []
+    assert ticks.cursor == "0"
+
+
+def test_a_fetch_whose_run_fails_after_the_look_is_asked_for_once(office: Office, instance: dg.DagsterInstance) -> None:
+    """While its run went on the fetch was planned; the look has moved on, and does not forget it."""
+    office.add_tenant("smith", "jane")
+    run_job(office, instance, "smith")
+    ticks = Ticks(instance, "after_sync")
+    ticks.next()
+    office.files.published.unlink()
+    office.files.published.mkdir()  # Nothing can be published over a folder.
+    run = run_job(office, instance, "smith").dagster_run
+    begun = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+    instance.report_dagster_event(begun, run.run_id)  # As it stood between its two steps.
+    assert [ticks.next(), ticks.next()] == [[], []]
+
+    instance.report_run_failed(run)
+
+    assert ticks.next() == [(ACCOUNTS_JOB, "smith")]
+    assert ticks.requests[0].asset_selection == [dg.AssetKey(["accounts", "fetched"])]
+    assert ticks.next() == []

@@ -133,6 +133,20 @@ STANDS: dict[str, tuple[dict[str, Any], str, str | None, bool]] = {
 }
 
 
+def test_a_source_that_fails_for_days_under_a_fresh_connection_is_told_to_the_operator(smith: Household) -> None:
+    smith.connect("jane", "1", source_states={"openapi": "bug"})
+    stands = []
+    for days in (1, 3):
+        smith.bank.advance(days=days)
+        smith.sync()
+        (found,) = smith.connections()
+        stands.append((found.state, found.status, found.who_acts))
+
+    assert found.last_success_at is not None
+    assert smith.now - found.last_success_at < timedelta(days=1)
+    assert stands == [("bug", "temporary", "powens"), ("bug", "temporary", "operator")]
+
+
 @dataclass
 class Troubled:
     """A tenant with one connection in each state, each with one account, after one sync."""

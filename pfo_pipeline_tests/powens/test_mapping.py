@@ -235,6 +235,17 @@ class TestConnections:
         assert situation(failing, NOW).state == "wrongpass"
         assert situation(disabled, NOW).is_synced
 
+    @pytest.mark.parametrize(("since", "who"), [("2026-03-08 13:00:00", "powens"), ("2026-03-06 13:00:00", "operator")])
+    def test_a_source_is_judged_by_its_own_last_success(self, since: str, who: str) -> None:
+        failing = connection(sources=[{"state": "bug", "last_update": since, "next_try": "2026-03-11 05:00:00"}])
+
+        assert (situation(failing, NOW).state, situation(failing, NOW).who_acts) == ("bug", who)
+
+    def test_a_source_whose_dates_are_none_puts_no_connection_aside(self) -> None:
+        failing = connection(sources=[{"state": "bug", "last_update": "yesterday", "next_try": 5}])
+
+        assert situation(failing, NOW).who_acts == "powens"
+
     def test_a_connection_with_the_fewest_fields_is_accepted(self) -> None:
         parsed = parse(Connection, "smith", {"id": 38})
 

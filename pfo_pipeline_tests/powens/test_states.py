@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pfo_pipeline.powens.states import KNOWN_STATES, STATES, Situation, read_state, waiting_is_enough
+from pfo_pipeline.powens.states import KNOWN_STATES, STATES, FailingSource, Situation, read_state, waiting_is_enough
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 def reading(
     state: str | None = None,
-    *source_states: str,
+    *sources: str | FailingSource,
     active: bool = True,
     last_success: timedelta | None = timedelta(hours=1),
     created: timedelta | None = timedelta(days=100),
@@ -20,7 +20,7 @@ def reading(
     """The situation of a connection that last succeeded, and was made, so long ago; with its next sync `planned` or not."""
     return read_state(
         state,
-        source_states,
+        tuple(FailingSource(source) if isinstance(source, str) else source for source in sources),
         active=active,
         last_success_at=None if last_success is None else NOW - last_success,
         created_at=None if created is None else NOW - created,
@@ -122,6 +122,48 @@ def test_of_several_failing_sources_the_one_that_needs_a_person_decides(
     sources: tuple[str, ...], decisive: str
 ) -> None:
     assert reading(None, *sources).state == decisive
+
+
+def failing_for(age: timedelta, state: str = "bug", *, planned: bool = True) -> FailingSource:
+    return FailingSource(state, NOW - age, NOW + timedelta(hours=8) if planned else None)
+
+
+@pytest.mark.parametrize("state", ["bug", "websiteUnavailable", "rateLimiting"])
+def test_a_source_that_fails_for_over_three_days_under_a_fresh_connection_is_for_the_operator(state: str) -> None:
+    one_bad_day, lasting = (
+        reading(None, failing_for(timedelta(days=3), state)),
+        reading(None, failing_for(timedelta(days=4), state)),
+    )
+
+    assert (one_bad_day.status, waiting_is_enough(one_bad_day.who_acts)) == ("temporary", True)
+    assert (lasting.state, lasting.status, lasting.who_acts) == (state, "temporary", "operator")
+
+
+def test_a_source_that_waits_for_the_member_is_his_however_long_it_fails() -> None:
+    situation = reading(None, failing_for(timedelta(days=30), "wrongpass"))
+
+    assert (situation.status, situation.who_acts) == ("needs-person", "member")
+
+
+def test_a_source_is_stuck_only_where_neither_it_nor_its_connection_has_a_next_sync() -> None:
+    missed = timedelta(hours=40)
+
+    assert reading(None, failing_for(missed, planned=False)).status == "temporary"
+    assert reading(None, failing_for(missed), planned=False).status == "temporary"
+    assert reading(None, failing_for(missed, planned=False), planned=False).status == "silent"
+
+
+def test_of_two_failing_sources_the_one_that_lasts_decides() -> None:
+    situation = reading(
+        None, failing_for(timedelta(hours=1), "bug"), failing_for(timedelta(days=9), "websiteUnavailable")
+    )
+
+    assert (situation.state, situation.who_acts) == ("websiteUnavailable", "operator")
+
+
+def test_a_source_without_dates_is_judged_by_those_of_its_connection() -> None:
+    assert reading(None, FailingSource("bug")).who_acts == "powens"
+    assert reading(None, FailingSource("bug"), last_success=timedelta(days=4)).who_acts == "operator"
 
 
 def test_the_connections_own_state_comes_before_its_sources() -> None:
