@@ -6,7 +6,7 @@ Not here: what it answers (`pfo_pipeline.simulator`).
 
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -51,6 +51,23 @@ class SimulatedConnection:
     id: int
     source_ids: list[int]
     account_ids: list[int]
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """New ids by the old ones."""
+
+    connections: dict[int, int]
+    accounts: dict[int, int]
+
+
+@dataclass(frozen=True)
+class SimulatedWorld:
+    """A domain from a seed: its users, and each one's connections."""
+
+    domain: SimulatedDomain
+    users: list[SimulatedUser]
+    connections: dict[int, list[SimulatedConnection]]
 
 
 class SimulatedBank:
@@ -103,15 +120,17 @@ class SimulatedBank:
 
     def add_domain(self, name: str = "smith-sandbox", **settings: Any) -> SimulatedDomain:
         """A new domain; settings as `rate_limit_per_minute`, `page_size`, `sync_seconds`, `client_id`."""
-        made = self._send("POST", "/domains", {"domain": name, **settings})
-        return SimulatedDomain(
-            name,
-            made["base_url"],
-            made["client_id"],
-            made["client_secret"],
-            made["users_token"],
-            made["config_token"],
-        )
+        return _domain(self._send("POST", "/domains", {"domain": name, **settings}))
+
+    def add_world(
+        self, domain: str, seed: int, *, members: int = 2, connections: int = 2, accounts: int = 3
+    ) -> SimulatedWorld:
+        """A whole domain: `connections` for each member, `accounts` for each connection."""
+        sizes = {"members": members, "connections": connections, "accounts": accounts}
+        made = self._send("POST", "/worlds", {"domain": domain, "seed": seed, **sizes})
+        users = [SimulatedUser(domain, made["base_url"], user["id"], user["token"]) for user in made["users"]]
+        linked = {user["id"]: [SimulatedConnection(**link) for link in user["connections"]] for user in made["users"]}
+        return SimulatedWorld(_domain(made), users, linked)
 
     def change_domain(self, name: str, **settings: Any) -> None:
         """Change settings of a domain."""
@@ -158,6 +177,45 @@ class SimulatedBank:
     def delete_account(self, domain: str, account_id: int) -> None:
         """Make an account vanish without a trace."""
         self._send("DELETE", f"/domains/{domain}/accounts/{account_id}")
+
+    def renumber(
+        self,
+        domain: str,
+        *,
+        connections: Sequence[int] = (),
+        accounts: Sequence[int] = (),
+        numbers: Literal["same", "reformatted", "absent"] = "same",
+        disabled: bool = True,
+        erased: bool = False,
+    ) -> Renumbered:
+        """Let banks or single accounts come back under new ids, to be enabled again unless told otherwise."""
+        manner = {"numbers": numbers, "disabled": disabled, "erased": erased}
+        body = {"connections": list(connections), "accounts": list(accounts), **manner}
+        made = self._send("POST", f"/domains/{domain}/renumber", body)
+        return Renumbered(*({int(old): new for old, new in made[kind].items()} for kind in ("connections", "accounts")))
+
+    def see_again(self, domain: str, account_id: int, connection_id: int) -> int:
+        """The same bank account through another connection, its figures moving in step; the new id."""
+        return self.add_account(domain, connection_id, same_as=account_id)
+
+    def correct(self, domain: str, account_id: int, balance: str) -> None:
+        """Restate the figure shown last, whose time stays what it was."""
+        self.change_account(domain, account_id, balance=balance)
+
+    def tell_late(self, domain: str, account_id: int, balance: str, as_of: datetime) -> None:
+        """Show a figure of an earlier moment, now."""
+        self.change_account(domain, account_id, balance=balance, last_update=as_of.isoformat())
+
+    def announce(self, domain: str, account_id: int, *operations: Mapping[str, Any]) -> None:
+        """Replace what is coming: operations of `amount`, `days` until they post, and whether they are `dropped`."""
+        self.change_account(domain, account_id, pending=[dict(operation) for operation in operations])
+
+    def truth(self, domain: str) -> dict[str, Any]:
+        """Everything there is and was, with every figure ever shown; amounts are exact strings."""
+        answer = self.admin.get("/truth", params={"domain": domain})
+        answer.raise_for_status()
+        told: dict[str, Any] = answer.json()
+        return told
 
     def fault(self, kind: str, **order: Any) -> int:
         """Order a fault; its id."""
@@ -238,3 +296,8 @@ class SimulatedBank:
             raise ValueError(f"{method} {path}: {answer.status_code} {answer.text}")
         payload: dict[str, Any] = answer.json()
         return payload
+
+
+def _domain(made: Mapping[str, Any]) -> SimulatedDomain:
+    keys = ("client_id", "client_secret", "users_token", "config_token")
+    return SimulatedDomain(made["domain"], made["base_url"], *(made[key] for key in keys))

@@ -35,6 +35,14 @@ Admin routes (JSON, no token, loopback only; `D` is a domain's name):
     POST   /admin/domains/D/connections/C/accounts     an account -> {id}
     PATCH  /admin/domains/D/accounts/A                 any field of an account
     DELETE /admin/domains/D/accounts/A
+    POST   /admin/domains/D/renumber                   {connections?, accounts?: [id], numbers?, disabled?, erased?}
+                                                       -> {connections, accounts}: new ids by the old ones
+    POST   /admin/worlds                               {domain, seed?, members?, connections?, accounts?, redirect_uris?}
+                                                       -> as /admin/domains, and users: [{id, token, connections:
+                                                           [{id, source_ids, account_ids}]}]
+    GET    /admin/truth?domain=D                       -> {now, users, connections, accounts: [{..., figures: [{
+                                                           shown_from, as_of, balance, coming, currency}]}],
+                                                           same_bank_account: [[id]]}; erased records included
     POST   /admin/domains/D/connections/C/sync         what the daily sync does, now
     GET    /admin/webhooks                             -> {posts: [{event, url, id_webhook_data, status, fault}],
                                                            pending}; status null: no answer in time, 0: no connection
@@ -49,7 +57,13 @@ Admin routes (JSON, no token, loopback only; `D` is a domain's name):
 Connections and accounts take the wire's field names. Moments are ISO 8601 or the wire form (Paris), true means
 now, null or false never; money is a number or a string, exact either way. `connector` is a uuid, name, slug
 or id. `source_states` maps a source's name to its state. Accounts further take `moves` (false: the balance
-stands still), `known` (false: few values, as before the first sync) and `numbers_as_strings`. Unknown keys, values
+stands still), `known` (false: few values, as before the first sync), `numbers_as_strings`, `lag_seconds` (how old
+figures are when they come in), `buys` (purchases come by themselves), `pending` ([{amount, days, dropped}]: what `coming`
+sums up, and what posts or is dropped that many days later), and, when new, `same_as` (an account id: the same bank account
+seen again, moving in step). A correction is a PATCH of `balance`, a late figure one of `balance` and `last_update`.
+Renumbering: `numbers` is `same`, `reformatted` or `absent`; what comes back is `disabled` unless false; a single account's
+old record is marked deleted, or `erased`. A world has `connections` per member and `accounts` per connection, of all types
+and currencies, and for two members a joint account. Unknown keys, values
 of another type, and everything under `verbatim` go to the wire as they are.
 
 Fault kinds: `status` (`status`, `code`, `retry_after`), `html` (a gateway's 503 page), `slow` (`seconds` of real

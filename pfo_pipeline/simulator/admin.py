@@ -2,7 +2,7 @@
 
 Here: `/admin/*`: clock, domains, users, connections, accounts, faults, journal. The package's docstring
 lists them.
-Not here: what they change (admin_records.py, faults.py, journal.py).
+Not here: what they change (admin_records.py, admin_life.py, faults.py, journal.py).
 
 They need no token: the server only listens on loopback. A request that makes no sense is answered 400
 with `{"error": text}`, an unknown id 404.
@@ -15,13 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pfo_pipeline.simulator import admin_records, announcements, tokens
-from pfo_pipeline.simulator.dice import pick, secret
+from pfo_pipeline.simulator import admin_life, admin_records, announcements, tokens
+from pfo_pipeline.simulator.domains import create_domain
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
 from pfo_pipeline.simulator.gateway import Bench
 from pfo_pipeline.simulator.movement import advance, sync_automatically
 from pfo_pipeline.simulator.paris import from_text, to_wire
-from pfo_pipeline.simulator.records import Connection, Domain, Settings, World
+from pfo_pipeline.simulator.records import Connection, Domain, Settings
+from pfo_pipeline.simulator.truth import truth
 from pfo_pipeline.simulator.values import Reader
 
 Action = Callable[[Bench, Request, JsonObject], JsonObject]
@@ -43,6 +44,9 @@ def admin_app(bench: Bench) -> Starlette:
         ("POST", "/domains/{domain}/connections/{connection:int}/accounts", _add_account),
         ("PATCH", "/domains/{domain}/accounts/{account:int}", _change_account),
         ("DELETE", "/domains/{domain}/accounts/{account:int}", _delete_account),
+        ("POST", "/domains/{domain}/renumber", _renumber),
+        ("POST", "/worlds", _add_world),
+        ("GET", "/truth", _truth),
         ("POST", "/faults", _add_fault),
         ("GET", "/faults", _faults),
         ("DELETE", "/faults", _clear_faults),
@@ -55,28 +59,6 @@ def admin_app(bench: Bench) -> Starlette:
     routes = [Route(f"/admin{path}", _endpoint(bench, act), methods=[method]) for method, path, act in table]
     routes.append(Route("/admin/webhooks/flush", _flushing(bench), methods=["POST"]))
     return Starlette(routes=routes)
-
-
-def create_domain(world: World, name: str, *, client_id: str | None = None, client_secret: str | None = None) -> Domain:
-    """A new client application, with the console's two tokens.
-
-    Raises:
-        ValueError: the name is taken or is no domain label.
-    """
-    if name in world.domains or name in ("admin", "webview"):
-        raise ValueError(f"domain: {name} exists already")
-    if not name or not all(character in "abcdefghijklmnopqrstuvwxyz0123456789-" for character in name):
-        raise ValueError("domain: lower-case letters, digits and hyphens are needed")
-    domain = Domain(
-        name=name,
-        client_id=client_id or str(pick(10_000_000, 99_999_999, "client", world.seed, name)),
-        client_secret=client_secret or secret(world.seed, name, "client secret"),
-        settings=Settings(**vars(world.settings)),
-    )
-    world.domains[name] = domain
-    tokens.issue_token(world, domain, "users", None)
-    tokens.issue_token(world, domain, "config", None)
-    return domain
 
 
 def _endpoint(bench: Bench, action: Action) -> Callable[[Request], object]:
@@ -202,7 +184,7 @@ def _delete_connection(bench: Bench, request: Request, body: JsonObject) -> Json
     domain = _domain(bench, request)
     connection = domain.connections[request.path_params["connection"]]
     announcements.connection_deleted(domain, connection, bench.world.clock.now())
-    domain.erase_connection(connection.id)
+    domain.erase_connection(connection.id, bench.world.clock.now())
     return {}
 
 
@@ -223,8 +205,20 @@ def _change_account(bench: Bench, request: Request, body: JsonObject) -> JsonObj
 
 
 def _delete_account(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
-    del _domain(bench, request).accounts[request.path_params["account"]]
+    _domain(bench, request).erase_account(request.path_params["account"], bench.world.clock.now())
     return {}
+
+
+def _renumber(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    return admin_life.renumber(bench.world, _domain(bench, request), body)
+
+
+def _add_world(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
+    return admin_life.add_world(bench.world, body, str(request.base_url))
+
+
+def _truth(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
+    return truth(bench.world, bench.world.domains[request.query_params.get("domain", "")])
 
 
 def _ids(domain: Domain, connection: Connection) -> JsonObject:

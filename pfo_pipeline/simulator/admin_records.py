@@ -5,7 +5,8 @@ not, unknown keys and values of the wrong type, goes to the wire as it is.
 Not here: routes (admin.py), defaults of new records (banking.py).
 """
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from pfo_pipeline.simulator.banking import AccountDraft, open_account, open_connection
 from pfo_pipeline.simulator.catalogue import Connector, find_connector
@@ -13,7 +14,9 @@ from pfo_pipeline.simulator.dialogue import form_fields
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.movement import default_swing, set_state
 from pfo_pipeline.simulator.paris import paris_day
-from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.records import Account, Connection, Domain, Pending, User, World
+from pfo_pipeline.simulator.renumbering import see_again
+from pfo_pipeline.simulator.truth import note_figure
 from pfo_pipeline.simulator.values import Reader, exact, moment
 
 CONNECTION_MOMENTS = ("created", "last_update", "next_try", "last_push", "expire")
@@ -70,7 +73,9 @@ def add_connection(world: World, domain: Domain, user: User, values: JsonObject)
         for item in accounts:
             add_account(world, domain, connection, item)
     except ValueError:
-        domain.erase_connection(connection.id)
+        # As if it had never been: the truth does not know it either.
+        del domain.connections[connection.id]
+        domain.accounts = {i: a for i, a in domain.accounts.items() if a.id_connection != connection.id}
         raise
     return connection
 
@@ -103,11 +108,28 @@ def change_connection(world: World, connection: Connection, reader: Reader) -> N
 
 
 def add_account(world: World, domain: Domain, connection: Connection, values: JsonObject) -> Account:
-    """A new account under a connection; its balance is the one given, now.
+    """A new account under a connection; its balance is the one given, now. With `same_as` one that is seen elsewhere.
 
     Raises:
+        KeyError: there is no account `same_as`.
         ValueError: a value cannot be understood.
     """
+    reader = Reader(values)
+    if reader.has("same_as"):
+        original = domain.accounts[reader.whole("same_as", None) or 0]
+        account = see_again(domain, original, connection, world.clock.now())
+        account.figures.clear()
+    else:
+        account = _open_account(world, domain, connection, values)
+    try:
+        change_account(world, connection, account, reader)
+    except ValueError:
+        del domain.accounts[account.id]
+        raise
+    return account
+
+
+def _open_account(world: World, domain: Domain, connection: Connection, values: JsonObject) -> Account:
     kind = values.get("type", "checking")
     kind = kind if isinstance(kind, str) else "unknown"
     draft = AccountDraft(
@@ -117,13 +139,7 @@ def add_account(world: World, domain: Domain, connection: Connection, values: Js
         disabled=bool(values.get("disabled")),
         has_iban=kind in ("checking", "joint"),
     )
-    account = open_account(world, domain, connection, draft, since=world.clock.now())
-    try:
-        change_account(world, connection, account, Reader(values))
-    except ValueError:
-        del domain.accounts[account.id]
-        raise
-    return account
+    return open_account(world, domain, connection, draft, since=world.clock.now())
 
 
 def change_account(world: World, connection: Connection, account: Account, reader: Reader) -> None:
@@ -139,14 +155,20 @@ def change_account(world: World, connection: Connection, account: Account, reade
         account.known = reader.flag("known", default=True)
     if reader.has("numbers_as_strings"):
         account.numbers_as_strings = reader.flag("numbers_as_strings", default=False)
+    if reader.has("bank_account"):
+        account.bank_account = reader.text("bank_account", None)
+    if reader.has("lag_seconds"):
+        account.lag = timedelta(seconds=reader.whole("lag_seconds", 1) or 0)
     moves = reader.flag("moves", default=True) if reader.has("moves") else None
     _set_currency_and_type(account, reader)
     _set_amounts(world, account, reader, moves=moves)
+    _set_pending(account, reader, paris_day(world.clock.now()))
     for name in ACCOUNT_FIELDS:
         if reader.has(name):
             account.verbatim.pop(name, None)
             account.fields[name] = reader.take(name)
     account.verbatim |= _verbatim(reader)
+    note_figure(account, world.clock.now())
 
 
 def _set_currency_and_type(account: Account, reader: Reader) -> None:
@@ -179,6 +201,26 @@ def _set_amounts(world: World, account: Account, reader: Reader, *, moves: bool 
         account.swing = account.swing * 0
     elif moves or "balance" in given:
         account.swing = default_swing(account.type, account.balance)
+
+
+def _set_pending(account: Account, reader: Reader, today: date) -> None:
+    if reader.has("buys"):
+        account.buys = account.announces = reader.flag("buys", default=False)
+    if reader.has("pending"):
+        given = reader.take("pending")
+        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+            raise ValueError("pending: a list of objects is needed")
+        account.pending = [_pending(Reader(item), today) for item in given]
+        account.announces = True
+    if account.announces:
+        account.coming = sum((item.amount for item in account.pending), Decimal(0))
+
+
+def _pending(reader: Reader, today: date) -> Pending:
+    amount, days = reader.decimal("amount", 0), reader.whole("days", 1) or 0
+    pending = Pending(amount, today + timedelta(days=days), reader.flag("dropped", default=False))
+    reader.done()
+    return pending
 
 
 def _set_moment(record: Connection | Account, name: str, value: object, now: datetime) -> None:

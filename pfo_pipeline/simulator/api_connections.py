@@ -74,7 +74,7 @@ def delete_connection(call: Call) -> Answer:
     """Erase a connection with its accounts."""
     connection = call.connection()
     announcements.connection_deleted(call.domain, connection, call.world.clock.now())
-    call.domain.erase_connection(connection.id)
+    call.domain.erase_connection(connection.id, call.world.clock.now())
     return Answer(204)
 
 

@@ -48,7 +48,7 @@ def delete_user(call: Call) -> Answer:
     else:
         user_id = call.user().id
     announcements.user_deleted(call.domain, call.domain.users[user_id], call.world.clock.now())
-    call.domain.erase_user(user_id)
+    call.domain.erase_user(user_id, call.world.clock.now())
     return Answer(204)
 
 

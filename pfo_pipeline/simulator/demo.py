@@ -11,14 +11,15 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from pfo_pipeline.simulator import tokens
-from pfo_pipeline.simulator.admin import create_domain
 from pfo_pipeline.simulator.admin_records import find
 from pfo_pipeline.simulator.banking import AccountDraft, french_iban, loan_object, open_accounts, open_connection
 from pfo_pipeline.simulator.dialogue import form_fields
 from pfo_pipeline.simulator.dice import secret
+from pfo_pipeline.simulator.domains import create_domain
 from pfo_pipeline.simulator.movement import move_balance, set_state
 from pfo_pipeline.simulator.paris import last_daily, paris_day
 from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.truth import note_figure
 
 REDIRECT_URI = "http://127.0.0.1:8765/callback"
 OPENING = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -141,6 +142,7 @@ def _catch_up(world: World, domain: Domain, connection: Connection, account: Acc
     until = account.last_update or connection.last_update
     if until is not None:
         move_balance(world, domain, account, paris_day(until))
+    note_figure(account, world.clock.now())
 
 
 def _claire() -> list[Link]:

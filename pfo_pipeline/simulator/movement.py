@@ -13,7 +13,9 @@ from pfo_pipeline.simulator import announcements, tokens
 from pfo_pipeline.simulator.catalogue import precision_of
 from pfo_pipeline.simulator.dice import swing
 from pfo_pipeline.simulator.paris import next_daily, paris_day
+from pfo_pipeline.simulator.postings import announce_purchases, settle
 from pfo_pipeline.simulator.records import Account, Connection, Domain, RunningSync, World
+from pfo_pipeline.simulator.truth import note_figure
 
 # States that Powens itself tries to leave; all others wait for a person or for support.
 TEMPORARY_STATES = frozenset({"rateLimiting", "websiteUnavailable", "bug", "validating"})
@@ -75,16 +77,22 @@ def move_balance(world: World, domain: Domain, account: Account, day: date) -> N
     if account.balance is None:
         return
     precision = precision_of(account.currency)
+    key = _walk_key(world, domain, account)
     while account.moved_to < day:
         account.moved_to += timedelta(days=1)
-        account.balance += swing(account.swing, precision, *_walk_key(world, domain, account), account.moved_to)
-    if account.coming is not None and account.swing:
+        account.balance += swing(account.swing, precision, *key, account.moved_to)
+        if account.buys:
+            announce_purchases(account, key, account.moved_to)
+        settle(account, account.moved_to)
+    if account.announces:
+        settle(account, day)
+    elif account.coming is not None and account.swing:
         account.coming = -abs(swing(account.swing, precision, "coming", world.seed, account.id, day))
 
 
 def _walk_key(world: World, domain: Domain, account: Account) -> tuple[object, ...]:
-    """One bank account seen through two connections has one balance, so its IBAN decides where it has one."""
-    return (world.seed, domain.name, account.fields.get("iban") or account.id)
+    """One bank account seen through two connections has one balance."""
+    return (world.seed, domain.name, account.identity)
 
 
 def _advance_connection(world: World, domain: Domain, connection: Connection, until: datetime) -> None:
@@ -148,13 +156,28 @@ def _take_data(world: World, domain: Domain, connection: Connection, at: datetim
     for account in domain.accounts_of(connection.id_user, connection.id):
         if not account.visible or account.id_source in failing:
             continue
-        move_balance(world, domain, account, paris_day(at))
-        if forced and account.known and account.balance is not None:
-            precision = precision_of(account.currency)
-            account.balance += swing(account.swing / 4, precision, "forced", world.seed, domain.name, account.id, at)
-        account.known = True
+        was_known, account.known = account.known, True
         # Seen live: the account is stamped a moment before its connection.
-        account.last_update = at - timedelta(seconds=1)
+        account.last_update = at - account.lag
+        move_balance(world, domain, account, paris_day(account.last_update))
+        if account.balance is not None:
+            account.balance += account.unseen
+            account.unseen = Decimal(0)
+        if forced and was_known:
+            _move_within_the_day(world, domain, account, at)
+        note_figure(account, at)
+
+
+def _move_within_the_day(world: World, domain: Domain, account: Account, at: datetime) -> None:
+    """Something has happened since the last sync, which other connections will see with theirs."""
+    if account.balance is None:
+        return
+    precision = precision_of(account.currency)
+    change = swing(account.swing / 4, precision, "forced", world.seed, domain.name, account.id, at)
+    account.balance += change
+    for other in domain.accounts.values():
+        if other is not account and other.identity == account.identity:
+            other.unseen += change
 
 
 def _planned_try(connection: Connection, state: str | None, now: datetime) -> datetime | None:

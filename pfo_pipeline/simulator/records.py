@@ -7,7 +7,7 @@ Moments are aware UTC; amounts are Decimal in the account's currency.
 """
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -97,7 +97,28 @@ class Connection:
     scenario: str | None = None
     running: RunningSync | None = None
     forced_at: datetime | None = None
+    erased: datetime | None = None
     verbatim: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An operation that is announced; on the day `due` it posts or is dropped."""
+
+    amount: Decimal
+    due: date
+    dropped: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What an account showed from a moment on; `as_of` is the figure's own time."""
+
+    shown_from: datetime
+    as_of: datetime | None
+    balance: Decimal | None
+    coming: Decimal | None
+    currency: str | None
 
 
 @dataclass
@@ -105,7 +126,10 @@ class Account:
     """A bank account.
 
     `known` is false until the first sync after enabling: then only few values are sent. `swing` bounds a
-    daily move, `moved_to` is the last day whose move is in `balance`. `fields` are further wire fields,
+    daily move, `moved_to` is the last day whose move is in `balance`, `unseen` is what a sync of the same account
+    elsewhere has seen already. Figures are `lag` old when they come in. `announces` is whether `coming` is the sum of
+    `pending`, `buys` whether purchases come by themselves. `bank_account` names the account at the bank where that is
+    not its IBAN. `fields` are further wire fields,
     `verbatim` replaces or adds any as they are.
     """
 
@@ -124,6 +148,14 @@ class Account:
     disabled: datetime | None = None
     deleted: datetime | None = None
     numbers_as_strings: bool = False
+    bank_account: str | None = None
+    unseen: Decimal = Decimal(0)
+    lag: timedelta = timedelta(seconds=1)
+    announces: bool = False
+    buys: bool = False
+    pending: list[Pending] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    erased: datetime | None = None
     fields: JsonObject = field(default_factory=dict)
     verbatim: JsonObject = field(default_factory=dict)
 
@@ -131,6 +163,11 @@ class Account:
     def visible(self) -> bool:
         """Whether lists show it without `all`."""
         return self.disabled is None and self.deleted is None
+
+    @property
+    def identity(self) -> str:
+        """Which account at the bank this is; the same for all records of it."""
+        return self.bank_account or str(self.fields.get("iban") or self.id)
 
 
 @dataclass
@@ -195,6 +232,8 @@ class Domain:
     codes: dict[str, Code] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
     accounts: dict[int, Account] = field(default_factory=dict)
+    erased_connections: list[Connection] = field(default_factory=list)
+    erased_accounts: list[Account] = field(default_factory=list)
     auth_providers: dict[int, AuthProvider] = field(default_factory=dict)
     webhooks: dict[int, Webhook] = field(default_factory=dict)
     outbox: list[Delivery] = field(default_factory=list)
@@ -242,15 +281,24 @@ class Domain:
         kept = (t.value for t in self.tokens.values() if t.id_user == user_id and t.kind == "permanent")
         return next(kept, None)
 
-    def erase_connection(self, connection_id: int) -> None:
-        """Forget a connection with all that hangs on it."""
-        del self.connections[connection_id]
-        self.accounts = {i: a for i, a in self.accounts.items() if a.id_connection != connection_id}
+    def erase_account(self, account_id: int, at: datetime) -> None:
+        """Take an account out of every answer; only the truth remembers it."""
+        account = self.accounts.pop(account_id)
+        account.erased = at
+        self.erased_accounts.append(account)
 
-    def erase_user(self, user_id: int) -> None:
-        """Forget a user with all that hangs on him."""
+    def erase_connection(self, connection_id: int, at: datetime) -> None:
+        """Take a connection with all that hangs on it out of every answer."""
+        connection = self.connections.pop(connection_id)
+        connection.erased = at
+        self.erased_connections.append(connection)
+        for account in self.accounts_of(connection.id_user, connection_id):
+            self.erase_account(account.id, at)
+
+    def erase_user(self, user_id: int, at: datetime) -> None:
+        """Forget a user, and take all that hangs on him out of every answer."""
         for connection in self.connections_of(user_id):
-            self.erase_connection(connection.id)
+            self.erase_connection(connection.id, at)
         self.tokens = {value: token for value, token in self.tokens.items() if token.id_user != user_id}
         self.codes = {value: code for value, code in self.codes.items() if code.id_user != user_id}
         del self.users[user_id]

@@ -50,7 +50,7 @@ def expire(domain: Domain, now: datetime) -> None:
         domain.tokens.pop(token.value, None)
         user = domain.users.get(token.id_user or 0)
         if user is not None and user.anonymous:
-            domain.erase_user(user.id)
+            domain.erase_user(user.id, now)
 
 
 def _next_secret(world: World, domain: Domain, kind: str) -> str:

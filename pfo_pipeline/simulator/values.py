@@ -61,6 +61,13 @@ class Reader:
             raise ValueError(f"{key}: true or false is needed")
         return value
 
+    def wholes(self, key: str) -> list[int]:
+        """A list of whole numbers, empty unless given."""
+        value = self._values.pop(key, [])
+        if not isinstance(value, list) or not all(type(item) is int for item in value):
+            raise ValueError(f"{key}: a list of whole numbers is needed")
+        return value
+
     def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """A list of strings."""
         value = self._values.pop(key, default)

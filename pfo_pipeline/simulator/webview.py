@@ -243,7 +243,7 @@ class Webview:
         connection = visit.domain.connections.get(visit.connection_id or 0)
         if connection is not None:
             announcements.connection_deleted(visit.domain, connection, self.world.clock.now())
-            visit.domain.erase_connection(connection.id)
+            visit.domain.erase_connection(connection.id, self.world.clock.now())
 
     def _leave(self, visit: Visit | None, query: QueryParams, error: Returned | None) -> Response:
         """Send the member back; a visit is over then."""

@@ -1,0 +1,109 @@
+"""What really is, and what was ever shown.
+
+Here: one answer with everything of a domain: users, connections, accounts and every figure each of them has shown.
+Not here: what a client may see of it (views.py).
+
+It is told by the records themselves and costs one look at each; figures are noted when they change (`note_figure`).
+What the simulator does not understand, and sends as it is, is no figure: an account names such keys as `overridden`.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from pfo_pipeline.simulator.exact_json import JsonObject, plain
+from pfo_pipeline.simulator.records import Account, Connection, Domain, Figure, User, World
+
+
+def note_figure(account: Account, at: datetime) -> None:
+    """Remember what the account shows from `at` on, if that is something new."""
+    if not account.known:
+        return
+    told = Figure(at, account.last_update, account.balance, account.coming, account.currency)
+    last = account.figures[-1] if account.figures else None
+    if last is None or (last.as_of, last.balance, last.coming, last.currency) != (
+        told.as_of,
+        told.balance,
+        told.coming,
+        told.currency,
+    ):
+        account.figures.append(told)
+
+
+def truth(world: World, domain: Domain) -> JsonObject:
+    """Everything of a domain, erased records included; moments are ISO 8601 in UTC, amounts exact strings."""
+    connections = [*domain.connections.values(), *domain.erased_connections]
+    accounts = [*domain.accounts.values(), *domain.erased_accounts]
+    return {
+        "domain": domain.name,
+        "now": _moment(world.clock.now()),
+        "users": [_user(user) for user in domain.users.values()],
+        "connections": [_connection(item) for item in sorted(connections, key=lambda item: item.id)],
+        "accounts": [_account(item) for item in sorted(accounts, key=lambda item: item.id)],
+        "same_bank_account": _same(accounts),
+    }
+
+
+def _user(user: User) -> JsonObject:
+    return {"id": user.id, "signin": _moment(user.signin), "anonymous": user.anonymous}
+
+
+def _connection(connection: Connection) -> JsonObject:
+    return {
+        "id": connection.id,
+        "id_user": connection.id_user,
+        "connector": connection.connector.name,
+        "state": connection.state,
+        "source_states": {source.name: source.state for source in connection.sources},
+        "created": _moment(connection.created),
+        "last_update": _moment(connection.last_update),
+        "next_try": _moment(connection.next_try),
+        "expire": _moment(connection.expire),
+        "active": connection.active,
+        "erased": _moment(connection.erased),
+        "overridden": sorted(connection.verbatim),
+    }
+
+
+def _account(account: Account) -> JsonObject:
+    return {
+        "id": account.id,
+        "id_user": account.id_user,
+        "id_connection": account.id_connection,
+        "bank_account": account.identity,
+        "type": account.type,
+        "name": account.fields.get("name"),
+        "number": account.fields.get("number"),
+        "iban": account.fields.get("iban"),
+        "known": account.known,
+        "disabled": _moment(account.disabled),
+        "deleted": _moment(account.deleted),
+        "erased": _moment(account.erased),
+        "overridden": sorted(account.verbatim),
+        "figures": [_figure(figure) for figure in account.figures],
+    }
+
+
+def _figure(figure: Figure) -> JsonObject:
+    return {
+        "shown_from": _moment(figure.shown_from),
+        "as_of": _moment(figure.as_of),
+        "balance": _amount(figure.balance),
+        "coming": _amount(figure.coming),
+        "currency": figure.currency,
+    }
+
+
+def _same(accounts: list[Account]) -> list[list[int]]:
+    """The ids that are one account at the bank, wherever there is more than one."""
+    groups: dict[str, list[int]] = {}
+    for account in accounts:
+        groups.setdefault(account.identity, []).append(account.id)
+    return sorted(sorted(ids) for ids in groups.values() if len(ids) > 1)
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
+
+
+def _amount(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(plain(amount), "f")

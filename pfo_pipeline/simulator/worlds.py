@@ -1,0 +1,158 @@
+"""Worlds from a seed: one domain of any size, with all the variety the demo has no room for.
+
+Here: how many members, banks and accounts, of what types, currencies and amounts, under what names, opened when.
+Not here: what happens to them later: the clock (movement.py) and the admin routes decide that.
+
+Equal orders give equal worlds. Where there are two members, the first account of the first one's first bank is joint:
+the second one sees it through his own first connection too. Everyday accounts have purchases that post days later.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+
+from pfo_pipeline.simulator import tokens
+from pfo_pipeline.simulator.banking import AccountDraft, open_accounts, open_connection
+from pfo_pipeline.simulator.catalogue import CONNECTORS, TEST_CONNECTOR, Connector, precision_of
+from pfo_pipeline.simulator.dice import pick
+from pfo_pipeline.simulator.domains import create_domain
+from pfo_pipeline.simulator.exact_json import JsonObject
+from pfo_pipeline.simulator.movement import move_balance
+from pfo_pipeline.simulator.paris import paris_day
+from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.renumbering import see_again
+from pfo_pipeline.simulator.truth import note_figure
+
+BANKS = tuple(connector for connector in CONNECTORS if connector is not TEST_CONNECTOR)
+# Type and currency; what comes often stands there twice.
+KINDS = (
+    ("checking", "EUR"),
+    ("checking", "EUR"),
+    ("savings", "EUR"),
+    ("livret_a", "EUR"),
+    ("checking", "USD"),
+    ("checking", "GBP"),
+    ("market", "CHF"),
+    ("savings", "JPY"),
+    ("checking", "TND"),
+    ("market", "BTC"),
+    ("lifeinsurance", "EUR"),
+    ("loan", "EUR"),
+    ("deposit", "SEK"),
+    ("capitalisation", "EUR"),
+)
+LARGEST_UNITS = {"BTC": 100, "JPY": 900_000_000}
+FIRST_NAMES = ("Aïcha", "Bertil", "Clémence", "Dagny", "Étienne", "Fiona", "Gwenaël", "Hannelore", "Ines", "Joaquim")
+SURNAMES = ("Vauquelin", "Oskarsdóttir", "O'Shaughnessy", "Delacroix-Lemaître", "Nakashimada", "Brzęczyszczykiewicz")
+ACCOUNT_NAMES = {"checking": "Compte courant", "savings": "Compte épargne", "loan": "Prêt", "market": "Compte titres"}
+EVERYDAY = ("checking", "joint")
+OLDEST_DAYS = 20 * 365
+LARGEST_WORLD = 100_000
+
+
+@dataclass(frozen=True)
+class Order:
+    """How large a world is wanted: connections per member, accounts per connection."""
+
+    domain: str
+    seed: int = 0
+    members: int = 2
+    connections: int = 2
+    accounts: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("members", "connections", "accounts"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: a number from 0 on is needed")
+        if self.members * self.connections * max(1, self.accounts) > LARGEST_WORLD:
+            raise ValueError(f"accounts: no more than {LARGEST_WORLD} in a world")
+
+
+def populate(world: World, order: Order) -> Domain:
+    """Make the domain with everything in it.
+
+    Raises:
+        ValueError: the domain's name is taken or none.
+    """
+    domain = create_domain(world, order.domain)
+    joint: Account | None = None
+    for member in range(order.members):
+        user = tokens.add_user(world, domain)
+        tokens.issue_token(world, domain, "permanent", user.id)
+        for number in range(order.connections):
+            connection = _open(world, domain, user, order, (order.seed, member, number))
+            if number == 0 and member == 0 and order.accounts:
+                joint = domain.accounts_of(user.id, connection.id)[0]
+            elif number == 0 and member == 1 and joint is not None:
+                joint.fields["ownership"] = "co-owner"
+                see_again(domain, joint, connection, world.clock.now())
+    return domain
+
+
+def keys(domain: Domain) -> JsonObject:
+    """What a client needs to be let in, and the ids of what there is."""
+    kinds = {token.kind: token.value for token in domain.tokens.values()}
+    return {
+        "domain": domain.name,
+        "client_id": domain.client_id,
+        "client_secret": domain.client_secret,
+        "users_token": kinds["users"],
+        "config_token": kinds["config"],
+        "users": [_user_keys(domain, user) for user in domain.users.values()],
+    }
+
+
+def _user_keys(domain: Domain, user: User) -> JsonObject:
+    connections = [
+        {
+            "id": connection.id,
+            "source_ids": [source.id for source in connection.sources],
+            "account_ids": [account.id for account in domain.accounts_of(user.id, connection.id)],
+        }
+        for connection in domain.connections_of(user.id)
+    ]
+    return {"id": user.id, "token": domain.permanent_token(user.id), "connections": connections}
+
+
+def _open(world: World, domain: Domain, user: User, order: Order, key: tuple[int, ...]) -> Connection:
+    now = world.clock.now()
+    connector = BANKS[pick(0, len(BANKS) - 1, "bank", *key)]
+    created = now - timedelta(days=pick(1, 700, "connected", *key), hours=pick(0, 23, "at", *key))
+    connection = open_connection(world, domain, user, connector, created=created)
+    drafts = [_draft(connector, (*key, number), now) for number in range(order.accounts)]
+    for account in open_accounts(world, domain, connection, drafts, since=created):
+        account.buys = account.announces = account.type in EVERYDAY
+        if account.last_update is not None:
+            move_balance(world, domain, account, paris_day(account.last_update))
+        note_figure(account, now)
+    return connection
+
+
+def _draft(connector: Connector, key: tuple[int, ...], now: datetime) -> AccountDraft:
+    kind, currency = KINDS[pick(0, len(KINDS) - 1, "kind", *key)]
+    opened = now - timedelta(days=pick(30, OLDEST_DAYS, "opened", *key))
+    holder = f"{_one_of(FIRST_NAMES, 'first name', *key)} {_one_of(SURNAMES, 'surname', *key)}"
+    return AccountDraft(
+        type=kind,
+        name=f"{ACCOUNT_NAMES.get(kind, kind)} {holder}",
+        balance=_amount(kind, currency, key),
+        currency=currency,
+        coming=Decimal(0) if kind in EVERYDAY else None,
+        has_iban=kind in EVERYDAY and connector.bic is not None,
+        numbers_as_strings=currency == "BTC",
+        fields={"opening_date": paris_day(datetime.combine(opened.date(), time(12), UTC)).isoformat()},
+    )
+
+
+def _amount(kind: str, currency: str, key: tuple[int, ...]) -> Decimal:
+    """Anything from one smallest unit to a fortune, each order of magnitude as likely as the next; loans are owed."""
+    precision = precision_of(currency)
+    largest = LARGEST_UNITS.get(currency, 20_000_000) * 10**precision
+    digits = pick(1, len(str(largest)) - 1, "digits", *key)
+    amount = Decimal(pick(1, 10**digits, "amount", *key)).scaleb(-precision)
+    owed = kind == "loan" or (kind == "checking" and pick(1, 12, "overdrawn", *key) == 1)
+    return -amount if owed else amount
+
+
+def _one_of(words: tuple[str, ...], *key: object) -> str:
+    return words[pick(0, len(words) - 1, *key)]
