@@ -4,7 +4,8 @@ Here: the states that lead from a request to a running sync, and the test connec
 Not here: time (movement.py), HTTP (api_connections.py).
 Facts: Powens docs, Connections and the guide on connection states; scenario values as seen in recorded
 sandbox tests. Assumed: a plain `SCARequired` turns into `webauthRequired`; a confirmation without
-`background` is over when the call returns, because nothing can block on a virtual clock.
+`background` is over when the call returns, because nothing can block on a virtual clock. `refresh_auth` starts a renewal
+ahead of time (documented), by the same steps as one that is due.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,14 @@ from collections.abc import Mapping
 from pfo_pipeline.simulator import announcements, errors
 from pfo_pipeline.simulator.banking import discoveries, open_accounts, open_connection
 from pfo_pipeline.simulator.catalogue import TEST_SCENARIOS, Connector
-from pfo_pipeline.simulator.movement import TEMPORARY_STATES, may_force, renew_consent, set_state, start_sync
+from pfo_pipeline.simulator.movement import (
+    TEMPORARY_STATES,
+    has_lapsed,
+    may_force,
+    renew_consent,
+    set_state,
+    start_sync,
+)
 from pfo_pipeline.simulator.records import Connection, Domain, User, World
 
 TEST_PASSWORD = "1234"  # noqa: S105 -- published by Powens for its test connector
@@ -74,6 +82,8 @@ def submit(
     """
     if values.get("resume") is True:
         _resume(world, domain, connection, background=background)
+    elif values.get("refresh_auth") is True:
+        ask(connection, _first_step(connection), world)
     elif CODE_FIELD in values or (connection.state == "additionalInformationNeeded" and values):
         _take_code(world, domain, connection, values)
     elif "password" in values or "login" in values:
@@ -88,10 +98,11 @@ def force(world: World, domain: Domain, connection: Connection, *, user_present:
     Raises:
         ApiError: 409 `conflict` when one runs or the last is too recent.
     """
+    if connection.state is None and has_lapsed(connection, world.clock.now()):
+        ask(connection, "SCARequired", world)
     if connection.state in INTERACTIVE_STATES:
         if user_present and connection.state == "SCARequired":
-            scenario = connection.scenario or ""
-            ask(connection, NEXT_AFTER_SCA.get(scenario, "webauthRequired"), world)
+            ask(connection, _first_step(connection), world)
         return
     if not may_force(world, domain, connection):
         raise errors.sync_conflict(connection.id)
@@ -134,6 +145,11 @@ def form_fields(state: str | None) -> list[object] | None:
     if state == "wrongpass":
         return [_field("login", "Identifiant", "text"), _field("password", "Code", "password")]
     return [] if state == "decoupled" else None
+
+
+def _first_step(connection: Connection) -> str:
+    """What the bank asks of a user who is present."""
+    return NEXT_AFTER_SCA.get(connection.scenario or "", "webauthRequired")
 
 
 def _field(name: str, label: str, kind: str) -> dict[str, object]:

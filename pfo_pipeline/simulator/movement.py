@@ -72,6 +72,11 @@ def renew_consent(connection: Connection, now: datetime) -> None:
         source.expire = connection.expire
 
 
+def has_lapsed(connection: Connection, at: datetime) -> bool:
+    """Whether the consent has ended."""
+    return connection.expire is not None and connection.expire <= at
+
+
 def move_balance(world: World, domain: Domain, account: Account, day: date) -> None:
     """Bring the balance to `day` by the moves of the days in between."""
     if account.balance is None:
@@ -126,7 +131,7 @@ def _finish_sync(world: World, domain: Domain, connection: Connection, sync: Run
 
 def sync_automatically(world: World, domain: Domain, connection: Connection, at: datetime) -> None:
     """What the daily sync does, at whatever moment: data comes in, or the state stays and is announced again."""
-    if connection.expire is not None and connection.expire <= at and connection.state is None:
+    if connection.state is None and has_lapsed(connection, at):
         set_state(connection, "SCARequired", at)
     elif connection.state is None:
         connection.next_try = next_daily(connection.sync_time, at)

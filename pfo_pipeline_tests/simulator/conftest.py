@@ -10,6 +10,8 @@ import pytest
 
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedUser
 
+TEST_CONNECTOR = "338178e6-3d01-564f-9a7b-52ca442459bf"
+LOGIN = {"connector_uuid": TEST_CONNECTOR, "login": "anyone", "password": "1234"}
 # Requests without a user; no kept-alive connection, since the servers come and go.
 web = httpx.Client(
     limits=httpx.Limits(max_keepalive_connections=0),
@@ -51,3 +53,11 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     assert set(body) == {"code", "description", "message", "request_id"}
     assert isinstance(body["request_id"], int | None)
     return answer.status_code, body["code"]
+
+
+def create(client: httpx.Client, scenario: str, **fields: str) -> httpx.Response:
+    return client.post("users/me/connections", json={**LOGIN, "openapiwebsite": scenario, **fields})
+
+
+def read(client: httpx.Client, connection_id: int, query: str = "") -> Any:
+    return payload(client.get(f"users/me/connections/{connection_id}{query}"))

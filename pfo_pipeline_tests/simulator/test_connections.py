@@ -1,24 +1,12 @@
 """Connections: states, the dialogue with the user, forced and automatic syncs."""
 
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedUser
-from pfo_pipeline_tests.simulator.conftest import payload, refusal, web
-
-TEST_CONNECTOR = "338178e6-3d01-564f-9a7b-52ca442459bf"
-LOGIN = {"connector_uuid": TEST_CONNECTOR, "login": "anyone", "password": "1234"}
-
-
-def create(client: httpx.Client, scenario: str, **fields: str) -> httpx.Response:
-    return client.post("users/me/connections", json={**LOGIN, "openapiwebsite": scenario, **fields})
-
-
-def read(client: httpx.Client, connection_id: int, query: str = "") -> Any:
-    return payload(client.get(f"users/me/connections/{connection_id}{query}"))
+from pfo_pipeline_tests.simulator.conftest import LOGIN, create, payload, read, refusal, web
 
 
 def test_a_healthy_connection_looks_as_documented(
@@ -236,6 +224,20 @@ def test_a_consent_that_ends_turns_into_strong_authentication(
     connection = read(client, made.id)
     assert (connection["state"], connection["next_try"]) == ("SCARequired", None)
     assert connection["last_update"].startswith("2026-03-12 0")
+
+
+def test_a_lapsed_consent_is_not_helped_by_force(
+    bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
+) -> None:
+    made = bank.add_connection(user, expire="2026-03-10 11:00:00", accounts=[{"balance": "7"}])
+    before = read(client, made.id)
+
+    forced = payload(client.put(f"users/me/connections/{made.id}?psu_requested=false"))
+    bank.advance(minutes=1)
+
+    assert (before["state"], forced["state"]) == (None, "SCARequired")
+    assert read(client, made.id)["last_update"] == before["last_update"]
+    assert payload(client.post(f"users/me/connections/{made.id}"), 202)["state"] == "webauthRequired"
 
 
 def test_a_stuck_connection_stays_so_until_forced(

@@ -1,6 +1,7 @@
 """The clock: Paris wall time, daily movement, equal worlds from equal seeds."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedUser
 from pfo_pipeline_tests.simulator.conftest import payload, web
 
+PARIS = ZoneInfo("Europe/Paris")
 MEMBERS = {
     "martin-sandbox": {731, 732},
     "lindqvist-sandbox": {731, 732},
@@ -49,6 +51,45 @@ def test_the_daily_sync_keeps_its_wall_time_over_a_clock_change(day: str) -> Non
 
     assert before[11:] == after[11:]
     assert before[:10] < after[:10]
+
+
+def test_a_year_has_one_sync_a_day_at_the_same_wall_time(bank: SimulatedBank, user: SimulatedUser) -> None:
+    made = bank.add_connection(user, expire=None, accounts=[{"balance": "1000"}])
+
+    bank.advance(days=365)
+
+    (account,) = bank.truth("smith-sandbox")["accounts"]
+    assert account["id"] == made.account_ids[0]
+    moments = [datetime.fromisoformat(figure["as_of"]).astimezone(PARIS) for figure in account["figures"]]
+    first = moments[0].date()
+    assert [moment.date() for moment in moments] == [first + timedelta(days=n) for n in range(366)]
+    assert len({moment.time() for moment in moments}) == 1
+    assert len({moment.utcoffset() for moment in moments}) == 2
+
+
+def test_a_consent_of_180_days_ends_with_the_first_sync_after_it(
+    bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
+) -> None:
+    made = bank.add_connection(user, accounts=[{"balance": "1000"}])
+    address = f"users/me/connections/{made.id}"
+    # Noon in winter is one o'clock in summer: 180 days are counted in hours.
+    bank.advance(days=179, hours=23)
+    assert payload(client.get(address))["state"] is None
+    bank.advance(hours=1)
+    ended = payload(client.get(address))
+    assert (ended["state"], ended["expire"]) == (None, "2026-09-06 14:00:00")
+
+    bank.advance(hours=18)
+
+    asked = payload(client.get(address))
+    assert (asked["state"], asked["last_update"]) == ("SCARequired", ended["last_update"])
+    assert asked["last_update"] < asked["expire"]
+
+
+def test_a_permanent_token_has_no_end(bank: SimulatedBank, client: httpx.Client) -> None:
+    bank.advance(days=2000)
+
+    assert client.get("users/me").status_code == 200
 
 
 def test_balances_move_once_a_day_and_the_way_there_does_not_matter(
