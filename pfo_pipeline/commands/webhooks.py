@@ -16,6 +16,7 @@ from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.registration import Registrar, provider_name
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
+from pfo_pipeline.webhooks.protocol import ImpatientProtocol
 from pfo_pipeline.webhooks.receiver import Receiver
 
 POSTS_AT_ONCE = 32
@@ -44,6 +45,7 @@ def serve_webhooks(place: Place, host: str, port: int, tell: Callable[[str], Non
     server = uvicorn.Server(
         uvicorn.Config(
             Receiver(config, inbox, utc_now, tell).app(),
+            http=ImpatientProtocol,
             limit_concurrency=POSTS_AT_ONCE,
             timeout_graceful_shutdown=GRACE_SECONDS,
             ws="none",

@@ -91,8 +91,11 @@ def verify_signature(secret: str, path: str, headers: Mapping[str, str], body: b
         raise PostRefused(401, "it is not signed")
     if not any(_same(signature(secret, path, date, form), told) for form in _signed_forms(body)):
         raise PostRefused(401, "its signature is wrong")
-    if not now - MAX_AGE <= _moment(date) <= now + MAX_SKEW:
-        raise PostRefused(401, "its date is too old, or in the future")
+    signed_at = _moment(date)
+    if signed_at < now - MAX_AGE:
+        raise PostRefused(401, "its date is too old")
+    if signed_at > now + MAX_SKEW:
+        raise PostRefused(401, "its date is in the future: this machine's clock is behind")
 
 
 def verify_bearer(tokens: Iterable[str], headers: Mapping[str, str]) -> None:

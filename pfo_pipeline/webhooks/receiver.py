@@ -19,6 +19,7 @@ from pfo_pipeline.config import Config, SecretError, Tenant
 from pfo_pipeline.powens.webhooks import (
     EVENTS,
     MAX_BODY_BYTES,
+    SIGNATURE_HEADER,
     PostRefused,
     path_of,
     read_hint,
@@ -47,13 +48,17 @@ class Receiver:
         """The addresses of every tenant that has a `webhook_secret` or a `webhook_bearer`; others do not exist."""
         listening = [tenant for tenant in self.config.tenants if tenant.webhook_secret or tenant.webhook_bearer]
         addresses = [(tenant, event) for tenant in listening for event in EVENTS]
-        return Starlette(
+        app = Starlette(
             routes=[Route(path_of(t.id, event), self._endpoint(t, event), methods=["POST"]) for t, event in addresses]
         )
+        # Another path is another address: a redirect would go where the request's own Host header says.
+        app.router.redirect_slashes = False
+        return app
 
     def _endpoint(self, tenant: Tenant, event: str) -> Callable[[Request], object]:
         async def endpoint(request: Request) -> Response:
             try:
+                self._prove_sender(tenant, request.headers)
                 body = await _body(request)
                 # In a thread: reading megabytes and waiting for the disk must not hold up other posts.
                 outcome = await run_in_threadpool(self._accept, tenant, event, request.headers, body)
@@ -69,12 +74,17 @@ class Receiver:
 
         return endpoint
 
+    def _prove_sender(self, tenant: Tenant, headers: Mapping[str, str]) -> None:
+        """What can be refused before the body is read."""
+        if tenant.webhook_secret is None:
+            verify_bearer(self.config.webhook_bearer(tenant), headers)
+        elif not headers.get(SIGNATURE_HEADER):
+            raise PostRefused(401, "it is not signed")
+
     def _accept(self, tenant: Tenant, event: str, headers: Mapping[str, str], body: bytes) -> str:
         secret = self.config.webhook_secret(tenant)
         if secret is not None:
             verify_signature(secret, path_of(tenant.id, event), headers, body, self.clock())
-        else:
-            verify_bearer(self.config.webhook_bearer(tenant), headers)
         return "kept" if self.inbox.keep(tenant.id, read_hint(event, body)) else "known already"
 
 

@@ -14,6 +14,7 @@ from pfo_pipeline.config import load_config
 from pfo_pipeline.powens.webhooks import path_of, signature
 from pfo_pipeline.simulator.program import LoopbackServer, listen, url_of
 from pfo_pipeline.webhooks.inbox import Event, Inbox, inbox_path
+from pfo_pipeline.webhooks.protocol import ImpatientProtocol
 from pfo_pipeline.webhooks.receiver import Receiver
 from pfo_pipeline_tests.simulator.conftest import web
 
@@ -31,7 +32,9 @@ class Receiving:
         self.inbox = Inbox(inbox_path(private), lambda: self.now)
         self.inbox.prepare()
         app = Receiver(load_config(config), self.inbox, lambda: self.now, self.lines.append).app()
-        self._server = LoopbackServer(uvicorn.Config(app, lifespan="off", ws="none", log_config=None))
+        self._server = LoopbackServer(
+            uvicorn.Config(app, http=ImpatientProtocol, lifespan="off", ws="none", log_config=None)
+        )
         self._listener = listen()
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self.url = url_of(self._listener)

@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -152,7 +154,14 @@ def test_a_body_over_the_limit_is_refused_whether_or_not_its_length_is_told(
         ("POST", "/powens/quiet/connection-synced", 404),
         ("POST", "/powens/nobody/connection-synced", 404),
         ("POST", "/powens/smith/payment-state-updated", 404),
+        ("POST", "/powens/smith/connection-synced/", 404),
+        ("POST", "//powens/smith/connection-synced", 404),
+        ("POST", "/powens//smith/connection-synced", 404),
+        ("POST", "/powens/smith/../smith/connection-synced%2f", 404),
+        ("POST", "/powens/smith/Connection-Synced", 404),
         ("GET", "/powens/smith/connection-synced", 405),
+        ("HEAD", "/powens/smith/connection-synced", 405),
+        ("PUT", "/powens/smith/connection-synced", 405),
     ],
 )
 def test_only_the_addresses_of_tenants_with_a_secret_exist(
@@ -181,3 +190,62 @@ def test_a_secret_is_read_when_it_is_used(receiver: Receiving, tmp_path: Path) -
 
     assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 401
     assert receiver.post(EVENT, body(), signed(EVENT, body(), secret="n3w")).status_code == 204
+
+
+def test_an_address_spelt_with_escapes_is_the_same_address_and_its_signature_that_of_the_plain_one(
+    receiver: Receiving,
+) -> None:
+    url = f"{receiver.url}/powens/smith/connection%2Dsynced?anything"
+
+    assert web.post(url, content=body(), headers=signed(EVENT, body(), secret="wrong")).status_code == 401
+    assert web.post(url, content=body(), headers=signed(EVENT, body())).status_code == 204
+
+
+def test_of_a_header_given_twice_the_first_counts_for_everything(receiver: Receiving) -> None:
+    """A date that was not signed never stands in for the one that was."""
+    url = receiver.url + webhooks.path_of("smith", EVENT)
+    old = "2026-03-01T00:00:00Z"
+    both = [*signed(EVENT, body(), date=old).items(), *signed(EVENT, body()).items()]
+
+    assert web.post(url, content=body(), headers=both).status_code == 401
+    assert web.post(url, content=body(), headers=both[::-1]).status_code == 204
+
+
+def test_a_body_that_nobody_has_signed_is_not_read(receiver: Receiving) -> None:
+    """The answer comes while the body is still awaited."""
+    for tenant in ("smith", "jones"):
+        with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0), timeout=10) as half:
+            path = webhooks.path_of(tenant, EVENT)
+            half.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\n\r\n{{".encode())
+            assert half.recv(100).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("said", [b"", b"POST /powens", b"POST / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHo"])
+def test_a_sender_who_does_not_finish_the_head_of_a_request_is_hung_up_on(
+    receiver: Receiving, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr("pfo_pipeline.webhooks.protocol.HEAD_SECONDS", 0.05)
+
+    with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0), timeout=10) as slow:
+        slow.sendall(said)
+        heard = b"".join(iter(lambda: slow.recv(1000), b""))
+
+    assert (b" 404 " in heard) == (b"\r\n\r\n" in said)
+    assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 204
+
+
+def test_a_body_that_drips_is_left_in_time(receiver: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pfo_pipeline.webhooks.receiver.BODY_SECONDS", 0.05)
+
+    with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0), timeout=10) as slow:
+        head = "".join(f"{name}: {value}\r\n" for name, value in signed(EVENT, body()).items())
+        path = webhooks.path_of("smith", EVENT)
+        slow.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 100\r\n\r\n{{".encode())
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_a_signed_post_from_the_future_blames_our_clock(receiver: Receiving) -> None:
+    receiver.now -= timedelta(hours=1)
+
+    assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 401
+    assert "this machine's clock is behind" in receiver.lines[-1]
