@@ -19,7 +19,7 @@ from pfo_pipeline.operations.identity import identify
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.decode import digest
-from pfo_pipeline.powens.errors import PowensError, Refused, Transient, WrongHost
+from pfo_pipeline.powens.errors import PowensError, Refused, Transient, WrongClock, WrongHost
 from pfo_pipeline.powens.mapping import connection_row, quarantined
 from pfo_pipeline.powens.wire import Account, Connection
 
@@ -190,6 +190,9 @@ def _user_failed(
             f"Issue a new token for user {user.id} in Powens and put it where the configuration's token reference points. "
             "If the user was deleted there, take it out of the configuration."
         )
+        row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
+    elif isinstance(error, WrongClock):
+        remedy = f"Set the clock of this machine and have it kept right (NTP): {error.reason}. Nothing was read."
         row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
     elif isinstance(error, SecretError):
         row = UserRow(context.tenant.id, user.id, "refused", "secret", "operator", str(error))

@@ -7,6 +7,7 @@ the records mean, which user's token is whose (bank.py).
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -29,6 +30,7 @@ from pfo_pipeline.powens.errors import (
     ServerFault,
     TooSlow,
     Unreachable,
+    WrongClock,
     WrongHost,
 )
 from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, Listing, later_holds, missing, next_url
@@ -37,6 +39,8 @@ CALLS_AT_ONCE = 4
 """Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 10
+CLOCK_TOLERANCE = timedelta(minutes=30)
+"""Further than a clock without NTP drifts in years, and less than a wrong time zone or summer time."""
 _ENCODING = "gzip"
 
 TransportFactory = Callable[[], httpx.AsyncBaseTransport]
@@ -67,16 +71,19 @@ class PowensClient:
         timeout_seconds: float,
         transport: TransportFactory = aiohttp_transport,
         budget: Budget | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
         Args:
             root: `https://{domain}.biapi.pro/2.0`, without a trailing slash.
             timeout_seconds: For a whole call. Reads answer in seconds; a busy aggregator takes its time.
             budget: What every call waits for its turn in; None where nothing limits them.
+            clock: This machine's, which the ledger's rows are dated by; aware.
         """
         self._root = root
         self._timeout_seconds = timeout_seconds
         self._budget = budget
+        self._clock = clock
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
         self._http = httpx.AsyncClient(
             transport=transport(),
@@ -145,7 +152,22 @@ class PowensClient:
                     await response.aclose()
         except (httpx.RequestError, aiohttp.ClientError, OSError) as error:
             raise self._failure(error, name) from None
-        return _decode(response, body, name)
+        answer = _decode(response, body, name)
+        if method == "GET":  # What another call has changed is told, whatever the time is.
+            self._refuse_wrong_clock(response, name)
+        return answer
+
+    def _refuse_wrong_clock(self, response: httpx.Response, name: str) -> None:
+        """Powens' figures are judged by our clock, and dated by it for ever: a wrong one must not read any."""
+        try:
+            theirs = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+        except (KeyError, ValueError, TypeError, OverflowError):
+            return
+        ours = self._clock()
+        if abs(ours - theirs) > CLOCK_TOLERANCE:
+            which = "ahead of" if ours > theirs else "behind"
+            apart = f"{abs(ours - theirs).total_seconds() / 3600:.1f} hours"
+            raise WrongClock("clock", name, f"this machine's clock is {apart} {which} that of Powens")
 
     def _failure(self, error: Exception, name: str) -> PowensError:
         if _is_timeout(error):

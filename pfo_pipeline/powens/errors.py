@@ -11,6 +11,7 @@ PowensError
 │       └── BudgetSpent    not asked at all: our own budget of calls says to wait for too long
 └── Permanent              asking again cannot help
     ├── Refused            401, 403: token revoked or of the wrong kind
+    ├── WrongClock         our own clock is not that of Powens
     ├── Missing            404: nothing there for this token
     └── Invalid            any other 4xx, a redirect, a paging link to another host, an answer of a shape we cannot read
 
@@ -79,6 +80,10 @@ class Permanent(PowensError):
 
 
 class Refused(Permanent):
+    pass
+
+
+class WrongClock(Permanent):
     pass
 
 

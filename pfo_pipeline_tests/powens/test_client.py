@@ -5,6 +5,7 @@ import base64
 import json
 import random
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from pfo_pipeline.powens.errors import (
     TooSlow,
     Transient,
     Unreachable,
+    WrongClock,
     WrongHost,
 )
 from pfo_pipeline.powens.paging import Listing
@@ -350,6 +352,49 @@ class TestServer:
         assert asked == [f"{ROOT}/users/me"]
         assert isinstance(error, Invalid)
         assert (error.code, error.reason[:32]) == ("http302", "Powens answered 302, a redirect,")
+
+
+class TestClock:
+    """Powens' own clock comes with each answer; what is read under a wrong one would be dated wrongly for ever."""
+
+    THEIRS = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+    def ask(self, ours: datetime, method: str = "GET", date: str = "Tue, 10 Mar 2026 12:00:00 GMT") -> dict[str, Any]:
+        def handler(request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, json={"id": 1}, headers={"Date": date} if date else {})
+
+        async def run() -> dict[str, Any]:
+            client = PowensClient(ROOT, timeout_seconds=5, transport=answered_by(handler), clock=lambda: ours)
+            async with client:
+                return await client.call(method, f"{ROOT}/users/me", "t0ken")
+
+        return asyncio.run(run())
+
+    @pytest.mark.parametrize(
+        ("apart", "told"),
+        [
+            (timedelta(hours=-1), "1.0 hours behind"),
+            (timedelta(hours=1), "1.0 hours ahead of"),
+            (timedelta(days=-2), "48.0 hours behind"),
+            (timedelta(days=2), "48.0 hours ahead of"),
+        ],
+    )
+    def test_a_clock_that_is_an_hour_off_is_named(self, apart: timedelta, told: str) -> None:
+        error = failure(lambda: self.ask(self.THEIRS + apart))
+
+        assert isinstance(error, WrongClock)
+        assert (error.code, error.reason) == ("clock", f"this machine's clock is {told} that of Powens")
+
+    @pytest.mark.parametrize("minutes", [-29, 0, 29])
+    def test_a_clock_that_drifts_is_tolerated(self, minutes: int) -> None:
+        assert self.ask(self.THEIRS + timedelta(minutes=minutes)) == {"id": 1}
+
+    @pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Mar 2026 12:00:00 GMT"])
+    def test_an_answer_without_a_date_says_nothing_about_ours(self, date: str) -> None:
+        assert self.ask(self.THEIRS + timedelta(days=9), date=date) == {"id": 1}
+
+    def test_what_a_call_has_changed_is_told_all_the_same(self) -> None:
+        assert self.ask(self.THEIRS + timedelta(days=2), "POST") == {"id": 1}
 
 
 class TestConnectionsThatFail:
