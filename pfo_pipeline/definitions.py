@@ -7,8 +7,8 @@ import dagster as dg
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.defs.assets import account_assets, balance_assets
-from pfo_pipeline.defs.checks import up_to_date_checks
-from pfo_pipeline.defs.consents import consents_hold, consents_sensor
+from pfo_pipeline.defs.checks import ledger_checks
+from pfo_pipeline.defs.consents import consents_sensor
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
@@ -32,7 +32,7 @@ def build_defs(
     office = OfficeResource()
     return dg.Definitions(
         assets=[*account_assets(accounts), *balance_assets(balances)],
-        asset_checks=[*up_to_date_checks(), consents_hold],
+        asset_checks=ledger_checks(),
         jobs=[sync_openbanking_accounts, refresh_openbanking_balances],
         schedules=[accounts_nightly, balances_by_day],
         sensors=[tenants_sensor, after_sync, webhooks_sensor, consents_sensor, run_failed],

@@ -1,62 +1,158 @@
-"""What is true of a tenant when all is well, asked of the ledger after a run: a partial failure leaves the run green.
+"""What is true when all is well, asked of the ledger after each step: a partial failure leaves the run green.
 
-A check looks at every tenant, whichever ran: a tenant in order must not hide one in trouble. It warns and never blocks,
-so that no tenant holds up another.
+Here: which check belongs to which asset, and what it says. Not here: how each is asked (watched.py).
+Rules are blocking errors: the run's next step does not start, so nothing broken is published. They look at the tenant that
+ran, within its own run, and hold no other tenant. All else warns. One step asks all checks of an asset, on one opening of
+the ledger.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
 from pfo_pipeline.contracts.model import Step
-from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
-from pfo_pipeline.defs.options import ASSET_KEYS
+from pfo_pipeline.defs.options import ASSET_KEYS, retry_policy
 from pfo_pipeline.defs.resources import PARTITION_TAG, OfficeResource
-from pfo_pipeline.ledger.known import Trouble
+from pfo_pipeline.defs.shown import cell, table
+from pfo_pipeline.defs.watched import (
+    Look,
+    Question,
+    Seen,
+    broken,
+    drifted,
+    ending,
+    failed_to_be_read,
+    grown_quarantine,
+    jumps,
+    result,
+    spent_budgets,
+    stale_accounts,
+    stale_tenants,
+    who_must_act,
+)
+from pfo_pipeline.ledger.publication import differences
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.ledger.store import utc_now
 
 
-def up_to_date_checks() -> list[dg.AssetChecksDefinition]:
-    """One for each asset that reads the bank."""
-    commands = [s for workflow in WORKFLOWS for s in workflow.steps if s.operation.kind == "command"]
-    return [_up_to_date(step) for step in commands]
+@dataclass(frozen=True)
+class Check:
+    """A sentence that is true when it passes; `is_rule`: the run ends where it does not."""
+
+    name: str
+    description: str
+    ask: Question
+    is_rule: bool = False
 
 
-def _up_to_date(step: Step) -> dg.AssetChecksDefinition:
+def _rule(name: str, description: str, remedy: str) -> Check:
+    return Check(name, description, broken(name, remedy), is_rule=True)
+
+
+_VERIFY = "Run `pfo verify`, and put a backup back if it finds more; nothing of this run was published."
+_IDS = _rule("ids_are_unique", "No account has two versions of one load, two ids, or two newest balances.", _VERIFY)
+_ACTS = Check("nobody_has_to_act", "No user, connection or account of any tenant waits for a person.", who_must_act)
+_READ = "Every record of the tenant that ran could be brought up to date."
+
+CHECKS: Mapping[str, tuple[Check, ...]] = {
+    "sync-accounts": (
+        _IDS,
+        _ACTS,
+        Check("every_account_was_read", _READ, failed_to_be_read),
+        Check(
+            "consents_hold",
+            "No consent of any tenant ends within 14 days: after that its accounts go stale until the member renews.",
+            ending,
+        ),
+        Check("contract_has_not_drifted", "Powens has not begun to send what no documentation knows.", drifted),
+        Check("quarantine_does_not_grow", "No load puts more records aside than a week ago.", grown_quarantine),
+    ),
+    "refresh-balances": (
+        _IDS,
+        _rule("balances_have_accounts", "Each balance belongs to an account of the tenant.", _VERIFY),
+        _rule("no_balance_is_in_the_future", "No balance is dated more than a day ahead.", _VERIFY),
+        _rule(
+            "currencies_are_stable",
+            "No account has changed its currency without the configuration's word.",
+            "If the bank has really changed it, name the account in tenants.NAME.currency_changes; else run `pfo verify`.",
+        ),
+        _ACTS,
+        Check("every_balance_was_read", _READ, failed_to_be_read),
+        Check(
+            "balances_are_within_their_limits",
+            "Every enabled account of the tenant that ran has a balance within its freshness limit.",
+            stale_accounts,
+        ),
+        Check(
+            "tenants_are_fresh", "Every tenant, not only the one that ran, was read, and all is in time.", stale_tenants
+        ),
+        Check("error_budgets_hold", "Of 30 days' account-days enough were in time, for every tenant.", spent_budgets),
+        Check(
+            "balances_move_plausibly",
+            "No account of the tenant that ran has moved far beyond what its own history knows.",
+            jumps,
+        ),
+    ),
+}
+
+
+def ledger_checks() -> list[dg.AssetChecksDefinition]:
+    """One step of checks for each asset."""
+    steps = [step for workflow in WORKFLOWS for step in workflow.steps]
+    return [_checks(step, CHECKS[step.id]) if step.id in CHECKS else _publication_check(step) for step in steps]
+
+
+def _checks(step: Step, checks: tuple[Check, ...]) -> dg.AssetChecksDefinition:
+    key = ASSET_KEYS[step.id]
+
+    @dg.multi_asset_check(
+        name=f"{'__'.join(key.path)}_checks",
+        specs=[
+            dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.is_rule)
+            for check in checks
+        ],
+        retry_policy=retry_policy(step.retry),
+    )
+    def ledger_is_in_order(
+        context: dg.AssetCheckExecutionContext, office: OfficeResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        with named_failures(step):
+            with office.ledger().reader().at_once() as reader:
+                look = _look(context, office, reader, step)
+                seen = [check.ask(look) for check in checks]
+            results = [result(c.name, s, is_rule=c.is_rule) for c, s in zip(checks, seen, strict=True)]
+        yield from results
+
+    return ledger_is_in_order
+
+
+def _look(context: dg.AssetCheckExecutionContext, office: OfficeResource, reader: Reader, step: Step) -> Look:
+    tenant_id = context.run.tags.get(PARTITION_TAG)
+    return Look(office.config(), reader, tenant_id, context.run.run_id, step.operation.key, utc_now())
+
+
+def _publication_check(step: Step) -> dg.AssetChecksDefinition:
+    name = "published_equals_primary"
+
     @dg.asset_check(
         asset=ASSET_KEYS[step.id],
-        name="everything_is_up_to_date",
-        description="Every user and connection of every tenant could be read and is in order at the bank.",
+        name=name,
+        description="What everybody reads holds the same loads, rows and proofs as the private ledger.",
+        blocking=True,
+        retry_policy=retry_policy(step.retry),
     )
-    def everything_is_up_to_date(context: dg.AssetCheckExecutionContext, office: OfficeResource) -> dg.AssetCheckResult:
-        tenant_id = context.run.tags.get(PARTITION_TAG, "")
+    def published_equals_primary(context: dg.AssetCheckExecutionContext, office: OfficeResource) -> dg.AssetCheckResult:
         with named_failures(step):
-            reader = office.ledger().reader()
-            troubles = reader.troubles([tenant.id for tenant in office.config().tenants])
-            failed = reader.failed_last(tenant_id, step.operation.key)
-        return dg.AssetCheckResult(
-            passed=not troubles and failed == 0,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"tenant_that_ran": tenant_id, "failed": failed, "who_must_act": _who_must_act(troubles)},
+            found = differences(office.ledger().reader(), office.published(), context.run.run_id)
+        rows = [tuple(map(cell, (violation.subject, violation.problem))) for violation in found]
+        seen = Seen(
+            len(rows),
+            "Run `pfo run`, which publishes anew; if it lasts, `pfo verify` tells which of the two is wrong.",
+            {"differences": table(("about", "problem"), rows, nothing="None.")},
         )
+        return result(name, seen, is_rule=True)
 
-    return everything_is_up_to_date
-
-
-def _who_must_act(troubles: list[Trouble]) -> dg.MarkdownMetadataValue:
-    rows = [tuple(map(cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) for t in troubles]
-    return table(("tenant", "what", "bank", "state", "who acts", "what to do"), rows, nothing="Nobody.")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> dg.MarkdownMetadataValue:
-    """Rows of cells as Markdown; `nothing` in their place where there are none."""
-    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
-    lines.insert(1, "|---" * len(head) + "|")
-    return dg.MetadataValue.md("\n".join(lines) if rows else nothing)
-
-
-def cell(value: str | None) -> str:
-    """A bank's name may hold anything; here it stays within its cell, and a link or a tag in it stays text."""
-    return re.sub(r"([\\|<>\[\]`])", r"\\\1", " ".join(scrub(value or "").split()))
+    return published_equals_primary

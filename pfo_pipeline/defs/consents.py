@@ -1,7 +1,5 @@
-"""Consents that end soon: a check that shows them, a sensor that warns of each stage once.
-
-The check looks at every tenant, whichever ran, as the others do (checks.py). The sensor goes by the clock: a tenant whose
-runs fail is warned of all the same.
+"""Consents that end soon: a sensor that warns of each stage once. It goes by the clock: a tenant whose runs fail is warned of
+all the same. Not here: the check that shows them (watched.py).
 """
 
 from datetime import datetime
@@ -11,12 +9,6 @@ import dagster as dg
 from pfo_pipeline.alerts import CONSENT_ENDS, append_alert, unwritable
 from pfo_pipeline.config import Config, data_dir, load_config
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.contracts.records import plain
-from pfo_pipeline.contracts.workflows import SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.defs.checks import cell, table
-from pfo_pipeline.defs.failures import named_failures
-from pfo_pipeline.defs.options import ASSET_KEYS
-from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.lock import TurnNotReached
 from pfo_pipeline.ledger.office import files_of, reader_of
@@ -24,38 +16,6 @@ from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.consents import EndingConsent, ending_consents, tell_once
 from pfo_pipeline.powens.links import reconnect_link
-
-_SYNC = SYNC_OPENBANKING_ACCOUNTS.step("sync-accounts")
-
-
-@dg.asset_check(
-    asset=ASSET_KEYS[_SYNC.id],
-    name="consents_hold",
-    description="No consent of any tenant ends within 14 days: after that its accounts go stale until the member renews.",
-)
-def consents_hold(office: OfficeResource) -> dg.AssetCheckResult:
-    with named_failures(_SYNC):
-        config = office.config()
-        ending = _ending(config, office.ledger().reader(), utc_now())
-    return dg.AssetCheckResult(
-        passed=not ending,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "ending": len(ending),
-            "calendar": table(
-                ("tenant", "connection", "bank", "user", "ends", "accounts that go stale", "their totals", "link"),
-                [_row(config, consent) for consent in ending],
-                nothing="No consent ends within 14 days.",
-            ),
-        },
-    )
-
-
-def _row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
-    totals = ", ".join(f"{plain(total)} {currency}" for currency, total in consent.totals)
-    texts = (consent.tenant_id, consent.connection_id, consent.institution_name, consent.user_id)
-    figures = (f"{consent.ends_at:%Y-%m-%d %H:%M}Z", str(consent.accounts), totals)
-    return (*map(cell, texts), *figures, f"[renew]({_link(config, consent)})")
 
 
 @dg.sensor(

@@ -26,6 +26,8 @@ from pfo_pipeline.operations.steps import StepFailed, TryAgain
 CANCELLED = "cancelled"
 STARTED_BY = "pfo/started_by"
 """Tag of a run that was not started by the daemon; whoever started it tells of its failure."""
+_CHECK_FAILED = "DagsterAssetCheckFailedError"
+"""Of Dagster's own errors, which it does not export: a blocking check has not passed."""
 
 
 @contextmanager
@@ -60,6 +62,9 @@ def _failure(step: Step, error: BaseException, code: str, who_acts: str, *, retr
 def described_failure(event: dg.DagsterEvent) -> dict[str, str | None]:
     """Code, who must act and the reason of a step that failed, as `named_failures` told them; scrubbed."""
     told = event.step_failure_data.user_failure_data
+    error = event.step_failure_data.error
+    if told is None and error is not None and error.cls_name == _CHECK_FAILED:
+        return _described_checks(event.step_key, error.message)
     metadata = {key: str(value.value) for key, value in (told.metadata if told else {}).items()}
     return {
         "step": event.step_key,
@@ -67,6 +72,13 @@ def described_failure(event: dg.DagsterEvent) -> dict[str, str | None]:
         "who_acts": metadata.get("who_acts", "operator"),
         "reason": scrub((told.description if told else None) or "an error of the program itself; see the run's log"),
     }
+
+
+def _described_checks(step_key: str | None, message: str) -> dict[str, str | None]:
+    """Dagster's message ends with the asset and the names of its checks, which are sentences."""
+    names = " ".join(message.partition("severity:")[2].split())
+    reason = f"Not true any more: {names}. Nothing after it ran; the check's own text and table say what to do."
+    return {"step": step_key, "code": "check", "who_acts": "operator", "reason": scrub(reason)}
 
 
 def failure_alert(tenant_id: str | None, run: dg.DagsterRun, cause: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -259,7 +259,18 @@ class Reader:
 
     def violations(self, rule: str, tenant_id: str, run_id: str) -> list[Violation]:
         """What of a tenant breaks a rule of INVARIANTS; some rules look only at what one run has written."""
-        return self._typed(Violation, INVARIANTS[rule], {"tenant": tenant_id, "run": run_id})
+        query, parameters = INVARIANTS[rule], {"tenant": tenant_id}
+        return self._typed(Violation, query, parameters | ({"run": run_id} if "$run" in query else {}))
+
+    def newest_load(self) -> int:
+        """The number of the newest load; 0 where there is none."""
+        with self._connect() as con:
+            return int(con.execute("select coalesce(max(load_id), 0) from loads").fetchall()[0][0])
+
+    def texts(self, query: str, parameters: dict[str, Any]) -> dict[str, str | None]:
+        """The answer of a query of two texts a row, the first of which is unique."""
+        with self._connect() as con:
+            return dict(con.execute(query, parameters).fetchall())
 
     def frame(self, tenant_id: str, table: str) -> "pd.DataFrame":
         """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""

@@ -67,7 +67,7 @@ def open_partition(page: Page, asset: str, tenant: str) -> None:
     expect(metadata(page, "dagster/table_name")).to_be_visible()
 
 
-def open_failed_check(page: Page, asset: str, check: str = "everything_is_up_to_date") -> None:
+def open_failed_check(page: Page, asset: str, check: str = "nobody_has_to_act") -> None:
     """The evaluation that failed last, of all that the history has of a check."""
     page.goto(f"/assets/{asset}?view=checks&checkDetail={check}")
     page.get_by_text("Execution history").click()

@@ -1,0 +1,41 @@
+"""Whether what everybody reads is the ledger: as many rows, the same proof, nothing of a run left out.
+
+Cheap, to be asked after each publication. Not here: the publication itself (store.py), the proof of every row (verify.py).
+"""
+
+from pfo_pipeline.contracts.tables import tables
+from pfo_pipeline.ledger.known import Violation
+from pfo_pipeline.ledger.reader import Reader
+
+# What was loaded since by another tenant's run is in the private ledger alone, and no difference.
+_EXTENT = "\n".join(
+    [
+        "select 'chain of ' || tenant_id, max_by(hash, load_id) from chain where load_id <= $through group by tenant_id",
+        "union all select 'newest load of the run', max(load_id)::varchar from loads where run_id = $run",
+        # A newer load replaces newest balances: they are compared where there is none.
+        "union all select 'newest balances', case when $newest = $through then",
+        "count(*) || ' rows, ' || coalesce(sum(current_balance), 0) end from balances_current",
+        *(
+            f"union all select '{table.name}', count(*) || ' rows' from {table.name} where load_id <= $through"
+            for table in tables()
+        ),
+    ]
+)
+
+
+def differences(primary: Reader, published: Reader, run_id: str) -> list[Violation]:
+    """What the published ledger does not have as the private one has it, up to its own newest load.
+
+    Args:
+        run_id: A run whose loads must all have been published.
+    Raises: LedgerError.
+    """
+    with primary.at_once() as ours, published.at_once() as theirs:
+        through, newest = theirs.newest_load(), ours.newest_load()
+        parameters = {"through": through, "newest": newest, "run": run_id}
+        private, public = ours.texts(_EXTENT, parameters), theirs.texts(_EXTENT, parameters)
+    return [
+        Violation(about, f"{public.get(about)} published, {private.get(about)} in the private ledger")
+        for about in sorted(private | public)
+        if private.get(about) != public.get(about)
+    ]
