@@ -173,3 +173,38 @@ def test_nothing_listens_beyond_loopback_and_the_proxy_leads_where_something_lis
     webhooks = next(server for port, server in led.items() if listening[port] == "pfo-webhooks")
     (location,) = re.findall(r"location (/\S+)/ \{", webhooks)
     assert path_of("smith", "CONNECTION_SYNCED").startswith(f"{location}/")
+
+
+def page_lines() -> list[str]:
+    """Every command that the page for servers shows."""
+    page = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def test_every_command_of_the_page_is_one_that_its_program_takes() -> None:
+    ours = [shlex.split(line) for line in page_lines() if line.startswith("pfo ")]
+    assert {words[1] for words in ours} == {"config", "migrate", "run", "health", "backup", "restore"}
+    for words in ours:
+        parse(words)
+
+
+def test_the_page_copies_files_that_are_there_and_starts_units_that_are_there() -> None:
+    copied = {path for line in page_lines() for path in re.findall(r"/opt/pfo/((?!\.venv)\S+)", line)}
+    assert copied >= {"deploy/pfo.env", "deploy/pfo", "deploy/systemd/.", "pfo.example.toml"}
+    assert {path for path in copied if not (PROJECT / path).exists()} == set()
+    named = {word for line in page_lines() if line.startswith("systemctl ") for word in line.split() if "pfo-" in word}
+    names = {path.name if path.suffix == ".timer" else path.stem for path in UNITS.glob("pfo-*.*") if path.is_file()}
+    assert named <= names
+    assert {path.stem for path in SERVICES if not path.with_suffix(".timer").exists()} <= named
+
+
+def test_the_operators_program_has_the_units_account_environment_and_folder() -> None:
+    script = (DEPLOY / "pfo").read_text(encoding="utf-8")
+    common = settings(UNITS / "pfo-backup.service")
+
+    assert subprocess.run(["sh", "-n", str(DEPLOY / "pfo")], check=False).returncode == 0
+    assert f". {common['EnvironmentFile'][0]}\n" in script
+    assert f"cd {common['WorkingDirectory'][0]}\n" in script
+    assert f"--reuid={common['User'][0]} --regid={common['Group'][0]}" in script
+    assert f"umask {common['UMask'][0].removeprefix('0')}\n" in script
