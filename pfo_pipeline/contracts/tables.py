@@ -172,7 +172,9 @@ class DriftRow:
 
     tenant_id: str = _column("varchar", _TENANT)
     field: str = _column("varchar", "Where, such as account.type.")
-    value: str = _column("varchar", "The unknown enum value; empty when the field itself is unknown.")
+    value: str = _column(
+        "varchar", "The unknown enum value; empty when the field itself is unknown; (does not fit) where its type is."
+    )
 
 
 @dataclass(frozen=True, slots=True)

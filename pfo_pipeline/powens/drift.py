@@ -7,6 +7,7 @@ that several clients report.
 from collections.abc import Iterable
 
 from pfo_pipeline.contracts.privacy import word
+from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.powens.states import KNOWN_STATES
 from pfo_pipeline.powens.wire import Account, Connection, Wire
 
@@ -18,6 +19,15 @@ _ACCOUNT_EXTRAS = frozenset(
     "id_user id_source display id_type bookmarked company_name loan webid formatted_balance information opening_date "
     "valuation diff diff_percent prev_diff prev_diff_percent calculated".split()
 )
+_SOURCE_EXTRAS = frozenset(
+    "id id_connection id_connector_source id_weboob_module created access_expire expire error_message".split()
+)
+_CONNECTOR_EXTRAS = frozenset(
+    "id hidden charged code beta color slug sync_frequency sync_periodicity months_to_fetch auth_mechanism "
+    "available_auth_mechanisms transfer_mechanism siret restricted capabilities account_usages account_types products "
+    "payment_settings stability categories sources fields payment_fields countries urls".split()
+)
+_CURRENCY_EXTRAS = frozenset("name symbol precision crypto prefix marketcap datetime".split())
 KNOWN_ACCOUNT_TYPES = frozenset(
     "article83 capitalisation card cat cel checking consumercredit crowdlending csl deposit joint ldds lep lifeinsurance "
     "livret_a livret_b loan madelin market mortgage pea pee pel per perco perp real_estate revolvingcredit rsp savings "
@@ -37,13 +47,18 @@ def does_not_add_up(what: str) -> Drift:
 
 def connection_drift(connection: Connection) -> set[Drift]:
     found = _unknown_fields("connection", connection, _CONNECTION_EXTRAS)
-    states = [connection.state, *(source.state for source in connection.sources or ())]
+    found |= _unknown_fields("connector", connection.connector, _CONNECTOR_EXTRAS)
+    states = [connection.state]
+    for source in connection.sources or ():
+        found |= _unknown_fields("source", source, _SOURCE_EXTRAS)
+        states.append(source.state)
     return found | _unknown_values("connection.state", states, KNOWN_STATES)
 
 
 def account_drift(account: Account) -> set[Drift]:
     return (
         _unknown_fields("account", account, _ACCOUNT_EXTRAS)
+        | _unknown_fields("currency", account.currency, _CURRENCY_EXTRAS)
         | _unknown_values("account.type", [account.type], KNOWN_ACCOUNT_TYPES)
         | _unknown_values("account.error", [account.error], KNOWN_STATES)
         | _unknown_values("account.usage", [account.usage], _KNOWN_USAGES)
@@ -51,8 +66,14 @@ def account_drift(account: Account) -> set[Drift]:
     )
 
 
-def _unknown_fields(what: str, record: Wire, extras: frozenset[str]) -> set[Drift]:
-    return {(f"{what}.{word(name)}", "") for name in record.model_extra or {} if name not in extras}
+def misfits(what: str, put_aside: QuarantineRow) -> set[Drift]:
+    """The fields for which a record was put aside: each is told once, however many records have it so."""
+    return {(f"{what}.{reason.partition(':')[0]}", "(does not fit)") for reason in put_aside.reason.split("; ")}
+
+
+def _unknown_fields(what: str, record: Wire | None, extras: frozenset[str]) -> set[Drift]:
+    found = (record.model_extra if record else None) or {}
+    return {(f"{what}.{word(name)}", "") for name in found if name not in extras}
 
 
 def _unknown_values(where: str, values: Iterable[str | None], known: frozenset[str]) -> set[Drift]:

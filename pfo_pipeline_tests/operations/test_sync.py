@@ -133,6 +133,19 @@ STANDS: dict[str, tuple[dict[str, Any], str, str | None, bool]] = {
 }
 
 
+def test_a_field_that_has_changed_its_type_is_told_once_with_its_count(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2", "3")
+    for account_id in made.account_ids[:2]:
+        smith.bank.change_account(smith.domain, account_id, verbatim={"balance": {"amount": 5}})
+
+    outcome = smith.sync()
+
+    assert outcome.drift["account.balance=(does not fit)"] == 2
+    assert smith.ask("select field, value from drift where value <> ''") == [("account.balance", "(does not fit)")]
+    assert smith.ask("select count(*) from quarantine") == [(2,)]
+    assert len(smith.accounts()) == 1
+
+
 def test_a_source_that_fails_for_days_under_a_fresh_connection_is_told_to_the_operator(smith: Household) -> None:
     smith.connect("jane", "1", source_states={"openapi": "bug"})
     stands = []

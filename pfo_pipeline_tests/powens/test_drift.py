@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from pfo_pipeline.powens.drift import KNOWN_ACCOUNT_TYPES, account_drift, connection_drift
+from pfo_pipeline.contracts.tables import QuarantineRow
+from pfo_pipeline.powens.drift import KNOWN_ACCOUNT_TYPES, account_drift, connection_drift, misfits
+from pfo_pipeline.powens.mapping import parse
 from pfo_pipeline.powens.states import KNOWN_STATES
 from pfo_pipeline.powens.wire import Account, Connection
 
@@ -121,6 +123,24 @@ def test_what_is_new_about_a_connection_is_told_by_its_place() -> None:
         ("connection.state", "quantumRequired"),
         ("connection.state", "sleepy"),
         ("connection.mood", ""),
+    }
+
+
+def test_what_is_new_within_a_record_is_told_by_its_place() -> None:
+    connector = CONNECTION["connector"] | {"mood": 1}
+    sources = [CONNECTION["sources"][0] | {"mood": 1}, {"mood": 2}]
+
+    assert drift_of_connection(connector=connector, sources=sources) == {("connector.mood", ""), ("source.mood", "")}
+    assert drift_of_account(currency=ACCOUNT["currency"] | {"mood": 1}) == {("currency.mood", "")}
+
+
+def test_a_record_that_was_put_aside_is_told_by_the_fields_that_do_not_fit() -> None:
+    row = parse(Account, "smith", ACCOUNT | {"balance": "much", "currency": {"id": 5}})
+
+    assert isinstance(row, QuarantineRow)
+    assert misfits("account", row) == {
+        ("account.balance", "(does not fit)"),
+        ("account.currency.id", "(does not fit)"),
     }
 
 
