@@ -187,9 +187,10 @@ class SimulatedBank:
         numbers: Literal["same", "reformatted", "absent"] = "same",
         disabled: bool = True,
         erased: bool = False,
+        source: str | None = None,
     ) -> Renumbered:
         """Let banks or single accounts come back under new ids, to be enabled again unless told otherwise."""
-        manner = {"numbers": numbers, "disabled": disabled, "erased": erased}
+        manner = {"numbers": numbers, "disabled": disabled, "erased": erased, "source": source}
         body = {"connections": list(connections), "accounts": list(accounts), **manner}
         made = self._send("POST", f"/domains/{domain}/renumber", body)
         return Renumbered(*({int(old): new for old, new in made[kind].items()} for kind in ("connections", "accounts")))
@@ -210,9 +211,10 @@ class SimulatedBank:
         """Replace what is coming: operations of `amount`, `days` until they post, and whether they are `dropped`."""
         self.change_account(domain, account_id, pending=[dict(operation) for operation in operations])
 
-    def truth(self, domain: str) -> dict[str, Any]:
-        """Everything there is and was, with every figure ever shown; amounts are exact strings."""
-        answer = self.admin.get("/truth", params={"domain": domain})
+    def truth(self, domain: str, since: datetime | None = None) -> dict[str, Any]:
+        """Everything there is and was, with every figure shown from `since` on; amounts are exact strings."""
+        query = {"domain": domain} | ({"since": since.isoformat()} if since else {})
+        answer = self.admin.get("/truth", params=query)
         answer.raise_for_status()
         told: dict[str, Any] = answer.json()
         return told

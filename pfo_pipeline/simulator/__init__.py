@@ -35,12 +35,13 @@ Admin routes (JSON, no token, loopback only; `D` is a domain's name):
     POST   /admin/domains/D/connections/C/accounts     an account -> {id}
     PATCH  /admin/domains/D/accounts/A                 any field of an account
     DELETE /admin/domains/D/accounts/A
-    POST   /admin/domains/D/renumber                   {connections?, accounts?: [id], numbers?, disabled?, erased?}
+    POST   /admin/domains/D/renumber                   {connections?, accounts?: [id], numbers?, disabled?,
+                                                        erased?, source?}
                                                        -> {connections, accounts}: new ids by the old ones
     POST   /admin/worlds                               {domain, seed?, members?, connections?, accounts?, redirect_uris?}
                                                        -> as /admin/domains, and users: [{id, token, connections:
                                                            [{id, source_ids, account_ids}]}]
-    GET    /admin/truth?domain=D                       -> {now, users, connections, accounts: [{..., figures: [{
+    GET    /admin/truth?domain=D&since=                -> {now, users, connections, accounts: [{..., figures: [{
                                                            shown_from, as_of, balance, coming, currency}]}],
                                                            same_bank_account: [[id]]}; erased records included
     POST   /admin/domains/D/connections/C/sync         what the daily sync does, now
@@ -62,8 +63,8 @@ figures are when they come in), `buys` (purchases come by themselves), `pending`
 sums up, and what posts or is dropped that many days later), and, when new, `same_as` (an account id: the same bank account
 seen again, moving in step). A correction is a PATCH of `balance`, a late figure one of `balance` and `last_update`.
 Renumbering: `numbers` is `same`, `reformatted` or `absent`; what comes back is `disabled` unless false; a single account's
-old record is marked deleted, or `erased`. A world has `connections` per member and `accounts` per connection, of all types
-and currencies, and for two members a joint account. Unknown keys, values
+old record is marked deleted, or `erased`; `source` names the one that finds it. A world has `connections` per member
+and `accounts` per connection, of all types and currencies, and for two members a joint account. Unknown keys, values
 of another type, and everything under `verbatim` go to the wire as they are.
 
 Fault kinds: `status` (`status`, `code`, `retry_after`), `html` (a gateway's 503 page), `slow` (`seconds` of real

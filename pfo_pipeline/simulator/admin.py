@@ -218,7 +218,9 @@ def _add_world(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
 
 
 def _truth(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
-    return truth(bench.world, bench.world.domains[request.query_params.get("domain", "")])
+    since = request.query_params.get("since")
+    domain = bench.world.domains[request.query_params.get("domain", "")]
+    return truth(bench.world, domain, from_text(since) if since else None)
 
 
 def _ids(domain: Domain, connection: Connection) -> JsonObject:

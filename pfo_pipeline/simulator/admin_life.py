@@ -28,10 +28,14 @@ def renumber(world: World, domain: Domain, body: JsonObject) -> JsonObject:
         next((word for word in get_args(Numbers) if word == given), "same"),
         disabled=reader.flag("disabled", default=True),
         erased=reader.flag("erased", default=False),
+        source=reader.text("source", None),
     )
     reader.done()
     if given != manner.numbers:
         raise ValueError(f"numbers: one of {', '.join(get_args(Numbers))} is needed")
+    for connection in [*connections, *(domain.connections[account.id_connection] for account in accounts)]:
+        if manner.source not in (None, *(source.name for source in connection.sources)):
+            raise ValueError(f"source: connection {connection.id} has no source {manner.source!r}")
     made = renumber_accounts(world, domain, accounts, manner)
     answer = {"connections": {}, "accounts": {old.id: new.id for old, new in zip(accounts, made, strict=True)}}
     for connection in connections:

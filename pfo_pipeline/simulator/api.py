@@ -43,7 +43,10 @@ TABLE: tuple[tuple[str, dict[str, Handler]], ...] = (
     ("/users/{user}/connections", dict(_CONNECTIONS)),
     ("/users/{user}/connections/{connection}", dict(_CONNECTION)),
     ("/users/{user}/connections/{connection}/sources", {"GET": api_connections.list_sources}),
-    ("/users/{user}/connections/{connection}/sources/{source}", {"GET": api_connections.get_source}),
+    (
+        "/users/{user}/connections/{connection}/sources/{source}",
+        {"GET": api_connections.get_source, "POST": api_connections.update_source},
+    ),
     ("/users/{user}/connections/{connection}/accounts", {"GET": api_accounts.list_accounts}),
     ("/users/{user}/connections/{connection}/accounts/{account}", dict(_ACCOUNT)),
     ("/users/{user}/accounts", {"GET": api_accounts.list_accounts}),

@@ -16,7 +16,7 @@ from pfo_pipeline.simulator.catalogue import Connector
 from pfo_pipeline.simulator.dialogue import INTERACTIVE_STATES
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.paging import page
-from pfo_pipeline.simulator.records import Connection
+from pfo_pipeline.simulator.records import Connection, Source
 from pfo_pipeline.simulator.views import connection_json, source_json
 
 
@@ -89,11 +89,18 @@ def list_sources(call: Call) -> Answer:
 def get_source(call: Call) -> Answer:
     """One source."""
     connection = call.connection()
-    wanted = whole_number(call.params["source"])
-    for source in connection.sources:
-        if source.id == wanted:
-            return Answer(200, source_json(connection, source))
-    raise errors.not_found()
+    return Answer(200, source_json(connection, _source_of_path(call, connection)))
+
+
+def update_source(call: Call) -> Answer:
+    """Disable a source, so that syncs leave it out, or enable it again."""
+    connection = call.connection()
+    source = _source_of_path(call, connection)
+    disabled = {"true": True, "1": True, "false": False, "0": False}.get(str(call.body.get("disabled")).lower())
+    if disabled is None:
+        raise errors.missing_parameter("disabled") if "disabled" not in call.body else errors.invalid_value("disabled")
+    source.disabled = (source.disabled or call.world.clock.now()) if disabled else None
+    return Answer(200, source_json(connection, source))
 
 
 def webauth_url(call: Call) -> Answer:
@@ -154,6 +161,14 @@ def _owned(call: Call, text: str, user_id: int | None) -> Connection:
     if connection is None or connection.id_user != user_id:
         raise errors.not_found()
     return connection
+
+
+def _source_of_path(call: Call, connection: Connection) -> Source:
+    wanted = whole_number(call.params["source"])
+    for source in connection.sources:
+        if source.id == wanted:
+            return source
+    raise errors.not_found()
 
 
 def _wanted_connector(call: Call) -> Connector:

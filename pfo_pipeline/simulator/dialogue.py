@@ -153,7 +153,15 @@ def _first_step(connection: Connection) -> str:
 
 
 def _field(name: str, label: str, kind: str) -> dict[str, object]:
-    return {"name": name, "label": label, "type": kind, "required": True, "regex": None, "values": None}
+    return {
+        "name": name,
+        "label": label,
+        "type": kind,
+        "required": True,
+        "regex": None,
+        "auth_mechanisms": ["credentials"],
+        "values": None,
+    }
 
 
 def _scenario(connector: Connector, source: str, values: Mapping[str, object]) -> str:

@@ -5,11 +5,16 @@ Not here: which fields a payload has (views.py).
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import NoReturn
 
 JsonObject = dict[str, object]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN = json.JSONEncoder(ensure_ascii=False).encode
+_ESCAPED = json.JSONEncoder().encode
 
 
 def dumps(value: object) -> bytes:
@@ -18,7 +23,9 @@ def dumps(value: object) -> bytes:
     Raises:
         TypeError: the value holds something JSON cannot carry exactly, a float included.
     """
-    return "".join(_pieces(value)).encode("utf-8")
+    pieces: list[str] = []
+    _write(value, pieces.append)
+    return "".join(pieces).encode("utf-8")
 
 
 def loads(text: str | bytes) -> object:
@@ -39,42 +46,41 @@ def plain(amount: Decimal) -> Decimal:
     return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
-def _pieces(value: object) -> Iterator[str]:
+def _write(value: object, write: Callable[[str], None]) -> None:
     match value:
         case None:
-            yield "null"
+            write("null")
         case bool():
-            yield "true" if value else "false"
+            write("true" if value else "false")
         case str():
-            yield _text(value)
+            write(_text(value))
         case int():
-            yield str(value)
+            write(str(value))
         case Decimal():
             if not value.is_finite():
                 raise TypeError("JSON has no number for NaN or infinity")
-            yield format(value, "f")
+            write(format(value, "f"))
         case dict():
             separator = "{"
             for key, item in value.items():
-                yield separator + _text(str(key)) + ":"
-                yield from _pieces(item)
+                write(f"{separator}{_text(str(key))}:")
+                _write(item, write)
                 separator = ","
-            yield "}" if value else "{}"
+            write("}" if value else "{}")
         case list() | tuple():
             separator = "["
             for item in value:
-                yield separator
-                yield from _pieces(item)
+                write(separator)
+                _write(item, write)
                 separator = ","
-            yield "]" if value else "[]"
+            write("]" if value else "[]")
         case _:
             raise TypeError(f"no exact JSON for {type(value).__name__}")
 
 
 def _text(text: str) -> str:
     # A lone surrogate is legal in JSON as an escape, but has no UTF-8 form.
-    has_surrogate = any("\ud800" <= character <= "\udfff" for character in text)
-    return json.dumps(text, ensure_ascii=has_surrogate)
+    return _ESCAPED(text) if _SURROGATE.search(text) else _PLAIN(text)
 
 
 def _refuse_constant(name: str) -> NoReturn:

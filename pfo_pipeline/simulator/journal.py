@@ -4,6 +4,7 @@ Here: one entry per request, without secrets.
 Not here: serving it (admin.py).
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
@@ -48,7 +49,8 @@ class Journal:
 
     def since(self, seq: int, domain: str | None) -> Sequence[Entry]:
         """Entries after number `seq`, of one domain if given."""
-        return [item for item in self.entries if item.seq > seq and domain in (None, item.domain)]
+        first = bisect_right(self.entries, seq, key=lambda item: item.seq)
+        return [item for item in self.entries[first:] if domain in (None, item.domain)]
 
 
 def _without_secrets(query: str) -> str:

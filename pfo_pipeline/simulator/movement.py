@@ -154,12 +154,12 @@ def _take_data(world: World, domain: Domain, connection: Connection, at: datetim
     """The bank's figures of `at` become visible on the connection, its working sources, its accounts."""
     connection.last_update = at
     connection.last_push = at + timedelta(seconds=7)
-    failing = {source.id for source in connection.sources if source.state is not None}
+    silent = {source.id for source in connection.sources if source.state is not None or source.disabled is not None}
     for source in connection.sources:
-        if source.id not in failing and source.disabled is None:
+        if source.id not in silent:
             source.last_update = at
     for account in domain.accounts_of(connection.id_user, connection.id):
-        if not account.visible or account.id_source in failing:
+        if not account.visible or account.id_source in silent:
             continue
         was_known, account.known = account.known, True
         # Seen live: the account is stamped a moment before its connection.

@@ -27,11 +27,13 @@ class Manner:
         numbers: Whether IBAN and number are told as before, in groups with spaces, or not at all.
         disabled: Whether it has to be enabled again.
         erased: Whether the old record is gone without a trace, instead of marked as deleted.
+        source: Name of the source that finds it, default the first one that is not disabled.
     """
 
     numbers: Numbers = "same"
     disabled: bool = True
     erased: bool = False
+    source: str | None = None
 
 
 def renumber_connection(
@@ -76,7 +78,7 @@ def _again(domain: Domain, account: Account, connection: Connection, manner: Man
         id=domain.next_id("account"),
         id_connection=connection.id,
         id_user=connection.id_user,
-        id_source=connection.sources[0].id if connection.sources else None,
+        id_source=_source_id(connection, manner.source),
         known=account.known and not manner.disabled,
         disabled=now if manner.disabled else None,
         deleted=None,
@@ -90,6 +92,12 @@ def _again(domain: Domain, account: Account, connection: Connection, manner: Man
     announcements.account_found(domain, again, now)
     note_figure(again, now)
     return again
+
+
+def _source_id(connection: Connection, name: str | None) -> int | None:
+    if name is None:
+        return next((source.id for source in connection.sources if source.disabled is None), None)
+    return next(source.id for source in connection.sources if source.name == name)
 
 
 def _numbers(account: Account, manner: Numbers) -> JsonObject:

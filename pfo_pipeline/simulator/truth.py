@@ -29,8 +29,12 @@ def note_figure(account: Account, at: datetime) -> None:
         account.figures.append(told)
 
 
-def truth(world: World, domain: Domain) -> JsonObject:
-    """Everything of a domain, erased records included; moments are ISO 8601 in UTC, amounts exact strings."""
+def truth(world: World, domain: Domain, since: datetime | None = None) -> JsonObject:
+    """Everything of a domain, erased records included; moments are ISO 8601 in UTC, amounts exact strings.
+
+    Args:
+        since: Aware moment; figures shown from before then are left out.
+    """
     connections = [*domain.connections.values(), *domain.erased_connections]
     accounts = [*domain.accounts.values(), *domain.erased_accounts]
     return {
@@ -38,7 +42,7 @@ def truth(world: World, domain: Domain) -> JsonObject:
         "now": _moment(world.clock.now()),
         "users": [_user(user) for user in domain.users.values()],
         "connections": [_connection(item) for item in sorted(connections, key=lambda item: item.id)],
-        "accounts": [_account(item) for item in sorted(accounts, key=lambda item: item.id)],
+        "accounts": [_account(item, since) for item in sorted(accounts, key=lambda item: item.id)],
         "same_bank_account": _same(accounts),
     }
 
@@ -64,7 +68,7 @@ def _connection(connection: Connection) -> JsonObject:
     }
 
 
-def _account(account: Account) -> JsonObject:
+def _account(account: Account, since: datetime | None) -> JsonObject:
     return {
         "id": account.id,
         "id_user": account.id_user,
@@ -79,7 +83,7 @@ def _account(account: Account) -> JsonObject:
         "deleted": _moment(account.deleted),
         "erased": _moment(account.erased),
         "overridden": sorted(account.verbatim),
-        "figures": [_figure(figure) for figure in account.figures],
+        "figures": [_figure(figure) for figure in account.figures if since is None or figure.shown_from >= since],
     }
 
 

@@ -47,7 +47,7 @@ SURNAMES = ("Vauquelin", "Oskarsdóttir", "O'Shaughnessy", "Delacroix-Lemaître"
 ACCOUNT_NAMES = {"checking": "Compte courant", "savings": "Compte épargne", "loan": "Prêt", "market": "Compte titres"}
 EVERYDAY = ("checking", "joint")
 OLDEST_DAYS = 20 * 365
-LARGEST_WORLD = 100_000
+LARGEST_WORLD = 10_000
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def _open(world: World, domain: Domain, user: User, order: Order, key: tuple[int
     created = now - timedelta(days=pick(1, 700, "connected", *key), hours=pick(0, 23, "at", *key))
     connection = open_connection(world, domain, user, connector, created=created)
     drafts = [_draft(connector, (*key, number), now) for number in range(order.accounts)]
-    for account in open_accounts(world, domain, connection, drafts, since=created):
+    # Figures have moved for a week, so that something is coming already.
+    for account in open_accounts(world, domain, connection, drafts, since=now - timedelta(days=7)):
         account.buys = account.announces = account.type in EVERYDAY
         if account.last_update is not None:
             move_balance(world, domain, account, paris_day(account.last_update))

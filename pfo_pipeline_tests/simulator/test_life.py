@@ -74,6 +74,26 @@ def test_a_repaired_connection_finds_its_account_anew_and_disabled(
     assert bank.truth(DOMAIN)["same_bank_account"] == [[old, new]]
 
 
+def test_another_source_finds_an_account_anew(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+    made = bank.add_connection(user, "Crédit des Deux Rives", accounts=[{"balance": "5"}, {"balance": "6"}])
+    first, second = made.source_ids
+    sources = f"users/me/connections/{made.id}/sources"
+    assert payload(client.post(f"{sources}/{first}", json={"disabled": True}))["disabled"] == "2026-03-10 13:00:00"
+    assert client.post(f"{sources}/{first}", json={"disabled": "perhaps"}).status_code == 400
+    old = made.account_ids[0]
+
+    new = bank.renumber(DOMAIN, accounts=[old], source="directaccess", disabled=False).accounts[old]
+    bank.advance(days=1)
+
+    shown = accounts(client, "")
+    assert shown[new]["id_source"] == second
+    assert {number: account["last_update"][:10] for number, account in shown.items()} == {
+        made.account_ids[1]: "2026-03-10",
+        new: "2026-03-11",
+    }
+    assert [source["id"] for source in payload(client.get(sources))["sources"]] == [second]
+
+
 def test_an_erased_account_is_left_only_in_the_truth(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
@@ -86,7 +106,9 @@ def test_an_erased_account_is_left_only_in_the_truth(
     assert erased[made.account_ids[0]] == "2026-03-10T12:00:00+00:00"
 
 
-@pytest.mark.parametrize("order", [{"accounts": [1]}, {"connections": [1]}, {"numbers": "upside down"}])
+@pytest.mark.parametrize(
+    "order", [{"accounts": [1]}, {"connections": [1]}, {"numbers": "upside down"}, {"source": "fax"}]
+)
 def test_an_impossible_renumbering_changes_nothing(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client, order: Any
 ) -> None:
@@ -220,6 +242,8 @@ def test_the_truth_is_what_clients_saw(bank: SimulatedBank, user: SimulatedUser,
 
     for number in made.account_ids:
         assert {(Decimal(item["balance"]), item["coming"]) for item in figures(bank, number)} == seen[number]
+    later = bank.truth(DOMAIN, since=datetime(2026, 3, 12, tzinfo=UTC))["accounts"]
+    assert [len(account["figures"]) for account in later] == [2, 2]
     (connection,) = told["connections"]
     assert connection["erased"] == told["now"]
     assert connection["state"] is None

@@ -54,6 +54,12 @@ def test_the_demo_configuration_opens_every_account(program: subprocess.Popen[st
         secret = (folder / tenant["client_secret"].removeprefix("file:")).read_text(encoding="utf-8")
         renewal = {"client_id": tenant["client_id"], "client_secret": secret, "id_user": 731}
         assert web.post(f"{tenant['base_url']}/auth/renew", json=renewal).status_code == 200
+        query = {
+            "domain": f"{tenant['domain']}.biapi.pro",
+            **{key: tenant[key] for key in ("client_id", "redirect_uri")},
+        }
+        page = web.get(f"{tenant['webview_url']}/connect", params=query)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
