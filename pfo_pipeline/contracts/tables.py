@@ -42,8 +42,12 @@ class Table:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """The columns that, when one differs, make a new row: all but the key and the proof of where it is from."""
-        return tuple(c.name for c in self.columns if c.name not in (*self.key, "payload_digest", "provider_updated_at"))
+        """The columns that, when one differs, make a new row.
+
+        All but the key, the proof of where it is from, and the link, which the configuration makes of the key.
+        """
+        unlearnt = ("payload_digest", "provider_updated_at", "link")
+        return tuple(c.name for c in self.columns if c.name not in (*self.key, *unlearnt))
 
 
 def _column(column_type: ColumnType, description: str, *, null: bool = False, personal: bool = False) -> Any:
