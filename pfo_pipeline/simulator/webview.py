@@ -47,8 +47,6 @@ class Visit:
 
     key: str
     domain: Domain
-    redirect_uri: str
-    state: str | None
     expires: datetime
     query: QueryParams
     id_user: int | None
@@ -71,8 +69,8 @@ class Webview:
     def connect(self, query: QueryParams, form: Form) -> Response:
         """Serve the next page of a new connection, or the way back."""
         visit = self._visit(query, form)
-        if visit is None or visit.expires <= self.world.clock.now():
-            return self._leave(visit, query, "session_expired")
+        if visit is None:
+            return self._leave(None, query, "session_expired")
         if _first(form, "action") == "cancel":
             self._undo(visit)
             return self._leave(visit, query, "access_denied")
@@ -94,8 +92,8 @@ class Webview:
     def reconnect(self, query: QueryParams, form: Form) -> Response:
         """Serve the next page of a renewal, or the way back."""
         visit = self._visit(query, form)
-        if visit is None or visit.expires <= self.world.clock.now():
-            return self._leave(visit, query, "session_expired")
+        if visit is None:
+            return self._leave(None, query, "session_expired")
         connection = self._known_connection(visit)
         if _first(form, "action") == "cancel":
             return self._leave(visit, query, "access_denied")
@@ -113,7 +111,8 @@ class Webview:
         domain = self._checked_domain(query)
         key = _first(form, "visit")
         if key is not None:
-            return self.visits.get(key)
+            visit = self.visits.get(key)
+            return visit if visit and visit.domain is domain and self._goes_on(visit) else None
         code = domain.codes.pop(query["code"], None) if "code" in query else None
         if "code" in query and code is None:
             return None
@@ -121,8 +120,6 @@ class Webview:
         visit = Visit(
             key=secret(self.world.seed, "visit", domain.name, self.opened),
             domain=domain,
-            redirect_uri=query["redirect_uri"],
-            state=query.get("state"),
             expires=self.world.clock.now() + VISIT,
             query=query,
             id_user=code.id_user if code else None,
@@ -130,6 +127,10 @@ class Webview:
         )
         self.visits[visit.key] = visit
         return visit
+
+    def _goes_on(self, visit: Visit) -> bool:
+        in_time = visit.expires > self.world.clock.now()
+        return in_time and (visit.id_user is None or visit.id_user in visit.domain.users)
 
     def _checked_domain(self, query: QueryParams) -> Domain:
         for name in ("domain", "client_id", "redirect_uri"):

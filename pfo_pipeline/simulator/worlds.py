@@ -46,6 +46,7 @@ FIRST_NAMES = ("Aïcha", "Bertil", "Clémence", "Dagny", "Étienne", "Fiona", "G
 SURNAMES = ("Vauquelin", "Oskarsdóttir", "O'Shaughnessy", "Delacroix-Lemaître", "Nakashimada", "Brzęczyszczykiewicz")
 ACCOUNT_NAMES = {"checking": "Compte courant", "savings": "Compte épargne", "loan": "Prêt", "market": "Compte titres"}
 EVERYDAY = ("checking", "joint")
+COUNTRIES_WITH_IBAN = ("fr", "ch")
 OLDEST_DAYS = 20 * 365
 LARGEST_WORLD = 10_000
 
@@ -116,7 +117,9 @@ def _user_keys(domain: Domain, user: User) -> JsonObject:
 
 def _open(world: World, domain: Domain, user: User, order: Order, key: tuple[int, ...]) -> Connection:
     now = world.clock.now()
-    connector = BANKS[pick(0, len(BANKS) - 1, "bank", *key)]
+    # A household has one bank in common, so that one account can be seen by two of them.
+    member, number = (0, 0) if key[-1] == 0 else key[1:]
+    connector = BANKS[pick(0, len(BANKS) - 1, "bank", order.seed, member, number)]
     created = now - timedelta(days=pick(1, 700, "connected", *key), hours=pick(0, 23, "at", *key))
     connection = open_connection(world, domain, user, connector, created=created)
     drafts = [_draft(connector, (*key, number), now) for number in range(order.accounts)]
@@ -139,7 +142,7 @@ def _draft(connector: Connector, key: tuple[int, ...], now: datetime) -> Account
         balance=_amount(kind, currency, key),
         currency=currency,
         coming=Decimal(0) if kind in EVERYDAY else None,
-        has_iban=kind in EVERYDAY and connector.bic is not None,
+        has_iban=kind in EVERYDAY and connector.country in COUNTRIES_WITH_IBAN,
         numbers_as_strings=currency == "BTC",
         fields={"opening_date": paris_day(datetime.combine(opened.date(), time(12), UTC)).isoformat()},
     )

@@ -244,6 +244,20 @@ def test_opening_uses_the_code_up_and_an_old_one_opens_nothing(
     }
 
 
+def test_a_visit_ends_with_its_user_and_is_worth_nothing_in_another_domain(
+    bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
+) -> None:
+    other = bank.add_domain("smythe-sandbox", redirect_uris=[BACK])
+    url = address(bank, domain, code=code_of(bank, jane))
+    form = {**opened(url).fields, "connector": TEST_CONNECTOR}
+
+    assert returned(web.post(address(bank, other), data=form))["error"] == "session_expired"
+    assert web.post(url, data=form).status_code == 200
+    with bank.client(jane) as client:
+        client.delete("users/me")
+    assert returned(web.post(url, data=form))["error"] == "session_expired"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
