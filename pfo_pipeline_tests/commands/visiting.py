@@ -69,6 +69,7 @@ class Visitor:
     synced: list[tuple[str, ...]] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     seen: list[object] = field(default_factory=list)
+    connections: dict[str, str] = field(default_factory=dict)
 
     def connect(self, browse: Callable[[str], object], *words: str) -> Result:
         """`pfo connect` for jane, or the words given."""

@@ -15,8 +15,9 @@ import pytest
 from pfo_pipeline.config import ConfigError, MemberFiles, SecretError, StoredUser, load_config
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.operations.leaving import delete_user, revoke_token
-from pfo_pipeline.operations.onboarding import MemberAccess, NotConnected, member_token
+from pfo_pipeline.operations.onboarding import MemberAccess, NotConnected, explained, member_token
 from pfo_pipeline.powens.client import client_of
+from pfo_pipeline.powens.errors import PowensError
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain
 from pfo_pipeline_tests.simulator.conftest import payload, web
 
@@ -80,6 +81,13 @@ class Member:
 @pytest.fixture
 def jane(bank: SimulatedBank, tmp_path: Path) -> Member:
     return Member(bank, bank.add_domain("smith-sandbox"), tmp_path)
+
+
+async def open_page(access: MemberAccess) -> str:
+    try:
+        return await access.member(await member_token(access)).page_code()
+    except PowensError as error:
+        raise explained(access, error) from None
 
 
 def refused(act: Callable[[], Any], kind: type[PfoError] = NotConnected) -> str:
@@ -235,6 +243,21 @@ def test_a_revoked_token_makes_no_second_user(jane: Member) -> None:
     assert told.startswith("tenants.smith.users.jane.token: GET ")
     assert "Set powens_id to the member's number in the Powens console and delete" in told
     assert token not in told
+    assert jane.billed() == [powens_id]
+
+
+def test_a_revoked_token_of_a_known_user_is_replaced_once_it_is_taken_away(jane: Member) -> None:
+    token = jane.get_token()
+    powens_id = jane.owner(token)
+    web.delete(f"{jane.domain.base_url}/auth/token", headers={"Authorization": f"Bearer {token}"})
+
+    told = refused(lambda: jane.do(open_page))
+
+    assert (
+        f"Delete {jane.files.token}; pfo connect then gets another token for the same Powens user, {powens_id}" in told
+    )
+    jane.files.token.unlink()
+    assert jane.do(open_page)
     assert jane.billed() == [powens_id]
 
 
