@@ -67,7 +67,7 @@ class Gateway:
         """Serve one connection event, as ASGI defines it."""
         if scope["type"] != "http":
             return
-        beside = self._beside.get(scope["path"].split("/")[1])
+        beside = self._beside.get(scope["path"].removeprefix("/").partition("/")[0])
         if beside is not None:
             await beside(scope, receive, send)
             return

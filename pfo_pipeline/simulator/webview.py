@@ -234,11 +234,11 @@ class Webview:
         text = visit.query.get("connection_id", "")
         if visit.id_user is None:
             raise RefusedError("The parameter code is missing.")
-        connection = visit.domain.connections.get(int(text)) if text.isascii() and text.isdigit() else None
-        if connection is None or connection.id_user != visit.id_user:
-            raise RefusedError("The connection is unknown.")
-        visit.connection_id = connection.id
-        return connection
+        for connection in visit.domain.connections_of(visit.id_user):
+            if str(connection.id) == text:
+                visit.connection_id = connection.id
+                return connection
+        raise RefusedError("The connection is unknown.")
 
     def _undo(self, visit: Visit) -> None:
         connection = visit.domain.connections.get(visit.connection_id or 0)

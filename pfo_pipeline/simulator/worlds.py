@@ -5,6 +5,7 @@ Not here: what happens to them later: the clock (movement.py) and the admin rout
 
 Equal orders give equal worlds. Where there are two members, the first account of the first one's first bank is joint:
 the second one sees it through his own first connection too. Everyday accounts have purchases that post days later.
+Consents end on different days of the next half year, unless somebody renews them.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Tokens: how they are got, what they open, how they end."""
 
+import http.client
+
 import httpx
 import pytest
 
@@ -168,6 +170,10 @@ def test_unknown_domains_paths_and_methods_are_refused(bank: SimulatedBank, clie
     assert refusal(client.get("transactions")) == (404, "notFound")
     for path in ("", "/", "//", "/smith-sandbox", "/smith-sandbox/2.0", "/smith-sandbox/2.0/"):
         assert refusal(web.get(f"{bank.url}{path}")) == (404, "notFound")
+    bare = http.client.HTTPConnection(bank.url.removeprefix("http://"))
+    bare.request("OPTIONS", "*")
+    assert bare.getresponse().status == 404
+    bare.close()
     not_allowed = client.post("connectors")
     assert refusal(not_allowed) == (405, "methodNotAllowed")
     assert not_allowed.headers["Allow"] == "GET"

@@ -343,6 +343,9 @@ def test_a_renewal_that_is_cancelled_or_of_somebody_else_changes_nothing(
     where = {"connection_id": str(made.id)}
     assert web.get(address(bank, domain, "reconnect", code=code_of(bank, other), **where)).status_code == 400
     assert web.get(address(bank, domain, "reconnect", **where)).status_code == 400
+    for text in ("", "x", "9" * 5000):
+        found = address(bank, domain, "reconnect", code=code_of(bank, jane), connection_id=text)
+        assert web.get(found).status_code == 400
     url = address(bank, domain, "reconnect", code=code_of(bank, jane), **where)
 
     answer = returned(web.post(url, data={**opened(url).fields, "action": "cancel"}))
