@@ -15,6 +15,7 @@ from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, Ten
 from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day
 from pfo_pipeline.defs.sensors import after_sync, run_failed, tenants_sensor
 from pfo_pipeline.defs.webhooks import webhooks_sensor
+from pfo_pipeline.telemetry.lines import is_json
 
 
 def build_defs(
@@ -43,7 +44,7 @@ def build_defs(
             **(resources or {}),
         },
         # Without one Dagster writes every event of every run to the terminal.
-        loggers={"console": dg.colored_console_logger},
+        loggers={"console": dg.json_console_logger if is_json() else dg.colored_console_logger},
         # A process per step costs two seconds each; these steps wait for the network, not for the processor.
         executor=dg.in_process_executor,
     )

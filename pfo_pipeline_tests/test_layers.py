@@ -18,19 +18,46 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "contracts": set(),
     "alerts": set(),
+    "telemetry": {"contracts"},
     "simulator": set(),
     "config": {"contracts", "errors"},
-    "powens": {"contracts", "config", "errors"},
-    "ledger": {"contracts", "config", "errors"},
+    "powens": {"contracts", "telemetry", "config", "errors"},
+    "ledger": {"contracts", "telemetry", "config", "errors"},
     "webhooks": {"contracts", "config", "errors", "powens"},
     "operations": {"contracts", "config", "errors", "powens", "ledger"},
     "report": {"contracts", "config", "errors", "ledger", "operations"},
-    "defs": {"contracts", "config", "errors", "alerts", "powens", "ledger", "operations", "report", "webhooks"},
-    "definitions": {"contracts", "config", "errors", "defs"},
+    "defs": {
+        *(
+            "contracts",
+            "telemetry",
+            "config",
+            "errors",
+            "alerts",
+            "powens",
+            "ledger",
+            "operations",
+            "report",
+            "webhooks",
+        ),
+    },
+    "definitions": {"contracts", "telemetry", "config", "errors", "defs"},
 }
 # Programs: nobody imports them but each other.
 PROGRAMS = {"cli", "commands"}
-WITHOUT_DAGSTER = ("errors", "contracts", "alerts", "config", "powens", "ledger", "webhooks", "operations", "simulator")
+WITHOUT_DAGSTER = (
+    *(
+        "errors",
+        "contracts",
+        "telemetry",
+        "alerts",
+        "config",
+        "powens",
+        "ledger",
+        "webhooks",
+        "operations",
+        "simulator",
+    ),
+)
 # Where amounts pass: a binary float there is a lost cent.
 MONEY_PATHS = ("contracts", "powens", "ledger", "operations")
 

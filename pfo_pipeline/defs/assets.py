@@ -3,6 +3,8 @@
 The workflows are arguments, so that a test can shorten their delays; the names, texts and policies come from them alone.
 """
 
+from contextlib import AbstractContextManager
+
 import dagster as dg
 
 from pfo_pipeline.config import role_of_process
@@ -16,6 +18,7 @@ from pfo_pipeline.operations.accounts import QueryContext
 from pfo_pipeline.operations.guards import authorize, require_integration
 from pfo_pipeline.operations.snapshots import Snapshot, fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
+from pfo_pipeline.telemetry.measures import measured
 
 
 def account_assets(workflow: Workflow) -> list[dg.AssetsDefinition]:
@@ -70,18 +73,17 @@ def _command(
 ) -> dg.MaterializeResult[StepOutcome]:
     with named_failures(step):
         number = context.retry_number + 1
-        outcome = perform(
-            step,
-            StepContext(
-                tenant=office.config().tenant(context.partition_key),
-                role=role_of_process(),
-                run_id=context.run.run_id,
-                attempt=Attempt(number, is_last=number >= step.retry.max_attempts),
-                banking=slot.banking(),
-                ledger=office.ledger(),
-                clock=utc_now,
-            ),
+        step_context = StepContext(
+            tenant=office.config().tenant(context.partition_key),
+            role=role_of_process(),
+            run_id=context.run.run_id,
+            attempt=Attempt(number, is_last=number >= step.retry.max_attempts),
+            banking=slot.banking(),
+            ledger=office.ledger(),
+            clock=utc_now,
         )
+        with _measured(context, step):
+            outcome = perform(step, step_context)
     return dg.MaterializeResult(value=outcome)
 
 
@@ -94,5 +96,11 @@ def _query(
         authorize(step.operation, role)
         require_integration(step, slot.banking().binding(tenant))
         fetch = {"fetch-accounts": fetch_accounts, "fetch-balances": fetch_balances}[step.id]
-        snapshot = fetch(QueryContext(tenant.id, role, office.ledger().reader()), tenant)
+        with _measured(context, step):
+            snapshot = fetch(QueryContext(tenant.id, role, office.ledger().reader()), tenant)
     return dg.MaterializeResult(value=snapshot)
+
+
+def _measured(context: dg.AssetExecutionContext, step: Step) -> AbstractContextManager[None]:
+    about = {"tenant": context.partition_key, "operation": step.operation.key, "attempt": context.retry_number + 1}
+    return measured("pfo.step", run_id=context.run.run_id, **about)

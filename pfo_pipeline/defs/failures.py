@@ -22,6 +22,7 @@ from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerBusy, LedgerFull
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
+from pfo_pipeline.telemetry.measures import counted, recorded
 
 CANCELLED = "cancelled"
 STARTED_BY = "pfo/started_by"
@@ -38,6 +39,7 @@ def named_failures(step: Step) -> Iterator[None]:
     except TryAgain as again:
         if again.wait_seconds is None:
             raise _failure(step, again, "transient", "powens", retried=True) from None
+        recorded("pfo.step.retry_wait", again.wait_seconds, operation=step.operation.key)
         raise dg.RetryRequested(step.retry.max_retries, again.wait_seconds) from _failure(
             step, again, "rateLimited", "nobody", retried=True
         )
@@ -52,6 +54,8 @@ def named_failures(step: Step) -> Iterator[None]:
 
 
 def _failure(step: Step, error: BaseException, code: str, who_acts: str, *, retried: bool) -> dg.Failure:
+    if retried:
+        counted("pfo.step.retries", operation=step.operation.key, code=code)
     return dg.Failure(
         description=scrub(str(error)) or "The run was cancelled.",
         metadata={"code": scrub(code), "who_acts": who_acts, "operation": step.operation.key},

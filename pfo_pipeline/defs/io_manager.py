@@ -16,6 +16,7 @@ from pfo_pipeline.defs.options import ASSET_KEYS, column_schema
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.operations.snapshots import Snapshot
 from pfo_pipeline.operations.steps import StepOutcome
+from pfo_pipeline.telemetry.measures import measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: StepOutcome | Snapshot) -> None:
         step = _STEPS[context.asset_key]
-        with named_failures(step):
+        with named_failures(step), measured("pfo.store", run_id=context.run_id, operation=step.operation.key):
             described = self._merge(obj) if isinstance(obj, StepOutcome) else self._publish(obj)
         table = TABLES[step.id]
         context.add_output_metadata(

@@ -16,8 +16,9 @@ from pfo_pipeline.ledger.errors import named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.office import files_of, ledger_of, reader_of
 from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles, utc_now
 from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.telemetry.measures import flush, is_asked_for, recorded
 
 PARTITION_TAG = "dagster/partition"
 TURN_SECONDS = 900.0
@@ -75,12 +76,25 @@ class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
                 )
             except PfoError as error:
                 self._refused = error
-            yield self
+            try:
+                _tell_queued(context)
+                yield self
+            finally:
+                flush()
 
     def require(self) -> None:
         """Raises: TurnRefused, LedgerError, ConfigError: this run has not got the turn, and may not go on."""
         if self._refused is not None:
             raise self._refused
+
+
+def _tell_queued(context: dg.InitResourceContext) -> None:
+    """How long the run has waited since it was asked for: in Dagster's queue, for its process, for its tenant's turn."""
+    if is_asked_for() and context.run and context.instance:
+        record = context.instance.get_run_record_by_id(context.run.run_id)
+        if record is not None:
+            waited = (utc_now() - record.create_timestamp).total_seconds()
+            recorded("pfo.run.queued", max(0.0, waited), job=context.run.job_name)
 
 
 class OpenBankingResource(dg.ConfigurableResource[None]):

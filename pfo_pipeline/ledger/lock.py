@@ -16,6 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pfo_pipeline.telemetry.measures import recorded
+
 _POLL_SECONDS = 0.02
 
 
@@ -32,7 +34,8 @@ def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
     """
     holder = path.with_suffix(path.suffix + ".holder")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    until = time.monotonic() + deadline_seconds
+    begun = time.monotonic()
+    until = begun + deadline_seconds
     with _ticket(path) as ticket:
         while _is_anyone_before(ticket, path):
             if time.monotonic() >= until:
@@ -41,6 +44,7 @@ def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
         try:
             left = max(0.0, until - time.monotonic())
             with FileLock(path, timeout=left, poll_interval=_POLL_SECONDS, mode=0o600):
+                recorded("pfo.lock.wait", time.monotonic() - begun, lock=_kind(path))
                 holder.write_text(f"process {os.getpid()}", encoding="utf-8")
                 try:
                     yield
@@ -48,6 +52,11 @@ def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
                     holder.unlink(missing_ok=True)
         except Timeout:
             raise TurnNotReached(_who(holder)) from None
+
+
+def _kind(path: Path) -> str:
+    """The locks of all tenants are of one kind."""
+    return "turn" if path.parent.name == "turns" else path.stem
 
 
 def _who(holder: Path) -> str:

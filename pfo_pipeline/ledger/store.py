@@ -28,6 +28,8 @@ from pfo_pipeline.ledger.reader import Reader, open_published
 from pfo_pipeline.ledger.rewrite import write_anew
 from pfo_pipeline.ledger.schema import bring_up_to_date, enter, version_of
 from pfo_pipeline.ledger.verify import Verified, compare, verify
+from pfo_pipeline.telemetry.lines import tell
+from pfo_pipeline.telemetry.measures import counted, measured
 
 DEADLINE_SECONDS = 120.0
 _PUT_BACKUP_BACK = "Put a backup of the primary in its place: the published copy lacks the personal columns."
@@ -103,8 +105,13 @@ class Ledger:
         Raises:
             LedgerError: busy beyond the deadline, full, damaged, newer, foreign or not writable.
         """
-        with self._primary() as con:
-            return apply(con, batch, self._clock())
+        with measured("pfo.ledger.merge", tenant=batch.tenant_id, operation=batch.operation), self._primary() as con:
+            merged = apply(con, batch, self._clock())
+        for table, count in merged.counts.items():
+            counted("pfo.ledger.rows", count.added, table=table, tenant=batch.tenant_id)
+        for event in batch.telemetry:
+            tell(event.event, tenant_id=event.tenant_id, run_id=batch.run_id, **event.properties)
+        return merged
 
     def publish(self) -> Publication:
         """Put a copy of the primary in the published place, by one atomic rename.
@@ -112,7 +119,7 @@ class Ledger:
         Raises:
             LedgerError: as for `merge`, or the primary lacks what is published; the copy published before stays.
         """
-        with self._turn():
+        with measured("pfo.ledger.publish"), self._turn():
             return self._publish()
 
     def erase(self, tenant_id: str, user_id: str | None, run_id: str) -> Erased:

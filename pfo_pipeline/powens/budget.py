@@ -16,6 +16,7 @@ from pathlib import Path
 from pfo_pipeline.config import Config, Tenant, data_dir
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.powens.errors import BudgetSpent
+from pfo_pipeline.telemetry.measures import recorded
 
 SANDBOX_PER_MINUTE = 30
 SANDBOX_PER_DAY = 86_400
@@ -69,6 +70,7 @@ class Budget:
             BudgetUnusable: the file is of no use.
         """
         wait_seconds = self._reserve(call)
+        recorded("pfo.powens.budget_wait", wait_seconds)
         if wait_seconds > 0:
             await self._sleep(wait_seconds)
 

@@ -5,6 +5,7 @@ the records mean, which user's token is whose (bank.py).
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ from pfo_pipeline.powens.errors import (
     WrongHost,
 )
 from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, Listing, later_holds, missing, next_url
+from pfo_pipeline.telemetry.measures import measured
 
 CALLS_AT_ONCE = 4
 """Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""
@@ -142,6 +144,10 @@ class PowensClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if self._budget is not None:
             await self._budget.turn(name)
+        with measured("pfo.powens.call", method=method, route=_route(url)):
+            return await self._call(method, url, headers, json, name)
+
+    async def _call(self, method: str, url: str, headers: Mapping[str, str], json: object, name: str) -> dict[str, Any]:
         try:
             async with self._calls, asyncio.timeout(self._timeout_seconds):
                 request = self._http.build_request(method, url, headers=headers, json=json)
@@ -195,6 +201,11 @@ def _is_timeout(error: Exception) -> bool:
     if isinstance(error.__cause__, aiohttp.ClientError):
         return isinstance(error.__cause__, TimeoutError)
     return isinstance(error, TimeoutError | httpx.TimeoutException)
+
+
+def _route(url: str) -> str:
+    """The path with each id as `{id}`: what can be counted together."""
+    return re.sub(r"/\d+(?=/|$)", "/{id}", _path(url))
 
 
 def _path(url: str) -> str:
