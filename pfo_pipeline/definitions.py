@@ -6,14 +6,14 @@ import dagster as dg
 
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
+from pfo_pipeline.defs.alerts import alerts_sensor, send_alerts
 from pfo_pipeline.defs.assets import account_assets, balance_assets
 from pfo_pipeline.defs.checks import ledger_checks
-from pfo_pipeline.defs.consents import consents_sensor
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
 from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day
-from pfo_pipeline.defs.sensors import after_sync, run_failed, tenants_sensor
+from pfo_pipeline.defs.sensors import after_sync, tenants_sensor
 from pfo_pipeline.defs.webhooks import webhooks_sensor
 from pfo_pipeline.telemetry.lines import is_json
 
@@ -34,9 +34,9 @@ def build_defs(
     return dg.Definitions(
         assets=[*account_assets(accounts), *balance_assets(balances)],
         asset_checks=ledger_checks(),
-        jobs=[sync_openbanking_accounts, refresh_openbanking_balances],
+        jobs=[sync_openbanking_accounts, refresh_openbanking_balances, send_alerts],
         schedules=[accounts_nightly, balances_by_day],
-        sensors=[tenants_sensor, after_sync, webhooks_sensor, consents_sensor, run_failed],
+        sensors=[tenants_sensor, after_sync, webhooks_sensor, alerts_sensor],
         resources={
             "office": office,
             "primary_open_banking": OpenBankingResource(office=office, tenant_turn=TenantTurnResource(office=office)),

@@ -17,8 +17,8 @@ ROOT = Path(pfo_pipeline.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "contracts": set(),
-    "alerts": set(),
     "telemetry": {"contracts"},
+    "alerts": {"contracts", "config", "errors", "powens", "ledger", "operations"},
     "simulator": set(),
     "config": {"contracts", "errors"},
     "powens": {"contracts", "telemetry", "config", "errors"},

@@ -6,7 +6,7 @@ Exit status: 0 well; 1 something that an operator must mend; 2 wrong words on th
 
 import click
 
-from pfo_pipeline.cli import connecting, keeping, operating, reading, running
+from pfo_pipeline.cli import alerting, connecting, keeping, operating, reading, running
 from pfo_pipeline.cli.group import PfoGroup
 
 
@@ -32,6 +32,7 @@ for command in (
     connecting.disconnect,
     connecting.connections,
     connecting.webhooks,
+    alerting.alerts,
     keeping.identity,
     keeping.verify,
     keeping.erase,

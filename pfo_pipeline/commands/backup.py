@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from pfo_pipeline.alerts import ALERTS
+from pfo_pipeline.alerts.log import ALERTS
 from pfo_pipeline.commands import manifest as names
 from pfo_pipeline.commands.demo import DEMO_OFFICE
 from pfo_pipeline.commands.manifest import Manifest, SecretFile

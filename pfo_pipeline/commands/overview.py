@@ -8,21 +8,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pfo_pipeline.alerts import ALERTS, recent_alerts
+from pfo_pipeline.alerts.store import AlertsError, read_book
+from pfo_pipeline.alerts.telling import unreached_targets
 from pfo_pipeline.commands.figures import age, amount, duration, moment, until
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.operations.freshness import BUDGET_DAYS, Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.states import waiting_is_enough
-
-
-class AlertsUnreadable(PfoError):
-    """What failed lately cannot be shown."""
 
 
 @dataclass(frozen=True)
@@ -202,10 +198,7 @@ def _headline(tenant_id: str, what: str, why: str, who: str | None) -> Text:
 
 
 def print_status(console: Console, place: Place, views: list[TenantView], now: datetime) -> None:
-    """One line per connection, then who must act and what failed lately.
-
-    Raises: AlertsUnreadable.
-    """
+    """One line per connection, then who must act and what else is open."""
     table = Table(title="Connections", title_justify="left")
     for name in ("Tenant", "User", "Connection", "Institution", "Status", "Last success", "Next try", "Consent until"):
         table.add_column(name)
@@ -226,17 +219,24 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
     console.print(freshness(views))
     console.print(who_must_act(views, is_demonstration=place.is_demonstration))
     console.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
-    for view in views:
-        for alert in _recent_alerts(place, view.tenant_id):
-            told = f"{alert['at']} {view.tenant_id}: {alert['job']} failed: {alert['reason']}"
-            console.print(Text(visible(told), style="red"))
+    console.print(open_alerts(place, {view.tenant_id for view in views}))
 
 
-def _recent_alerts(place: Place, tenant_id: str) -> list[dict[str, str]]:
+_SHOWN_ABOVE = ("user", "connection", "consent")
+
+
+def open_alerts(place: Place, tenant_ids: set[str]) -> RenderableType:
+    """What else is open: failed runs and checks, stale tenants, what stopped ticking; and alert targets that do not answer."""
     try:
-        return recent_alerts(place.data_dir, tenant_id)
-    except OSError as error:
-        raise AlertsUnreadable(
-            f"{place.data_dir / ALERTS} cannot be read: {error.strerror}. "
-            "Move it away, or give this account the right to read it; the next alert starts a new file."
-        ) from None
+        book = read_book(place.files.private)
+    except AlertsError as unreadable:  # An analyst may have no right to it.
+        return Text(visible(str(unreadable)))
+    lines = [
+        Text(visible(f"{c.tenant_id or place.data_dir}: {c.text} (since {moment(entry.since)})"), style="red")
+        for entry in book.entries.values()
+        if entry.absent_since is None
+        and (c := entry.condition).kind not in _SHOWN_ABOVE
+        and (not c.tenant_id or c.tenant_id in tenant_ids)
+    ]
+    lines += [Text(visible(line), style="red") for line in unreached_targets(book)]
+    return Group(Text(), Text("Open alerts", style="italic"), *lines) if lines else Group()

@@ -6,14 +6,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pfo_pipeline.alerts import append_alert, unwritable
+from pfo_pipeline.alerts.store import read_book
+from pfo_pipeline.alerts.telling import tell, unreached_targets
 from pfo_pipeline.commands.connections import force_connection
 from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import console, visible, visible_lines
 from pfo_pipeline.contracts.model import Workflow
+from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerError
-from pfo_pipeline.ledger.lock import TurnNotReached
 from pfo_pipeline.ledger.store import utc_now
 
 INTERRUPTED = 130
@@ -52,23 +53,21 @@ def run_and_show(
 
         def ended(run: WorkflowRun) -> None:
             out.print(_line(run.tenant_id, run.workflow.title, run.synced, run.failed, run.added, run.reason))
-            try:
-                if run.alert:
-                    append_alert(place.data_dir, run.alert)
-            except OSError as error:  # The other tenants' runs go on.
-                out.print(visible(f"  {unwritable(place.data_dir, error)}"))
 
         runs = run_workflows(chosen, lock=place.history_lock, starting=starting, ended=ended)
     if runs[-1].was_cancelled:
         return INTERRUPTED
     now = utc_now()
+    with out.status("Telling who must act"):
+        troubles = _tell(place, chosen)
+    for trouble in troubles:
+        out.print(visible(trouble))
     try:
         views = [view_of(place, tenant_id, now) for tenant_id in chosen]
     except LedgerError as unreadable:
         out.print(visible(str(unreadable)))
         return 1
     _show(out, place, views, now)
-    _warn_of_consents(out, place)
     failed = [run for run in runs if not run.succeeded]
     for run in failed:
         out.print(Text.assemble(("✗ ", "red"), f"{run.tenant_id}: {run.workflow.title} failed; its reason is above."))
@@ -76,17 +75,22 @@ def run_and_show(
     return 1 if refused or failed else 0
 
 
-def _warn_of_consents(out: Console, place: Place) -> None:
-    """The daemon's sensor does so too; whoever comes first."""
-    from pfo_pipeline.defs.consents import warn_of_consents
+def _tell(place: Place, tenant_ids: list[str]) -> list[str]:
+    """Tell what is not in order, as the daemon's sensor does: it may not be running.
+
+    Returns: What could not be told, and why; the runs are as good or bad as they were.
+    """
+    from pfo_pipeline.commands.history import opened_history
+    from pfo_pipeline.defs.alerts import look_everywhere
 
     assert place.config is not None
     try:
-        warn_of_consents(place.config, utc_now())
-    except TurnNotReached:
-        pass
-    except OSError as error:
-        out.print(visible(f"  {unwritable(place.data_dir, error)}"))
+        with opened_history(place.history_lock) as instance:
+            look_everywhere(place.config, instance, utc_now(), repository=None, tenant_ids=tenant_ids)
+        tell(place.config, utc_now())
+        return unreached_targets(read_book(place.files.private))
+    except PfoError as problem:
+        return [str(problem)]
 
 
 def _line(tenant_id: str, title: str, synced: int, failed: int, added: int, reason: str) -> Text:

@@ -6,7 +6,7 @@ The runs are written to Dagster's own history, so that the UI shows them like an
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from pfo_pipeline.commands.history import alone_in_history, opened_history
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.defs.failures import CANCELLED, STARTED_BY, described_failure, failure_alert
+from pfo_pipeline.defs.failures import CANCELLED, STARTED_BY, described_failure
 from pfo_pipeline.defs.options import job_name
 from pfo_pipeline.defs.partitions import TENANTS
 
@@ -35,8 +35,6 @@ class WorkflowRun:
     failed: int
     added: int
     reason: str
-    alert: Mapping[str, str | None] | None = None
-    """What goes into the alerts file: the daemon's sensor sees only runs that it started."""
 
     @property
     def was_cancelled(self) -> bool:
@@ -75,7 +73,7 @@ def run_workflows(
                 )
                 runs.append(_described(tenant_id, workflow, result))
                 if interrupted():
-                    runs[-1] = replace(runs[-1], reason=CANCELLED, alert=None)
+                    runs[-1] = replace(runs[-1], reason=CANCELLED)
                 ended(runs[-1])
                 if runs[-1].was_cancelled:
                     return runs
@@ -117,7 +115,6 @@ def _described(tenant_id: str, workflow: Workflow, result: dg.ExecuteInProcessRe
     counts: dict[str, object] = {}
     for event in result.get_asset_materialization_events():
         counts = {k: v.value for k, v in event.materialization.metadata.items()} | counts
-    reason, alert = ("", None) if result.success else _failure(tenant_id, result)
     return WorkflowRun(
         tenant_id=tenant_id,
         workflow=workflow,
@@ -126,20 +123,18 @@ def _described(tenant_id: str, workflow: Workflow, result: dg.ExecuteInProcessRe
         synced=int(str(counts.get("synced", 0))),
         failed=int(str(counts.get("failed", 0))),
         added=int(str(counts.get("added", 0))),
-        reason=reason,
-        alert=alert,
+        reason="" if result.success else _failure(result),
     )
 
 
-def _failure(tenant_id: str, result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, str | None] | None]:
-    """Why a run failed, in the words of the step that failed first, never a traceback; and its alert."""
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed, in the words of the step that failed first, never a traceback."""
     failures = [event for event in result.all_events if event.is_step_failure]
     interrupts = [e.step_failure_data.error for e in failures if e.step_failure_data.error is not None]
     causes = [described_failure(event) for event in failures]
     if any(e.cls_name == DagsterExecutionInterruptedError.__name__ for e in interrupts) or any(
         cause["code"] == CANCELLED for cause in causes
     ):
-        return CANCELLED, None
+        return CANCELLED
     unnamed = f"an error of the program itself; see run {result.run_id} in the Dagster UI"
-    cause = causes[0] if causes else {"code": "run", "who_acts": "operator", "reason": unnamed}
-    return cause["reason"] or unnamed, failure_alert(tenant_id, result.dagster_run, cause)
+    return (causes[0]["reason"] if causes else None) or unnamed

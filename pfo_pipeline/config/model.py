@@ -67,6 +67,8 @@ class Tenant(_Section):
     requests_per_day: int | None = Field(default=None, ge=1)
     currency_changes: Mapping[str, Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]] = Field(default_factory=dict)
     """Accounts, by canonical id, whose currency a bank has really changed, with the new one."""
+    alert_targets: SecretReferences = ()
+    """Further addresses, for this tenant's alerts alone."""
     users: tuple[User, ...] = Field(default=(), validate_default=True)
 
     @field_validator("users")
@@ -99,6 +101,26 @@ class Tenant(_Section):
         return next((user for user in self.users if user.id == user_id), None)
 
 
+Waits = tuple[Annotated[int, Field(ge=1, le=24 * 366)], ...]
+
+
+class RepeatHours(_Section):
+    """Hours until an alert that is still true is told again; the last of them from then on. Empty: never again."""
+
+    critical: Waits = (24,)
+    warning: Waits = (24, 24, 24, 168)
+    notice: Waits = (168,)
+
+
+class AlertSettings(_Section):
+    """Who is told, by which address (an Apprise URL, which holds a password), and how often."""
+
+    targets: SecretReferences = ()
+    repeat_hours: RepeatHours = RepeatHours()
+    stale_hours: int = Field(default=26, ge=1, le=24 * 31)
+    """For how long a tenant may go without a read that succeeds."""
+
+
 class Config(_Section):
     """The whole configuration. `source` is the file that it was read from; relative paths start at its folder."""
 
@@ -108,6 +130,7 @@ class Config(_Section):
     encryption_key: SecretReference | None = None
     publish_personal_columns: bool = True
     freshness: Freshness = Freshness()
+    alerts: AlertSettings = AlertSettings()
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
 
     @field_validator("tenants")
@@ -149,10 +172,12 @@ class Config(_Section):
     def secret_references(self) -> list[tuple[str, str]]:
         """Every reference to a secret, with the key that it stands at."""
         found = [("encryption_key", self.encryption_key)] if self.encryption_key else []
+        found += [("alerts.targets", reference) for reference in self.alerts.targets]
         for tenant in self.tenants:
             one_each = ((name, getattr(tenant, name)) for name in ("client_secret", "config_token", "webhook_secret"))
             found += [(f"tenants.{tenant.id}.{name}", reference) for name, reference in one_each if reference]
-            found += [(f"tenants.{tenant.id}.webhook_bearer", reference) for reference in tenant.webhook_bearer]
+            for name in ("webhook_bearer", "alert_targets"):
+                found += [(f"tenants.{tenant.id}.{name}", reference) for reference in getattr(tenant, name)]
         return found + [(_token_key(t, u), u.token) for t in self.tenants for u in t.users]
 
     def ledger_key(self) -> str | None:

@@ -10,9 +10,8 @@
 Without the last line Dagster would run a cancelled step again, since the contract gives it retries.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
@@ -26,7 +25,7 @@ from pfo_pipeline.telemetry.measures import counted, recorded
 
 CANCELLED = "cancelled"
 STARTED_BY = "pfo/started_by"
-"""Tag of a run that was not started by the daemon; whoever started it tells of its failure."""
+"""Tag of a run that was not started by the daemon."""
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """Of Dagster's own errors, which it does not export: a blocking check has not passed."""
 
@@ -85,7 +84,7 @@ def _described_checks(step_key: str | None, message: str) -> dict[str, str | Non
     return {"step": step_key, "code": "check", "who_acts": "operator", "reason": scrub(reason)}
 
 
-def failure_alert(tenant_id: str | None, run: dg.DagsterRun, cause: Mapping[str, str | None]) -> dict[str, str | None]:
-    """One line of the alerts file."""
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"at": at, "tenant": tenant_id, "job": run.job_name, "run_id": run.run_id, **cause}
+def described_start_failure(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
+    """The same of a run in which no step failed: it did not start, or its process ended."""
+    told = next((e.message for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE), None)
+    return {"code": "run", "who_acts": "operator", "reason": scrub(told or "see the run in the Dagster UI")}

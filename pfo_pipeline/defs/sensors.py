@@ -1,24 +1,19 @@
-"""What follows what: the configuration's tenants become partitions, balances follow accounts, failures are told.
+"""What follows what: the configuration's tenants become partitions, balances follow accounts.
 
 No sensor makes a network call. Each reads forward from where it stopped, oldest first, so that nothing that happened
 between two ticks is lost (an asset sensor would see only the newest materialization, of one tenant).
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from pfo_pipeline.alerts import append_alert, unwritable
-from pfo_pipeline.config import Config, ConfigError, data_dir, load_config
-from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.defs.failures import STARTED_BY, described_failure, failure_alert
+from pfo_pipeline.config import ConfigError, load_config
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
 from pfo_pipeline.defs.partitions import TENANTS, tenants
-from pfo_pipeline.defs.resources import PARTITION_TAG
 
 _SYNCED = ASSET_KEYS["sync-accounts"]
 _FETCHED = ASSET_KEYS["fetch-accounts"]
@@ -157,59 +152,3 @@ def _followed(instance: dg.DagsterInstance, event: dg.EventLogRecord, follower: 
         asset_key=follower, asset_partitions=[str(event.partition_key)], after_storage_id=event.storage_id
     )
     return bool(instance.fetch_materializations(later, limit=1).records)
-
-
-@dg.sensor(
-    name="run_failed",
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes each failed run to the alerts file: tenant, step, code, who must act. Nothing personal.",
-)
-def run_failed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Not a run failure sensor of Dagster's: that one goes on to the next run when an alert could not be written."""
-    instance = context.instance
-    if not (context.cursor or "").isdecimal():  # None yet, or one of Dagster's own kind of sensor, which this once was.
-        return dg.SensorResult(skip_reason="From now on failed runs are told.", cursor=str(_newest_failure(instance)))
-    told = through = int(context.cursor or 0)
-    failures = instance.fetch_run_status_changes(
-        dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_FAILURE, after_storage_id=told),
-        limit=_PAGE,
-        ascending=True,
-    ).records
-    folder = data_dir(_config_or_none())
-    try:
-        for failure in failures:
-            for alert in _alerts(instance, failure):
-                append_alert(folder, alert)
-                context.log.warning(f"Run {alert['run_id']} of tenant {alert['tenant']} failed: {alert['code']}")
-            through = failure.storage_id
-    except OSError as error:
-        return dg.SensorResult(skip_reason=unwritable(folder, error), cursor=str(through))
-    return dg.SensorResult(
-        skip_reason="New failures were told." if through > told else "No run has failed.", cursor=str(through)
-    )
-
-
-def _newest_failure(instance: dg.DagsterInstance) -> int:
-    """Storage id of the last failure that there is; 0 where there is none."""
-    found = instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
-    return found[0].storage_id if found else 0
-
-
-def _alerts(instance: dg.DagsterInstance, failure: dg.EventLogRecord) -> list[Mapping[str, str | None]]:
-    """One for each step that failed; or one for a run that failed as a whole."""
-    run = instance.get_run_by_id(failure.run_id)
-    if run is None or STARTED_BY in run.tags:  # The command line tells of its own runs.
-        return []
-    steps = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    causes = [described_failure(step.event_log_entry.get_dagster_event()) for step in steps]
-    unstarted: dict[str, str | None] = {"code": "run", "who_acts": "operator"}
-    unstarted["reason"] = scrub(failure.event_log_entry.get_dagster_event().message or "")
-    return [failure_alert(run.tags.get(PARTITION_TAG), run, cause) for cause in causes or [unstarted]]
-
-
-def _config_or_none() -> Config | None:
-    try:
-        return load_config()
-    except ConfigError:
-        return None

@@ -26,9 +26,8 @@ SCHEDULES_AND_SENSORS = (
     "balances_by_day",
     "tenants",
     "after_sync",
-    "consents",
     "webhooks",
-    "run_failed",
+    "alerts",
 )
 SYNC, REFRESH = "sync_openbanking_accounts", "refresh_openbanking_balances"
 

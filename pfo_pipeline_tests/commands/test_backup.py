@@ -43,7 +43,7 @@ def mine(here: Office, empty_history: Path, tmp_path: Path, monkeypatch: pytest.
     (mine.data_dir / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     Inbox(inbox_path(mine.files.private), utc_now).prepare()
     Inbox(inbox_path(mine.files.private), utc_now).keep("smith", HINT)
-    (mine.files.private / "consents.json").write_text('{"smith/1": 7}', encoding="utf-8")
+    (mine.files.private / "alerts.json").write_text('{"smith/1": 7}', encoding="utf-8")
     (mine.data_dir / "alerts.jsonl").write_text('{"code": "before"}\n', encoding="utf-8")
     return mine
 
@@ -86,7 +86,7 @@ def test_another_machine_goes_on_from_a_backup(
     assert sorted(done.heads) == ["jones", "smith"]
     assert loads(elsewhere) == before
     assert [e.hint for e in Inbox(inbox_path(elsewhere.files.private), utc_now).after(0, 9)] == [HINT]
-    assert json.loads((elsewhere.files.private / "consents.json").read_text()) == {"smith/1": 7}
+    assert json.loads((elsewhere.files.private / "alerts.json").read_text()) == {"smith/1": 7}
     assert (elsewhere.data_dir / "alerts.jsonl").read_text() == '{"code": "before"}\n'
     with dg.DagsterInstance.from_config(str(elsewhere.data_dir / "dagster")) as instance:
         assert list(instance.get_runs()) == []
@@ -103,7 +103,7 @@ def test_what_is_backed_up_is_private_and_proved_by_its_digest(mine: Office, tmp
     assert {
         "ledger/canonical.duckdb",
         "private/webhooks.sqlite",
-        "private/consents.json",
+        "private/alerts.json",
         "alerts/alerts.jsonl",
         "dagster/dagster.yaml",
         "dagster/schedules/schedules.db",
@@ -260,20 +260,20 @@ def test_a_newer_ledger_is_not_replaced_unless_told_and_then_put_aside(mine: Off
     made = back_up(find_place(), tmp_path / "backups", NOW)
     before = loads(mine)
     add_load(mine, "5.00")
-    (mine.files.private / "consents.json").write_text("{}", encoding="utf-8")
+    (mine.files.private / "alerts.json").write_text("{}", encoding="utf-8")
 
     with pytest.raises(LedgerAhead, match="holds loads that the backup lacks"):
         restore(made.folder, NOW)
     assert loads(mine) == before + 2
-    assert (mine.files.private / "consents.json").read_text() == "{}"
+    assert (mine.files.private / "alerts.json").read_text() == "{}"
 
     done = restore(made.folder, NOW, replace_newer=True)
     assert loads(mine) == before
-    assert json.loads((mine.files.private / "consents.json").read_text()) == {"smith/1": 7}
+    assert json.loads((mine.files.private / "alerts.json").read_text()) == {"smith/1": 7}
     assert done.aside is not None
     with duckdb.connect(str(done.aside / "canonical.duckdb"), read_only=True) as con:
         assert con.execute("select count(*) from ledger.loads").fetchall() == [(before + 2,)]
-    assert (done.aside / "private" / "consents.json").read_text() == "{}"
+    assert (done.aside / "private" / "alerts.json").read_text() == "{}"
     add_load(mine, "6.00")
     assert loads(mine) == before + 2
 

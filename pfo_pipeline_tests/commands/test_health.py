@@ -33,7 +33,7 @@ from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
 HALF_A_DAY = timedelta(hours=12)
-SENSORS = ("tenants", "after_sync", "webhooks", "consents", "run_failed")
+SENSORS = ("tenants", "after_sync", "webhooks", "alerts")
 SCHEDULES = ("accounts_nightly", "balances_by_day")
 
 
@@ -150,7 +150,7 @@ def test_a_daemon_that_stopped_is_critical_and_told_with_what_waits(
     assert "runs wait in the queue" in text(now, "daemon")
     assert {about for level, about in troubles(now) if level == "warn"} == {
         "automation after_sync",
-        "automation run_failed",
+        "automation alerts",
         "automation tenants",
         "automation webhooks",
     }

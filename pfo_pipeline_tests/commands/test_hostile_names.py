@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pfo_pipeline.alerts import append_alert
+from pfo_pipeline.alerts.book import looked
+from pfo_pipeline.alerts.store import change_book
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.overview import freshness, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.commands.terminal import console, visible
+from pfo_pipeline_tests.alerts.samples import condition, found
 from pfo_pipeline_tests.ledger.samples import APRIL_1, a_ledger, account, balance, batch, connection, user
 
 MARKUP = "[red]Bank[/] [/nothing] :bank:"
@@ -43,7 +45,8 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     )
     ledger.publish()
-    append_alert(tmp_path, {"at": names, "tenant": "smith", "job": names, "reason": names})
+    hostile = condition(kind="run", text=names, remedy=names, code=names, thing=names, link=names)
+    change_book(tmp_path / "private", lambda book: looked(book, found(hostile), APRIL_1, []))
     return tmp_path
 
 
@@ -53,7 +56,9 @@ def shown(*words: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("words", [["accounts"], ["status"], ["sql", "from positions"], ["sql", "from connections"]])
+@pytest.mark.parametrize(
+    "words", [["accounts"], ["status"], ["alerts"], ["sql", "from positions"], ["sql", "from connections"]]
+)
 def test_a_table_shows_names_and_obeys_none(hostile: Path, words: list[str]) -> None:
     told = shown(*words)
 

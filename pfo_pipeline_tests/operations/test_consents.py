@@ -1,15 +1,13 @@
-"""The consent calendar: who is warned of what, once per stage, until the consent is renewed."""
+"""The consent calendar: which consents end when, and what goes stale with them."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
-from pfo_pipeline.operations.consents import EndingConsent, ending_consents, tell_once
+from pfo_pipeline.operations.consents import EndingConsent, ending_consents
 from pfo_pipeline_tests.operations.household import Household
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -117,58 +115,3 @@ def test_what_goes_stale_is_counted_per_currency_without_loans_or_hidden_account
 
     assert (consent.connection_id, consent.accounts, consent.stage_days) == (str(made.id), 4, 7)
     assert consent.totals == (("EUR", Decimal("10.3")), ("USD", Decimal(5)))
-
-
-class Memory:
-    """What was told, and the file that remembers it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "consents.json"
-        self.told: list[int] = []
-
-    def look(self, left: timedelta | None) -> list[int]:
-        """The stages that are told when so long is left."""
-        self.told.clear()
-        tell_once(self.path, ending(connection(left)), lambda consent: self.told.append(consent.stage_days))
-        return list(self.told)
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path)
-
-
-def test_each_stage_is_told_once_however_often_one_looks(memory: Memory) -> None:
-    hours = [timedelta(hours=h) for h in range(20 * 24, -48, -5)]
-
-    assert [stage for left in hours for stage in memory.look(left)] == [14, 7, 1, 0]
-
-
-def test_who_looks_late_is_told_the_nearest_stage_only(memory: Memory) -> None:
-    assert memory.look(timedelta(hours=3)) == [1]
-    assert memory.look(timedelta(hours=2)) == []
-
-
-def test_a_renewed_consent_is_forgotten_and_warned_of_again_the_next_time(memory: Memory) -> None:
-    assert memory.look(DAY) == [1]
-    assert memory.look(180 * DAY) == []
-    assert json.loads(memory.path.read_text()) == {}
-    assert memory.look(14 * DAY) == [14]
-
-
-def test_what_could_not_be_told_is_told_the_next_time(memory: Memory) -> None:
-    def refuse(consent: EndingConsent) -> None:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        tell_once(memory.path, ending(connection(DAY)), refuse)
-
-    assert memory.look(DAY) == [1]
-
-
-@pytest.mark.parametrize("garbage", [b"", b"{", b"[1]", b'{"smith/38": "x"}', b"\xff"])
-def test_a_garbled_memory_tells_again_rather_than_never(memory: Memory, garbage: bytes) -> None:
-    memory.path.write_bytes(garbage)
-
-    assert memory.look(DAY) == [1]
-    assert memory.look(DAY) == []

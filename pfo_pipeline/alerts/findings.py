@@ -1,0 +1,125 @@
+"""Conditions that the ledger tells of: users refused, connections that wait for somebody, consents that end, stale tenants.
+
+Not here: runs and sensors, of which Dagster's storage tells (defs/conditions.py).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from pfo_pipeline.alerts.conditions import Condition, Findings, Kind
+from pfo_pipeline.config import Config, Tenant
+from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.ledger.known import KnownConnection, KnownUser
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.operations.consents import EndingConsent, ending_consents
+from pfo_pipeline.powens.links import reconnect_link
+from pfo_pipeline.powens.states import waiting_is_enough
+
+KINDS: frozenset[Kind] = frozenset({"user", "connection", "consent", "stale"})
+
+
+def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: Iterable[str] | None = None) -> Findings:
+    """What is not in order with the configuration's tenants, or with some of them.
+
+    Raises: SecretError, LedgerError.
+    """
+    chosen = frozenset(tenant_ids) if tenant_ids is not None else None
+    tenants = [tenant for tenant in config.tenants if chosen is None or tenant.id in chosen]
+    with reader.at_once() as at_once:
+        last_read = at_once.last_read()
+        found = [condition for tenant in tenants for condition in _of_tenant(tenant, at_once, now)]
+    stale_after = timedelta(hours=config.alerts.stale_hours)
+    for tenant in tenants:
+        read_at = last_read.get(tenant.id)
+        if tenant.integration == "connected" and read_at is not None and now - read_at > stale_after:
+            found.append(_stale(tenant.id, read_at))
+    return Findings(tuple(found), KINDS, chosen)
+
+
+def _of_tenant(tenant: Tenant, reader: Reader, now: datetime) -> Iterator[Condition]:
+    connections = reader.connections(tenant.id)
+    configured = {user.id for user in tenant.users}
+    for user in reader.users(tenant.id):
+        if user.user_id in configured and user.status != "ok" and not waiting_is_enough(user.who_acts):
+            yield _user(tenant, user)
+    for connection in connections:
+        if connection.status not in ("healthy", "gone") and not waiting_is_enough(connection.who_acts):
+            yield _connection(tenant, connection)
+    for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):
+        yield _consent(tenant, consent, now)
+
+
+def _user(tenant: Tenant, user: KnownUser) -> Condition:
+    which = without_users(tenant, user.user_id)
+    return Condition(
+        kind="user",
+        tenant_id=tenant.id,
+        thing=which,
+        owner=user.who_acts or "operator",
+        severity="critical" if user.status == "refused" else "warning",
+        code=user.code or user.status,
+        text=f"User {which} in the tenant's configuration cannot be read: {user.status} ({scrub(user.code or 'no code')})",
+        remedy="pfo status names the user, and what to do.",
+    )
+
+
+def _connection(tenant: Tenant, connection: KnownConnection) -> Condition:
+    state = connection.state or connection.status
+    return Condition(
+        kind="connection",
+        tenant_id=tenant.id,
+        thing=connection.connection_id,
+        owner=connection.who_acts or "operator",
+        severity="warning",
+        code=state,
+        text=f"Connection {connection.connection_id} ({_bank(connection.institution_name)}): {state}",
+        remedy=connection.remedy or "pfo status says more.",
+        link=reconnect_link(tenant, connection.connection_id) if connection.who_acts == "member" else "",
+    )
+
+
+def _consent(tenant: Tenant, consent: EndingConsent, now: datetime) -> Condition:
+    ends = "ended" if consent.ends_at <= now else "ends"
+    currencies = ", ".join(currency for currency, _ in consent.totals) or "none"
+    return Condition(
+        kind="consent",
+        tenant_id=tenant.id,
+        thing=consent.connection_id,
+        owner="member",
+        severity="warning" if consent.stage_days == 0 else "notice",
+        code="consentEnds",
+        text=(
+            f"The consent of connection {consent.connection_id} ({_bank(consent.institution_name)}) {ends} on "
+            f"{consent.ends_at:%Y-%m-%d}. Stale from then on: accounts {consent.accounts}, currencies {currencies}"
+        ),
+        remedy="Renew it at the link.",
+        link=reconnect_link(tenant, consent.connection_id),
+        stage=consent.stage_days,
+    )
+
+
+def _stale(tenant_id: str, read_at: datetime) -> Condition:
+    return Condition(
+        kind="stale",
+        tenant_id=tenant_id,
+        thing="figures",
+        owner="operator",
+        severity="warning",
+        code="stale",
+        text=f"The tenant's figures are stale: read last on {read_at:%Y-%m-%d %H:%M} UTC",
+        remedy="Look at its failed runs and at who must act: pfo status. Then run it: pfo run --tenant " + tenant_id,
+    )
+
+
+def without_users(tenant: Tenant, text: str) -> str:
+    """The text with `#1` for the tenant's first user, and so on: a user's id is often the name of a person."""
+    for number, user in enumerate(tenant.users, start=1):
+        if user.id != tenant.id:
+            text = re.sub(rf"(?i)(?<![a-z0-9]){re.escape(user.id)}(?![a-z0-9])", f"#{number}", text)
+    return text
+
+
+def _bank(name: str) -> str:
+    """A bank's name is somebody else's text: one line, without anything that could be a link or an account."""
+    return " ".join(scrub(name).split())

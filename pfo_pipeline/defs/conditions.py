@@ -1,0 +1,155 @@
+"""Conditions that Dagster's storage tells of: failed runs, blocking checks, and what stopped ticking.
+
+Read from what is stored, not collected from events: whoever looks finds the same, whichever program ran, and misses nothing
+that happened while nobody looked.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import dagster as dg
+
+from pfo_pipeline.alerts.conditions import Condition, Findings
+from pfo_pipeline.alerts.findings import without_users
+from pfo_pipeline.config import Config, Tenant
+from pfo_pipeline.contracts.model import Workflow
+from pfo_pipeline.contracts.workflows import WORKFLOWS
+from pfo_pipeline.defs.failures import CANCELLED, described_failure, described_start_failure
+from pfo_pipeline.defs.options import ASSET_KEYS, job_name
+from pfo_pipeline.defs.pulse import DaemonPulse, TickPulse, daemon_pulse, tick_pulses
+from pfo_pipeline.defs.resources import PARTITION_TAG
+
+_BY_HAND = "__ASSET_JOB"
+"""What Dagster calls the job of a run that materializes assets that a person chose."""
+_LATELY = 5
+"""Cancelled runs say nothing; behind more of them in a row no older run is looked for."""
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+_TELLING = {
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+}
+_WHERE = "The Dagster UI shows run {run}. Once mended: pfo run --tenant {tenant}"
+
+
+def run_findings(instance: dg.DagsterInstance, config: Config, tenant_ids: Iterable[str] | None = None) -> Findings:
+    """Workflows whose newest run failed, for each tenant; a later success of the same workflow ends it."""
+    chosen = frozenset(tenant_ids) if tenant_ids is not None else None
+    found = [
+        condition
+        for tenant in config.tenants
+        if chosen is None or tenant.id in chosen
+        for workflow in WORKFLOWS
+        for condition in _of_workflow(instance, tenant, workflow)
+    ]
+    return Findings(tuple(found), frozenset({"run", "check"}), chosen)
+
+
+def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflow) -> list[Condition]:
+    for run in _newest_runs(instance, tenant.id, workflow):
+        if run.is_success:
+            return []
+        events = [e.dagster_event for e in instance.all_logs(run.run_id, of_type=_TELLING) if e.dagster_event]
+        causes = [described_failure(event) for event in events if event.is_step_failure]
+        if not any(cause["code"] == CANCELLED for cause in causes):
+            return [*_blocked(events, tenant, run)] or [_failed(events, causes, tenant, workflow, run)]
+    return []
+
+
+def _newest_runs(instance: dg.DagsterInstance, tenant_id: str, workflow: Workflow) -> list[dg.DagsterRun]:
+    """Those that ended, newest first."""
+    assets = {ASSET_KEYS[step.id] for step in workflow.steps}
+    records = [
+        record
+        for job in (job_name(workflow), _BY_HAND)
+        for record in instance.get_run_records(
+            dg.RunsFilter(job_name=job, tags={PARTITION_TAG: tenant_id}, statuses=_ENDED), limit=_LATELY
+        )
+        if job != _BY_HAND or assets & (record.dagster_run.asset_selection or set())
+    ]
+    return [record.dagster_run for record in sorted(records, key=lambda record: -record.storage_id)]
+
+
+def _blocked(events: list[dg.DagsterEvent], tenant: Tenant, run: dg.DagsterRun) -> list[Condition]:
+    evaluations = [
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    return [
+        Condition(
+            kind="check",
+            tenant_id=tenant.id,
+            thing=f"{check.asset_key.to_user_string()}: {check.check_name}",
+            owner="operator",
+            severity="critical",
+            code="checkFailed",
+            text=f"The check {check.check_name} of {check.asset_key.to_user_string()} stopped a run",
+            remedy=_WHERE.format(run=run.run_id[:8], tenant=tenant.id),
+        )
+        for check in evaluations
+        if check.blocking and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
+
+
+def _failed(
+    events: list[dg.DagsterEvent],
+    causes: list[dict[str, str | None]],
+    tenant: Tenant,
+    workflow: Workflow,
+    run: dg.DagsterRun,
+) -> Condition:
+    cause = causes[0] if causes else described_start_failure(events)
+    return Condition(
+        kind="run",
+        tenant_id=tenant.id,
+        thing=job_name(workflow),
+        owner=cause["who_acts"] or "operator",
+        severity="critical",
+        code=cause["code"] or "error",
+        text=f"{workflow.title} failed ({cause['code']}): {without_users(tenant, cause['reason'] or '')}",
+        remedy=_WHERE.format(run=run.run_id[:8], tenant=tenant.id),
+    )
+
+
+def pulse_findings(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, now: datetime) -> Findings:
+    """The daemon, where it ran once and does no more; while it works, sensors and schedules that do not."""
+    daemon = daemon_pulse(instance, now)
+    if daemon.state == "silent":
+        return Findings((_daemon(daemon),), frozenset({"daemon"}))
+    pulses = tick_pulses(instance, repository, now) if daemon.state != "never ran" else ()
+    troubled = [_automation(p) for p in pulses if p.state in ("switched off", "silent") or p.fails_again_and_again]
+    return Findings(tuple(troubled), frozenset({"daemon", "sensor"}))
+
+
+def _daemon(pulse: DaemonPulse) -> Condition:
+    return Condition(
+        kind="daemon",
+        tenant_id="",
+        thing="daemon",
+        owner="operator",
+        severity="critical",
+        code="daemonSilent",
+        text=f"Dagster's daemon has given no sign of life since {pulse.last:%Y-%m-%d %H:%M} UTC",
+        remedy="Start it: systemctl start pfo-daemon, or pfo dev. Until then nothing runs by itself.",
+    )
+
+
+def _automation(pulse: TickPulse) -> Condition:
+    last = f"{pulse.last:%Y-%m-%d %H:%M} UTC" if pulse.last else ""
+    told = {
+        "switched off": ("is switched off", "Switch it on again in the Dagster UI, under Automation."),
+        "failing": ("fails", "The Dagster UI shows why, under Automation."),
+        "silent": (f"last ticked at {last}", "Look at the daemon's log."),
+    }
+    text, remedy = told[pulse.state]
+    return Condition(
+        kind="sensor",
+        tenant_id="",
+        thing=pulse.name,
+        owner="operator",
+        severity="notice" if pulse.state == "switched off" else "critical",
+        code=pulse.state.replace(" ", "-"),
+        text=f"{pulse.name} {text}",
+        remedy=remedy,
+    )

@@ -1,0 +1,195 @@
+"""From what is true and what was told follows what to tell: once, again by policy, once more when it is over."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+from pfo_pipeline.alerts.book import Book, Notice, Repeats, due, is_resting, looked, told, unreached
+from pfo_pipeline.alerts.conditions import Condition, Findings
+from pfo_pipeline_tests.alerts.samples import DAY, HOUR, NOW, condition, found
+
+REPEATS: Repeats = {"critical": (24,), "warning": (24, 24, 168), "notice": ()}
+MINUTE = timedelta(minutes=1)
+
+
+class Desk:
+    """A book with two targets, and a clock; `sees` looks, and tells both what is due, unless one is dead."""
+
+    def __init__(self) -> None:
+        self.book = Book()
+        self.now = NOW
+        self.dead: set[str] = set()
+
+    def sees(
+        self, *conditions: Condition, after: timedelta = timedelta(0), findings: Findings | None = None
+    ) -> list[str]:
+        """What the target `mail` is told, `after` so long."""
+        self.now += after
+        self.book = looked(self.book, findings or found(*conditions), self.now, ["mail", "chat"])
+        heard = {name: self._tell(name) for name in ("mail", "chat")}
+        return heard["mail"]
+
+    def _tell(self, target: str) -> list[str]:
+        if is_resting(self.book, target, self.now):
+            return []
+        notices = due(self.book, target, REPEATS, self.now)
+        if target in self.dead:
+            self.book = unreached(self.book, target, "refused", self.now) if notices else self.book
+            return []
+        self.book = told(self.book, target, notices, self.now) if notices else self.book
+        return words(notices)
+
+
+def words(notices: Sequence[Notice]) -> list[str]:
+    return [f"{notice.event} {notice.condition.thing}" for notice in notices]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_a_new_condition_is_told_at_once_and_only_once(desk: Desk) -> None:
+    assert desk.sees(condition("38")) == ["opened 38"]
+    assert [desk.sees(condition("38"), after=MINUTE) for _ in range(60)] == [[]] * 60
+
+
+def test_what_lasts_is_told_again_by_its_severity(desk: Desk) -> None:
+    lasting = [
+        condition("job", severity="critical", kind="run"),
+        condition("38", severity="warning"),
+        condition("39", severity="notice"),
+    ]
+    desk.sees(*lasting)
+    days = {day: told for day in range(1, 20) if (told := desk.sees(*lasting, after=DAY))}
+
+    assert {day for day, told in days.items() if "repeated job" in told} == set(range(1, 20))
+    assert {day for day, told in days.items() if "repeated 38" in told} == {1, 2, 9, 16}
+    assert not any("repeated 39" in told for told in days.values())
+
+
+def test_what_is_over_for_an_hour_is_told_once_as_resolved(desk: Desk) -> None:
+    desk.sees(condition("38"))
+
+    assert desk.sees(after=MINUTE) == []
+    assert desk.sees(after=59 * MINUTE) == []
+    assert desk.sees(after=MINUTE) == ["resolved 38"]
+    assert desk.sees(after=DAY) == []
+    assert desk.book.entries == {}
+
+
+def test_what_comes_and_goes_within_the_hour_is_one_condition(desk: Desk) -> None:
+    heard = [desk.sees(*([condition("38")] if turn % 2 == 0 else []), after=40 * MINUTE) for turn in range(30)]
+
+    assert [told for told in heard if told] == [["opened 38"]]
+
+
+def test_what_returns_after_it_was_over_is_new(desk: Desk) -> None:
+    desk.sees(condition("38"))
+    desk.sees(after=MINUTE)
+    desk.sees(after=HOUR)
+
+    assert desk.sees(condition("38"), after=MINUTE) == ["opened 38"]
+    (entry,) = desk.book.entries.values()
+    assert entry.since == desk.now
+
+
+def test_another_owner_is_told_anew(desk: Desk) -> None:
+    desk.sees(condition("38", owner="member"))
+
+    assert desk.sees(condition("38", owner="operator"), after=MINUTE) == ["opened 38"]
+    assert desk.sees(condition("38", owner="operator"), after=HOUR) == ["resolved 38"]
+
+
+def test_a_nearer_stage_is_told_at_once_and_a_farther_one_is_not(desk: Desk) -> None:
+    def consent(days: int) -> Condition:
+        return condition("38", kind="consent", severity="notice", stage=days)
+
+    heard = [desk.sees(consent(stage), after=DAY) for stage in (14, 14, 7, 7, 14, 1, 0, 0)]
+
+    assert [bool(told) for told in heard] == [True, False, True, False, False, True, True, False]
+
+
+def test_what_was_not_looked_at_is_not_over(desk: Desk) -> None:
+    desk.sees(condition("38", tenant_id="smith"), condition("job", kind="run", tenant_id="jones"))
+    elsewhere = [
+        found(kinds=frozenset({"sensor"})),
+        found(tenants=frozenset({"miller"})),
+        found(tenants=frozenset({"jones"})),
+    ]
+
+    for findings in elsewhere:
+        desk.sees(findings=findings, after=2 * HOUR)
+    heard = desk.sees(findings=found(tenants=frozenset({"jones"})), after=2 * HOUR)
+
+    assert heard == ["resolved job"]
+    assert [entry.condition.thing for entry in desk.book.entries.values() if entry.absent_since is None] == ["38"]
+
+
+def test_a_dead_target_is_told_what_is_still_true_when_it_is_back(desk: Desk) -> None:
+    desk.dead = {"mail"}
+    desk.sees(condition("38"), condition("39"))
+    desk.sees(condition("38"), after=HOUR)
+    desk.sees(condition("38"), condition("40"), after=2 * HOUR)
+    desk.dead = set()
+
+    assert desk.sees(condition("38"), condition("40"), after=HOUR) == ["opened 38", "opened 40"]
+    assert desk.book.targets["mail"].outage is None
+
+
+def test_a_dead_target_holds_up_no_other(desk: Desk) -> None:
+    desk.dead = {"chat"}
+
+    assert desk.sees(condition("38")) == ["opened 38"]
+    assert desk.sees(condition("38"), after=DAY) == ["repeated 38"]
+
+
+def test_a_dead_target_is_tried_soon_and_then_each_hour(desk: Desk) -> None:
+    desk.dead = {"mail"}
+    tries = 0
+    for _ in range(24 * 60):
+        before = desk.book.targets["mail"].outage if desk.book.targets else None
+        desk.sees(condition("38"), after=MINUTE)
+        tries += desk.book.targets["mail"].outage != before
+
+    outage = desk.book.targets["mail"].outage
+    assert outage is not None
+    assert outage.since == NOW + MINUTE
+    assert outage.tries == tries == 6 + 23
+
+
+def test_what_is_over_waits_a_week_for_a_dead_target_that_was_told_of_it(desk: Desk) -> None:
+    desk.sees(condition("38"))
+    desk.dead = {"mail"}
+    desk.sees(after=HOUR)
+    desk.sees(after=6 * DAY)
+    assert len(desk.book.entries) == 1
+
+    desk.sees(after=DAY)
+
+    assert desk.book.entries == {}
+    assert desk.book.targets["mail"].told == {}
+
+
+def test_a_target_that_is_configured_no_more_is_forgotten(desk: Desk) -> None:
+    desk.sees(condition("38"))
+
+    assert set(looked(desk.book, found(), NOW, ["mail"]).targets) == {"mail"}
+
+
+def test_a_tenants_target_hears_of_that_tenant_alone() -> None:
+    everything = found(condition("38"), condition("38", "jones"), condition("daemon", "", kind="daemon"))
+    book = looked(Book(), everything, NOW, ["mail"])
+
+    assert [n.condition.tenant_id for n in due(book, "mail", REPEATS, NOW, "jones")] == ["jones"]
+    assert sorted(n.condition.tenant_id for n in due(book, "mail", REPEATS, NOW)) == ["", "jones", "smith"]
+
+
+def test_an_old_condition_is_told_of_since_when_it_lasts(desk: Desk) -> None:
+    desk.sees(condition("38"))
+    later: datetime = NOW + 3 * DAY
+
+    (notice,) = due(looked(desk.book, found(condition("38")), later, ["mail"]), "mail", REPEATS, later)
+
+    assert notice.since == NOW

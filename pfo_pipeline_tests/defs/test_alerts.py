@@ -1,0 +1,245 @@
+"""What the sensor `alerts` finds in the ledger and in Dagster's storage, what it asks for, and what the job sends."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pfo_pipeline.alerts.conditions import Condition
+from pfo_pipeline.alerts.findings import ledger_findings
+from pfo_pipeline.alerts.store import read_book
+from pfo_pipeline.config import load_config
+from pfo_pipeline.defs.alerts import look_everywhere
+from pfo_pipeline.defs.conditions import run_findings
+from pfo_pipeline.ledger.office import reader_of
+from pfo_pipeline_tests.alerts.servers import WebServer, free_port
+from pfo_pipeline_tests.defs.office import (
+    BALANCES_JOB,
+    DAGSTERS_OWN_WARNING,
+    Office,
+    hurried_defs,
+    run_job,
+    sync_and_refresh,
+    today,
+)
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+
+def in_days(days: float) -> str:
+    return (today() + timedelta(days=days)).isoformat()
+
+
+def tick(instance: dg.DagsterInstance) -> Any:
+    """The sensor's next tick, evaluated as the daemon does."""
+    repository = hurried_defs().get_repository_def()
+    with dg.build_sensor_context(instance=instance, repository_def=repository) as context:
+        return repository.get_sensor_def("alerts").evaluate_tick(context)
+
+
+def send_alerts(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    return (
+        hurried_defs()
+        .get_repository_def()
+        .get_job("send_alerts")
+        .execute_in_process(instance=instance, raise_on_error=False)
+    )
+
+
+def told(office: Office) -> list[dict[str, str]]:
+    path = office.data_dir / "alerts.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def of_ledger(later: timedelta = timedelta(0)) -> list[Condition]:
+    config = load_config()
+    return list(ledger_findings(config, reader_of(config), datetime.now(UTC) + later).conditions)
+
+
+def of_runs(instance: dg.DagsterInstance) -> list[Condition]:
+    return list(run_findings(instance, load_config()).conditions)
+
+
+@pytest.fixture
+def smith(office: Office, instance: dg.DagsterInstance) -> Office:
+    """One consent that ends in five days, for two accounts; one connection that waits for its member; one in order."""
+    office.add_tenant("smith", "jane", client_id="12345678")
+    office.connect("smith", "jane", "1200.50", "0.25", expire=in_days(5))
+    office.connect("smith", "jane", "7", state="wrongpass", expire=in_days(100))
+    office.connect("smith", "jane", "8", expire=in_days(100))
+    assert all(run.success for run in sync_and_refresh(office, instance, "smith"))
+    return office
+
+
+@pytest.fixture
+def chat(office: Office) -> Iterator[WebServer]:
+    with WebServer().running() as server:
+        office.folder.mkdir(parents=True, exist_ok=True)
+        (office.folder / "chat").write_text(server.url, encoding="utf-8")
+        yield server
+
+
+def test_the_ledger_tells_of_connections_and_consents(smith: Office) -> None:
+    consent, connection = sorted(of_ledger(), key=lambda condition: condition.kind == "connection")
+
+    assert (connection.owner, connection.code, connection.severity) == ("member", "wrongpass", "warning")
+    assert "(Banque Exemple): wrongpass" in connection.text
+    assert (consent.owner, consent.stage, consent.severity) == ("member", 7, "notice")
+    assert "Stale from then on: accounts 2, currencies EUR" in consent.text
+    for each in (connection, consent):
+        assert each.link.startswith("https://webview.powens.com/en/reconnect?")
+        assert "code=" not in each.link
+        assert "jane" not in str(each)
+        assert "1200" not in str(each)
+
+
+def test_a_connection_that_mends_itself_is_no_alert(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "7", state="websiteUnavailable")
+    sync_and_refresh(office, instance, "smith")
+
+    assert of_ledger() == []
+
+
+def test_a_tenant_that_was_not_read_for_a_day_is_stale(smith: Office) -> None:
+    assert not [c for c in of_ledger(timedelta(hours=25)) if c.kind == "stale"]
+
+    (stale,) = [c for c in of_ledger(timedelta(hours=27)) if c.kind == "stale"]
+    assert (stale.tenant_id, stale.owner) == ("smith", "operator")
+
+    smith.change_tenant("smith", integration="disconnected")
+    assert not [c for c in of_ledger(timedelta(hours=27)) if c.kind == "stale"]
+
+
+def test_a_failed_run_and_a_refused_user_are_the_operators_until_the_next_success(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.set_token("smith", "jane", "secret-revoked-token")
+    assert not run_job(office, instance, "smith").success
+
+    (run,) = of_runs(instance)
+    (user,) = of_ledger()
+    assert (run.thing, run.owner, run.severity) == ("sync_openbanking_accounts", "operator", "critical")
+    assert run.code not in ("", "error")
+    assert "Issue a new token for user #1" in run.text
+    assert (user.thing, user.owner, user.severity) == ("#1", "operator", "critical")
+    for text in (str(run), str(user)):
+        assert "jane" not in text
+        assert "secret-revoked-token" not in text
+
+    office.set_token("smith", "jane", office.users["smith", "jane"].token)
+    assert run_job(office, instance, "smith").success
+    assert of_runs(instance) == []
+    assert of_ledger() == []
+
+
+def test_the_success_of_another_job_or_tenant_ends_nothing(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane", integration="disconnected")
+    office.add_tenant("jones", "john")
+    assert not run_job(office, instance, "smith").success
+    assert run_job(office, instance, "jones").success
+    office.change_tenant("smith", integration="connected")
+    run_job(office, instance, "smith", BALANCES_JOB)
+
+    assert [(c.tenant_id, c.thing, c.code) for c in of_runs(instance)] == [
+        ("smith", "sync_openbanking_accounts", "OperationRefused")
+    ]
+
+
+def test_without_a_target_the_sensor_tells_the_log_and_asks_for_nothing(
+    smith: Office, instance: dg.DagsterInstance
+) -> None:
+    result = tick(instance)
+
+    assert not result.run_requests
+    assert result.skip_message == "2 open, nothing new to send."
+    assert sorted((line["kind"], line["event"]) for line in told(smith)) == [
+        ("connection", "opened"),
+        ("consent", "opened"),
+    ]
+    tick(instance)
+    assert len(told(smith)) == 2
+
+
+def test_with_a_target_the_sensor_asks_for_a_run_that_sends_once(
+    smith: Office, instance: dg.DagsterInstance, chat: WebServer
+) -> None:
+    smith.change_tenant("smith", alert_targets=["file:chat"])
+
+    assert len(tick(instance).run_requests) == 1
+    assert chat.posts == []
+    assert send_alerts(instance).success
+    assert [post["title"] for post in chat.posts] == ["pfo: tenant smith, member acts: 2 new"]
+    assert not tick(instance).run_requests
+    assert send_alerts(instance).success
+    assert len(chat.posts) == 1
+    for personal in ("jane", "1200", "FR76"):
+        assert personal not in json.dumps(chat.posts)
+
+
+def test_a_dead_target_fails_no_run_and_is_shown(smith: Office, instance: dg.DagsterInstance) -> None:
+    (smith.folder / "dead").write_text(f"json://hunter2@127.0.0.1:{free_port()}/hunter2", encoding="utf-8")
+    smith.change_tenant("smith", alert_targets=["file:dead"])
+    tick(instance)
+
+    result = send_alerts(instance)
+
+    assert result.success
+    assert "hunter2" not in "\n".join(entry.user_message for entry in instance.all_logs(result.run_id))
+    after = tick(instance)
+    assert not after.run_requests
+    assert "Alert target smith/file:dead has not been reached since" in (after.skip_message or "")
+
+
+def test_no_second_run_is_asked_for_while_one_goes_on(
+    smith: Office, instance: dg.DagsterInstance, chat: WebServer
+) -> None:
+    smith.change_tenant("smith", alert_targets=["file:chat"])
+    job = hurried_defs().get_repository_def().get_job("send_alerts")
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+
+    assert not tick(instance).run_requests
+
+
+def test_a_broken_configuration_is_written_to_the_log(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.config.write_text("office = \n")
+
+    skipped = tick(instance).skip_message or ""
+
+    assert "is not valid TOML" in skipped
+    assert [(line["kind"], line["who_acts"]) for line in told(office)] == [("configuration", "operator")]
+
+
+def test_a_book_that_cannot_be_written_does_not_stop_the_sensor(smith: Office, instance: dg.DagsterInstance) -> None:
+    (smith.files.private / "alerts.json").mkdir()
+
+    assert "alerts.json cannot be read: Is a directory" in (tick(instance).skip_message or "")
+    assert told(smith) == []
+
+
+def test_each_stage_of_a_consent_is_told_as_the_days_pass(smith: Office, instance: dg.DagsterInstance) -> None:
+    for day in range(8):
+        look_everywhere(load_config(), instance, today() + timedelta(days=day), repository=None)
+
+    stages = [line for line in told(smith) if line["kind"] == "consent"]
+    assert [(line["event"], line["severity"]) for line in stages] == [
+        ("opened", "notice"),
+        ("repeated", "notice"),
+        ("repeated", "warning"),
+        ("repeated", "warning"),
+    ]
+    assert "ended on" in stages[-1]["reason"]
+
+
+def test_what_was_looked_at_lies_in_the_private_folder(smith: Office, instance: dg.DagsterInstance) -> None:
+    tick(instance)
+
+    assert {entry.condition.kind for entry in read_book(smith.files.private).entries.values()} == {
+        "connection",
+        "consent",
+    }
