@@ -655,3 +655,41 @@ def test_the_pages_for_members_are_those_of_powens_unless_told_otherwise(tmp_pat
     assert mistakes(tmp_path, with_tenant('webview_url = "http://webview.powens.com/fr"')) == [
         "tenants.smith.webview_url: http would send tokens in clear; use https (http is allowed on loopback only)"
     ]
+
+
+_ALERTED = """
+office = "office"
+[alerts]
+{alerts}
+[tenants.smith]
+domain = "smith"
+alert_targets = "env:CHAT"
+users = [{{id = "jane", token = "env:TOKEN"}}]
+"""
+
+
+def test_alerts_have_targets_by_reference_and_waits_by_severity(tmp_path: Path) -> None:
+    text = _ALERTED.format(alerts='targets = ["file:mail"]\nrepeat_hours = {critical = [4, 24], notice = []}')
+
+    config = load_config(written(tmp_path, text))
+
+    assert config.alerts.repeat_hours.model_dump() == {"critical": (4, 24), "warning": (24, 24, 24, 168), "notice": ()}
+    assert {("alerts.targets", "file:mail"), ("tenants.smith.alert_targets", "env:CHAT")} <= set(
+        config.secret_references()
+    )
+
+
+@pytest.mark.parametrize(
+    ("alerts", "mistake"),
+    [
+        ('targets = ["mailto://jane:s3cret@mail.example"]', "alerts.targets[0]: is not a secret reference"),
+        ("repeat_hours = {critical = [0]}", "alerts.repeat_hours.critical[0]: "),
+        ("repeat_hours = {urgent = [1]}", "alerts.repeat_hours.urgent: is not a known key"),
+        ("stale_hours = 0", "alerts.stale_hours: "),
+    ],
+)
+def test_a_mistake_in_the_alerts_is_named_and_no_address_repeated(tmp_path: Path, alerts: str, mistake: str) -> None:
+    (found,) = mistakes(tmp_path, _ALERTED.format(alerts=alerts))
+
+    assert found.startswith(mistake)
+    assert "s3cret" not in found

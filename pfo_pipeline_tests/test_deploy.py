@@ -69,7 +69,7 @@ def test_every_command_of_a_unit_is_one_that_its_program_takes(unit: Path) -> No
     assert found
     for words in found:
         assert (Path(sys.executable).parent / words[0]).exists()
-        assert parse(words)
+        assert parse(words) is not None
 
 
 def test_a_command_that_its_program_refuses_would_be_noticed() -> None:

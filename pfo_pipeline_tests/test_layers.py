@@ -12,8 +12,8 @@ import pfo_pipeline
 
 ROOT = Path(pfo_pipeline.__file__).parent
 
-# The arrows go one way: contracts <- powens, ledger <- operations <- defs <- definitions, cli. Beside them stand
-# errors, which everyone may raise, the configuration, and the files that alerts are written to.
+# The arrows go one way: contracts <- powens, ledger <- operations <- alerts <- defs <- definitions, cli.
+# Beside them stand errors, which everyone may raise, and the configuration.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "contracts": set(),

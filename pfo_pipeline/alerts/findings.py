@@ -46,8 +46,9 @@ def _of_tenant(tenant: Tenant, reader: Reader, now: datetime) -> Iterator[Condit
     for connection in connections:
         if connection.status not in ("healthy", "gone") and not waiting_is_enough(connection.who_acts):
             yield _connection(tenant, connection)
-    for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):
-        yield _consent(tenant, consent, now)
+    if ending_consents(tenant.id, connections, (), now):  # Which accounts go stale then is asked only where one ends.
+        for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):
+            yield _consent(tenant, consent, now)
 
 
 def _user(tenant: Tenant, user: KnownUser) -> Condition:

@@ -89,7 +89,8 @@ def tick(
         else ScheduleInstigatorData("*/15 * * * *", at.timestamp())
     )
     state = InstigatorState(origin, kind, switch, data)
-    storage.add_instigator_state(state)
+    known = storage.get_instigator_state(state.instigator_origin_id, state.selector_id)
+    (storage.update_instigator_state if known else storage.add_instigator_state)(state)
     storage.create_tick(
         TickData(
             state.instigator_origin_id,
