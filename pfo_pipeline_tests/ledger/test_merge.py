@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.contracts.tables import BalanceRow, table_of
+from pfo_pipeline.contracts.tables import BalanceRow, IdentityRow, table_of
 from pfo_pipeline.ledger.batch import Batch, TableCount
 from pfo_pipeline.ledger.merge import DuplicateKeys, apply
 from pfo_pipeline.ledger.schema import bring_up_to_date
@@ -49,6 +49,19 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as opened:
         bring_up_to_date(opened, Path("memory"), OFFICE, MARCH_31)
         yield opened
+
+
+def test_what_a_person_decided_stands_against_a_run_that_began_before(ledger: Ledger) -> None:
+    split = IdentityRow("smith", "acc_2", "acc_2", "decision", "operator")
+    proposed = IdentityRow("smith", "acc_2", "acc_1", "name", "proposed")
+    evidence = IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence")
+    ledger.merge(batch(proposed))
+    ledger.merge(batch(split))
+
+    late = [ledger.merge(batch(row)).added("identities") for row in (proposed, evidence)]
+    again = ledger.merge(batch(IdentityRow("smith", "acc_2", "acc_1", "decision", "operator"))).added("identities")
+
+    assert (late, again) == ([0, 0], 1)
 
 
 def test_the_same_batch_again_adds_nothing(ledger: Ledger) -> None:
