@@ -4,6 +4,7 @@ Not here: which key takes which value (model.py).
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -22,8 +23,12 @@ def _slug(value: str) -> str:
     return value
 
 
+# Gathered from hundreds of files; each tick of a sensor reads the configuration.
+_known_timezones = cache(available_timezones)
+
+
 def _timezone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _known_timezones():
         raise ValueError(f"{value!r} is not a time zone name; use one such as Europe/Paris")
     return value
 
