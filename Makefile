@@ -2,6 +2,7 @@
 # make dev    the Dagster UI with schedules and sensors running
 # make test   the whole suite
 # make lint   format, lint, types
+# make simulate  tenants' half-years with faults drawn from seeds: SEEDS=5000 (goes on where it ended) or SEED=1234
 # make bench  what it costs, by comparison, into benchmarks/results (takes about twenty minutes)
 # make lock   renew requirements.lock after a change in pyproject.toml (needs uv)
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: run dev test lint bench lock setup
+.PHONY: run dev test lint simulate bench lock setup
 
 run: $(READY)
 	@$(VENV)/bin/pfo run
@@ -24,6 +25,11 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+SEEDS ?= 1000
+
+simulate: $(READY)
+	@$(VENV)/bin/python -m pfo_pipeline_tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 bench: $(READY)
 	$(VENV)/bin/python -m benchmarks

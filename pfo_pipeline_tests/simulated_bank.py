@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import httpx
 
 from pfo_pipeline.simulator import Options, build_bench, build_server, listen, url_of
+from pfo_pipeline.simulator.records import World
 
 # A Tuesday at 13:00 in Paris: all daily syncs of the day are hours ago.
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -239,9 +240,14 @@ class SimulatedBank:
         """Forget the requests so far."""
         self._send("DELETE", "/journal")
 
+    @property
+    def world(self) -> World:
+        """The simulator's own records: what is true, whatever is told."""
+        return self._bench.world
+
     def now(self) -> datetime:
-        """The virtual clock, aware."""
-        return datetime.fromisoformat(self._send("GET", "/clock")["now"])
+        """The virtual clock, aware; not over HTTP, since every load of a ledger asks for it."""
+        return self._bench.world.clock.now()
 
     def advance(self, *, seconds: int = 0, minutes: int = 0, hours: int = 0, days: int = 0) -> None:
         """Move the clock forward; what is due happens."""
@@ -267,6 +273,14 @@ class SimulatedBank:
             for event, url in urls.items():
                 web.post("webhooks", json={"event": event, "url": url, **proof}).raise_for_status()
         return secret
+
+    def forget_webhooks(self, domain: SimulatedDomain) -> None:
+        """Take back every address and secret, as a client application does."""
+        headers = {"Authorization": f"Bearer {domain.config_token}"}
+        with httpx.Client(base_url=domain.base_url, headers=headers, trust_env=False, verify=_NO_CERTIFICATES) as web:
+            for path, key in (("webhooks", "webhooks"), ("webhooks/auth", "authproviders")):
+                for record in web.get(path).raise_for_status().json()[key]:
+                    web.delete(f"{path}/{record['id']}").raise_for_status()
 
     def posts(self) -> list[dict[str, Any]]:
         """Every post so far, once all that is pending was tried."""

@@ -6,7 +6,7 @@ request (Powens docs, Fair usage policy).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,18 +34,24 @@ def due(tenant: Tenant, hours: Iterable[int], at: datetime) -> str | None:
     return None
 
 
+def requests_at(
+    tenants: Iterable[Tenant], registered: Collection[str], hours: Iterable[int], at: datetime
+) -> list[dg.RunRequest]:
+    """A run for each registered tenant that is due in the quarter of an hour that begins at `at`."""
+    slots = {t.id: slot for t in tenants if t.id in registered and (slot := due(t, hours, at))}
+    return [dg.RunRequest(run_key=f"{tenant_id}:{slot}", partition_key=tenant_id) for tenant_id, slot in slots.items()]
+
+
 def _requests(context: dg.ScheduleEvaluationContext, hours: Iterable[int]) -> Iterator[dg.RunRequest | dg.SkipReason]:
     try:
         config = load_config()
     except ConfigError as mistake:
         yield dg.SkipReason(str(mistake))
         return
-    registered = set(context.instance.get_dynamic_partitions(TENANTS))
     at = context.scheduled_execution_time.astimezone(UTC)
-    slots = {t.id: slot for t in config.tenants if t.id in registered and (slot := due(t, hours, at))}
-    for tenant_id, slot in slots.items():
-        yield dg.RunRequest(run_key=f"{tenant_id}:{slot}", partition_key=tenant_id)
-    if not slots:
+    requests = requests_at(config.tenants, context.instance.get_dynamic_partitions(TENANTS), hours, at)
+    yield from requests
+    if not requests:
         yield dg.SkipReason(f"No tenant is due in the quarter of an hour from {at:%H:%M} UTC.")
 
 

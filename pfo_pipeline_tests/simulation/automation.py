@@ -1,0 +1,104 @@
+"""Dagster's daemon in a plan: the program's own schedules and sensors are asked, at the moments of the virtual clock.
+
+Here: ticks with their cursors and run keys, and the event log that sensors read. Not here: what a run does (running.py).
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from pfo_pipeline.config import Tenant
+from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
+from pfo_pipeline.defs.options import ASSET_KEYS
+from pfo_pipeline.defs.partitions import TENANTS
+from pfo_pipeline.defs.schedules import (
+    ACCOUNTS_HOURS,
+    BALANCES_HOURS,
+    QUARTER_MINUTES,
+    accounts_nightly,
+    balances_by_day,
+    requests_at,
+)
+from pfo_pipeline.defs.sensors import after_sync, tenants_sensor
+from pfo_pipeline.defs.webhooks import webhooks_sensor
+
+_SCHEDULES = (
+    (accounts_nightly.name, ACCOUNTS_HOURS, sync_openbanking_accounts.name),
+    (balances_by_day.name, BALANCES_HOURS, refresh_openbanking_balances.name),
+)
+_SENSORS = {sensor.name: sensor for sensor in (tenants_sensor, after_sync, webhooks_sensor)}
+
+
+class Hearing(logging.Handler):
+    """Keeps every line that is logged, traceback and all."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.DEBUG)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(f"{record.name}: {self.format(record)}")
+
+
+@dataclass
+class Automation:
+    """Cursors and run keys as Dagster keeps them; a run key is asked for once."""
+
+    instance: dg.DagsterInstance
+    told: list[str] = field(default_factory=list)
+    """What the operator sees of ticks: why one asked for nothing, tags and keys of what was asked for."""
+    _cursors: dict[str, str] = field(default_factory=dict)
+    _run_keys: set[tuple[str, str]] = field(default_factory=set)
+
+    def scheduled(self, tenant: Tenant, quarter: datetime) -> list[dg.RunRequest]:
+        """What the schedules ask for in the quarter of an hour that begins at `quarter`."""
+        found: list[dg.RunRequest] = []
+        registered = self.instance.get_dynamic_partitions(TENANTS)
+        for name, hours, job in _SCHEDULES:
+            found += self._new(name, job, requests_at([tenant], registered, hours, quarter))
+        return found
+
+    def sensed(self, name: str) -> list[dg.RunRequest]:
+        """What a sensor asks for now."""
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=self._cursors.get(name), sensor_name=name
+        ) as context:
+            context.log.handlers = [Hearing(self.told)]  # Dagster's own would print.
+            found: Any = _SENSORS[name](context)
+        if isinstance(found, dg.SkipReason):
+            return self._new(name, None, [found])
+        if found.cursor is not None:
+            self._cursors[name] = found.cursor
+        for request in found.dynamic_partitions_requests or []:
+            assert isinstance(request, dg.AddDynamicPartitionsRequest), "no tenant of a plan goes away"
+            self.instance.add_dynamic_partitions(TENANTS, list(request.partition_keys))
+        return self._new(name, sync_openbanking_accounts.name, found.run_requests or [found.skip_reason])
+
+    def materialized(self, step: Step, tenant_id: str) -> None:
+        """A step of a run has succeeded."""
+        self.instance.report_runless_asset_event(dg.AssetMaterialization(ASSET_KEYS[step.id], partition=tenant_id))
+
+    def _new(
+        self, name: str, job: str | None, asked: Iterable[dg.RunRequest | dg.SkipReason | None]
+    ) -> list[dg.RunRequest]:
+        found = []
+        for request in asked:
+            self.told.append(f"{name}: {request}")
+            key = (name, getattr(request, "run_key", None) or "")
+            if isinstance(request, dg.RunRequest) and key not in self._run_keys:
+                self._run_keys.add(key)
+                found.append(request if request.job_name else request._replace(job_name=job))
+        return found
+
+
+def quarters(begin: datetime, end: datetime) -> list[datetime]:
+    """The moments at which schedules tick."""
+    step = timedelta(minutes=QUARTER_MINUTES)
+    first = begin.replace(minute=begin.minute // QUARTER_MINUTES * QUARTER_MINUTES, second=0, microsecond=0)
+    found = [first + n * step for n in range((end - first) // step + 1)]
+    return [quarter for quarter in found if begin <= quarter <= end]

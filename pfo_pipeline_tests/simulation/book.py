@@ -1,0 +1,238 @@
+"""What the ledger must hold, kept without the pipeline's code: from what was true at the bank, and what was readable.
+
+Here: the rules of the ledger said a second time, in plain Python over pictures of the bank. Not here: reading the ledger and
+comparing (judge.py). A rule that changes in the pipeline is changed here too, by hand, and with a reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from pfo_pipeline_tests.simulation.truth import TrueAccount, TrueConnection
+
+Work = Literal["sync", "refresh"]
+
+_AHEAD = timedelta(days=1)
+_STUCK = timedelta(hours=36)
+_SILENT = timedelta(days=3)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one member's calls brought: None where no honest answer came."""
+
+    connections: Sequence[TrueConnection] | None
+    accounts: Sequence[TrueAccount] | None
+    attempt: int = 1
+    """In which the accounts were told: what is told first is in the ledger first."""
+    at: datetime | None = None
+    """When that was."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One command step that ended. `is_recorded` is False for a run that died before it merged."""
+
+    run_id: str
+    work: Work
+    now: datetime
+    members: Mapping[str, Read]
+    unreadable: Mapping[int, str]
+    accepted: Mapping[int, str]
+    is_recorded: bool
+
+    def is_read(self, member: str) -> bool:
+        read = self.members[member]
+        return read.connections is not None and read.accounts is not None
+
+
+@dataclass(frozen=True)
+class Version:
+    """An account as the ledger should know it since one reading."""
+
+    member: str
+    connection: int
+    type: str
+    currency: str | None
+    name: str
+    number: str | None
+    iban: str | None
+    disabled: datetime | None
+    deleted: datetime | None
+    known: bool
+
+    @property
+    def is_live(self) -> bool:
+        return self.disabled is None and self.deleted is None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A balance as the ledger should have it."""
+
+    connection: int
+    currency: str
+    balance: Decimal
+    available: Decimal | None
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a connection should stand in the ledger. Of several sources that fail any may be named: then `state` is None."""
+
+    is_healthy: bool
+    is_gone: bool
+    state: str | None
+    synced: datetime | None = None
+    consent_ends: datetime | None = None
+
+
+@dataclass(frozen=True)
+class After:
+    """What the ledger should say right after a reading, of what it overwrites in its newest views."""
+
+    reading: Reading
+    health: Mapping[int, Health]
+    has_trouble: bool
+
+
+@dataclass
+class Book:
+    """The expected ledger of one tenant, by the bank's own ids."""
+
+    versions: list[tuple[int, str, Version]] = field(default_factory=list)
+    """(account, run, version)"""
+    figures: list[tuple[int, str, datetime, Figure]] = field(default_factory=list)
+    """(account, run, as of, figure)"""
+    put_aside: set[tuple[str, str, int]] = field(default_factory=set)
+    """(run, what it would have been, account): each must be in quarantine by then."""
+    afterwards: list[After] = field(default_factory=list)
+    first_seen: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """By account: reading, attempt and its own id, which put accounts in the order in which the ledger knows them."""
+    accounts: dict[int, Version] = field(default_factory=dict)
+    health: dict[int, Health] = field(default_factory=dict)
+    owners: dict[int, str] = field(default_factory=dict)
+    _by_date: dict[tuple[int, datetime], Figure] = field(default_factory=dict)
+
+    def read(self, reading: Reading) -> None:
+        """Take what a reading must have brought into the ledger."""
+        if not reading.is_recorded:
+            return
+        troubled = self._see_connections(reading)
+        trouble = self._sync(reading) if reading.work == "sync" else self._refresh(reading, troubled)
+        trouble |= not all(map(reading.is_read, reading.members)) or (reading.work == "sync" and bool(troubled))
+        self.afterwards.append(After(reading, dict(self.health), trouble))
+
+    def newest(self, account: int, at: datetime | None = None) -> tuple[datetime, Figure] | None:
+        """The newest figure true at a moment, as known now."""
+        dates = [as_of for number, as_of in self._by_date if number == account and (at is None or as_of <= at)]
+        return (max(dates), self._by_date[account, max(dates)]) if dates else None
+
+    def _see_connections(self, reading: Reading) -> set[int]:
+        """Returns: the connections that are not in order."""
+        troubled = set()
+        for member, read in reading.members.items():
+            for connection in read.connections or ():
+                self.owners[connection.id] = member
+                self.health[connection.id] = _health(connection, reading.now)
+                if not self.health[connection.id].is_healthy:
+                    troubled.add(connection.id)
+        return troubled
+
+    def _sync(self, reading: Reading) -> bool:
+        trouble = False
+        listed, linked = set(), set()
+        for member, read in reading.members.items():
+            if not reading.is_read(member):
+                continue
+            linked |= {connection.id for connection in read.connections or ()}
+            for account in read.accounts or ():
+                listed.add(account.id)
+                if reading.unreadable.get(account.id) == "record":
+                    self.put_aside.add((reading.run_id, "account", account.id))
+                    trouble = True
+                else:
+                    self.first_seen.setdefault(account.id, (len(self.afterwards), read.attempt, account.id))
+                    self._version(account.id, reading.run_id, _version(member, account))
+        for number, version in list(self.accounts.items()):
+            if version.deleted is None and reading.is_read(version.member) and number not in listed:
+                self._version(number, reading.run_id, self._gone(number, version, reading.members[version.member].at))
+        for number, health in self.health.items():
+            if not health.is_gone and reading.is_read(self.owners[number]) and number not in linked:
+                self.health[number] = Health(is_healthy=False, is_gone=True, state=None)
+        return trouble
+
+    def _gone(self, number: int, version: Version, now: datetime | None) -> Version:
+        newest = self.newest(number)
+        currency = newest[1].currency if newest else version.currency
+        return Version(**{**vars(version), "deleted": now, "currency": currency})
+
+    def _version(self, number: int, run_id: str, version: Version) -> None:
+        if self.accounts.get(number) != version:
+            self.accounts[number] = version
+            self.versions.append((number, run_id, version))
+
+    def _refresh(self, reading: Reading, troubled: set[int]) -> bool:
+        trouble = False
+        for member, read in reading.members.items():
+            if not reading.is_read(member):
+                continue
+            served = {account.id: account for account in read.accounts or () if account.is_live}
+            for number, version in self.accounts.items():
+                if version.member == member and version.is_live:
+                    trouble |= not self._take(number, version, served.get(number), reading)
+                    trouble |= version.connection in troubled
+            trouble |= bool(served.keys() - {n for n, v in self.accounts.items() if v.is_live})
+        return trouble
+
+    def _take(self, number: int, version: Version, account: TrueAccount | None, reading: Reading) -> bool:
+        """Record an account's figure. Returns: False where there is none that can be kept."""
+        if account is None:
+            return False
+        newest = self.newest(number)
+        currency = newest[1].currency if newest else version.currency
+        has_changed = newest is not None and account.currency not in (currency, reading.accepted.get(number))
+        if number in reading.unreadable or (account.balance is not None and has_changed):
+            self.put_aside.add((reading.run_id, "account" if _is_record(reading, number) else "balance", number))
+            return False
+        if account.balance is None:
+            return False
+        assert account.currency is not None, f"account {number}: a balance without a currency that nobody ordered"
+        assert account.updated is not None, f"account {number}: a balance without a date that nobody ordered"
+        assert account.updated <= reading.now + _AHEAD, f"account {number}: a date in the future that nobody ordered"
+        figure = Figure(account.connection, account.currency, account.balance, account.available)
+        if self._by_date.get((number, account.updated)) != figure:
+            self._by_date[number, account.updated] = figure
+            self.figures.append((number, reading.run_id, account.updated, figure))
+        return True
+
+
+def _is_record(reading: Reading, number: int) -> bool:
+    return reading.unreadable.get(number) == "record"
+
+
+def _version(member: str, account: TrueAccount) -> Version:
+    return Version(
+        member=member,
+        connection=account.connection,
+        type=account.type,
+        currency=account.currency,
+        name=account.name,
+        number=account.number,
+        iban=account.iban,
+        disabled=account.disabled,
+        deleted=account.deleted,
+        known=account.known,
+    )
+
+
+def _health(connection: TrueConnection, now: datetime) -> Health:
+    """Facts: Powens syncs once a day; a state that is not null means that no data came."""
+    states = [connection.state] if connection.state else list(connection.states)
+    age = now - (connection.synced or connection.created)
+    is_late = age > _SILENT or (connection.next_try is None and age > _STUCK)
+    is_healthy = not states and connection.active and not is_late
+    state = connection.state or (states[0] if len(states) == 1 else None)
+    return Health(is_healthy, False, state, connection.synced, connection.expires)

@@ -1,0 +1,294 @@
+"""A run in a plan: the steps of a job, with attempts and waits as Dagster makes them, and what was readable in each.
+
+Here: the program's own operations, IO manager and failure mapping, called as an asset calls them. Not here: which runs there
+are (automation.py). What was readable is taken from the simulator's journal: an answer that no fault touched.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import dagster as dg
+import httpx
+from pydantic import PrivateAttr
+
+from pfo_pipeline.alerts import append_alert
+from pfo_pipeline.config import data_dir, load_config
+from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.contracts.workflows import WORKFLOWS
+from pfo_pipeline.defs.failures import described_failure, failure_alert, named_failures
+from pfo_pipeline.defs.io_manager import LedgerIOManager
+from pfo_pipeline.defs.options import ASSET_KEYS, job_name
+from pfo_pipeline.defs.resources import OfficeResource
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.operations.accounts import QueryContext
+from pfo_pipeline.operations.snapshots import Snapshot, fetch_accounts, fetch_balances
+from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
+from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.client import aiohttp_transport
+from pfo_pipeline_tests.simulation.automation import Automation
+from pfo_pipeline_tests.simulation.book import Book, Read, Reading
+from pfo_pipeline_tests.simulation.truth import Picture
+from pfo_pipeline_tests.simulation.world import TENANT, World
+
+_LISTS = ("connections", "accounts")
+
+
+class Died(Exception):
+    """The process of a run is no more."""
+
+
+class VirtualOffice(OfficeResource):
+    """The office's resource with a ledger whose clock is the plan's."""
+
+    _ledger: Ledger = PrivateAttr()
+
+    def ledger(self) -> Ledger:
+        return self._ledger
+
+
+@dataclass
+class Between:
+    """What happens between the fetch and the merge of the next command step, and while its lists are read."""
+
+    before_merge: list[Callable[[], None]] = field(default_factory=list)
+    after_merge: list[Callable[[], None]] = field(default_factory=list)
+    first_page: tuple[str, Callable[[], None]] | None = None
+    """(token, what happens once the first page of that member's accounts was sent)"""
+
+
+@dataclass
+class Tries:
+    """The attempts of one command step so far."""
+
+    moments: list[datetime] = field(default_factory=list)
+    pictures: list[dict[str, Picture]] = field(default_factory=list)
+    honest: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    """By member and list, the attempt that got an answer which no fault touched; None where the last one got none."""
+    twice: bool = False
+    may_be_cured: set[str] = field(default_factory=set)
+    """Members whose last call failed in a way that another attempt may cure."""
+
+    def read(self, member: str) -> Read:
+        connections, accounts = (self.honest.get((member, name)) for name in _LISTS)
+        return Read(
+            self.pictures[connections - 1][member].connections if connections else None,
+            self.pictures[accounts - 1][member].accounts if connections and accounts else None,
+            accounts or 1,
+            self.moments[(accounts or 1) - 1],
+        )
+
+
+@dataclass
+class Runner:
+    """Carries out runs of the tenant and keeps the book."""
+
+    world: World
+    ledger: Ledger
+    automation: Automation
+    book: Book
+    publishes: bool = False
+    """Whether query steps read and publish: analysts look at some moments only."""
+    between: Between = field(default_factory=Between)
+    said: list[str] = field(default_factory=list)
+    """Every text that leaves for a log, an alert or Dagster's own storage."""
+    refused_runs: set[str] = field(default_factory=set)
+    """Those in which no member has a token at all: they are refused before anything is asked or recorded."""
+    gave_up_early: list[str] = field(default_factory=list)
+    runs: int = 0
+    _seen: int = 0
+
+    def __post_init__(self) -> None:
+        office = VirtualOffice()
+        office._ledger = self.ledger
+        self._io = LedgerIOManager(office=office)
+
+    @property
+    def last_run(self) -> str:
+        return f"run-{self.runs:04d}"
+
+    def run(self, request: dg.RunRequest) -> None:
+        """Carry out a run that automation asked for."""
+        self.runs += 1
+        run_id = self.last_run
+        workflow = next(w for w in WORKFLOWS if job_name(w) == request.job_name)
+        chosen = [
+            s for s in workflow.steps if not request.asset_selection or ASSET_KEYS[s.id] in request.asset_selection
+        ]
+        for step in chosen:
+            try:
+                is_done = self._command(step, run_id) if step.operation.kind == "command" else self._query(step, run_id)
+            except Died:
+                return
+            if not is_done:
+                return
+            self.automation.materialized(step, TENANT)
+            if step.operation.kind == "command":
+                for happens in _taken(self.between.after_merge):
+                    try:
+                        happens()
+                    except Died:
+                        return
+
+    def _query(self, step: Step, run_id: str) -> bool:
+        if not self.publishes:
+            return True
+        tenant = load_config().tenant(TENANT)
+        fetch = {"fetch-accounts": fetch_accounts, "fetch-balances": fetch_balances}[step.id]
+        with named_failures(step):
+            snapshot = fetch(QueryContext(TENANT, "admin", self.ledger.reader()), tenant)
+        self._store(step, snapshot)
+        return True
+
+    def _command(self, step: Step, run_id: str) -> bool:
+        """Returns: whether the step succeeded."""
+        banking = OpenBanking(load_config(), self._transport)
+        tries = Tries()
+        is_dead = False
+        while True:
+            number = len(tries.pictures) + 1
+            outcome, failure, wait_seconds = self._attempt(step, run_id, banking, number)
+            self._look(tries, number)
+            if failure is None or wait_seconds is None:
+                break
+            self.world.bank.advance(seconds=math.ceil(wait_seconds))
+        now = self.world.bank.now()
+        if outcome is not None:
+            try:
+                for happens in _taken(self.between.before_merge):
+                    happens()
+                self._store(step, outcome)
+            except Died:
+                is_dead = True
+        self._keep_book(step, run_id, tries, now, is_recorded=not is_dead)
+        if not any(map(self.world.has_token, self.world.users)):
+            self.refused_runs.add(run_id)
+        if failure is not None:
+            self._alert(step, run_id, failure)
+        if tries.may_be_cured and len(tries.pictures) < step.retry.max_attempts:
+            self.gave_up_early.append(f"{run_id}: {sorted(tries.may_be_cured)} after {len(tries.pictures)} attempts")
+        if is_dead:
+            raise Died
+        return outcome is not None
+
+    def _attempt(
+        self, step: Step, run_id: str, banking: OpenBanking, number: int
+    ) -> tuple[StepOutcome | None, dg.Failure | None, float | None]:
+        """Outcome, or failure; and how long Dagster waits before it tries again, None where it does not."""
+        context = StepContext(
+            tenant=banking.config.tenant(TENANT),
+            role="admin",
+            run_id=run_id,
+            attempt=Attempt(number, is_last=number >= step.retry.max_attempts),
+            banking=banking,
+            ledger=self.ledger,
+            clock=self.world.bank.now,
+        )
+        try:
+            with named_failures(step):
+                outcome = perform(step, context)
+        except dg.RetryRequested as again:
+            failure = cast(dg.Failure, again.__cause__)
+            self._tell_failure(failure)
+            return None, failure, float(again.seconds_to_wait or 0)
+        except dg.Failure as failure:
+            self._tell_failure(failure)
+            may_retry = failure.allow_retries and number < step.retry.max_attempts
+            return None, failure, step.retry.delays_seconds()[number - 1] if may_retry else None
+        self.said += [*outcome.errors, *outcome.drift]
+        return outcome, None, None
+
+    def _tell_failure(self, failure: dg.Failure) -> None:
+        self.said += [failure.description or "", *(str(value.value) for value in failure.metadata.values())]
+
+    def _store(self, step: Step, value: StepOutcome | Snapshot) -> None:
+        shown: dict[str, Any] = {}
+        # What the IO manager asks of Dagster's own context, which starts an instance of Dagster for each.
+        context = SimpleNamespace(asset_key=ASSET_KEYS[step.id], add_output_metadata=shown.update)
+        self._io.handle_output(cast(Any, context), value)
+        self.said += [str(getattr(value, "value", value)) for value in shown.values()]
+
+    def _look(self, tries: Tries, number: int) -> None:
+        """What the bank's journal says of the attempt, and what is true at its end."""
+        tries.moments.append(self.world.bank.now())
+        tries.pictures.append({member: self.world.picture(member) for member in self.world.users})
+        members = {user.id: member for member, user in self.world.users.items()}
+        for entry in self.world.bank.journal(self.world.domain.name, self._seen):
+            self._seen = entry["seq"]
+            member, name = members.get(entry["user"]), entry["path"].rsplit("/", 1)[-1]
+            if member is None or name not in _LISTS or entry["method"] != "GET":
+                continue
+            is_double = bool(self.world.twice) and entry["fault"] == "body"
+            tries.twice |= is_double
+            is_honest = entry["status"] == 200 and (entry["fault"] is None or is_double)
+            tries.honest[member, name] = number if is_honest else None
+            if not is_honest and _may_be_cured(entry):
+                tries.may_be_cured.add(member)
+            else:
+                tries.may_be_cured.discard(member)
+
+    def _keep_book(self, step: Step, run_id: str, tries: Tries, now: datetime, *, is_recorded: bool) -> None:
+        unreadable: dict[int, str] = dict(self.world.unreadable)
+        if tries.twice:
+            unreadable |= dict.fromkeys(self.world.twice, "record")
+        self.book.read(
+            Reading(
+                run_id=run_id,
+                work="sync" if step.id == "sync-accounts" else "refresh",
+                now=now,
+                members={member: tries.read(member) for member in self.world.users},
+                unreadable=unreadable,
+                accepted=dict(self.world.accepted),
+                is_recorded=is_recorded and any(map(self.world.has_token, self.world.users)),
+            )
+        )
+
+    def _alert(self, step: Step, run_id: str, failure: dg.Failure) -> None:
+        """What the sensor `run_failed` writes."""
+        event = SimpleNamespace(
+            step_key=step.id, step_failure_data=SimpleNamespace(user_failure_data=failure, error=None)
+        )
+        cause = described_failure(cast(Any, event))
+        run = SimpleNamespace(job_name=step.id, run_id=run_id)
+        append_alert(data_dir(load_config()), failure_alert(TENANT, cast(Any, run), cause))
+
+    def _transport(self) -> httpx.AsyncBaseTransport:
+        if self.between.first_page is None:
+            return aiohttp_transport()
+        return _Meddling(aiohttp_transport(), self.between)
+
+
+def _may_be_cured(entry: Mapping[str, Any]) -> bool:
+    """Whether the answer, or that there was none, is Powens' trouble and not a refusal."""
+    return entry["fault"] in ("reset", "truncated", "html") or entry["status"] == 429 or (entry["status"] or 0) >= 500
+
+
+def _taken(waiting: list[Callable[[], None]]) -> list[Callable[[], None]]:
+    """What waits, which waits no longer."""
+    taken, waiting[:] = list(waiting), []
+    return taken
+
+
+class _Meddling(httpx.AsyncBaseTransport):
+    """Lets something happen at the bank once the first page of a member's list has been answered."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, between: Between) -> None:
+        self._inner = inner
+        self._between = between
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        awaited = self._between.first_page
+        if awaited and request.url.path.endswith("/accounts") and request.headers["Authorization"].endswith(awaited[0]):
+            page = json.loads(await response.aread())
+            if (page.get("_links") or {}).get("next"):
+                self._between.first_page = None
+                awaited[1]()
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,73 @@
+"""One seed from plan to verdict, for the suite and for long runs alike.
+
+Here: where a seed is played, what its failure says. Not here: which seeds (test_seeds.py, __main__.py).
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline_tests.simulation.judge import judged
+from pfo_pipeline_tests.simulation.plan import draw
+from pfo_pipeline_tests.simulation.play import Played, played
+from pfo_pipeline_tests.simulation.world import OFFICE
+
+_MEMORY = Path("/dev/shm")  # noqa: S108
+_LAST_EVENTS = 30
+
+
+class SeedFailed(AssertionError):
+    """A half-year that did not end as it should. The message names the seed, how to see it again, and its plan."""
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder for seeds, in memory where the machine has it: nothing of it is to outlive a power cut."""
+    folder = Path(tempfile.mkdtemp(prefix="pfo-seeds-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    try:
+        files = LedgerFiles(folder / "empty")
+        Ledger(files, OFFICE, clock=lambda: datetime(2025, 1, 1, tzinfo=UTC)).reader().tenants()
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def half_year(seed: int, workplace: Path) -> Iterator[Played]:
+    """Play a seed in a folder that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=workplace))
+    try:
+        with played(draw(seed), folder, workplace / "empty") as over:
+            yield over
+    finally:
+        shutil.rmtree(folder)
+
+
+def check(seed: int, workplace: Path) -> None:
+    """Play a seed and judge it.
+
+    Raises: SeedFailed.
+    """
+    try:
+        with half_year(seed, workplace) as over:
+            findings = judged(over)
+    except Exception as error:
+        raise SeedFailed(_told(seed, [f"{type(error).__name__}: {error}"])) from error
+    if findings:
+        raise SeedFailed(_told(seed, findings))
+
+
+def _told(seed: int, findings: list[str]) -> str:
+    plan = draw(seed)
+    return "\n".join(
+        [
+            f"Seed {seed}: {len(findings)} findings. See it again: make simulate SEED={seed}",
+            *(f"- {finding}" for finding in findings),
+            f"Its last events, for {', '.join(plan.members)} in {plan.zone}:",
+            plan.told(_LAST_EVENTS),
+        ]
+    )

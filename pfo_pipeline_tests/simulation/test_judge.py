@@ -1,0 +1,111 @@
+"""The judge can fail: each thing that could be wrong with a ledger, an alert or a log is done to one that is right."""
+
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pfo_pipeline.alerts import ALERTS
+from pfo_pipeline_tests.simulation.judge import compared
+from pfo_pipeline_tests.simulation.plan import draw
+from pfo_pipeline_tests.simulation.play import Played
+from pfo_pipeline_tests.simulation.seeds import half_year
+
+# The first half-year in which there is something of each kind to be damaged.
+_WANTED = (
+    "an account is closed",
+    "a currency changes",
+    "a bank is added again and tells less",
+    "a token is revoked",
+    "a consent will end",
+    "posts meet",
+    "state",
+)
+DAMAGES = {
+    "a figure is lost": "delete from balances where rowid = 3",
+    "a figure is there twice": "insert into balances from balances where rowid = 3",
+    "a figure is a cent off": "update balances set current_balance = current_balance + 0.01 where rowid = 3",
+    "the last digit is gone": "update balances set current_balance = current_balance + 0.0000000001 where rowid = 3",
+    "a figure has another date": "update balances set as_of = as_of + interval 1 second where rowid = 3",
+    "a figure has another currency": "update balances set currency = 'XXX' where rowid = 3",
+    "an account is lost": "delete from accounts where rowid = 1",
+    "an account's end is lost": "delete from accounts where deleted_at is not null",
+    "an account has another name": "update accounts set display_name = 'Nobody' where rowid = 1",
+    "two accounts are made one": """
+        insert into identities
+        select tenant_id, account_id, (select min(account_id) from accounts), 'iban', 'evidence', load_id, recorded_at,
+            run_id, operation
+        from accounts where account_id = (select max(account_id) from accounts) limit 1
+    """,
+    "a proposal is hidden": "delete from identities where decided_by = 'proposed'",
+    "what was put aside is hidden": "delete from quarantine",
+    "a troubled connection looks healthy": "update connections set status = 'healthy', state = null where status <> 'healthy'",
+    "a connection's trouble is nobody's": "update connections set who_acts = null where status <> 'healthy'",
+    "a healthy connection looks troubled": "update connections set status = 'silent' where status = 'healthy'",
+    "a member who could not be read looks well": "update users set status = 'ok'",
+    "failures are not counted": "update loads set failed = 0",
+    "a name is in the telemetry": """
+        update telemetry set properties = json_object('error', (select display_name from accounts limit 1))
+    """,
+    "a second reading wrote rows": "update loads set added = 1 where load_id = (select max(load_id) from loads)",
+    "the newest balances are old": "update balances_current set current_balance = current_balance + 1 where rowid = 1",
+}
+
+
+@pytest.fixture(scope="module")
+def over(workplace: Path) -> Iterator[Played]:
+    seed = next(seed for seed in count() if _has_everything(seed))
+    with half_year(seed, workplace) as played:
+        yield played
+
+
+def test_a_ledger_that_is_right_is_called_right(over: Played) -> None:
+    assert compared(over, over.ledger.files.published) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_ledger_is_found(damage: str, over: Played, tmp_path: Path) -> None:
+    copy = tmp_path / "damaged.duckdb"
+    shutil.copyfile(over.ledger.files.published, copy)
+    with duckdb.connect(str(copy)) as con:
+        con.execute("use damaged.ledger")
+        changed = con.execute(DAMAGES[damage]).fetchall()
+    assert changed[0][0] > 0, "the damage hits nothing: choose another seed"
+
+    assert compared(over, copy) != []
+
+
+def test_an_alert_that_is_missing_is_found(over: Played) -> None:
+    alerts = over.ledger.files.data_dir / ALERTS
+    lines = alerts.read_text("utf-8").splitlines(keepends=True)
+    for left_out in range(len(lines)):
+        alerts.write_text("".join(lines[:left_out] + lines[left_out + 1 :]), "utf-8")
+        try:
+            assert compared(over, over.ledger.files.published) != []
+        finally:
+            alerts.write_text("".join(lines), "utf-8")
+
+
+def test_a_secret_in_a_log_is_found(over: Played) -> None:
+    for secret in (next(iter(over.plan.secrets)), next(iter(over.world.tokens))):
+        over.said.append(f"GET /users/me/accounts: {secret}")
+
+        assert compared(over, over.ledger.files.published) != []
+
+        over.said.pop()
+
+
+def test_an_event_that_was_not_kept_is_found(over: Played) -> None:
+    kept = over.posting.posted.pop()
+    over.posting.posted.append(type(kept)(kept.what, kept.expected, kept.kept + 1))
+
+    assert compared(over, over.ledger.files.published) != []
+    over.posting.posted[-1] = kept
+
+
+def _has_everything(seed: int) -> bool:
+    happens = [event.what for event in draw(seed).events]
+    return all(any(what.startswith(wanted) for what in happens) for wanted in _WANTED)

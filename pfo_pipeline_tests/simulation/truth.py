@@ -1,0 +1,100 @@
+"""What is true at the bank at one moment: read from the simulator's own records, not from what it told the pipeline.
+
+Here: a frozen picture of a member's connections and accounts. Not here: what follows for the ledger (book.py).
+Moments are aware UTC, amounts Decimal, as the simulator keeps them; nothing passes through JSON or Paris time.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from pfo_pipeline.simulator.records import Account, Connection, Domain
+
+
+@dataclass(frozen=True)
+class TrueConnection:
+    """`states` are those of its working sources."""
+
+    id: int
+    state: str | None
+    states: tuple[str, ...]
+    active: bool
+    created: datetime
+    synced: datetime | None
+    next_try: datetime | None
+    expires: datetime | None
+
+
+@dataclass(frozen=True)
+class TrueAccount:
+    """What a client may see of an account; what is hidden until its first sync is None."""
+
+    id: int
+    connection: int
+    type: str
+    name: str
+    number: str | None
+    iban: str | None
+    currency: str | None
+    balance: Decimal | None
+    available: Decimal | None
+    updated: datetime | None
+    disabled: datetime | None
+    deleted: datetime | None
+    known: bool
+
+    @property
+    def is_live(self) -> bool:
+        return self.disabled is None and self.deleted is None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one member has."""
+
+    connections: tuple[TrueConnection, ...]
+    accounts: tuple[TrueAccount, ...]
+
+
+def picture(domain: Domain, user_id: int) -> Picture:
+    return Picture(
+        tuple(_connection(connection) for connection in domain.connections_of(user_id)),
+        tuple(_account(account) for account in domain.accounts_of(user_id)),
+    )
+
+
+def _connection(connection: Connection) -> TrueConnection:
+    return TrueConnection(
+        id=connection.id,
+        state=connection.state,
+        states=tuple(s.state for s in connection.sources if s.state is not None and s.disabled is None),
+        active=connection.active,
+        created=connection.created,
+        synced=connection.last_update,
+        next_try=connection.next_try,
+        expires=connection.expire,
+    )
+
+
+def _account(account: Account) -> TrueAccount:
+    known = account.known
+    balance = account.balance if known else None
+    return TrueAccount(
+        id=account.id,
+        connection=account.id_connection,
+        type=account.type,
+        name=str(account.fields["name"]),
+        number=_text(account.fields["number"]) if known else None,
+        iban=_text(account.fields["iban"]) if known else None,
+        currency=account.currency if known and "currency" not in account.verbatim else None,
+        balance=balance,
+        available=None if balance is None else balance + (account.coming or 0),
+        updated=account.last_update,
+        disabled=account.disabled,
+        deleted=account.deleted,
+        known=known,
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
