@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, QuarantineRow, Table, table_of
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
-from pfo_pipeline.defs.options import ASSET_KEYS, column_schema
+from pfo_pipeline.defs.options import ASSET_KEYS, table_metadata
+from pfo_pipeline.defs.plot import over_time
 from pfo_pipeline.defs.resources import OfficeResource
+from pfo_pipeline.defs.shown import cell, table
+from pfo_pipeline.ledger.known import Figure, Total
+from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.snapshots import Snapshot
 from pfo_pipeline.operations.steps import StepOutcome
 from pfo_pipeline.telemetry.measures import measured
@@ -29,6 +35,8 @@ TABLES: Mapping[str, Table] = {
 }
 """The table that each step writes or publishes, by step id."""
 
+PLOT_DAYS = 60
+
 _STEPS = {ASSET_KEYS[step.id]: step for workflow in WORKFLOWS for step in workflow.steps}
 
 
@@ -41,31 +49,25 @@ class LedgerIOManager(dg.ConfigurableIOManager):
         step = _STEPS[context.asset_key]
         with named_failures(step), measured("pfo.store", run_id=context.run_id, operation=step.operation.key):
             described = self._merge(obj) if isinstance(obj, StepOutcome) else self._publish(obj)
-        table = TABLES[step.id]
-        context.add_output_metadata(
-            {
-                "dagster/table_name": table.qualified_name,
-                "dagster/column_schema": column_schema(table),
-                **described,
-            }
-        )
+        waited = _waits(context, step) if described.get("attempts", 1) > 1 else {}
+        context.add_output_metadata({**table_metadata(step, TABLES[step.id]), **described, **waited})
 
     def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
         """The tenant's newest rows, Arrow-backed: amounts stay decimals, moments keep their zone."""
-        table = TABLES[_STEPS[context.asset_key].id]
-        return self.office.published().frame(context.partition_key, table.name)
+        name = TABLES[_STEPS[context.asset_key].id].name
+        return self.office.published().frame(context.partition_key, name)
 
     def _merge(self, outcome: StepOutcome) -> dict[str, Any]:
         batch = outcome.batch
         merged = self.office.ledger().merge(batch)
         kind = AccountRow if batch.rows.get(AccountRow) else BalanceRow
-        table = table_of(kind).name
+        name = table_of(kind).name
         moments = [row.as_of for row in batch.rows.get(BalanceRow, ()) if isinstance(row, BalanceRow)]
         return {
             "synced": batch.synced,
             "failed": batch.failed,
-            "added": merged.added(table),
-            "unchanged": merged.unchanged(table),
+            "added": merged.added(name),
+            "unchanged": merged.unchanged(name),
             "quarantined": len(batch.rows.get(QuarantineRow, ())),
             "dagster/partition_row_count": len(batch.rows.get(kind, ())),
             "attempts": batch.attempt,
@@ -77,12 +79,49 @@ class LedgerIOManager(dg.ConfigurableIOManager):
 
     def _publish(self, snapshot: Snapshot) -> dict[str, Any]:
         publication = self.office.ledger().publish()
+        with self.office.published().at_once() as reader:
+            figures = reader.figures([snapshot.tenant_id])
+            totals = reader.totals(snapshot.tenant_id)
+            by_day = reader.totals_by_day(snapshot.tenant_id, utc_now(), PLOT_DAYS)
         return {
+            "preview": _preview(figures),
+            "totals": _totals(totals),
+            "over_time": over_time(by_day),
             "dagster/partition_row_count": snapshot.records,
             "published": dg.MetadataValue.path(str(publication.path)),
             "size_bytes": publication.size_bytes,
             **_dates(snapshot.oldest_as_of, snapshot.newest_as_of),
         }
+
+
+def _preview(figures: Sequence[Figure]) -> dg.MarkdownMetadataValue:
+    """No personal column: neither names nor numbers of accounts."""
+    rows = [
+        (
+            *map(cell, (f.account_id, f.institution_name, f.account_type, f.currency)),
+            f"{f.as_of:%Y-%m-%d %H:%M}Z" if f.as_of else "no figure",
+        )
+        for f in figures
+    ]
+    return table(("account", "bank", "type", "currency", "as of"), rows, nothing="No account.")
+
+
+def _totals(totals: Sequence[Total]) -> dg.MarkdownMetadataValue:
+    rows = [
+        (cell(t.currency), str(t.accounts), *(plain(a) if a is not None else "" for a in (t.current_balance, t.loans)))
+        for t in totals
+    ]
+    return table(("currency", "accounts", "booked", "loans"), rows, nothing="No figure yet.")
+
+
+def _waits(context: dg.OutputContext, step: Step) -> dict[str, Any]:
+    """How long the run waited between the attempts of this step."""
+    retries = context.step_context.instance.all_logs(
+        context.step_context.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY
+    )
+    mine = "__".join(ASSET_KEYS[step.id].path)
+    told = [r.dagster_event.step_retry_data for r in retries if r.dagster_event and r.step_key == mine]
+    return {"retries": len(told), "waited_seconds": sum(retry.seconds_to_wait or 0 for retry in told)}
 
 
 def _problems(errors: Sequence[str]) -> dg.MarkdownMetadataValue:

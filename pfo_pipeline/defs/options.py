@@ -4,6 +4,7 @@ Here: retry policy, texts, owners, tags, code version, column schema, names. Not
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,11 @@ ASSET_KEYS: Mapping[str, dg.AssetKey] = {
     "fetch-balances": dg.AssetKey(["balances", "fetched"]),
 }
 """What is true once a step has run, by step id."""
+
+
+MATERIALIZED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
+"""Whether anything runs at all: it looks at an asset's newest materialization, of whichever tenant. Each tenant, and each
+figure, has its own limit in contracts/freshness.py, held by checks."""
 
 
 def step_asset(
@@ -50,7 +56,8 @@ def step_asset(
         tags={**dict.fromkeys(step.operation.tags, ""), **contract_tags(step.operation)},
         code_version=step.operation.version,
         retry_policy=retry_policy(step.retry),
-        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.qualified_name},
+        metadata=table_metadata(step, table),
+        freshness_policy=MATERIALIZED_DAILY,
     )
 
 
@@ -78,6 +85,15 @@ def contract_tags(operation: Operation) -> dict[str, str]:
 
 def job_name(workflow: Workflow) -> str:
     return workflow.key.rsplit(".", 1)[-1].replace("-", "_")
+
+
+def table_metadata(step: Step, table: Table) -> dict[str, Any]:
+    """Which table an asset is, by its name in DuckDB: a command writes the private file, a query publishes the other one."""
+    catalog = "canonical" if step.operation.kind == "command" else "ledger"
+    return {
+        "dagster/table_name": f"{catalog}.{table.qualified_name}",
+        "dagster/column_schema": column_schema(table),
+    }
 
 
 def column_schema(table: Table) -> dg.TableSchema:

@@ -178,3 +178,11 @@ class Quarantined:
     operation: str
     now: int
     least: int
+
+
+@dataclass(frozen=True, slots=True)
+class DailyTotals:
+    """What a tenant had in one currency at the end of each day, oldest first, loans apart."""
+
+    currency: str
+    totals: list[Decimal]

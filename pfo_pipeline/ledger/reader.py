@@ -16,6 +16,7 @@ from pfo_pipeline.ledger.invariants import INVARIANTS
 from pfo_pipeline.ledger.known import (
     AgesByDay,
     Closings,
+    DailyTotals,
     Drift,
     Figure,
     KnownAccount,
@@ -37,6 +38,7 @@ from pfo_pipeline.ledger.watched import (
     FIGURES,
     LAST_LOADS,
     QUARANTINE_GROWN,
+    TOTALS_BY_DAY,
 )
 
 if TYPE_CHECKING:
@@ -256,6 +258,12 @@ class Reader:
     def closings(self, tenant_id: str, since: datetime) -> list[Closings]:
         """The last figure of each day since then, of every account of the tenant that has one."""
         return self._typed(Closings, CLOSINGS, {"tenant": tenant_id, "since": since})
+
+    def totals_by_day(self, tenant_id: str, now: datetime, days: int) -> list[DailyTotals]:
+        """What the tenant had in each currency on each of the last days, loans apart; from the first day with a figure on."""
+        since = now - timedelta(days=2 * days)
+        parameters = {"tenant": tenant_id, "now": now, "days": days, "since": since}
+        return self._typed(DailyTotals, TOTALS_BY_DAY, parameters)
 
     def violations(self, rule: str, tenant_id: str, run_id: str) -> list[Violation]:
         """What of a tenant breaks a rule of INVARIANTS; some rules look only at what one run has written."""

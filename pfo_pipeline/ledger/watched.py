@@ -97,3 +97,30 @@ group by tenant_id, operation
 having now > case when count(*) > 1 then least else 0 end
 order by all
 """
+
+# What the enabled accounts added up to at the end of each day, loans apart, by what is known now. The look-back bounds the
+# history that is read; an account that has been silent for longer has its newest figure.
+TOTALS_BY_DAY = """
+with days as (select $now::timestamptz - to_days($days - 1 - d::int) as day from range($days) t(d)),
+known as (
+    select tenant_id, account_id, as_of, current_balance, load_id from balances
+    where tenant_id = $tenant and recorded_at > $since
+    union all
+    select tenant_id, account_id, as_of, current_balance, load_id from balances_current where tenant_id = $tenant
+),
+figures as (
+    select i.canonical_id as account_id, k.as_of, arg_max(k.current_balance, k.load_id) as current_balance
+    from known k join account_identity i on i.tenant_id = k.tenant_id and i.account_id = k.account_id
+    group by all
+)
+select currency, list(total order by day)
+from (
+    select p.currency, d.day, sum(f.current_balance) as total
+    from positions p
+    cross join days d
+    asof join figures f on f.account_id = p.account_id and f.as_of <= d.day
+    where p.tenant_id = $tenant and p.account_type not in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit')
+    group by all
+)
+group by currency order by currency
+"""

@@ -62,7 +62,7 @@ def test_the_operator_sees_counts_table_and_columns_beside_the_synced_accounts(
     counts = {"synced": 3, "failed": 0, "added": 3, "unchanged": 0, "quarantined": 0, "attempts": 1}
     assert {key: seen[key] for key in counts} == counts
     assert seen["dagster/partition_row_count"] == 3
-    assert seen["dagster/table_name"] == "ledger.accounts"
+    assert seen["dagster/table_name"] == "canonical.ledger.accounts"
     assert "iban" in {column.name for column in seen["dagster/column_schema"].columns}
 
 
@@ -76,7 +76,8 @@ def test_the_operator_sees_how_old_the_figures_are(office: Office, instance: dg.
     ((oldest, newest),) = office.ask("select epoch(min(as_of)), epoch(max(as_of)) from balances")
     for seen in (refreshed, fetched):
         assert (seen["oldest_as_of"], seen["newest_as_of"]) == (oldest, newest)
-    assert refreshed["dagster/table_name"] == "ledger.balances"
+    assert refreshed["dagster/table_name"] == "canonical.ledger.balances"
+    assert fetched["dagster/table_name"] == "ledger.ledger.balances"
     assert fetched["published"] == str(office.files.published)
     assert fetched["size_bytes"] == office.files.published.stat().st_size
 
@@ -539,3 +540,30 @@ def test_the_io_manager_loads_arrow_backed_frames_with_exact_decimals_of_one_ten
     assert str(frame["current_balance"].dtype) == "decimal128(38, 10)[pyarrow]"
     assert sorted(frame["current_balance"]) == [Decimal(amount) for amount in exact]
     assert str(frame["as_of"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
+
+
+def test_what_is_published_is_previewed_without_names_and_added_up_exactly(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1200.50", "0.25")
+
+    _, balances = sync_and_refresh(office, instance, "smith")
+
+    seen = metadata(balances, "balances/fetched")
+    assert seen["preview"].count("| Banque Exemple | checking | EUR |") == 2
+    assert not [
+        word for (word,) in office.ask("select unnest([display_name, iban, number]) from accounts") if word in str(seen)
+    ]
+    assert "| EUR | 2 | 1200.75 |  |" in seen["totals"]
+    assert "over_time" in seen
+
+
+def test_retries_and_waits_are_told_where_there_were_any(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    office.bank.fault("status", status=429, retry_after=0, path=f"^{CONNECTIONS}$", times=1)
+
+    seen = metadata(run_job(office, instance, "smith"), "accounts/synced")
+
+    assert (seen["attempts"], seen["retries"], seen["waited_seconds"]) == (2, 1, 0.0)

@@ -214,3 +214,24 @@ def test_an_accounts_first_sight_is_that_of_its_own_tenant(loaded: Ledger, clock
 
     assert loaded.reader().accounts("smith")[0].created_at == clock.now
     assert loaded.reader().accounts("jones")[0].created_at == clock.now - timedelta(days=1)
+
+
+def test_totals_by_day_hold_a_silent_account_and_leave_loans_out(loaded: Ledger, clock: SetClock) -> None:
+    loaded.merge(
+        batch(
+            account(),
+            account("acc_2", source_id="71"),
+            account("acc_3", source_id="72", account_type="loan"),
+            balance("10.25", clock.now - timedelta(days=300)),
+            balance("1", clock.now - timedelta(days=2), account_id="acc_2"),
+            balance("2.50", clock.now - timedelta(hours=1), account_id="acc_2"),
+            balance("-99", clock.now - timedelta(days=1), account_id="acc_3"),
+        )
+    )
+
+    (found,) = loaded.reader().totals_by_day("smith", clock.now, 4)
+
+    assert (found.currency, found.totals) == (
+        "EUR",
+        [Decimal(amount) for amount in ("10.25", "11.25", "11.25", "12.75")],
+    )
