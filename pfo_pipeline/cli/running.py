@@ -72,6 +72,9 @@ def check() -> None:
             found.secret(reference, key=key)
         except SecretError as problem:
             problems.append(f"  {problem}")
+            if key.endswith(".token") and reference.startswith("file:"):
+                _, tenant, _, user, _ = key.split(".")
+                problems.append(f"    A token that is not there yet: pfo connect --tenant {tenant} --member {user}")
     if problems:
         raise ConfigError(f"{found.source} has secrets that do not resolve:\n" + "\n".join(problems))
     users = sum(len(tenant.users) for tenant in found.tenants)

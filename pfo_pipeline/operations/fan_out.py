@@ -187,7 +187,8 @@ def _user_failed(
         )
     elif isinstance(error, Refused):
         remedy = (
-            f"Issue a new token for user {user.id} in Powens and put it where the configuration's token reference points. "
+            f"Issue a new token for user {user.id}: remove the old one from where the configuration's token reference points, "
+            f"then pfo connect --tenant {context.tenant.id} --member {user.id}. "
             "If the user was deleted there, take it out of the configuration."
         )
         row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)

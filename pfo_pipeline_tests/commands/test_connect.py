@@ -275,3 +275,12 @@ def test_a_member_who_is_elsewhere_is_sent_the_link(troubled: Visitor) -> None:
     assert sorted(parameters(link)) == ["client_id", "code", "connection_id", "domain", "redirect_uri"]
     assert f"connection_id={connection}" in way_back(link, MEND)
     assert troubled.synced == []
+
+
+def test_a_check_of_the_configuration_says_how_a_token_is_made(jane: Visitor) -> None:
+    told = refused(run("config", "check"))
+
+    assert f"{jane.token_file} cannot be read" in told
+    assert "pfo connect --tenant smith --member jane" in told
+    jane.connect(lambda link: visit(link, CONSENT))
+    assert run("config", "check").exit_code == 0
