@@ -33,9 +33,10 @@ def connect_and_show(place: Place, tenant_id: str, member_id: str, *, open_page:
     Returns: Exit status, as of `pfo run`.
     Raises:
         ConfigError, SecretError: something that is needed is not configured, or cannot be written.
-        OperationRefused: not an admin, no such member, or another program is at it.
+        OperationRefused: not an admin, or no such member.
         CannotWait: the port of redirect_uri is taken.
-        NotConnected: Powens refused or could not be reached, or the member came back without a bank.
+        NotConnected: Powens refused or could not be reached, the member came back without a bank, or another program is at
+            work for the member.
     """
     require_admin(place, _OPENS_DATA)
     assert place.config is not None
@@ -56,6 +57,8 @@ def reconnect_and_show(place: Place, tenant_id: str, connection_id: str, *, wait
     require_admin(place, _OPENS_DATA)
     assert place.config is not None
     tenant, user = owner_of(place, place.config, tenant_id, connection_id)
+    if place.config.powens_id(user) is None:
+        place.config.user_token(tenant, user)  # Raises where it is lost: a new user would have no such connection.
     return _send_to_page(
         place,
         tenant,
@@ -111,7 +114,7 @@ def _send_to_page(
 def alone_with_member(place: Place, tenant: Tenant, user: User) -> Iterator[None]:
     """One program at a time makes or ends what a member has at Powens.
 
-    Raises: OperationRefused: another one is at it.
+    Raises: NotConnected: another one is at it.
     """
     with ExitStack() as held:
         lock = place.files.private / "members" / f"{tenant.id}.{user.id}.lock"

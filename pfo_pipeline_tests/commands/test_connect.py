@@ -284,3 +284,16 @@ def test_a_check_of_the_configuration_says_how_a_token_is_made(jane: Visitor) ->
     assert "pfo connect --tenant smith --member jane" in told
     jane.connect(lambda link: visit(link, CONSENT))
     assert run("config", "check").exit_code == 0
+
+
+def test_mending_makes_no_user_where_the_token_is_lost(troubled: Visitor) -> None:
+    ((connection,),) = troubled.office.ask("select connection_id from connections_latest")
+    words = ("reconnect", "--tenant", "smith", "--connection", connection, "--no-wait")
+    troubled.token_file.unlink()
+
+    assert run(*words).exit_code == 0
+    troubled.token_file.unlink()
+    troubled.token_file.with_name(f"{troubled.token_file.name}.user").unlink()
+
+    assert f"{troubled.token_file} cannot be read" in refused(run(*words))
+    assert len(troubled.users()) == 1
