@@ -123,7 +123,7 @@ def _consent_row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
     totals = ", ".join(f"{plain(total)} {currency}" for currency, total in consent.totals)
     texts = (consent.tenant_id, consent.connection_id, consent.institution_name, consent.user_id)
     figures = (f"{consent.ends_at:%Y-%m-%d %H:%M}Z", str(consent.accounts), totals)
-    # Without an access code, which `pfo link` adds for the member alone.
+    # Without an access code, which `pfo reconnect` adds for the member alone.
     link = reconnect_link(config.tenant(consent.tenant_id), consent.connection_id)
     return (*map(cell, texts), *figures, f"[renew]({link})")
 
