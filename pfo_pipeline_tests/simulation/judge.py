@@ -16,12 +16,13 @@ from typing import Any
 
 import duckdb
 
-from pfo_pipeline.alerts import ALERTS
+from pfo_pipeline.alerts.log import ALERTS
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline_tests.simulation.book import After, Figure, Health, Version
 from pfo_pipeline_tests.simulation.discretion import indiscretions
+from pfo_pipeline_tests.simulation.episodes import WAITS_FOR_A_PERSON
 from pfo_pipeline_tests.simulation.identities import Identities
-from pfo_pipeline_tests.simulation.play import Played
+from pfo_pipeline_tests.simulation.play import Look, Played
 from pfo_pipeline_tests.simulation.world import TENANT
 
 LOANS = ("loan", "mortgage", "consumercredit", "revolvingcredit")
@@ -79,7 +80,6 @@ class Judge:
         yield from self._after_each_reading()
         yield from self._again()
         yield from self._alerts()
-        yield from self._consents()
         yield from self._posts()
         for at, known_at in self._moments():
             yield from self._as_of(at, known_at)
@@ -204,32 +204,40 @@ class Judge:
                 yield f"loads: {run} read the same once more and wrote {added} rows"
 
     def _alerts(self) -> Iterator[str]:
-        """A run in which nobody could be read has an alert, and only such a run; no attempt was left out."""
-        failed = {
+        """At each look all that is true is open in the log, and nothing was opened that is not; no attempt was left out."""
+        open_now: set[tuple[str, str]] = set()
+        told = self._told()
+        for look in self.played.looks:
+            at = look.at.isoformat(timespec="seconds")
+            news = [(line["event"], (line["kind"], line["thing"])) for line in told if line["at"] == at]
+            open_now |= {thing for event, thing in news if event != "resolved"}
+            open_now -= {thing for event, thing in news if event == "resolved"}
+            needed, possible = self._conditions(look)
+            yield from (f"alerts: at {at} {thing} is not told" for thing in sorted(needed - open_now))
+            opened = {
+                thing for event, thing in news if event == "opened" and thing[0] in ("run", "consent", "connection")
+            }
+            yield from (f"alerts: at {at} {thing} is told and not true" for thing in sorted(opened - possible))
+        yield from self.played.runner.gave_up_early
+
+    def _conditions(self, look: Look) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        """What must be told at a look, and what may be: whose turn a troubled connection is, the bank decides."""
+        failed = self.played.runner.refused_runs | {
             after.reading.run_id
             for after in self.book.afterwards
             if not any(map(after.reading.is_read, after.reading.members))
         }
-        told = [alert["run_id"] for alert in self._told() if "run_id" in alert]
-        yield from _differences("alerts", Counter(failed | self.played.runner.refused_runs), Counter(told))
-        yield from self.played.runner.gave_up_early
-
-    def _consents(self) -> Iterator[str]:
-        """Each consent is warned of once per stage, as soon as somebody looks; one that was renewed begins anew."""
-        expected: list[tuple[str, str]] = []
-        told: dict[int, int] = {}
-        for now, connections in self.played.looks:
-            stages = {number: _stage(health, now) for number, health in connections.items()}
-            ending = {number: stage for number, stage in stages.items() if stage is not None}
-            news = [(number, stage) for number, stage in ending.items() if stage < told.get(number, 15)]
-            expected += [(str(number), str(stage)) for number, stage in news]
-            told = ending
-        found = [
-            (alert["reason"].split("connection ")[1].split()[0], alert["stage_days"])
-            for alert in self._told()
-            if "stage_days" in alert
-        ]
-        yield from _differences("consents", Counter(expected), Counter(found))
+        newest = {job: run for run, job in self.played.runner.ended[: look.runs]}
+        needed = {("run", job) for job, run in newest.items() if run in failed}
+        possible = set(needed)
+        for number, health in (look.health or {}).items():
+            if _stage(health, look.at) is not None:
+                needed.add(("consent", str(number)))
+            if health.state in WAITS_FOR_A_PERSON and not health.is_gone:
+                needed.add(("connection", str(number)))
+            if not health.is_healthy and not health.is_gone:
+                possible.add(("connection", str(number)))
+        return needed, possible | needed
 
     def _told(self) -> list[dict[str, Any]]:
         alerts = self.played.ledger.files.data_dir / ALERTS

@@ -19,13 +19,15 @@ from unittest.mock import patch
 
 import dagster as dg
 
+from pfo_pipeline.alerts.conditions import Findings
+from pfo_pipeline.alerts.findings import ledger_findings
+from pfo_pipeline.alerts.telling import look
 from pfo_pipeline.commands import identity
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.tables import DriftRow
-from pfo_pipeline.defs.consents import warn_of_consents
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.ledger.batch import Batch
-from pfo_pipeline.ledger.errors import LedgerMissing
+from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline_tests.operations.household import opened
@@ -52,6 +54,18 @@ NEIGHBOUR = "larch"
 
 
 @dataclass(frozen=True)
+class Look:
+    """When somebody looked for what is to be told, and what was known then.
+
+    `runs` had ended; `health` is what the ledger knew of connections, None where only runs were looked at.
+    """
+
+    at: datetime
+    runs: int
+    health: Mapping[int, Health] | None
+
+
+@dataclass(frozen=True)
 class Decision:
     """That an account is the same as another, or one of its own."""
 
@@ -73,8 +87,7 @@ class Played:
     said: list[str] = field(default_factory=list)
     decisions: dict[int, Decision] = field(default_factory=dict)
     """By account, what the operator decided."""
-    looks: list[tuple[datetime, Mapping[int, Health]]] = field(default_factory=list)
-    """When somebody looked after consents, and what the ledger knew of the connections then."""
+    looks: list[Look] = field(default_factory=list)
     again: set[str] = field(default_factory=set)
     """Runs that read the same once more."""
     journal: list[dict[str, Any]] = field(default_factory=list)
@@ -132,8 +145,7 @@ class _Play:
             if requests:
                 bank.advance_to(max(quarter, bank.now()))
                 self._run_all(requests)
-        if played.runner.publishes:
-            self._look_after_consents()
+        self._look()
         played.world.settle_down()
 
     @happen.register
@@ -178,7 +190,7 @@ class _Play:
         for job in (sync_openbanking_accounts.name, refresh_openbanking_balances.name):
             played.runner.run(dg.RunRequest(job_name=job, partition_key=TENANT))
             played.again.add(played.runner.last_run)
-        self._look_after_consents()
+        self._look()
         played.journal = played.world.bank.journal(played.world.domain.name)
         played.said += [*played.runner.said, *played.automation.told, *played.posting.said]
 
@@ -189,15 +201,16 @@ class _Play:
                 self.half_year.runner.run(request)
             requests = self.half_year.automation.sensed("after_sync")
 
-    def _look_after_consents(self) -> None:
+    def _look(self) -> None:
+        """As the sensor `alerts` does it: failed runs always, the published ledger where there is a new one."""
         played = self.half_year
-        now = played.world.bank.now()
-        try:
-            warn_of_consents(load_config(), now)
-        except LedgerMissing as problem:  # The sensor says so and asks for nothing.
-            played.said.append(str(problem))
-        else:
-            played.looks.append((now, dict(played.book.health)))
+        config, now, runner = load_config(), played.world.bank.now(), played.runner
+        findings = [Findings(tuple(runner.failed.values()), frozenset({"run", "check"}))]
+        if runner.publishes and played.ledger.files.published.exists():
+            findings.append(ledger_findings(config, reader_of(config), now))
+        look(config, findings, now)
+        health = dict(played.book.health) if len(findings) > 1 else None
+        played.looks.append(Look(now, len(runner.ended), health))
 
     def _ids(self) -> dict[int, str]:
         """The pipeline's ids of accounts by the bank's, as an operator reads them in the ledger."""

@@ -16,11 +16,12 @@ import dagster as dg
 import httpx
 from pydantic import PrivateAttr
 
-from pfo_pipeline.alerts import append_alert
-from pfo_pipeline.config import data_dir, load_config
+from pfo_pipeline.alerts.conditions import Condition
+from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.workflows import WORKFLOWS
-from pfo_pipeline.defs.failures import described_failure, failure_alert, named_failures
+from pfo_pipeline.defs.conditions import _failed as condition_of_failure
+from pfo_pipeline.defs.failures import described_failure, named_failures
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.options import ASSET_KEYS, job_name
 from pfo_pipeline.defs.resources import OfficeResource
@@ -96,6 +97,10 @@ class Runner:
     between: Between = field(default_factory=Between)
     said: list[str] = field(default_factory=list)
     """Every text that leaves for a log, an alert or Dagster's own storage."""
+    failed: dict[str, Condition] = field(default_factory=dict)
+    """By job, what is to be told of its newest run, if that failed."""
+    ended: list[tuple[str, str]] = field(default_factory=list)
+    """Runs that did not die, with their jobs."""
     refused_runs: set[str] = field(default_factory=set)
     """Those in which no member has a token at all: they are refused before anything is asked or recorded."""
     gave_up_early: list[str] = field(default_factory=list)
@@ -125,6 +130,7 @@ class Runner:
             except Died:
                 return
             if not is_done:
+                self.ended.append((run_id, request.job_name or ""))
                 return
             self.automation.materialized(step, TENANT)
             if step.operation.kind == "command":
@@ -133,6 +139,8 @@ class Runner:
                         happens()
                     except Died:
                         return
+        self.ended.append((run_id, job_name(workflow)))
+        self.failed.pop(job_name(workflow), None)
 
     def _query(self, step: Step, run_id: str) -> bool:
         if not self.publishes:
@@ -141,7 +149,7 @@ class Runner:
         fetch = {"fetch-accounts": fetch_accounts, "fetch-balances": fetch_balances}[step.id]
         with named_failures(step):
             snapshot = fetch(QueryContext(TENANT, "admin", self.ledger.reader()), tenant)
-        self._store(step, snapshot)
+        self._store(step, run_id, snapshot)
         return True
 
     def _command(self, step: Step, run_id: str) -> bool:
@@ -161,14 +169,14 @@ class Runner:
             try:
                 for happens in _taken(self.between.before_merge):
                     happens()
-                self._store(step, outcome)
+                self._store(step, run_id, outcome)
             except Died:
                 is_dead = True
         self._keep_book(step, run_id, tries, now, is_recorded=not is_dead)
         if not any(map(self.world.has_token, self.world.users)):
             self.refused_runs.add(run_id)
         if failure is not None:
-            self._alert(step, run_id, failure)
+            self._failed(step, run_id, failure)
         if tries.may_be_cured and len(tries.pictures) < step.retry.max_attempts:
             self.gave_up_early.append(f"{run_id}: {sorted(tries.may_be_cured)} after {len(tries.pictures)} attempts")
         if is_dead:
@@ -205,10 +213,10 @@ class Runner:
     def _tell_failure(self, failure: dg.Failure) -> None:
         self.said += [failure.description or "", *(str(value.value) for value in failure.metadata.values())]
 
-    def _store(self, step: Step, value: StepOutcome | Snapshot) -> None:
+    def _store(self, step: Step, run_id: str, value: StepOutcome | Snapshot) -> None:
         shown: dict[str, Any] = {}
         # What the IO manager asks of Dagster's own context, which starts an instance of Dagster for each.
-        context = SimpleNamespace(asset_key=ASSET_KEYS[step.id], add_output_metadata=shown.update)
+        context = SimpleNamespace(asset_key=ASSET_KEYS[step.id], run_id=run_id, add_output_metadata=shown.update)
         self._io.handle_output(cast(Any, context), value)
         self.said += [str(getattr(value, "value", value)) for value in shown.values()]
 
@@ -247,14 +255,16 @@ class Runner:
             )
         )
 
-    def _alert(self, step: Step, run_id: str, failure: dg.Failure) -> None:
-        """What the sensor `run_failed` writes."""
+    def _failed(self, step: Step, run_id: str, failure: dg.Failure) -> None:
+        """What whoever looks finds of a failed run in Dagster's storage, until the job's next run succeeds."""
+        workflow = next(w for w in WORKFLOWS if step in w.steps)
         event = SimpleNamespace(
             step_key=step.id, step_failure_data=SimpleNamespace(user_failure_data=failure, error=None)
         )
-        cause = described_failure(cast(Any, event))
-        run = SimpleNamespace(job_name=step.id, run_id=run_id)
-        append_alert(data_dir(load_config()), failure_alert(TENANT, cast(Any, run), cause))
+        run = SimpleNamespace(run_id=run_id)
+        tenant = load_config().tenant(TENANT)
+        causes = [described_failure(cast(Any, event))]
+        self.failed[job_name(workflow)] = condition_of_failure([], causes, tenant, workflow, cast(Any, run))
 
     def _transport(self) -> httpx.AsyncBaseTransport:
         if self.between.first_page is None:

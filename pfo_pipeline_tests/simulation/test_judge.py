@@ -1,5 +1,6 @@
 """The judge can fail: each thing that could be wrong with a ledger, an alert or a log is done to one that is right."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from itertools import count
@@ -8,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pfo_pipeline.alerts import ALERTS
+from pfo_pipeline.alerts.log import ALERTS
 from pfo_pipeline_tests.simulation.judge import compared
 from pfo_pipeline_tests.simulation.plan import draw
 from pfo_pipeline_tests.simulation.play import Played
@@ -78,15 +79,18 @@ def test_a_damaged_ledger_is_found(damage: str, over: Played, tmp_path: Path) ->
     assert compared(over, copy) != []
 
 
-def test_an_alert_that_is_missing_is_found(over: Played) -> None:
+def test_alerts_that_are_missing_are_found(over: Played) -> None:
     alerts = over.ledger.files.data_dir / ALERTS
-    lines = alerts.read_text("utf-8").splitlines(keepends=True)
-    for left_out in range(len(lines)):
-        alerts.write_text("".join(lines[:left_out] + lines[left_out + 1 :]), "utf-8")
+    text = alerts.read_text("utf-8")
+    told = [json.loads(line) for line in text.splitlines()]
+    for kind in {"run", "consent"} & {line["kind"] for line in told}:
+        alerts.write_text("".join(json.dumps(line) + "\n" for line in told if line["kind"] != kind), "utf-8")
         try:
             assert compared(over, over.ledger.files.published) != []
         finally:
-            alerts.write_text("".join(lines), "utf-8")
+            alerts.write_text(text, "utf-8")
+
+    assert "consent" in {line["kind"] for line in told}
 
 
 def test_a_secret_in_a_log_is_found(over: Played) -> None:
