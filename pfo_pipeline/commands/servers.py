@@ -4,6 +4,7 @@ Each child has a session of its own, so that one signal reaches it once, from us
 a code server, and the runs under way in it, end some seconds after the server that started them.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 
 GRACE_SECONDS = 20
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class ServerError(PfoError):
@@ -50,7 +53,7 @@ def serve_dagster(port: int, *, lock: Path, ready: Callable[[str], None]) -> Non
     if not Path(workspace).exists():
         raise ServerError(f"{workspace} is not there. Start from the project's folder.")
     programs = Path(sys.executable).parent
-    _make_history(Path(os.environ["DAGSTER_HOME"]), lock)
+    _open_history(lock)
     commands = {
         "web server": [str(programs / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), "-w", workspace],
         # Every minute the daemon takes a new code server, and the old one warns that nobody talks to it any more.
@@ -62,7 +65,7 @@ def serve_dagster(port: int, *, lock: Path, ready: Callable[[str], None]) -> Non
         signal.signal(number, lambda _number, _frame: stop.set())
     try:
         for name, command in commands.items():
-            children[name] = subprocess.Popen(command, start_new_session=True)
+            children[name] = subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent)
         ready(f"http://127.0.0.1:{port}")
         while not stop.wait(1.0):
             ended = [name for name, child in children.items() if child.poll() is not None]
@@ -80,13 +83,21 @@ def serve_dagster(port: int, *, lock: Path, ready: Callable[[str], None]) -> Non
             child.wait()
 
 
-def _make_history(home: Path, lock: Path) -> None:
-    """Make Dagster's database of runs, where there is none yet: two servers that both make it break it for each other."""
-    if not (home / "schedules" / "schedules.db").exists():  # The last part of it.
-        from pfo_pipeline.commands.history import opened_history
+def _open_history(lock: Path) -> None:
+    """Make Dagster's storage where there is none: two servers that both make it break it for each other.
 
-        with opened_history(lock):
-            pass
+    Where there is one, see that it opens: each server would end in a traceback of its own.
+    """
+    from pfo_pipeline.commands.history import opened_history
+
+    with opened_history(lock) as instance:
+        instance.get_runs(limit=1)
+
+
+def _end_with_parent() -> None:
+    """In a new child: the system tells it to end when we are killed and cannot (Linux alone; prctl(2), PR_SET_PDEATHSIG)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _is_alive(child: subprocess.Popen[bytes]) -> bool:

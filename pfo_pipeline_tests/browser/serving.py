@@ -104,6 +104,20 @@ class Serving:
             self._program.kill()
             raise
 
+    def kill(self) -> None:
+        """SIGKILL, as a machine that runs out of memory sends it."""
+        self._program.kill()
+        self._program.wait()
+
+    def wait_until_gone(self, pids: set[int]) -> None:
+        for _ in range(_TRIES):
+            if not alive(pids):
+                return
+            _pace.wait(_SECONDS_BETWEEN_TRIES)
+        raise AssertionError(
+            f"Still there after {_TRIES * _SECONDS_BETWEEN_TRIES:g} s: {alive(pids)}.\n{self._last_words()}"
+        )
+
     def processes(self) -> set[int]:
         """It, and everything that it and its children have started and that is alive."""
         ours = {self._program.pid}

@@ -1,8 +1,11 @@
 """`pfo dev` ends whole."""
 
+import sys
 import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from pfo_pipeline_tests.browser.serving import Serving, alive, answers
 
@@ -23,6 +26,18 @@ def test_sigterm_while_runs_are_under_way_leaves_no_process_behind(tmp_path: Pat
         assert not answers(bank)
         assert not answers(serving.port)
         assert not list(serving.temporary.rglob("*.token")), "the demonstration's tokens are left behind"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+def test_sigkill_leaves_no_server_behind(tmp_path: Path) -> None:
+    with Serving(tmp_path) as serving:
+        serving.wait_until_loaded()
+        started = serving.processes()
+
+        serving.kill()
+
+        serving.wait_until_gone(started)
+        assert not answers(serving.port)
 
 
 def _bank_port(serving: Serving) -> int:

@@ -12,6 +12,7 @@ import pytest
 from pfo_pipeline_tests.defs.office import Office
 from pfo_pipeline_tests.integration.programs import PFO, environment
 
+PROJECT = Path(__file__).parents[2]
 PUBLISHED = "ledger.duckdb"
 READ_BY_MONITORS = "alerts.jsonl"
 
@@ -65,6 +66,35 @@ def test_whatever_the_umask_what_is_private_is_this_accounts_and_what_is_publish
     assert len(private) > 5
     assert {path for path in found if not path.startswith(("private", "dagster"))} == set()
     assert {path: oct(mode) for path, mode in modes(backups) if mode & 0o077} == {}
+
+
+def test_dagsters_folder_is_lost_and_the_next_run_adds_nothing_twice(office: Office) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "10.01")
+    assert pfo(office, 0o077, "run").returncode == 0
+    before = office.ask("from balances")
+    shutil.rmtree(office.data_dir / "dagster")
+
+    again = pfo(office, 0o077, "run")
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [line for line in again.stdout.splitlines() if " new rows" in line and " 0 new rows" not in line] == []
+    assert office.ask("from balances") == before
+    assert (office.data_dir / "dagster" / "dagster.yaml").exists()
+
+
+@pytest.mark.parametrize("broken", ["dagster.yaml", "history/runs.db"])
+def test_servers_over_a_storage_that_does_not_open_end_with_its_reason(office: Office, broken: str) -> None:
+    office.add_tenant("smith", "jane")
+    assert pfo(office, 0o077, "migrate").returncode == 0
+    (office.data_dir / "dagster" / broken).write_text("}{ not what it was" * 99, encoding="utf-8")
+    shutil.copyfile(PROJECT / "workspace.yaml", office.folder / "workspace.yaml")
+
+    ended = pfo(office, 0o077, "dev", "--port", "0")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("HistoryUnusable: Dagster's storage in ")
+    assert "Traceback" not in ended.stdout + ended.stderr
 
 
 def test_another_machine_goes_on_where_the_backup_ends(
