@@ -216,7 +216,12 @@ class Runner:
     def _store(self, step: Step, run_id: str, value: StepOutcome | Snapshot) -> None:
         shown: dict[str, Any] = {}
         # What the IO manager asks of Dagster's own context, which starts an instance of Dagster for each.
-        context = SimpleNamespace(asset_key=ASSET_KEYS[step.id], run_id=run_id, add_output_metadata=shown.update)
+        context = SimpleNamespace(
+            asset_key=ASSET_KEYS[step.id],
+            run_id=run_id,
+            step_context=SimpleNamespace(instance=self.automation.instance, run_id=run_id),
+            add_output_metadata=shown.update,
+        )
         self._io.handle_output(cast(Any, context), value)
         self.said += [str(getattr(value, "value", value)) for value in shown.values()]
 
