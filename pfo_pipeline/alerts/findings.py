@@ -4,15 +4,18 @@ Not here: runs and sensors, of which Dagster's storage tells (defs/conditions.py
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from pfo_pipeline.alerts.conditions import Condition, Findings, Kind
 from pfo_pipeline.config import Config, Tenant
+from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.ledger.known import KnownConnection, KnownUser
+from pfo_pipeline.ledger.known import Figure, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations.consents import EndingConsent, ending_consents
+from pfo_pipeline.operations.freshness import Held, aged
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.states import waiting_is_enough
 
@@ -29,6 +32,8 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
     with reader.at_once() as at_once:
         last_read = at_once.last_read()
         found = [condition for tenant in tenants for condition in _of_tenant(tenant, at_once, now)]
+        figures = at_once.figures([tenant.id for tenant in tenants])
+    found += _held_up(figures, config.freshness, last_read, now)
     stale_after = timedelta(hours=config.alerts.stale_hours)
     for tenant in tenants:
         read_at = last_read.get(tenant.id)
@@ -111,6 +116,29 @@ def _stale(tenant_id: str, read_at: datetime) -> Condition:
         text=f"The tenant's figures are stale: read last on {read_at:%Y-%m-%d %H:%M} UTC",
         remedy="Look at its failed runs and at who must act: pfo status. Then run it: pfo run --tenant " + tenant_id,
     )
+
+
+def _held_up(
+    figures: list[Figure], limits: Freshness, last_read: Mapping[str, datetime], now: datetime
+) -> Iterator[Condition]:
+    """Figures beyond their limit that nobody else is told of: we read the tenant, and its connection waits for nobody."""
+    held: dict[str, Counter[Held]] = defaultdict(Counter)
+    for figure in figures:
+        where = aged(figure, limits, now, last_read.get(figure.tenant_id)).held
+        if where in ("not synced by Powens", "not given by the bank") and waiting_is_enough(figure.who_acts):
+            held[figure.tenant_id][where] += 1
+    for tenant_id, counts in held.items():
+        yield Condition(
+            kind="stale",
+            tenant_id=tenant_id,
+            thing="accounts",
+            owner="operator",
+            severity="warning",
+            code="heldUp",
+            text="Accounts with a figure older than its limit: "
+            + ", ".join(f"{n} {w}" for w, n in sorted(counts.items())),
+            remedy="pfo status shows which. Where Powens or the bank gives nothing new, ask Powens support.",
+        )
 
 
 def without_users(tenant: Tenant, text: str) -> str:

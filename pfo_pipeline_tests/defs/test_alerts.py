@@ -25,6 +25,7 @@ from pfo_pipeline_tests.defs.office import (
     sync_and_refresh,
     today,
 )
+from pfo_pipeline_tests.defs.test_checks import RULES, spoil
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
@@ -57,6 +58,11 @@ def told(office: Office) -> list[dict[str, str]]:
 def of_ledger(later: timedelta = timedelta(0)) -> list[Condition]:
     config = load_config()
     return list(ledger_findings(config, reader_of(config), datetime.now(UTC) + later).conditions)
+
+
+def stale(later: timedelta = timedelta(0)) -> list[tuple[str, str]]:
+    """Tenants of which figures are stale then, and what of them."""
+    return [(c.tenant_id, c.thing) for c in of_ledger(later) if c.kind == "stale"]
 
 
 def of_runs(instance: dg.DagsterInstance) -> list[Condition]:
@@ -105,13 +111,33 @@ def test_a_connection_that_mends_itself_is_no_alert(office: Office, instance: dg
 
 
 def test_a_tenant_that_was_not_read_for_a_day_is_stale(smith: Office) -> None:
-    assert not [c for c in of_ledger(timedelta(hours=25)) if c.kind == "stale"]
-
-    (stale,) = [c for c in of_ledger(timedelta(hours=27)) if c.kind == "stale"]
-    assert (stale.tenant_id, stale.owner) == ("smith", "operator")
+    assert not stale(timedelta(hours=25))
+    assert stale(timedelta(hours=27)) == [("smith", "figures")]
 
     smith.change_tenant("smith", integration="disconnected")
-    assert not [c for c in of_ledger(timedelta(hours=27)) if c.kind == "stale"]
+    assert not stale(timedelta(hours=27))
+
+
+def test_figures_that_stand_still_are_told_where_nobody_else_is_told_of_them(smith: Office) -> None:
+    assert not stale()
+    spoil(smith, "update balances_current set as_of = as_of - interval 4 day", of="published")
+    spoil(smith, "update balances set as_of = as_of - interval 4 day", of="published")
+
+    (still,) = [c for c in of_ledger() if c.kind == "stale"]
+
+    assert (still.tenant_id, still.thing, still.owner) == ("smith", "accounts", "operator")
+    assert still.text == "Accounts with a figure older than its limit: 3 not given by the bank"
+
+
+def test_a_check_that_blocks_is_told_by_its_name(smith: Office, instance: dg.DagsterInstance) -> None:
+    rule, statement, _ = RULES[0]
+    spoil(smith, statement)
+    assert not run_job(smith, instance, "smith", BALANCES_JOB).success
+
+    (check,) = of_runs(instance)
+
+    assert (check.kind, check.thing, check.severity) == ("check", f"balances/refreshed: {rule}", "critical")
+    assert check.text == f"The check {rule} of balances/refreshed stopped a run"
 
 
 def test_a_failed_run_and_a_refused_user_are_the_operators_until_the_next_success(
