@@ -467,9 +467,27 @@ def test_values_of_every_shape_have_a_form_for_programs(here: Office) -> None:
 
 @pytest.mark.parametrize("words", [["status"], ["accounts"], ["balances"], ["sql", "from positions"]])
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]], ids=["table", "json", "csv"])
-def test_a_terminal_without_unicode_is_shown_escapes(here: Office, words: list[str], form: list[str]) -> None:
+def test_a_terminal_without_unicode_is_shown_escapes(
+    here: Office, monkeypatch: pytest.MonkeyPatch, words: list[str], form: list[str]
+) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    with pytest.raises(SystemExit) as ended:
+        main([*words, *form])
+
+    terminal.flush()
+    shown = terminal.buffer.getvalue()
+    assert ended.value.code == 0
+    assert shown
+    assert shown.isascii()
+    if form == ["--json"]:
+        assert json.loads(shown)
+
+
+def test_a_program_on_a_terminal_without_unicode_shows_escapes(here: Office) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pfo_pipeline.cli", *words, *form],
+        [sys.executable, "-m", "pfo_pipeline.cli", "sql", "select 'Société' as name"],
         env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
         capture_output=True,
         check=False,
@@ -477,9 +495,7 @@ def test_a_terminal_without_unicode_is_shown_escapes(here: Office, words: list[s
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.isascii()
-    if form == ["--json"]:
-        assert json.loads(done.stdout)
+    assert rb"Soci\xe9t\xe9" in done.stdout
 
 
 @pytest.mark.parametrize(

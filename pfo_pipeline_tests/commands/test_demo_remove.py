@@ -1,5 +1,6 @@
 """Taking the demonstration away: nothing of another office, nothing from under a running program, nothing behind a link."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,19 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture
-def demonstration(data_dir: Path) -> Path:
-    """A data folder after the demonstration ran: ledger of tenant `smith`, alerts, history."""
-    ledger = a_ledger(data_dir, office="demo")
+@pytest.fixture(scope="module")
+def demo_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a demonstration's ledger, of tenant `smith`."""
+    ledger = a_ledger(tmp_path_factory.mktemp("demo") / "data", office="demo")
     ledger.merge(batch(connection()))
     ledger.publish()
+    return ledger.files.data_dir
+
+
+@pytest.fixture
+def demonstration(demo_ledger: Path, data_dir: Path) -> Path:
+    """A data folder after the demonstration ran: ledger, alerts, history."""
+    shutil.copytree(demo_ledger, data_dir)
     (data_dir / "alerts.jsonl").write_text("{}\n")
     (data_dir / "dagster" / "history").mkdir(parents=True)
     (data_dir / "dagster" / "dagster.yaml").write_text("")

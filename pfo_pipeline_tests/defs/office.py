@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def hurried(workflow: Workflow) -> Workflow:
 
 
 def hurried_defs(resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """The pipeline with delays that do not hold up a test; made once, but for replaced resources."""
+    return _hurried_defs() if resources is None else _hurried_defs_with(resources)
+
+
+@cache
+def _hurried_defs() -> dg.Definitions:
+    return _hurried_defs_with({})
+
+
+def _hurried_defs_with(resources: Mapping[str, object]) -> dg.Definitions:
     return build_defs(
         accounts=hurried(SYNC_OPENBANKING_ACCOUNTS),
         balances=hurried(REFRESH_OPENBANKING_BALANCES),

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline_tests.ledger.samples import APRIL_1, MARCH_30, MARCH_31, SetClock, a_ledger, account, balance, batch
+from pfo_pipeline_tests.ledger.samples import (
+    APRIL_1,
+    MARCH_30,
+    MARCH_31,
+    SetClock,
+    a_ledger,
+    account,
+    balance,
+    batch,
+    opened,
+)
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 
@@ -22,15 +32,22 @@ APRIL_5 = datetime(2026, 4, 5, 12, 0, tzinfo=UTC)
 APRIL_9 = datetime(2026, 4, 9, 12, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def ask(ledger: Ledger, clock: SetClock) -> Ask:
+def tell(ledger: Ledger, clock: SetClock) -> Path:
     """31 March was told as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
     clock.now = APRIL_5
     ledger.merge(batch(account("acc_1"), balance("7.00", MARCH_30), balance("10.00", MARCH_31)))
     clock.now = APRIL_9
     ledger.merge(batch(account("acc_2", source_id="71"), balance("12.50", MARCH_31)))
     ledger.merge(batch(balance("99.00", APRIL_1, account_id="acc_2", source_id="71", currency="USD")))
-    path = ledger.publish().path
+    return ledger.publish().path
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Ask:
+    """Of what was told, as it was published."""
+    clock = SetClock()
+    folder = shutil.copytree(new_ledger, tmp_path_factory.mktemp("moments") / "data")
+    path = tell(a_ledger(folder, clock=clock), clock)
 
     def asked(query: str, **parameters: object) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(path), read_only=True) as con:
@@ -108,7 +125,8 @@ def test_totals_count_an_account_once_that_two_members_have_linked(ledger: Ledge
     assert (total.current_balance, total.loans) == (Decimal("12.00"), Decimal("-500.00"))
 
 
-def test_an_account_that_the_bank_dropped_counts_until_then(ledger: Ledger, ask: Ask, clock: SetClock) -> None:
+def test_an_account_that_the_bank_dropped_counts_until_then(ledger: Ledger, clock: SetClock) -> None:
+    tell(ledger, clock)
     clock.now = APRIL_9 + timedelta(days=1)
     ledger.merge(batch(account("acc_1", deleted_at=APRIL_9)))
     path = ledger.publish().path
@@ -164,11 +182,12 @@ def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
     clock = SetClock()
     ledger = a_ledger(folder, clock=clock)
     believed: dict[int, int] = {}
-    for learnt, day, amount in sorted(told, key=lambda figure: figure[0]):
-        clock.now = APRIL_5 + timedelta(days=learnt)
-        ledger.merge(batch(balance(f"{amount}.00", MARCH_31 + timedelta(days=day))))
-        if learnt <= known and day <= at:
-            believed[day] = amount
+    with opened(ledger):
+        for learnt, day, amount in sorted(told, key=lambda figure: figure[0]):
+            clock.now = APRIL_5 + timedelta(days=learnt)
+            ledger.merge(batch(balance(f"{amount}.00", MARCH_31 + timedelta(days=day))))
+            if learnt <= known and day <= at:
+                believed[day] = amount
     expected = [Decimal(believed[max(believed)])] if believed else []
 
     with duckdb.connect(str(ledger.publish().path), read_only=True) as con:

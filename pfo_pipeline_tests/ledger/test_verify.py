@@ -1,5 +1,6 @@
 """A ledger proves what was written: whatever is changed afterwards is found, and named with its load and table."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -28,16 +29,25 @@ REFRESHED = batch(balance("12.00", APRIL_1), run_id="run-2", telemetry=(event(ac
 JONES = {"tenant_id": "jones"}
 
 
-@pytest.fixture
-def sound(ledger: Ledger, clock: SetClock) -> Ledger:
-    """Two tenants, three loads, published."""
+@pytest.fixture(scope="module")
+def loads(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Path:
+    """A ledger's files: two tenants, three loads, published."""
+    clock = SetClock()
+    ledger = a_ledger(shutil.copytree(new_ledger, tmp_path_factory.mktemp("sound") / "data"), clock=clock)
     ledger.merge(batch(user(), connection(), account(), balance("10.00"), put_aside(), drift()))
     clock.advance(hours=1)
     ledger.merge(batch(user(**JONES), connection(**JONES), account(**JONES), balance("7", tenant_id="jones")))
     clock.advance(hours=1)
     ledger.merge(REFRESHED)
     ledger.publish()
-    return ledger
+    return ledger.files.data_dir
+
+
+@pytest.fixture
+def sound(loads: Path, tmp_path: Path, clock: SetClock) -> Ledger:
+    """Those loads, in a folder of the test's own."""
+    clock.advance(hours=2)
+    return a_ledger(shutil.copytree(loads, tmp_path / "data"), clock=clock)
 
 
 def found(ledger: Ledger) -> list[tuple[str, str, str]]:
