@@ -1,5 +1,8 @@
 """Erasing a person: nothing of them is left in any file, what is left still proves itself, and that it happened is told."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerFull
@@ -24,9 +27,11 @@ IBAN = "GB33BUKB20201555555555"
 BOBS = {"user_id": "bob", "connection_id": "8"}
 
 
-@pytest.fixture
-def family(ledger: Ledger, clock: SetClock) -> Ledger:
-    """Jane and Bob of tenant smith, and tenant jones; Bob's data in three loads, beside Jane's."""
+@pytest.fixture(scope="module")
+def loads(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Path:
+    """A ledger's files: Jane and Bob of tenant smith, and tenant jones; Bob's data in three loads, beside Jane's."""
+    clock = SetClock()
+    ledger = a_ledger(shutil.copytree(new_ledger, tmp_path_factory.mktemp("family") / "data"), clock=clock)
     bobs = account("acc_2", source_id="80", iban=IBAN, display_name="Bob's own", **BOBS)
     ledger.merge(batch(user(), connection(), account(), balance("10")))
     clock.advance(hours=1)
@@ -36,7 +41,14 @@ def family(ledger: Ledger, clock: SetClock) -> Ledger:
     )
     ledger.merge(batch(user(tenant_id="jones"), account(tenant_id="jones"), balance("5", tenant_id="jones")))
     ledger.publish()
-    return ledger
+    return ledger.files.data_dir
+
+
+@pytest.fixture
+def family(loads: Path, tmp_path: Path, clock: SetClock) -> Ledger:
+    """Those loads, in a folder of the test's own."""
+    clock.advance(hours=1)
+    return a_ledger(shutil.copytree(loads, tmp_path / "data"), clock=clock)
 
 
 def test_nothing_of_the_person_is_left_in_any_file(family: Ledger) -> None:
