@@ -205,17 +205,23 @@ class Judge:
 
     def _alerts(self) -> Iterator[str]:
         """At each look all that is true is open in the log, and nothing was opened that is not; no attempt was left out."""
-        open_now: set[tuple[str, str]] = set()
+        open_now: set[tuple[str, str, str]] = (
+            set()
+        )  # What passes to another owner is over for the one and new for the other.
         told = self._told()
         for look in self.played.looks:
             at = look.at.isoformat(timespec="seconds")
-            news = [(line["event"], (line["kind"], line["thing"])) for line in told if line["at"] == at]
+            news = [
+                (line["event"], (line["kind"], line["thing"], line["who_acts"])) for line in told if line["at"] == at
+            ]
             open_now |= {thing for event, thing in news if event != "resolved"}
             open_now -= {thing for event, thing in news if event == "resolved"}
             needed, possible = self._conditions(look)
-            yield from (f"alerts: at {at} {thing} is not told" for thing in sorted(needed - open_now))
+            yield from (
+                f"alerts: at {at} {thing} is not told" for thing in sorted(needed - {thing[:2] for thing in open_now})
+            )
             opened = {
-                thing for event, thing in news if event == "opened" and thing[0] in ("run", "consent", "connection")
+                thing[:2] for event, thing in news if event == "opened" and thing[0] in ("run", "consent", "connection")
             }
             yield from (f"alerts: at {at} {thing} is told and not true" for thing in sorted(opened - possible))
         yield from self.played.runner.gave_up_early
