@@ -29,6 +29,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="play seeds 0 to SEEDS - 1 (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="play this seed alone, even if it has passed before")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job ignores Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ended any other way, it would leave its workers behind.
     if chosen.seed is not None:
         return _one(chosen.seed)
     record = KEPT / f"{_tree()}.passed"
@@ -91,6 +93,7 @@ def _begin(folder: Path) -> None:
     global _workplace
     _workplace = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _play(seed: int) -> tuple[int, str | None]:
