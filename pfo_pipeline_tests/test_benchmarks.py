@@ -26,7 +26,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the results of one quick run, as `make bench` would write them."""
     folder = tmp_path_factory.mktemp("results")
     command = [sys.executable, "-m", "benchmarks", "--quick", "--results", str(folder)]
-    subprocess.run(command, cwd=PROJECT, check=True, timeout=600)
+    subprocess.run(command, cwd=PROJECT, check=True, timeout=1800)
     return folder
 
 

@@ -22,7 +22,7 @@ from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline_tests.ledger.samples import MARCH_31, a_ledger, account, balance, batch
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """How long a test waits for a word before it fails; nothing is timed by it."""
 
 _PROCESSES = multiprocessing.get_context("forkserver")
