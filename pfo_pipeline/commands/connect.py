@@ -57,7 +57,7 @@ def reconnect_and_show(place: Place, tenant_id: str, connection_id: str, *, wait
     require_admin(place, _OPENS_DATA)
     assert place.config is not None
     tenant, user = owner_of(place, place.config, tenant_id, connection_id)
-    if place.config.powens_id(user) is None:
+    if place.config.powens_id(tenant, user) is None:
         place.config.user_token(tenant, user)  # Raises where it is lost: a new user would have no such connection.
     return _send_to_page(
         place,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from pfo_pipeline.config.errors import ConfigError
+from pfo_pipeline.config.errors import ConfigError, SecretError
 from pfo_pipeline.config.secrets import read_secret
 from pfo_pipeline.config.stored import MemberFiles
 from pfo_pipeline.config.values import (
@@ -202,13 +202,24 @@ class Config(_Section):
         kind, _, path = user.token.partition(":")
         return MemberFiles((self.source.parent / path).resolve()) if kind == "file" else None
 
-    def powens_id(self, user: User) -> int | None:
-        """The Powens user of a member: as configured, else as it was made. Raises: SecretError."""
+    def powens_id(self, tenant: Tenant, user: User) -> int | None:
+        """The Powens user of a member: as configured, else as it was made.
+
+        Raises: SecretError: it cannot be read, or was made on another domain, where the number is somebody else's.
+        """
         if user.powens_id is not None:
             return user.powens_id
         files = self.member_files(user)
         stored = files.stored_user() if files else None
-        return stored.powens_id if stored else None
+        if files is None or stored is None:
+            return None
+        if stored.domain != tenant.domain:
+            raise SecretError(
+                f"{files.user} is of a user that was made on the Powens domain {stored.domain!r}, and tenants.{tenant.id} is "
+                f"on {tenant.domain!r}, where the number is somebody else's. Configure the former domain again, or move that "
+                f"file and {files.token} away: pfo connect then makes a user on the new one."
+            )
+        return stored.powens_id
 
 
 def _token_key(tenant: Tenant, user: User) -> str:

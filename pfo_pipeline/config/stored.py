@@ -15,8 +15,12 @@ from pfo_pipeline.config.errors import SecretError
 
 @dataclass(frozen=True)
 class StoredUser:
-    """A Powens user that was made for a member. Until it is known to be permanent, Powens may have purged it."""
+    """A Powens user that was made for a member. Until it is known to be permanent, Powens may have purged it.
 
+    Each domain counts its users from its own start, so `powens_id` alone means somebody else on another domain.
+    """
+
+    domain: str
     powens_id: int
     is_permanent: bool
 
@@ -47,18 +51,20 @@ class MemberFiles:
         """None where no user was made yet. Raises: SecretError: the file is not as we write it."""
         try:
             held = json.loads(self.user.read_text(encoding="utf-8"))
-            return StoredUser(_positive(held["powens_id"]), held["permanent"] is True)
+            return StoredUser(_text(held["domain"]), _positive(held["powens_id"]), held["permanent"] is True)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SecretError(
                 f"{self.user} cannot be read ({type(error).__name__}). It says which Powens user was made for the member: "
-                'restore it, or write {"powens_id": NUMBER, "permanent": true} with the number in the Powens console.'
+                'restore it, or write {"domain": DOMAIN, "powens_id": NUMBER, "permanent": true} with what the Powens console '
+                "shows."
             ) from None
 
     def store_user(self, user: StoredUser) -> None:
         """Raises: SecretError."""
-        _replace(self.user, json.dumps({"powens_id": user.powens_id, "permanent": user.is_permanent}))
+        held = {"domain": user.domain, "powens_id": user.powens_id, "permanent": user.is_permanent}
+        _replace(self.user, json.dumps(held))
 
     def store_token(self, token: str) -> None:
         """Raises: SecretError."""
@@ -104,6 +110,12 @@ def _unwritable(path: Path, error: OSError) -> SecretError:
 def _positive(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise ValueError("not a positive integer")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
     return value
 
 

@@ -59,7 +59,7 @@ async def _delete(access: MemberAccess) -> bool:
             pass
         else:
             return True
-    powens_id = access.config.powens_id(access.user)
+    powens_id = access.config.powens_id(access.tenant, access.user)
     if powens_id is None and token is None:
         return False
     if powens_id is None:

@@ -8,7 +8,7 @@ before the note the user is purged by itself, after it `renew` finds them again.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pfo_pipeline.config import Config, ConfigError, MemberFiles, SecretError, StoredUser, Tenant, User
 from pfo_pipeline.errors import PfoError
@@ -89,7 +89,7 @@ async def _new_token(access: MemberAccess) -> str:
     onboarding = access.onboarding()
     files.prepare()
     stored = files.stored_user()
-    known = access.config.powens_id(access.user)
+    known = access.config.powens_id(access.tenant, access.user)
     if known is not None:
         try:
             token = await onboarding.renew(known)
@@ -97,15 +97,15 @@ async def _new_token(access: MemberAccess) -> str:
             if stored is None or stored.is_permanent or stored.powens_id != known:
                 raise _unknown_user(access, known) from missing
         else:
-            return _kept(files, known, token)
+            return _kept(access, files, known, token)
     begun = await onboarding.begin()
-    files.store_user(StoredUser(begun.powens_id, is_permanent=False))
-    return _kept(files, begun.powens_id, await onboarding.make_permanent(begun))
+    files.store_user(StoredUser(access.tenant.domain, begun.powens_id, is_permanent=False))
+    return _kept(access, files, begun.powens_id, await onboarding.make_permanent(begun))
 
 
-def _kept(files: MemberFiles, powens_id: int, token: str) -> str:
+def _kept(access: MemberAccess, files: MemberFiles, powens_id: int, token: str) -> str:
     files.store_token(token)
-    files.store_user(StoredUser(powens_id, is_permanent=True))
+    files.store_user(StoredUser(access.tenant.domain, powens_id, is_permanent=True))
     return token
 
 
@@ -114,15 +114,16 @@ async def remember(access: MemberAccess, token: str) -> None:
     files = access.files
     if files is None:
         return
+    known = access.config.powens_id(access.tenant, access.user)
     stored = files.stored_user()
     if stored is not None and not stored.is_permanent:
-        files.store_user(StoredUser(stored.powens_id, is_permanent=True))
-    elif access.config.powens_id(access.user) is None:
+        files.store_user(replace(stored, is_permanent=True))
+    elif known is None:
         powens_id = await access.member(token).powens_id()
         with suppress(
             SecretError
         ):  # A folder that somebody else writes the tokens into; the token serves all the same.
-            files.store_user(StoredUser(powens_id, is_permanent=True))
+            files.store_user(StoredUser(access.tenant.domain, powens_id, is_permanent=True))
 
 
 def _unknown_user(access: MemberAccess, powens_id: int) -> NotConnected:
@@ -155,7 +156,7 @@ def explained(access: MemberAccess, error: PowensError) -> PfoError:
 def _instead_of_token(access: MemberAccess) -> str:
     """What to do about a token that was revoked: never a second user, unless the operator wants one."""
     place = str(access.files.token) if access.files else access.user.token
-    known = access.config.powens_id(access.user)
+    known = access.config.powens_id(access.tenant, access.user)
     if known is None:
         return (
             f"It was revoked, or its user deleted. Set powens_id to the member's number in the Powens console and delete "

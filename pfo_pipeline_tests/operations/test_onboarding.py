@@ -48,7 +48,7 @@ class Member:
     def do(self, act: Callable[[MemberAccess], Awaitable[T]]) -> T:
         (self.folder / "client_secret").write_text(self.domain.client_secret)
         (self.folder / "pfo.toml").write_text(
-            f'office = "north"\n[tenants.smith]\ndomain = "smith-sandbox"\nclient_id = "{self.domain.client_id}"\n'
+            f'office = "north"\n[tenants.smith]\ndomain = "{self.domain.name}"\nclient_id = "{self.domain.client_id}"\n'
             f'base_url = "{self.base_url or self.domain.base_url}"\nclient_secret = "{self.client_secret}"\n'
             f'[[tenants.smith.users]]\nid = "jane"\ntoken = "{self.token}"\n{self.more}\n'
         )
@@ -99,7 +99,7 @@ def refused(act: Callable[[], Any], kind: type[PfoError] = NotConnected) -> str:
 def assert_one_user(jane: Member, token: str) -> None:
     assert jane.billed() == [jane.owner(token)]
     assert jane.files.token.read_text() == token + "\n"
-    assert jane.files.stored_user() == StoredUser(jane.owner(token), is_permanent=True)
+    assert jane.files.stored_user() == StoredUser(jane.domain.name, jane.owner(token), is_permanent=True)
 
 
 def test_a_member_gets_one_user_and_a_private_token(jane: Member) -> None:
@@ -343,7 +343,17 @@ def test_a_folder_that_cannot_be_written_is_found_out_before_anything_is_made(
     assert jane.bank.journal() == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"powens_id": "731"}', '{"powens_id": -1, "permanent": true}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"domain": "smith-sandbox", "powens_id": "731", "permanent": true}',
+        '{"domain": "smith-sandbox", "powens_id": -1, "permanent": true}',
+        '{"powens_id": 731, "permanent": true}',
+    ],
+)
 def test_a_note_of_the_user_that_cannot_be_read_makes_no_second_user(jane: Member, text: str) -> None:
     jane.get_token()
     jane.files.token.unlink()
@@ -351,6 +361,30 @@ def test_a_note_of_the_user_that_cannot_be_read_makes_no_second_user(jane: Membe
 
     assert f"{jane.files.user} cannot be read" in refused(jane.get_token, SecretError)
     assert len(jane.billed()) == 1
+
+
+@pytest.mark.parametrize("act", [member_token, revoke_token, delete_user], ids=lambda act: str(act.__name__))
+@pytest.mark.parametrize("has_token", [True, False])
+def test_after_a_change_of_domain_nobody_else_with_the_same_number_is_taken_for_the_member(
+    jane: Member, act: Callable[[MemberAccess], Awaitable[object]], has_token: bool
+) -> None:
+    token = jane.get_token()
+    powens_id = jane.owner(token)
+    jane.domain = jane.bank.add_domain("smith")
+    stranger = jane.bank.add_user("smith")
+    assert jane.owner(stranger.token) == powens_id
+    if not has_token:
+        jane.files.token.unlink()
+    jane.bank.clear_journal()
+
+    if act is revoke_token and not has_token:
+        assert jane.do(act) is False
+    else:
+        told = refused(lambda: jane.do(act), SecretError)
+        assert "was made on the Powens domain 'smith-sandbox', and tenants.smith is on 'smith'" in told
+
+    assert jane.files.token.exists() is has_token
+    assert [entry["path"] for entry in jane.bank.journal() if entry["status"] == 200] == []
 
 
 @pytest.mark.parametrize(
