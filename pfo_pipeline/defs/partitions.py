@@ -4,3 +4,5 @@ import dagster as dg
 
 TENANTS = "tenants"
 tenants = dg.DynamicPartitionsDefinition(name=TENANTS)
+FIRST_SYNC = "new:"
+"""What the run key of a new tenant's first run begins with."""

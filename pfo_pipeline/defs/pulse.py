@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
-from pfo_pipeline.defs.schedules import QUARTER_MINUTES
+from pfo_pipeline.defs.slots import QUARTER_MINUTES
 
 if TYPE_CHECKING:
     from dagster._core.scheduler.instigation import InstigatorState

@@ -1,12 +1,12 @@
 """When a tenant's workflows run by themselves: in the tenant's own time zone, not all tenants in one minute.
 
-A schedule looks every quarter of an hour which tenants are due; a tenant's quarter is drawn from its name. Scheduled runs
-read what Powens already has and never force a bank: Powens syncs by itself, and forcing is for one user at that user's
-request (Powens docs, Fair usage policy).
+A schedule looks every quarter of an hour which tenants are due (slots.py); a tenant's quarter is drawn from its name. What was
+asked for is read from Dagster's runs, because Dagster itself evaluates only the newest tick of those it missed, and knows a
+run key again only at the same scheduled time. Scheduled runs read what Powens already has and never force a bank: Powens syncs
+by itself, and forcing is for one user at that user's request (Powens docs, Fair usage policy).
 """
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,45 +14,79 @@ import dagster as dg
 
 from pfo_pipeline.config import ConfigError, Tenant, load_config
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
-from pfo_pipeline.defs.partitions import TENANTS
+from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS
+from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES, COMMANDS, QUARTER_MINUTES, Asked, Slot, Turn, due, newest_slot
 
-QUARTER_MINUTES = 15
-ACCOUNTS_HOURS = (5,)
-"""After the bank day's end, before the family's office opens."""
-BALANCES_HOURS = (7, 12, 16, 20)
-
-
-def due(tenant: Tenant, hours: Iterable[int], at: datetime) -> str | None:
-    """The tenant's local slot that falls into the quarter of an hour that begins at `at`, or None.
-
-    The slot is a text such as `2026-03-29T05`, so that an hour that October repeats is run once.
-    """
-    local = at.astimezone(tenant.zone)
-    quarter = int(hashlib.sha256(tenant.id.encode()).hexdigest(), 16) % (60 // QUARTER_MINUTES)
-    if local.hour in hours and local.minute // QUARTER_MINUTES == quarter:
-        return f"{local:%Y-%m-%dT%H}"
-    return None
+_PARTITION = "dagster/partition"
+_RUN_KEY = "dagster/run_key"
+_ASKED = [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.NOT_STARTED]
+"""A run that was made and not launched is of a tick that broke off: Dagster launches it when it is asked for again."""
+_FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
-def requests_at(
-    tenants: Iterable[Tenant], registered: Collection[str], hours: Iterable[int], at: datetime
-) -> list[dg.RunRequest]:
-    """A run for each registered tenant that is due in the quarter of an hour that begins at `at`."""
-    slots = {t.id: slot for t in tenants if t.id in registered and (slot := due(t, hours, at))}
-    return [dg.RunRequest(run_key=f"{tenant_id}:{slot}", partition_key=tenant_id) for tenant_id, slot in slots.items()]
+def asked_for(instance: dg.DagsterInstance, tenants: Sequence[Tenant], at: datetime) -> list[Asked]:
+    """The runs that decide whether the tenants' newest slots are due: one query, a second one when a slot has no run yet."""
+    slots = [slot for turn in (ACCOUNTS, BALANCES) for t in tenants if (slot := newest_slot(t, turn, at))]
+    if not slots:
+        return []
+    own = _runs(instance, dg.RunsFilter(statuses=_ASKED, tags={_RUN_KEY: [slot.run_key for slot in slots]}))
+    lacking = [slot.begins for turn in (ACCOUNTS, BALANCES) for slot in due(tenants, turn, at, own)]
+    if not lacking:
+        return own
+    return own + _runs(instance, dg.RunsFilter(statuses=_ASKED, created_after=min(lacking)))
 
 
-def _requests(context: dg.ScheduleEvaluationContext, hours: Iterable[int]) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def _runs(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> list[Asked]:
+    found = []
+    for record in instance.get_run_records(wanted):
+        run, key = record.dagster_run, record.dagster_run.tags.get(_RUN_KEY)
+        found.append(
+            Asked(
+                tenant_id=run.tags.get(_PARTITION, ""),
+                job=run.job_name,
+                commands=frozenset(run.asset_selection or COMMANDS.get(run.job_name) or ()),
+                at=record.create_timestamp.astimezone(UTC),
+                run_key=key,
+                failed=run.status in _FAILED and not (key or "").startswith(FIRST_SYNC),
+            )
+        )
+    return found
+
+
+def run_for(slot: Slot) -> dg.RunRequest:
+    return dg.RunRequest(run_key=slot.run_key, partition_key=slot.tenant_id, tags={"pfo/slot": slot.name})
+
+
+def _requests(context: dg.ScheduleEvaluationContext, turn: Turn) -> Iterator[dg.RunRequest | dg.SkipReason]:
     try:
         config = load_config()
     except ConfigError as mistake:
         yield dg.SkipReason(str(mistake))
         return
     at = context.scheduled_execution_time.astimezone(UTC)
-    requests = requests_at(config.tenants, context.instance.get_dynamic_partitions(TENANTS), hours, at)
-    yield from requests
-    if not requests:
-        yield dg.SkipReason(f"No tenant is due in the quarter of an hour from {at:%H:%M} UTC.")
+    registered = set(context.instance.get_dynamic_partitions(TENANTS))
+    tenants = [tenant for tenant in config.tenants if tenant.id in registered]
+    asked = asked_for(context.instance, tenants, at)
+    slots = due(tenants, turn, at, asked)
+    if turn is BALANCES and slots and not _is_switched_off(context.instance, accounts_nightly.name):
+        # After a night off both are due, and Dagster asks the two schedules in any order.
+        following = {slot.tenant_id for slot in due(tenants, ACCOUNTS, at, asked)}
+        for slot in (slot for slot in slots if slot.tenant_id in following):
+            context.log.info(f"{slot.tenant_id}: slot {slot.name} is left to the balances that follow due accounts")
+        slots = [slot for slot in slots if slot.tenant_id not in following]
+    for slot in slots:
+        why = f"caught up: slot {slot.name} was missed" if slot.is_missed(at) else f"slot {slot.name} begins"
+        context.log.info(f"{slot.tenant_id}: {why}")
+        yield run_for(slot)
+    if not slots:
+        yield dg.SkipReason(
+            f"No tenant is due at {at:%H:%M} UTC: of each one's newest slot a run was asked for, or its accounts come first."
+        )
+
+
+def _is_switched_off(instance: dg.DagsterInstance, schedule: str) -> bool:
+    states = (state for state in instance.all_instigator_state() if state.instigator_name == schedule)
+    return any(state.status.value == "STOPPED" for state in states)
 
 
 @dg.schedule(
@@ -63,7 +97,7 @@ def _requests(context: dg.ScheduleEvaluationContext, hours: Iterable[int]) -> It
     description="Each tenant's accounts once a night, in its own time zone. Repairs what automation does not retry.",
 )
 def accounts_nightly(context: dg.ScheduleEvaluationContext) -> Any:
-    yield from _requests(context, ACCOUNTS_HOURS)
+    yield from _requests(context, ACCOUNTS)
 
 
 @dg.schedule(
@@ -74,4 +108,4 @@ def accounts_nightly(context: dg.ScheduleEvaluationContext) -> Any:
     description="Each tenant's balances four times a day, in its own time zone.",
 )
 def balances_by_day(context: dg.ScheduleEvaluationContext) -> Any:
-    yield from _requests(context, BALANCES_HOURS)
+    yield from _requests(context, BALANCES)

@@ -13,7 +13,7 @@ import dagster as dg
 from pfo_pipeline.config import ConfigError, load_config
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
-from pfo_pipeline.defs.partitions import TENANTS, tenants
+from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS, tenants
 
 _SYNCED = ASSET_KEYS["sync-accounts"]
 _FETCHED = ASSET_KEYS["fetch-accounts"]
@@ -41,7 +41,7 @@ def tenants_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     changes = [tenants.build_add_request(new)] if new else []
     return dg.SensorResult(
         # The time in the key: a tenant that is taken out and put back is new again.
-        run_requests=[dg.RunRequest(run_key=f"new:{t}:{_stamp()}", partition_key=t) for t in new],
+        run_requests=[dg.RunRequest(run_key=f"{FIRST_SYNC}{t}:{_stamp()}", partition_key=t) for t in new],
         dynamic_partitions_requests=[*changes, *([tenants.build_delete_request(gone)] if gone else [])],
     )
 

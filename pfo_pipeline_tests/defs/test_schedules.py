@@ -1,54 +1,37 @@
-"""When a tenant's workflows are due: by its own clock, once for each of its hours, on every day of the year."""
+"""What the schedules ask for, from Dagster's own record of runs: what was missed once, nothing twice.
 
+When a tenant is due is tried in test_slots.py.
+"""
+
+import uuid
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from pfo_pipeline.config import Tenant, User
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.defs.schedules import ACCOUNTS_HOURS, BALANCES_HOURS, due
-from pfo_pipeline_tests.defs.office import Office
+from pfo_pipeline.defs.schedules import asked_for
+from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES, Turn
+from pfo_pipeline_tests.defs.office import ACCOUNTS_JOB, BALANCES_JOB, Office
+from pfo_pipeline_tests.defs.test_slots import PARIS_AUTUMN, QUARTER, SUMMER, asked_at, days, slot_on, tenant
 
-QUARTER = timedelta(minutes=15)
-ZONES = [
-    "Europe/Paris",
-    "America/New_York",
-    "Australia/Lord_Howe",  # half an hour of summer time
-    "Asia/Kathmandu",  # 5:45 ahead
-    "Pacific/Apia",
-    "UTC",
-]
-# Both changes of each zone in 2026, and quiet days.
-DAYS = [date(2026, 3, 29), date(2026, 10, 25), date(2026, 3, 8), date(2026, 11, 1), date(2026, 4, 5), date(2026, 7, 1)]
-HOURS = {"accounts_nightly": ACCOUNTS_HOURS, "balances_by_day": BALANCES_HOURS}
-
-
-def tenant(name: str, timezone: str) -> Tenant:
-    user = User(id="jane", token="env:UNUSED")
-    return Tenant(id=name, domain="smith", timezone=timezone, users=(user,))
-
-
-def ticks(day: date, zone: ZoneInfo) -> Iterator[datetime]:
-    """Every quarter of an hour that Dagster asks about, in UTC, from midnight to midnight of the zone's day."""
-    at = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-    at -= timedelta(minutes=at.minute % 15, seconds=at.second)
-    following = day + timedelta(days=1)
-    end = datetime(following.year, following.month, following.day, tzinfo=zone).astimezone(UTC)
-    while at < end:
-        yield at
-        at += QUARTER
-
-
-def slots(name: str, timezone: str, hours: tuple[int, ...], day: date) -> list[str]:
-    whose = tenant(name, timezone)
-    return [slot for at in ticks(day, whose.zone) if (slot := due(whose, hours, at)) is not None]
+TURNS = {"accounts_nightly": ACCOUNTS, "balances_by_day": BALANCES}
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
+NIGHT = datetime(2026, 7, 1, 2, 0, tzinfo=UTC)
+"""4 o'clock in Paris, before any slot of the day."""
 
 
 @pytest.fixture
@@ -56,67 +39,10 @@ def instance(lasting_instance: dg.DagsterInstance) -> dg.DagsterInstance:
     return lasting_instance
 
 
-names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,20}", fullmatch=True)
-
-
-@given(name=names, timezone=st.sampled_from(ZONES), day=st.dates(date(2025, 1, 1), date(2028, 12, 31)))
-def test_every_tenant_is_due_once_for_each_of_its_hours_on_every_day(name: str, timezone: str, day: date) -> None:
-    """None of the hours is one that these zones skip or repeat."""
-    for hours in (ACCOUNTS_HOURS, BALANCES_HOURS):
-        assert slots(name, timezone, hours, day) == [f"{day:%Y-%m-%d}T{hour:02}" for hour in hours]
-
-
-@given(name=names, timezone=st.sampled_from(ZONES), day=st.sampled_from(DAYS))
-def test_an_hour_that_the_clock_skips_is_left_out_and_one_that_it_repeats_is_one_slot(
-    name: str, timezone: str, day: date
-) -> None:
-    found = Counter(slots(name, timezone, tuple(range(24)), day))
-
-    zone = ZoneInfo(timezone)
-    seen = Counter((at.astimezone(zone).hour) for at in ticks(day, zone))
-    assert all(slot.startswith(f"{day:%Y-%m-%d}T") for slot in found)
-    # A slot is asked for again when the hour is repeated; the run key makes one run of it.
-    assert max(found.values()) <= 2
-    whole = {f"{day:%Y-%m-%d}T{hour:02}" for hour, quarters in seen.items() if quarters >= 4}
-    assert whole <= set(found) <= {f"{day:%Y-%m-%d}T{hour:02}" for hour in seen}
-
-
-@pytest.mark.parametrize("day", [date(2026, 3, 29), date(2026, 10, 25)])
-def test_paris_is_synced_at_five_by_its_own_clock_on_both_days_of_change(day: date) -> None:
-    whose = tenant("smith", "Europe/Paris")
-
-    (at,) = [at for at in ticks(day, whose.zone) if due(whose, ACCOUNTS_HOURS, at)]
-
-    assert at.astimezone(whose.zone).hour == 5
-    assert at.hour == (3 if day.month == 3 else 4)
-
-
-def test_the_hour_that_october_repeats_is_one_slot() -> None:
-    assert set(slots("smith", "Europe/Paris", (2,), date(2026, 10, 25))) == {"2026-10-25T02"}
-    assert len(slots("smith", "Europe/Paris", (2,), date(2026, 10, 25))) == 2
-
-
-def test_the_hour_that_march_skips_has_no_slot() -> None:
-    assert slots("smith", "Europe/Paris", (2,), date(2026, 3, 29)) == []
-
-
-def test_many_tenants_are_spread_over_the_quarters_of_the_hour() -> None:
-    quarters: Counter[int] = Counter()
-    for number in range(100):
-        whose = tenant(f"household-{number}", "Europe/Paris")
-        (at,) = [at for at in ticks(date(2026, 7, 1), whose.zone) if due(whose, ACCOUNTS_HOURS, at)]
-        quarters[at.minute] += 1
-
-    assert set(quarters) == {0, 15, 30, 45}
-    assert min(quarters.values()) > 10
-
-
-def test_a_tenant_keeps_its_quarter() -> None:
-    def minute(day: date) -> int:
-        whose = tenant("smith", "Europe/Paris")
-        return next(at.minute for at in ticks(day, whose.zone) if due(whose, ACCOUNTS_HOURS, at))
-
-    assert len({minute(day) for day in DAYS}) == 1
+@pytest.fixture
+def smith(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    instance.add_dynamic_partitions("tenants", ["smith"])
 
 
 @cache
@@ -134,52 +60,167 @@ def tick(instance: dg.DagsterInstance, schedule: str, at: datetime) -> list[dg.R
     return list(data.run_requests or []) or (data.skip_message or "")
 
 
-def ticks_around(hours: tuple[int, ...], zones: dict[str, str]) -> list[datetime]:
-    """Of one day, the quarters in which somebody is due, and those beside them: an evaluation is not for nothing."""
-    found: set[datetime] = set()
-    for at in ticks(date(2026, 7, 1), ZoneInfo("UTC")):
-        if any(due(tenant(name, timezone), hours, at) for name, timezone in zones.items()):
-            found |= {at - QUARTER, at, at + QUARTER}
-    return sorted(at for at in found if at.date() == date(2026, 7, 1))
+def ran(
+    instance: dg.DagsterInstance,
+    at: datetime,
+    job: str = ACCOUNTS_JOB,
+    tenant_id: str = "smith",
+    *,
+    run_key: str | None = None,
+    status: dg.DagsterRunStatus = SUCCESS,
+    assets: tuple[str, ...] = (),
+) -> None:
+    """A run in Dagster's record, asked for at `at`."""
+    tags = {"dagster/partition": tenant_id, **({"dagster/run_key": run_key} if run_key else {})}
+    selection = frozenset(dg.AssetKey(asset.split("/")) for asset in assets) or None
+    run = dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status, tags=tags, asset_selection=selection)
+    instance.run_storage.add_historical_run(run, at)
 
 
-@pytest.mark.parametrize("schedule", ["accounts_nightly", "balances_by_day"])
+def daemon(instance: dg.DagsterInstance, *moments: datetime, schedules: Iterable[str] = tuple(TURNS)) -> list[str]:
+    """What is asked for at these ticks, as `tenant:slot`; each request becomes a run, as the daemon makes it."""
+    found = []
+    for at in moments:
+        for schedule in schedules:
+            requests = tick(instance, schedule, at)
+            for request in requests if isinstance(requests, list) else []:
+                found.append(str(request.run_key))
+                job = TURNS[schedule].job
+                ran(instance, at + timedelta(seconds=3), job, str(request.partition_key), run_key=request.run_key)
+    return found
+
+
+@pytest.mark.parametrize("schedule", sorted(TURNS))
 def test_over_a_day_a_schedule_asks_once_for_each_tenant_and_hour(
     office: Office, instance: dg.DagsterInstance, schedule: str
 ) -> None:
-    zones = {"paris": "Europe/Paris", "new-york": "America/New_York", "kathmandu": "Asia/Kathmandu"}
+    zones = {"paris": "Europe/Paris", "kathmandu": "Asia/Kathmandu"}
     for name, timezone in zones.items():
         office.add_tenant(name, "jane", timezone=timezone)
     instance.add_dynamic_partitions("tenants", list(zones))
+    turn = TURNS[schedule]
+    begins = {at for n, z in zones.items() for at, _ in asked_at(tenant(n, z), turn, days(tenant(n, z), SUMMER))}
+    midnight = datetime(2026, 7, 1, tzinfo=UTC)
+    moments = sorted({at + wait for at in begins for wait in (timedelta(), QUARTER) if at >= midnight})
+    if turn is BALANCES:
+        switch_off(instance, "accounts_nightly")
 
-    asked = [
-        request
-        for at in ticks_around(HOURS[schedule], zones)
-        if not isinstance(found := tick(instance, schedule, at), str)
-        for request in found
-    ]
+    asked = daemon(instance, *moments, schedules=[schedule])
 
-    keys = [request.run_key for request in asked]
-    assert len(set(keys)) == len(keys)
-    assert Counter(request.partition_key for request in asked) == dict.fromkeys(zones, len(HOURS[schedule]))
-    assert all(str(request.run_key).startswith(f"{request.partition_key}:2026-0") for request in asked)
+    assert len(set(asked)) == len(asked)
+    today = Counter(key.split(":")[0] for key in asked if ":2026-07-01" in key)
+    assert today == dict.fromkeys(zones, len(turn.hours))
 
 
-def test_the_repeated_hour_is_asked_for_under_one_run_key(
-    office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("schedules", [tuple(TURNS), tuple(TURNS)[::-1]])
+def test_after_three_days_off_each_workflow_is_asked_for_once_whichever_schedule_looks_first(
+    smith: None, instance: dg.DagsterInstance, schedules: tuple[str, ...]
 ) -> None:
-    """Dagster starts one run per run key, so the tenant is not synced twice."""
-    monkeypatch.setattr("pfo_pipeline.defs.schedules.ACCOUNTS_HOURS", (2,))
-    office.add_tenant("smith", "jane")
-    instance.add_dynamic_partitions("tenants", ["smith"])
+    """Balances follow the accounts (sensor `after_sync`), so those that were missed are not asked for beside them."""
+    ran(instance, NIGHT - timedelta(days=3), run_key="smith:2026-06-28T05")
+    back = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
 
-    whose = tenant("smith", "Europe/Paris")
-    both = [at for at in ticks(date(2026, 10, 25), whose.zone) if due(whose, (2,), at)]
+    assert daemon(instance, back, back + QUARTER, back + 2 * QUARTER, schedules=schedules) == ["smith:2026-07-01T05"]
 
-    found = [tick(instance, "accounts_nightly", at) for at in both]
 
-    keys = [request.run_key for requests in found if not isinstance(requests, str) for request in requests]
-    assert keys == ["smith:2026-10-25T02"] * 2
+def switch_off(instance: dg.DagsterInstance, schedule: str) -> None:
+    """As the UI does it."""
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="pfo_pipeline.definitions"))
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(schedule)
+    data = ScheduleInstigatorData("*/15 * * * *")
+    instance.add_instigator_state(InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, data))
+
+
+def test_balances_do_not_wait_for_a_schedule_of_accounts_that_is_switched_off(
+    smith: None, instance: dg.DagsterInstance
+) -> None:
+    switch_off(instance, "accounts_nightly")
+
+    back = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
+
+    assert daemon(instance, back, schedules=["balances_by_day"]) == ["smith:2026-07-01T07"]
+
+
+@pytest.mark.parametrize(
+    ("wait", "why"),
+    [(timedelta(), "slot 2026-07-01T05 begins"), (QUARTER, "caught up: slot 2026-07-01T05 was missed")],
+)
+def test_a_tick_says_what_is_due_and_why(
+    smith: None, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str], wait: timedelta, why: str
+) -> None:
+    asked = tick(instance, "accounts_nightly", slot_on(tenant(), ACCOUNTS, SUMMER).begins + wait)
+
+    assert not isinstance(asked, str)
+    assert [request.tags["pfo/slot"] for request in asked] == ["2026-07-01T05"]
+    assert f"smith: {why}" in capfd.readouterr().err
+
+
+def test_the_hour_that_october_repeats_is_asked_for_once(
+    smith: None, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster itself knows a run key again at the same scheduled time only, and the two passes differ in that."""
+    turn = Turn(ACCOUNTS.job, (2,), ACCOUNTS.served_by)
+    monkeypatch.setattr("pfo_pipeline.defs.schedules.ACCOUNTS", turn)
+    begins = slot_on(tenant(), turn, PARIS_AUTUMN).begins
+    both = (begins, begins + timedelta(hours=1))
+    assert len({at.astimezone(ZoneInfo("Europe/Paris")).hour for at in both}) == 1
+
+    found = [key for key in daemon(instance, *both) if key.endswith("T02")]
+
+    assert found == ["smith:2026-10-25T02"]
+
+
+@pytest.mark.parametrize(
+    ("run", "counts"),
+    [
+        ({}, True),
+        ({"run_key": "smith:CONNECTION_SYNCED:7"}, True),
+        ({"job": "__ASSET_JOB", "assets": ("accounts/synced",)}, True),
+        ({"assets": ("accounts/fetched",)}, False),
+        ({"status": dg.DagsterRunStatus.STARTED}, True),
+        ({"status": FAILURE}, False),
+        ({"status": dg.DagsterRunStatus.CANCELED}, False),
+        ({"job": BALANCES_JOB}, False),
+        ({"tenant_id": "jones"}, False),
+    ],
+)
+def test_a_run_since_the_slot_began_counts_when_it_reads_the_same_and_did_not_fail(
+    smith: None, instance: dg.DagsterInstance, run: dict[str, Any], counts: bool
+) -> None:
+    begins = slot_on(tenant(), ACCOUNTS, SUMMER).begins
+    ran(instance, begins + QUARTER, **run)
+
+    assert isinstance(tick(instance, "accounts_nightly", begins + 4 * QUARTER), str) == counts
+
+
+@pytest.mark.parametrize("status", [FAILURE, dg.DagsterRunStatus.CANCELED])
+def test_the_run_of_a_slot_is_not_asked_for_again_when_it_failed(
+    smith: None, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    begins = slot_on(tenant(), ACCOUNTS, SUMMER).begins
+    ran(instance, begins + QUARTER, run_key="smith:2026-07-01T05", status=status)
+
+    assert "No tenant is due" in tick(instance, "accounts_nightly", begins + 2 * QUARTER)
+
+
+def test_a_run_that_was_made_and_never_launched_is_asked_for_again(smith: None, instance: dg.DagsterInstance) -> None:
+    """The daemon died between the two: Dagster launches the run that it finds, when the same tick asks again."""
+    begins = slot_on(tenant(), ACCOUNTS, SUMMER).begins
+    ran(instance, begins, run_key="smith:2026-07-01T05", status=dg.DagsterRunStatus.NOT_STARTED)
+
+    assert len(tick(instance, "accounts_nightly", begins)) == 1
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, SUCCESS, FAILURE])
+def test_a_new_tenant_catches_up_nothing_from_before_its_first_sync(
+    smith: None, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    at = datetime(2026, 7, 1, 11, 30, tzinfo=UTC)
+    ran(instance, at - timedelta(seconds=9), run_key="new:smith:2026-07-01T11:29:51+00:00", status=status)
+
+    assert daemon(instance, at, at + QUARTER) == []
+    (following,) = daemon(instance, slot_on(tenant(), BALANCES, SUMMER).begins + timedelta(hours=9))
+    assert following == "smith:2026-07-01T16"
 
 
 def test_a_tenant_that_is_not_registered_yet_is_left_to_the_tenants_sensor(
@@ -187,17 +228,42 @@ def test_a_tenant_that_is_not_registered_yet_is_left_to_the_tenants_sensor(
 ) -> None:
     office.add_tenant("smith", "jane")
 
-    asked = [tick(instance, "accounts_nightly", at) for at in ticks_around(ACCOUNTS_HOURS, {"smith": "Europe/Paris"})]
+    asked = tick(instance, "accounts_nightly", slot_on(tenant(), ACCOUNTS, SUMMER).begins)
 
-    assert asked
-    assert all(isinstance(found, str) and "No tenant is due" in found for found in asked)
+    assert "No tenant is due" in asked
+
+
+def test_two_hundred_tenants_are_decided_on_with_two_queries_and_with_one_when_all_have_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instance = dg.DagsterInstance.ephemeral()
+    tenants = [tenant(f"household-{n}") for n in range(200)]
+    at = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
+    queries: list[str] = []
+    fetch = instance.run_storage.fetchall  # type: ignore[attr-defined]
+
+    def counted(query: object) -> object:
+        queries.append(str(query))
+        return fetch(query)
+
+    monkeypatch.setattr(instance.run_storage, "fetchall", counted)
+
+    assert asked_for(instance, tenants, at) == []
+    assert len(queries) == 2
+
+    queries.clear()
+    for turn, hour in ((ACCOUNTS, "05"), (BALANCES, "07")):
+        for whose in tenants:
+            ran(instance, at, turn.job, whose.id, run_key=f"{whose.id}:2026-07-01T{hour}")
+    assert len(asked_for(instance, tenants, at)) == 400
+    assert len(queries) == 1
 
 
 def test_a_broken_configuration_asks_for_nothing_and_says_why(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.config.write_text("office = 1\n")
 
-    for schedule in HOURS:
+    for schedule in TURNS:
         found = tick(instance, schedule, datetime(2026, 7, 1, 3, 0, tzinfo=UTC))
         assert isinstance(found, str)
         assert "has mistakes" in found

@@ -9,7 +9,7 @@ import pytest
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.commands.webhooks import register_webhooks
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.schedules import ACCOUNTS_HOURS, QUARTER_MINUTES, due
+from pfo_pipeline.defs.slots import ACCOUNTS, QUARTER_MINUTES, due
 from pfo_pipeline_tests.defs.office import (
     ACCOUNTS_JOB,
     BALANCES_JOB,
@@ -192,7 +192,7 @@ def test_a_lost_post_is_repaired_by_the_nightly_schedule(
 
     tenant = load_config().tenant("smith")
     quarters = (today().replace(minute=0, second=0) + timedelta(minutes=QUARTER_MINUTES * n) for n in range(96))
-    night = next(at for at in quarters if due(tenant, ACCOUNTS_HOURS, at))
+    night = next(at for at in quarters if any(slot.begins == at for slot in due([tenant], ACCOUNTS, at, [])))
     requests = tick(instance, "accounts_nightly", night)
 
     assert not isinstance(requests, str)

@@ -4,8 +4,8 @@ Here: ticks with their cursors and run keys, and the event log that sensors read
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,24 +13,15 @@ import dagster as dg
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.model import Step
-from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
+from pfo_pipeline.defs.jobs import sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
-from pfo_pipeline.defs.partitions import TENANTS
-from pfo_pipeline.defs.schedules import (
-    ACCOUNTS_HOURS,
-    BALANCES_HOURS,
-    QUARTER_MINUTES,
-    accounts_nightly,
-    balances_by_day,
-    requests_at,
-)
+from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS
+from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day, run_for
 from pfo_pipeline.defs.sensors import after_sync, tenants_sensor
+from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES, COMMANDS, QUARTER_MINUTES, Asked, due
 from pfo_pipeline.defs.webhooks import webhooks_sensor
 
-_SCHEDULES = (
-    (accounts_nightly.name, ACCOUNTS_HOURS, sync_openbanking_accounts.name),
-    (balances_by_day.name, BALANCES_HOURS, refresh_openbanking_balances.name),
-)
+_SCHEDULES = ((accounts_nightly.name, ACCOUNTS), (balances_by_day.name, BALANCES))
 _SENSORS = {sensor.name: sensor for sensor in (tenants_sensor, after_sync, webhooks_sensor)}
 
 
@@ -50,17 +41,21 @@ class Automation:
     """Cursors and run keys as Dagster keeps them; a run key is asked for once."""
 
     instance: dg.DagsterInstance
+    clock: Callable[[], datetime]
     told: list[str] = field(default_factory=list)
     """What the operator sees of ticks: why one asked for nothing, tags and keys of what was asked for."""
     _cursors: dict[str, str] = field(default_factory=dict)
     _run_keys: set[tuple[str, str]] = field(default_factory=set)
+    _asked: dict[str, Asked] = field(default_factory=dict)
+    """By run key, what was asked for."""
 
     def scheduled(self, tenant: Tenant, quarter: datetime) -> list[dg.RunRequest]:
         """What the schedules ask for in the quarter of an hour that begins at `quarter`."""
         found: list[dg.RunRequest] = []
-        registered = self.instance.get_dynamic_partitions(TENANTS)
-        for name, hours, job in _SCHEDULES:
-            found += self._new(name, job, requests_at([tenant], registered, hours, quarter))
+        tenants = [tenant] if self.instance.has_dynamic_partition(TENANTS, tenant.id) else []
+        for name, turn in _SCHEDULES:
+            slots = due(tenants, turn, quarter, self._asked.values())
+            found += self._new(name, turn.job, [run_for(slot) for slot in slots], quarter)
         return found
 
     def sensed(self, name: str) -> list[dg.RunRequest]:
@@ -83,8 +78,18 @@ class Automation:
         """A step of a run has succeeded."""
         self.instance.report_runless_asset_event(dg.AssetMaterialization(ASSET_KEYS[step.id], partition=tenant_id))
 
+    def failed(self, asked: dg.RunRequest) -> None:
+        """A run has ended without success."""
+        key = asked.run_key or ""
+        if not key.startswith(FIRST_SYNC):
+            self._asked[key] = replace(self._asked[key], failed=True)
+
     def _new(
-        self, name: str, job: str | None, asked: Iterable[dg.RunRequest | dg.SkipReason | None]
+        self,
+        name: str,
+        job: str | None,
+        asked: Iterable[dg.RunRequest | dg.SkipReason | None],
+        at: datetime | None = None,
     ) -> list[dg.RunRequest]:
         found = []
         for request in asked:
@@ -93,7 +98,13 @@ class Automation:
             if isinstance(request, dg.RunRequest) and key not in self._run_keys:
                 self._run_keys.add(key)
                 found.append(request if request.job_name else request._replace(job_name=job))
+                self._note(found[-1], at or self.clock())
         return found
+
+    def _note(self, asked: dg.RunRequest, at: datetime) -> None:
+        job = asked.job_name or ""
+        commands = frozenset(asked.asset_selection or COMMANDS[job])
+        self._asked[asked.run_key or ""] = Asked(asked.partition_key or "", job, commands, at, asked.run_key)
 
 
 def quarters(begin: datetime, end: datetime) -> list[datetime]:

@@ -162,6 +162,6 @@ class OperatorDecides(Event):
 
 @dataclass(frozen=True)
 class Wake(Event):
-    """Automation is awake for an hour and a half: at night accounts and balances are read, by day balances."""
+    """Automation is awake for an hour and a half: for the hours of the night or of the day, and what it missed."""
 
     work: Literal["night", "day"]

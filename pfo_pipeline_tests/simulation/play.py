@@ -112,7 +112,7 @@ def played(plan: Plan, folder: Path, empty_ledger: Path) -> Iterator[Played]:
         world = World(bank, plan, folder)
         (folder / WEBHOOK_SECRET).write_text("not yet", encoding="utf-8")
         ledger = Ledger(LedgerFiles(data), OFFICE, clock=bank.now)
-        automation, book = Automation(instance), Book()
+        automation, book = Automation(instance, bank.now), Book()
         runner = Runner(world, ledger, automation, book)
         posting = stack.enter_context(Posting(world, data / "private"))
         play = _Play(Played(plan, world, ledger, book, runner, automation, posting, said))

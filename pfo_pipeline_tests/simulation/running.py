@@ -128,8 +128,10 @@ class Runner:
             try:
                 is_done = self._command(step, run_id) if step.operation.kind == "command" else self._query(step, run_id)
             except Died:
+                self._in_vain(request)
                 return
             if not is_done:
+                self._in_vain(request)
                 self.ended.append((run_id, request.job_name or ""))
                 return
             self.automation.materialized(step, TENANT)
@@ -138,9 +140,14 @@ class Runner:
                     try:
                         happens()
                     except Died:
+                        self._in_vain(request)
                         return
         self.ended.append((run_id, job_name(workflow)))
         self.failed.pop(job_name(workflow), None)
+
+    def _in_vain(self, request: dg.RunRequest) -> None:
+        if request.run_key:
+            self.automation.failed(request)
 
     def _query(self, step: Step, run_id: str) -> bool:
         if not self.publishes:
