@@ -10,21 +10,31 @@ from pfo_pipeline.cli.group import TENANTS
 
 @click.command()
 @TENANTS
-@click.option("--connection", metavar="ID", help="With --force: the connection, of the one tenant named.")
-@click.option("--force", is_flag=True, help="Have the bank itself asked first, at the member's own request.")
+@click.option("--connection", metavar="ID", help="Only this connection, of the one tenant named.")
+@click.option(
+    "--account", "accounts", multiple=True, metavar="ID", help="Only this account of the tenant; may be repeated."
+)
+@click.option(
+    "--force", is_flag=True, help="With --connection: have the bank asked first, at the member's own request."
+)
 @click.option("--member-present", is_flag=True, help="With --force: the member is there, and the bank may ask.")
-def run(tenants: tuple[str, ...], connection: str | None, force: bool, member_present: bool) -> None:
+def run(
+    tenants: tuple[str, ...], connection: str | None, accounts: tuple[str, ...], force: bool, member_present: bool
+) -> None:
     """Sync accounts and refresh balances now, publish the ledger, show the cash positions.
 
     With no configuration, the tenants of a simulated bank.
     """
-    if force != (connection is not None) or (force and len(tenants) != 1) or (member_present and not force):
+    if (connection or accounts) and len(tenants) != 1:
+        raise click.UsageError("Connections and accounts are of one tenant: pfo run --tenant NAME --connection ID")
+    if (force and not connection) or (member_present and not force):
         raise click.UsageError("A bank is asked for one connection: pfo run --tenant NAME --connection ID --force")
     from pfo_pipeline.commands.place import find_place, working
     from pfo_pipeline.commands.run import run_and_show
+    from pfo_pipeline.operations.chosen import Choice
 
     with working(find_place()) as place:
-        status = run_and_show(place, tenants, force=connection, member_present=member_present)
+        status = run_and_show(place, tenants, Choice(connection, accounts, force, member_present))
     sys.exit(status)
 
 

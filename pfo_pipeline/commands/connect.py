@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 
 import click
 
-from pfo_pipeline.commands.connections import owner_of
 from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.returning import listening_for, wait_for_return
@@ -19,6 +18,7 @@ from pfo_pipeline.commands.run import run_and_show
 from pfo_pipeline.config import Config, ConfigError, Tenant, User
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.operations.accounts import user_of
+from pfo_pipeline.operations.chosen import owner_of
 from pfo_pipeline.operations.onboarding import MemberAccess, NotConnected, explained, member_token
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.errors import PowensError
@@ -56,7 +56,8 @@ def reconnect_and_show(place: Place, tenant_id: str, connection_id: str, *, wait
     """
     require_admin(place, _OPENS_DATA)
     assert place.config is not None
-    tenant, user = owner_of(place, place.config, tenant_id, connection_id)
+    tenant = place.config.tenant(tenant_id)
+    user = owner_of(tenant, place.reader, connection_id)
     if place.config.powens_id(tenant, user) is None:
         place.config.user_token(tenant, user)  # Raises where it is lost: a new user would have no such connection.
     return _send_to_page(

@@ -8,31 +8,30 @@ from rich.text import Text
 
 from pfo_pipeline.alerts.store import read_book
 from pfo_pipeline.alerts.telling import tell, unreached_targets
-from pfo_pipeline.commands.connections import force_connection
 from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, view_of, who_must_act
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.commands.terminal import console, visible, visible_lines
+from pfo_pipeline.commands.terminal import console, visible
 from pfo_pipeline.contracts.model import Workflow
+from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.chosen import EVERYTHING, Choice, scope_of
 
 INTERRUPTED = 130
 
 
-def run_and_show(
-    place: Place, tenants: tuple[str, ...], *, force: str | None = None, member_present: bool = False
-) -> int:
+def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYTHING) -> int:
     """Run the workflows of the chosen tenants, all of them when none is named.
 
     Args:
-        force: A connection of the one tenant named that the bank is asked for first.
-        member_present: Its member can answer the bank.
+        choice: What of the one tenant named; everything that the tenants have when nothing is chosen.
     Returns:
         Exit status: 1 when a run failed or a user's token was refused, which an operator must mend; 130 on Ctrl-C.
     Raises:
         ConfigError: a tenant that is not configured.
-        OperationRefused, PowensError, SecretError: the bank could not be asked for what is forced.
+        OperationRefused: the ledger knows no such connection or account.
+        LedgerError: there is no ledger yet that could know them.
     """
     assert place.config is not None
     chosen = [place.config.tenant(tenant_id).id for tenant_id in tenants] or [t.id for t in place.config.tenants]
@@ -41,20 +40,21 @@ def run_and_show(
         f"{len(chosen)} tenant{'s' * (len(chosen) != 1)} to sync"
         + (" from the simulated bank" if place.is_demonstration else "")
     )
-    if force is not None:
-        with out.status(f"Waiting for the bank of connection {visible(force)}"):
-            told = force_connection(place, place.config, chosen[0], force, member_present=member_present)
-            out.print(visible_lines(told), soft_wrap=True)
+    if choice != EVERYTHING:
+        scope_of(place.config.tenant(chosen[0]), place.reader, choice)  # A mistake is told before a run is made of it.
     with out.status("Starting Dagster") as progress:
         from pfo_pipeline.commands.workflows import WorkflowRun, run_workflows
 
         def starting(tenant_id: str, workflow: Workflow) -> None:
-            progress.update(f"{tenant_id}: {workflow.title}")
+            asks = choice.force and workflow is WORKFLOWS[0]
+            progress.update(f"{tenant_id}: {workflow.title}" + ", once the bank has answered" * asks)
 
         def ended(run: WorkflowRun) -> None:
+            if run.forced:
+                out.print(visible(f"{run.tenant_id}: {run.forced}"), soft_wrap=True)
             out.print(_line(run.tenant_id, run.workflow.title, run.synced, run.failed, run.added, run.reason))
 
-        runs = run_workflows(chosen, lock=place.history_lock, starting=starting, ended=ended)
+        runs = run_workflows(chosen, choice=choice, lock=place.history_lock, starting=starting, ended=ended)
     if runs[-1].was_cancelled:
         return INTERRUPTED
     now = utc_now()

@@ -18,9 +18,13 @@ from pfo_pipeline.commands.history import alone_in_history, opened_history
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.definitions import build_defs
+from pfo_pipeline.defs.by_hand import run_config
 from pfo_pipeline.defs.failures import CANCELLED, STARTED_BY, described_failure
 from pfo_pipeline.defs.options import job_name
 from pfo_pipeline.defs.partitions import TENANTS
+from pfo_pipeline.operations.chosen import EVERYTHING, Choice
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class WorkflowRun:
     synced: int
     failed: int
     added: int
+    forced: str
+    """How it ended that the bank was asked; empty where it was not."""
     reason: str
 
     @property
@@ -44,6 +50,7 @@ class WorkflowRun:
 def run_workflows(
     tenant_ids: list[str],
     *,
+    choice: Choice = EVERYTHING,
     lock: Path,
     starting: Callable[[str, Workflow], None],
     ended: Callable[[WorkflowRun], None],
@@ -51,6 +58,7 @@ def run_workflows(
     """Accounts, then balances, tenant after tenant; a tenant whose accounts failed is not asked for balances.
 
     Args:
+        choice: What of the one tenant is run. A bank that is to be asked is asked once, for accounts.
         lock: File that programs started at once queue for while they make or change Dagster's storage.
         starting, ended: Told before and after each workflow, for progress.
     Raises:
@@ -69,7 +77,7 @@ def run_workflows(
                     partition_key=tenant_id,
                     raise_on_error=False,
                     tags={STARTED_BY: "command-line"},
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    run_config={**_QUIET, **run_config(workflow, choice)},
                 )
                 runs.append(_described(tenant_id, workflow, result))
                 if interrupted():
@@ -79,6 +87,7 @@ def run_workflows(
                     return runs
                 if not result.success:
                     break
+                choice = replace(choice, force=False, member_present=False)
     return runs
 
 
@@ -123,6 +132,7 @@ def _described(tenant_id: str, workflow: Workflow, result: dg.ExecuteInProcessRe
         synced=int(str(counts.get("synced", 0))),
         failed=int(str(counts.get("failed", 0))),
         added=int(str(counts.get("added", 0))),
+        forced=str(counts.get("forced", "")),
         reason="" if result.success else _failure(result),
     )
 

@@ -20,13 +20,17 @@ OWNERS = ("@platform.finance",)
 TAGS = ("open-banking", "powens", "accounts")
 STABILITY = "experimental"
 
+CONNECTION_HELP = 'The connection, by Powens\' number in quotes, such as "38".'
+ACCOUNTS_HELP = "The accounts alone, by their ids in the ledger."
+FORCE_HELP = "Have the bank itself asked first, at the member's own request, and wait up to four minutes for it."
+
 
 class SyncAccountsInput(Message):
     tenant_id: str
     user_id: str | None = None
-    connection_id: str
-    account_ids: tuple[str, ...] | None = None
-    force_full_refresh: bool | None = None
+    connection_id: str = Field(description=CONNECTION_HELP)
+    account_ids: tuple[str, ...] | None = Field(default=None, description=ACCOUNTS_HELP)
+    force_full_refresh: bool | None = Field(default=None, description=FORCE_HELP)
     trigger_workflows: bool | None = None
 
 

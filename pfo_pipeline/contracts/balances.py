@@ -3,7 +3,9 @@
 Source: ContractSpec open banking contracts, balances, version 1.0.0.
 """
 
-from pfo_pipeline.contracts.accounts import OWNERS, STABILITY
+from pydantic import Field
+
+from pfo_pipeline.contracts.accounts import CONNECTION_HELP, FORCE_HELP, OWNERS, STABILITY
 from pfo_pipeline.contracts.model import (
     Message,
     Moment,
@@ -21,9 +23,9 @@ TAGS = ("open-banking", "powens", "balances")
 class RefreshBalancesInput(Message):
     tenant_id: str
     account_id: str
-    connection_id: str | None = None
+    connection_id: str | None = Field(default=None, description=CONNECTION_HELP)
     balance_types: tuple[BalanceType, ...] | None = None
-    force_refresh: bool | None = None
+    force_refresh: bool | None = Field(default=None, description=FORCE_HELP)
 
 
 class RefreshBalancesOutput(Message):

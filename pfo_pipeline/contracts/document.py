@@ -65,9 +65,12 @@ def _event(event: TelemetryEvent) -> str:
 
 
 def _fields(kind: type[Message]) -> str:
-    schema = kind.model_json_schema(by_alias=True, mode="serialization")
+    fields = kind.model_json_schema(by_alias=True, mode="serialization")["properties"]
     required = set(kind.model_json_schema(by_alias=True, mode="validation").get("required", ()))
-    return "\n".join(f"- `{name}`{'' if name in required else ' (optional)'}" for name in schema["properties"])
+    return "\n".join(
+        f"- `{name}`{'' if name in required else ' (optional)'}{': ' + field['description'] if 'description' in field else ''}"
+        for name, field in fields.items()
+    )
 
 
 def _table(table: Table) -> str:

@@ -9,6 +9,7 @@ import dagster as dg
 
 from pfo_pipeline.config import role_of_process
 from pfo_pipeline.contracts.model import Step, Workflow
+from pfo_pipeline.defs.by_hand import BY_HAND, choice_of
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.io_manager import TABLES
 from pfo_pipeline.defs.options import ASSET_KEYS, step_asset
@@ -25,7 +26,7 @@ def account_assets(workflow: Workflow) -> list[dg.AssetsDefinition]:
     """`accounts/synced` and `accounts/fetched`."""
     sync, fetch = workflow.step("sync-accounts"), workflow.step("fetch-accounts")
 
-    @step_asset(workflow, sync, TABLES[sync.id])
+    @step_asset(workflow, sync, TABLES[sync.id], config_schema=BY_HAND)
     def accounts_synced(
         context: dg.AssetExecutionContext,
         office: OfficeResource,
@@ -49,7 +50,7 @@ def balance_assets(workflow: Workflow) -> list[dg.AssetsDefinition]:
     refresh, fetch = workflow.step("refresh-balances"), workflow.step("fetch-balances")
     accounts = ASSET_KEYS["fetch-accounts"]
 
-    @step_asset(workflow, refresh, TABLES[refresh.id], after=accounts)
+    @step_asset(workflow, refresh, TABLES[refresh.id], after=accounts, config_schema=BY_HAND)
     def balances_refreshed(
         context: dg.AssetExecutionContext,
         office: OfficeResource,
@@ -73,6 +74,9 @@ def _command(
 ) -> dg.MaterializeResult[StepOutcome]:
     with named_failures(step):
         number = context.retry_number + 1
+        choice = choice_of(context)
+        if choice.force:
+            context.log.info(f"The bank of connection {choice.connection_id} is asked; up to four minutes.")
         step_context = StepContext(
             tenant=office.config().tenant(context.partition_key),
             role=role_of_process(),
@@ -81,6 +85,7 @@ def _command(
             banking=slot.banking(),
             ledger=office.ledger(),
             clock=utc_now,
+            choice=choice,
         )
         with _measured(context, step):
             outcome = perform(step, step_context)

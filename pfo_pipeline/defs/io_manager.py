@@ -73,6 +73,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             "attempts": batch.attempt,
             "load_id": merged.load_id,
             **_dates(min(moments, default=None), max(moments, default=None)),
+            **({"forced": str(outcome.forced)} if outcome.forced else {}),
             **({"problems": _problems(outcome.errors)} if outcome.errors else {}),
             **({"contract_drift": dict(outcome.drift)} if outcome.drift else {}),
         }

@@ -35,12 +35,14 @@ def step_asset(
     table: Table,
     *,
     after: dg.AssetKey | None = None,
+    config_schema: Mapping[str, dg.Field] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`@dg.asset` with everything that the contract says of one step.
 
     Args:
         table: The ledger's table that the step writes or publishes.
         after: An asset of an earlier workflow that the entry step follows.
+        config_schema: What a person may choose in the launchpad.
     """
     key = ASSET_KEYS[step.id]
     upstream = [ASSET_KEYS[step_id] for step_id in workflow.upstream(step.id)]
@@ -49,6 +51,7 @@ def step_asset(
         group_name=key.path[0],
         deps=upstream or ([after] if after else []),
         partitions_def=tenants,
+        config_schema=config_schema,
         io_manager_key="ledger",
         kinds={"powens", "duckdb"} if step.operation.kind == "command" else {"duckdb"},
         description=describe(step),

@@ -12,7 +12,8 @@ from pfo_pipeline.contracts.tables import LedgerRow
 class Batch:
     """Rows of one tenant and operation, merged in one transaction.
 
-    `complete` is False for what a failed attempt already had: durable before the next attempt, not yet a result.
+    `complete` is False for what a failed attempt already had: durable before the next attempt, not yet a result; and for a
+    run of chosen connections or accounts: the tenant was not read.
     """
 
     tenant_id: str

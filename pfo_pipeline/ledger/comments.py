@@ -30,7 +30,7 @@ _COLUMN_COMMENTS = {
     "loads.operation": "Contract operation that made the load.",
     "loads.code_version": "Version of that operation.",
     "loads.attempt": "Attempt of the step, counted from 1.",
-    "loads.complete": "False for what a failed attempt already had.",
+    "loads.complete": "False for what a failed attempt already had, and for a run of chosen connections or accounts.",
     "loads.recorded_at": "When we learnt it; never before the load before.",
     "loads.offered": "Rows that were read.",
     "loads.added": "Rows that differed from what was known, and were appended.",
@@ -71,7 +71,7 @@ _COLUMN_COMMENTS = {
     "runs.first_load_at": "When the run's first load was recorded.",
     "runs.last_load_at": "When its last load was recorded.",
     "runs.attempts": "Attempts that it took.",
-    "runs.complete": "Whether an attempt ended the step.",
+    "runs.complete": "Whether an attempt ended the step, and everything that the tenant has was read.",
 }
 # Where a column that is not named above has its text from: the first of these tables that has it.
 _SOURCES = {

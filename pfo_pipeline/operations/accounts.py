@@ -6,6 +6,7 @@ Source: ContractSpec `openbanking.accounts.sync`, `.list`, `.get`.
 import asyncio
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,13 +38,17 @@ _CURSOR = "account after "
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What a command works with: a tenant, a role, the bank's session, what the ledger knows, the time and how to wait."""
+    """What a command works with: a tenant, a role, the bank's session, what the ledger knows, the time and how to wait.
+
+    `now` dates everything that is read; `clock` tells when a wait is over.
+    """
 
     tenant: Tenant
     role: Role
     bank: BankSession
     known: Reader
     now: datetime
+    clock: Callable[[], datetime]
     sleep: Sleep = asyncio.sleep
 
 
@@ -70,7 +75,8 @@ async def sync_accounts(
 ) -> tuple[SyncAccountsOutput, list[LedgerRow]]:
     """Read one connection and its accounts, as Powens has them now.
 
-    Every read is a full one, so `force_full_refresh` changes nothing; `trigger_workflows` is the after-sync sensor's work.
+    Every read is a full one, so `force_full_refresh` changes nothing here: before the first read, fan_out.py has the bank
+    asked. `trigger_workflows` is the after-sync sensor's work.
 
     Returns:
         The contract's output, and the rows for the ledger.
@@ -94,11 +100,15 @@ async def sync_accounts(
     ]
     rows = [row for row in rows if wanted is None or row.account_id in wanted]
     stands = situation(connection, context.now)
-    errors = None if stands.is_synced else (f"connection {connection.id}: {stands.state or stands.status}",)
+    missing = sorted((wanted or set()) - {row.account_id for row in rows})
+    errors = [] if stands.is_synced else [f"connection {connection.id}: {stands.state or stands.status}"]
+    errors += [
+        f"account {account_id}: Powens lists it no more; a run of everything records why" for account_id in missing
+    ]
     output = SyncAccountsOutput(
         synced=len(rows) if stands.is_synced else 0,
-        failed=0 if stands.is_synced else max(1, len(rows)),
-        errors=errors,
+        failed=len(missing) + (0 if stands.is_synced else max(1, len(rows))),
+        errors=tuple(errors) or None,
         next_sync_suggested_at=connection.next_try,
     )
     return output, [connection_row(tenant, user.id, connection, record, context.now), *rows]

@@ -4,6 +4,7 @@ Source: ContractSpec `openbanking.balances.refresh`, `.get`. Powens gives no lis
 `balance` at its `last_update` (Powens docs, Balances).
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from pfo_pipeline.config import Tenant
@@ -43,8 +44,8 @@ async def refresh_balances(
 ) -> tuple[RefreshBalancesOutput, list[LedgerRow]]:
     """Read the newest balance of one account, as Powens has it now.
 
-    Only `force_refresh` has the bank itself asked, which Powens allows for one user at that user's request: no workflow
-    sets it.
+    Only `force_refresh` has the bank itself asked, which Powens allows for one user at that user's request: no schedule
+    and no sensor sets it. A run by hand has the bank asked once for all accounts of a connection (fan_out.py).
 
     Args:
         account: What the ledger knows of `request.account_id`.
@@ -58,7 +59,8 @@ async def refresh_balances(
     authorize(REFRESH_BALANCES, context.role)
     user = user_of(context.tenant, account.user_id)
     if request.force_refresh:
-        await force_sync(context.bank, user, account.connection_id, clock=lambda: context.now, sleep=context.sleep)
+        await force_sync(context.bank, user, account.connection_id, clock=context.clock, sleep=context.sleep)
+        context = replace(context, now=context.clock())
     served = await context.bank.enabled_accounts(user)
     unreadable = next((row for row in served.quarantine if row.source_id == account.source_id), None)
     if unreadable is not None:

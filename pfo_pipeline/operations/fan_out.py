@@ -1,10 +1,10 @@
-"""An operation applied to everything a tenant has: its users, connections and accounts; failures sorted, nothing lost.
+"""An operation applied to everything a tenant has, or to what of it was chosen; failures sorted, nothing lost.
 
 Here: the reads, side by side for all users, and what a failure of one means for the others. Not here: attempts (steps.py).
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pfo_pipeline.config import SecretError, Tenant, User
@@ -15,11 +15,14 @@ from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.operations import telemetry
 from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
 from pfo_pipeline.operations.balances import NoBalance, refresh_balances
+from pfo_pipeline.operations.chosen import Scope
+from pfo_pipeline.operations.forced import force_sync
+from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.identity import identify
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.decode import digest
-from pfo_pipeline.powens.errors import PowensError, Refused, Transient, WrongClock, WrongHost
+from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
 from pfo_pipeline.powens.mapping import connection_row, quarantined
 from pfo_pipeline.powens.wire import Account, Connection
 
@@ -48,51 +51,100 @@ class _Served:
     """None stands for a record without a readable id, which may be any of those that seem to be missing."""
 
 
-async def sync_every_connection(context: CommandContext) -> StepResult:
-    """`openbanking.accounts.sync` for every connection of every user of the tenant."""
+async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
+    """`openbanking.accounts.sync` for every connection of the scope.
+
+    Only where everything is read can something be gone: what is not listed for one user may have moved to another.
+    """
     tenant = context.tenant
     known = _Known(context.known.linked_accounts(tenant.id), context.known.connections(tenant.id))
-    gathered = await asyncio.gather(*(_sync_user(context, user, known) for user in tenant.users))
+    gathered = await asyncio.gather(*(_sync_user(context, user, known, scope) for user in scope.users))
     result = StepResult.of([part for part, _ in gathered])
-    _add_gone(context, known, [served for _, served in gathered if served], result)
+    if scope.is_everything:
+        _add_gone(context, known, [served for _, served in gathered if served], result)
     result.add(identify(known.accounts, result.rows_of(AccountRow)))
     return result
 
 
-async def _sync_user(context: CommandContext, user: User, known: _Known) -> tuple[StepResult, _Served | None]:
+async def _sync_user(
+    context: CommandContext, user: User, known: _Known, scope: Scope
+) -> tuple[StepResult, _Served | None]:
     tenant = context.tenant
     result = StepResult()
-    connection_ids = sorted(c.connection_id for c in known.connections_of(user))
+    mine = [account for account in known.accounts_of(user) if scope.has_account(account)]
+    requested = sorted(c.connection_id for c in known.connections_of(user) if scope.has_connection(c.connection_id))
     try:
+        context = await _forced(context, user, scope, result)
         connections = await context.bank.connections(user)
         _add_connections(context, user, connections, result)
-        connection_ids = [connection.id for connection, _ in connections.items]
+        listed = [connection.id for connection, _ in connections.items]
+        if scope.is_everything:
+            requested = listed
         accounts = await context.bank.accounts(user)
     except (PowensError, SecretError) as error:
-        for connection_id in connection_ids:
-            request = _sync_request(tenant, user, connection_id)
+        for connection_id in requested:
+            request = _sync_request(tenant, user, connection_id, mine, scope)
             result.telemetry += telemetry.failed(SYNC_ACCOUNTS, request, error, context.now)
-        _user_failed(context, user, error, result, count=max(1, len(known.accounts_of(user))))
+        _user_failed(context, user, error, result, count=max(1, len(mine)))
         return result, None
     result.add(accounts.quarantine)
     result.add_drift(tenant.id, accounts.drift)
-    for connection_id in connection_ids:
-        request = _sync_request(tenant, user, connection_id)
-        output, rows = await sync_accounts(context, request)
+    for connection_id in requested:
+        request = _sync_request(tenant, user, connection_id, mine, scope)
+        try:
+            output, rows = await sync_accounts(context, request)
+        except OperationRefused as reason:
+            result.add_failure(f"{reason} A run of everything records why.")
+            result.telemetry += telemetry.failed(SYNC_ACCOUNTS, request, reason, context.now)
+            continue
         result.add(rows)
         result.synced += output.synced
         if output.errors:
             result.add_failure("; ".join(output.errors), count=output.failed)
         result.telemetry += telemetry.succeeded(SYNC_ACCOUNTS, request, output, context.now)
     for account, raw in accounts.items:
-        if account.id_connection not in connection_ids:
+        if account.id_connection not in listed:
             result.add([quarantined(tenant.id, "account", raw, "id_connection: no connection of this user")])
     _user_read(tenant, user, result)
     return result, _Served(user, _ids(accounts), _ids(connections))
 
 
-def _sync_request(tenant: Tenant, user: User, connection_id: str) -> SyncAccountsInput:
-    return SyncAccountsInput(tenant_id=tenant.id, user_id=user.id, connection_id=connection_id)
+def _sync_request(
+    tenant: Tenant, user: User, connection_id: str, chosen: list[KnownAccount], scope: Scope
+) -> SyncAccountsInput:
+    account_ids = tuple(a.account_id for a in chosen if a.connection_id == connection_id)
+    return SyncAccountsInput(
+        tenant_id=tenant.id,
+        user_id=user.id,
+        connection_id=connection_id,
+        account_ids=None if scope.account_ids is None else account_ids,
+        force_full_refresh=connection_id == scope.forced or None,
+    )
+
+
+async def _forced(context: CommandContext, user: User, scope: Scope, result: StepResult) -> CommandContext:
+    """Have the bank asked first where the scope says so; what is read afterwards is dated afterwards.
+
+    Raises:
+        OperationRefused: Powens has no such connection, or may not ask its bank.
+        PowensError, SecretError: as of any other call.
+    """
+    if scope.forced is None:
+        return context
+    try:
+        result.forced = await force_sync(
+            context.bank,
+            user,
+            scope.forced,
+            clock=context.clock,
+            sleep=context.sleep,
+            member_present=scope.member_present,
+        )
+    except (Missing, Invalid) as refusal:
+        raise OperationRefused(
+            f"The bank of connection {scope.forced} cannot be asked: {refusal}. Run without force: that records how it stands."
+        ) from refusal
+    return replace(context, now=context.clock())
 
 
 def _ids(records: Records[Account] | Records[Connection]) -> frozenset[str | None]:
@@ -114,18 +166,25 @@ def _add_gone(context: CommandContext, known: _Known, served: list[_Served], res
             )
 
 
-async def refresh_every_account(context: CommandContext) -> StepResult:
-    """`openbanking.balances.refresh` for every enabled account that the ledger knows."""
-    known = [account for account in context.known.linked_accounts(context.tenant.id) if account.is_enabled]
-    return StepResult.of(await asyncio.gather(*(_refresh_user(context, user, known) for user in context.tenant.users)))
+async def refresh_scope(context: CommandContext, scope: Scope) -> StepResult:
+    """`openbanking.balances.refresh` for every account of the scope that the ledger knows as enabled."""
+    linked = context.known.linked_accounts(context.tenant.id)
+    known = [account for account in linked if account.is_enabled]
+    read = await asyncio.gather(*(_refresh_user(context, user, known, scope) for user in scope.users))
+    result = StepResult.of(read)
+    if scope.account_ids is not None:
+        for account_id in sorted(scope.account_ids - {account.account_id for account in known}):
+            result.add_failure(f"account {account_id}: not enabled at Powens, so it has no new figure")
+    return result
 
 
-async def _refresh_user(context: CommandContext, user: User, known: list[KnownAccount]) -> StepResult:
+async def _refresh_user(context: CommandContext, user: User, known: list[KnownAccount], scope: Scope) -> StepResult:
     tenant = context.tenant
     result = StepResult()
-    mine = [account for account in known if account.user_id == user.id]
+    mine = [account for account in known if account.user_id == user.id and scope.has_account(account)]
     requests = [(account, RefreshBalancesInput(tenant_id=tenant.id, account_id=account.account_id)) for account in mine]
     try:
+        context = await _forced(context, user, scope, result)
         _add_connections(context, user, await context.bank.connections(user), result)
         served = await context.bank.enabled_accounts(user)
     except (PowensError, SecretError) as error:

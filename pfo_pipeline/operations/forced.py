@@ -14,7 +14,7 @@ from typing import Literal
 
 from pfo_pipeline.config import User
 from pfo_pipeline.powens.bank import BankSession
-from pfo_pipeline.powens.errors import Invalid, TooSlow
+from pfo_pipeline.powens.errors import Invalid
 from pfo_pipeline.powens.mapping import situation
 from pfo_pipeline.powens.states import Situation
 from pfo_pipeline.powens.wire import Connection
@@ -31,8 +31,12 @@ _TOO_SOON = ("conflict", "toomanysync")
 class Forced:
     """How it ended, and how the connection stands then."""
 
+    connection_id: str
     end: End
     stands: Situation
+
+    def __str__(self) -> str:
+        return f"connection {self.connection_id}: {self.end}. {self.stands.remedy or ''}".rstrip()
 
 
 async def force_sync(
@@ -46,31 +50,33 @@ async def force_sync(
 ) -> Forced:
     """Have the bank asked for one connection now, because a person wants it, and wait within POLL_DELAYS_SECONDS.
 
+    An attempt after one that had it asked waits on, and does not ask again.
+
     Args:
         member_present: The member can answer the bank, which may start a strong authentication then.
     Raises: PowensError, SecretError.
     """
-    before = await bank.connection(user, connection_id)
-    stands = situation(before, clock())
-    if stands.status == "needs-person":
-        return Forced("waits for a person", stands)
-    try:
-        await bank.force_sync(user, connection_id, person_present=member_present)
-    except Invalid as refusal:
-        if refusal.code.lower() not in _TOO_SOON:
-            raise
-        return Forced("up to date", stands)
-    except TooSlow:
-        pass  # It checks the credentials at the bank before it answers; whether it began, the connection tells.
+    before = bank.asked_when(connection_id)
+    if before is None:
+        before = await bank.connection(user, connection_id)
+        stands = situation(before, clock())
+        if stands.status == "needs-person":
+            return Forced(connection_id, "waits for a person", stands)
+        try:
+            await bank.force_sync(user, before, person_present=member_present)
+        except Invalid as refusal:
+            if refusal.code.lower() not in _TOO_SOON:
+                raise
+            return Forced(connection_id, "up to date", stands)
     for delay_seconds in POLL_DELAYS_SECONDS:
         await sleep(delay_seconds)
         now = await bank.connection(user, connection_id)
         stands = situation(now, clock())
         if now.last_update != before.last_update:
-            return Forced("synced" if stands.is_synced else "failed", stands)
+            return Forced(connection_id, "synced" if stands.is_synced else "failed", stands)
         if _has_ended_without_data(before, now):
-            return Forced("waits for a person" if stands.status == "needs-person" else "failed", stands)
-    return Forced("still going on", stands)
+            return Forced(connection_id, "waits for a person" if stands.status == "needs-person" else "failed", stands)
+    return Forced(connection_id, "still going on", stands)
 
 
 def _has_ended_without_data(before: Connection, now: Connection) -> bool:

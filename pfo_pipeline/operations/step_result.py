@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pfo_pipeline.contracts.model import Operation, TelemetryRecord
 from pfo_pipeline.contracts.tables import DriftRow, LedgerRow, QuarantineRow, UserRow, table_of
 from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.operations.forced import Forced
 from pfo_pipeline.powens.drift import Drift
 from pfo_pipeline.powens.errors import Transient
 
@@ -25,6 +26,7 @@ class StepResult:
     transient: list[Transient] = field(default_factory=list)
     telemetry: list[TelemetryRecord] = field(default_factory=list)
     drift: Counter[Drift] = field(default_factory=Counter)
+    forced: Forced | None = None
     _rows: dict[type[LedgerRow], dict[tuple[Any, ...], LedgerRow]] = field(default_factory=dict)
 
     @classmethod
@@ -39,6 +41,7 @@ class StepResult:
             whole.transient += part.transient
             whole.telemetry += part.telemetry
             whole.drift.update(part.drift)
+            whole.forced = whole.forced or part.forced
             for kind, rows in part._rows.items():
                 whole._rows[kind] = rows | whole._rows.get(kind, {})
         return whole
@@ -68,7 +71,9 @@ class StepResult:
     def users_in_trouble(self) -> list[UserRow]:
         return [row for row in self.rows_of(UserRow) if row.status != "ok"]
 
-    def batch(self, tenant_id: str, run_id: str, operation: Operation, attempt: int, *, complete: bool) -> Batch:
+    def batch(
+        self, tenant_id: str, run_id: str, operation: Operation, attempt: int, *, has_ended: bool, complete: bool
+    ) -> Batch:
         """What the ledger merges. Events, and how reading each user went, are told by the attempt that ends the step."""
         return Batch(
             tenant_id=tenant_id,
@@ -79,6 +84,6 @@ class StepResult:
             complete=complete,
             synced=self.synced,
             failed=self.failed + self.quarantined,
-            rows={kind: tuple(rows.values()) for kind, rows in self._rows.items() if complete or kind is not UserRow},
-            telemetry=tuple(self.telemetry) if complete else (),
+            rows={kind: tuple(rows.values()) for kind, rows in self._rows.items() if has_ended or kind is not UserRow},
+            telemetry=tuple(self.telemetry) if has_ended else (),
         )

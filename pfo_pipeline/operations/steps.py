@@ -16,7 +16,9 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.ledger.store import Clock, Ledger
 from pfo_pipeline.operations.accounts import CommandContext
-from pfo_pipeline.operations.fan_out import refresh_every_account, sync_every_connection
+from pfo_pipeline.operations.chosen import EVERYTHING, Choice, Scope, scope_of
+from pfo_pipeline.operations.fan_out import refresh_scope, sync_scope
+from pfo_pipeline.operations.forced import Forced, Sleep
 from pfo_pipeline.operations.guards import authorize, require_integration
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import OpenBanking
@@ -63,6 +65,8 @@ class StepContext:
     banking: OpenBanking
     ledger: Ledger
     clock: Clock
+    choice: Choice = EVERYTHING
+    sleep: Sleep = asyncio.sleep
 
 
 @dataclass(frozen=True)
@@ -73,44 +77,60 @@ class StepOutcome:
     errors: tuple[str, ...]
     drift: Mapping[str, int]
     """What no documentation knows, such as `account.type=vault`, and in how many records."""
+    forced: Forced | None = None
+    """How it ended that the bank was asked."""
 
 
 def perform(step: Step, context: StepContext) -> StepOutcome:
     """Run one attempt of a command step.
 
     Raises:
-        OperationRefused: the role, the integration slot or a capability is missing.
+        OperationRefused: the role, the integration slot or a capability is missing, or what was chosen is not there.
         TryAgain: something failed that another attempt may cure; the rest is merged already.
         StepFailed: nobody could be read, and asking again would not help or is over.
         LedgerError: the ledger cannot be read or written.
     """
     authorize(step.operation, context.role)
     require_integration(step, context.banking.binding(context.tenant))
+    scope = scope_of(context.tenant, context.ledger.reader(), context.choice)
     if context.attempt.number == 1:
         context.banking.forget(context.tenant, step.id)  # Of an earlier run that was ended between its attempts.
-    result = asyncio.run(_gathered(step, context))
+    result = asyncio.run(_gathered(step, context, scope))
 
-    def batch(*, complete: bool) -> Batch:
+    def batch(*, has_ended: bool) -> Batch:
         return result.batch(
-            context.tenant.id, context.run_id, step.operation, context.attempt.number, complete=complete
+            context.tenant.id,
+            context.run_id,
+            step.operation,
+            context.attempt.number,
+            has_ended=has_ended,
+            complete=has_ended and scope.is_everything,
         )
 
     if result.transient and not context.attempt.is_last:
-        context.ledger.merge(batch(complete=False))
+        context.ledger.merge(batch(has_ended=False))
         raise _try_again(result.transient)
     context.banking.forget(context.tenant, step.id)
     if result.users_read == 0:
-        context.ledger.merge(batch(complete=True))
+        context.ledger.merge(batch(has_ended=True))
         context.ledger.publish()  # No later step of this run does, and readers must see who must act.
         raise _nobody_was_read(context.tenant, result)
     drift = {f"{where}={value}" if value else where: count for (where, value), count in sorted(result.drift.items())}
-    return StepOutcome(batch(complete=True), tuple(result.errors), drift)
+    return StepOutcome(batch(has_ended=True), tuple(result.errors), drift, result.forced)
 
 
-async def _gathered(step: Step, context: StepContext) -> StepResult:
+async def _gathered(step: Step, context: StepContext, scope: Scope) -> StepResult:
     async with context.banking.session(context.tenant, step.id) as bank:
-        command = CommandContext(context.tenant, context.role, bank, context.ledger.reader(), context.clock())
-        return await _GATHER[step.operation.key](command)
+        command = CommandContext(
+            tenant=context.tenant,
+            role=context.role,
+            bank=bank,
+            known=context.ledger.reader(),
+            now=context.clock(),
+            clock=context.clock,
+            sleep=context.sleep,
+        )
+        return await _GATHER[step.operation.key](command, scope)
 
 
 def _try_again(failures: list[Transient]) -> TryAgain:
@@ -132,7 +152,7 @@ def _nobody_was_read(tenant: Tenant, result: StepResult) -> StepFailed:
     )
 
 
-_GATHER: dict[str, Callable[[CommandContext], Awaitable[StepResult]]] = {
-    SYNC_ACCOUNTS.key: sync_every_connection,
-    REFRESH_BALANCES.key: refresh_every_account,
+_GATHER: dict[str, Callable[[CommandContext, Scope], Awaitable[StepResult]]] = {
+    SYNC_ACCOUNTS.key: sync_scope,
+    REFRESH_BALANCES.key: refresh_scope,
 }

@@ -7,7 +7,7 @@ what a step does with the records (operations/).
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -18,7 +18,7 @@ from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift, does_not_add_up, misfits
-from pfo_pipeline.powens.errors import Invalid
+from pfo_pipeline.powens.errors import Invalid, TooSlow
 from pfo_pipeline.powens.mapping import parse, quarantined
 from pfo_pipeline.powens.paging import Listing, record_id
 from pfo_pipeline.powens.wire import Account, Connection
@@ -53,6 +53,8 @@ class Kept:
     """Answers that a step already has. A retried attempt asks only for what is not here."""
 
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    asked: dict[str, Connection] = field(default_factory=dict)
+    """How each connection stood that the bank has been asked for, by its id."""
 
 
 class BankSession:
@@ -98,20 +100,28 @@ class BankSession:
             raise Invalid("unreadable", f"GET /users/me/connections/{connection_id}", parsed.reason)
         return parsed
 
-    async def force_sync(self, user: User, connection_id: str, *, person_present: bool) -> None:
+    def asked_when(self, connection_id: str) -> Connection | None:
+        """How a connection stood when this step had the bank asked for it, in this attempt or one before."""
+        return self._kept.asked.get(connection_id)
+
+    async def force_sync(self, user: User, before: Connection, *, person_present: bool) -> None:
         """Begin a sync of one connection at the bank. What was read of the user before holds no longer.
 
         Args:
+            before: The connection as it stands.
             person_present: Whether somebody can answer the bank: it may ask for a strong authentication then.
         Raises: PowensError, SecretError.
         """
         token = self._config.user_token(self._tenant, user)
         asked = "true" if person_present else "false"
-        url = f"{self._tenant.root}/users/me/connections/{connection_id}?psu_requested={asked}"
+        url = f"{self._tenant.root}/users/me/connections/{before.id}?psu_requested={asked}"
         for answers in (self._kept.answers, self._under_way):
             for key in [key for key in answers if key[0] == user.id]:
                 del answers[key]
-        await self._client.call("PUT", url, token)
+        # It checks the credentials at the bank before it answers; whether it began, the connection tells.
+        with suppress(TooSlow):
+            await self._client.call("PUT", url, token)
+        self._kept.asked[before.id] = before
 
     async def _once(self, user: User, what: str, read: Callable[[User], Awaitable[V]]) -> V:
         key = (user.id, what)

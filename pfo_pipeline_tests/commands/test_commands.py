@@ -19,10 +19,7 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands import queries
-from pfo_pipeline.commands.connections import force_connection
-from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.ledger import office, reader
-from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 
@@ -335,46 +332,45 @@ def test_wrong_words_on_the_command_line_end_in_status_two(words: list[str]) -> 
     "words",
     [
         ["--force"],
-        ["--connection", "38"],
-        ["--tenant", "smith", "--connection", "38"],
         ["--tenant", "smith", "--force"],
-        ["--connection", "38", "--force"],
+        ["--tenant", "smith", "--account", "acc_1", "--force"],
         ["--tenant", "smith", "--member-present"],
-        ["--tenant", "smith", "--tenant", "jones", "--connection", "38", "--force"],
+        ["--tenant", "smith", "--connection", "38", "--member-present"],
     ],
 )
-def test_a_bank_is_asked_for_one_connection_of_one_tenant_or_not_at_all(words: list[str]) -> None:
+def test_a_bank_is_asked_for_one_connection_or_not_at_all(words: list[str]) -> None:
     result = run("run", *words)
 
     assert result.exit_code == 2
     assert "pfo run --tenant NAME --connection ID --force" in result.stderr
 
 
-def test_a_forced_connection_is_told_with_who_must_act(here: Office) -> None:
-    place = find_place()
-    assert place.config is not None
+@pytest.mark.parametrize("choice", [["--connection", "38"], ["--account", "acc_1"], ["--connection", "38", "--force"]])
+@pytest.mark.parametrize("tenants", [[], ["--tenant", "smith", "--tenant", "jones"]])
+def test_what_is_chosen_is_of_one_tenant(tenants: list[str], choice: list[str]) -> None:
+    result = run("run", *tenants, *choice)
 
-    told = force_connection(place, place.config, "smith", troubled_connection(here))
-
-    assert "waits for a person. The member opens the link and enters the new credentials.\n" in told
-    assert "https://webview.powens.com/en/reconnect?" in told
-
-
-def test_a_connection_that_nobody_has_is_not_forced(here: Office) -> None:
-    place = find_place()
-    assert place.config is not None
-
-    with pytest.raises(OperationRefused, match="Tenant jones has no connection 999"):
-        force_connection(place, place.config, "jones", "999")
+    assert result.exit_code == 2
+    assert "of one tenant" in result.stderr
 
 
-def test_forcing_a_bank_needs_an_admin(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PFO_ROLE", "user")
-    place = find_place()
-    assert place.config is not None
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        (["--connection", "999"], "Tenant jones has no connection 999. It has: "),
+        (["--connection", "999", "--force"], "Tenant jones has no connection 999. It has: "),
+        (["--account", "acc_x"], "Tenant jones has no account acc_x. Its accounts: pfo accounts --tenant jones --json"),
+    ],
+)
+def test_a_choice_that_nobody_has_is_told_before_a_run_is_made(here: Office, choice: list[str], told: str) -> None:
+    asked = len(here.calls("jones"))
 
-    with pytest.raises(OperationRefused, match="needs role admin"):
-        force_connection(place, place.config, "smith", troubled_connection(here))
+    result = run("run", "--tenant", "jones", *choice)
+
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert len(here.calls("jones")) == asked
+    assert not (here.data_dir / "dagster" / "history").exists()
 
 
 def test_commands_that_run_no_asset_never_import_dagster(here: Office) -> None:

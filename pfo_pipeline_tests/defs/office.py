@@ -153,11 +153,13 @@ def run_job(
     *,
     defs: dg.Definitions | None = None,
     assets: list[str] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """One run, as the command line starts it.
 
     Args:
         assets: Only these, such as `accounts/synced`.
+        config: As of the launchpad.
     """
     if tenant not in instance.get_dynamic_partitions("tenants"):
         instance.add_dynamic_partitions("tenants", [tenant])
@@ -166,7 +168,7 @@ def run_job(
         instance=instance,
         partition_key=tenant,
         raise_on_error=False,
-        run_config=_QUIET,
+        run_config={**_QUIET, **(config or {})},
         asset_selection=[dg.AssetKey(asset.split("/")) for asset in assets] if assets else None,
     )
 

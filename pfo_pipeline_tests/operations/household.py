@@ -3,6 +3,7 @@
 Here: short words for what every test arranges and reads back. Not here: the bank (simulated_bank.py), Dagster.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 from pfo_pipeline.operations.accounts import CommandContext, QueryContext
+from pfo_pipeline.operations.chosen import EVERYTHING, Choice
+from pfo_pipeline.operations.forced import Sleep
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedConnection, SimulatedUser
@@ -59,13 +62,22 @@ class Household:
     def refresh(self, **how: Any) -> StepOutcome:
         return self.run(REFRESH, **how)
 
-    def run(self, step: Step, *, attempt: int = 1, last: bool = False, run_id: str = "run-1") -> StepOutcome:
+    def run(self, step: Step, **how: Any) -> StepOutcome:
         """One attempt of a step; its outcome is merged, as the IO manager does it."""
-        outcome = self.attempt(step, attempt=attempt, last=last, run_id=run_id)
+        outcome = self.attempt(step, **how)
         self.merged.append(self.ledger.merge(outcome.batch))
         return outcome
 
-    def attempt(self, step: Step, *, attempt: int = 1, last: bool = False, run_id: str = "run-1") -> StepOutcome:
+    def attempt(
+        self,
+        step: Step,
+        *,
+        attempt: int = 1,
+        last: bool = False,
+        run_id: str = "run-1",
+        choice: Choice = EVERYTHING,
+        sleep: Sleep = asyncio.sleep,
+    ) -> StepOutcome:
         """One attempt of a step, without what follows it."""
         context = StepContext(
             tenant=self.tenant,
@@ -75,6 +87,8 @@ class Household:
             banking=self.banking,
             ledger=self.ledger,
             clock=self.bank.now,
+            choice=choice,
+            sleep=sleep,
         )
         return perform(step, context)
 
@@ -117,7 +131,7 @@ class Household:
         return self.bank.now()
 
     def command(self, bank: Any, role: Role = "admin") -> CommandContext:
-        return CommandContext(self.tenant, role, bank, self.ledger.reader(), self.now)
+        return CommandContext(self.tenant, role, bank, self.ledger.reader(), self.now, self.bank.now)
 
 
 def settle(

@@ -30,6 +30,8 @@ class Waiting:
     def force(self, connection_id: int, **how: bool) -> Forced:
         smith = self.household
 
+        smith.banking.forget(smith.tenant, "force")
+
         async def ask() -> Forced:
             async with smith.banking.session(smith.tenant, "force") as bank:
                 user = smith.tenant.users[0]

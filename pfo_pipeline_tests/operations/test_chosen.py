@@ -1,0 +1,230 @@
+"""A run of what a person chose: that is read and nothing else of the tenant is judged by it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from pfo_pipeline.contracts.balances import REFRESH_BALANCES
+from pfo_pipeline.operations.chosen import Choice
+from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.steps import StepFailed, TryAgain
+from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, token_file
+
+AN_HOUR_AGO = "2026-03-10 11:00:00+00:00"
+
+
+@pytest.fixture
+def two(family: Household) -> Household:
+    """Jane has two connections, of two accounts and of one, John has one; all synced an hour ago."""
+    family.connect("jane", "1", "2", last_update=AN_HOUR_AGO)
+    family.connect("jane", "3", last_update=AN_HOUR_AGO)
+    family.connect("john", "4", last_update=AN_HOUR_AGO)
+    family.sync()
+    family.refresh()
+    return family
+
+
+def connection(household: Household, index: int = 0) -> str:
+    return household.connections()[index].connection_id
+
+
+class Waiting:
+    """Waits by moving the bank's clock; `meanwhile` happens in each wait."""
+
+    def __init__(self, household: Household) -> None:
+        self.household = household
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.household.bank.advance(seconds=int(seconds))
+
+
+def puts(household: Household) -> int:
+    return sum(entry["method"] == "PUT" for entry in household.bank.journal(household.domain))
+
+
+def test_a_connection_alone_is_read_with_its_users_lists_alone(two: Household) -> None:
+    with two.asked() as asked:
+        outcome = two.sync(choice=Choice(connection(two)))
+
+    assert asked == [("jane", ACCOUNTS), ("jane", CONNECTIONS)]
+    assert (outcome.batch.synced, outcome.batch.failed, outcome.errors) == (2, 0, ())
+    with two.asked() as asked:
+        assert two.refresh(choice=Choice(connection(two))).batch.synced == 2
+    assert {member for member, _ in asked} == {"jane"}
+
+
+def test_chosen_accounts_alone_are_brought_up_to_date(two: Household) -> None:
+    chosen = two.accounts()[1]
+    choice = Choice(account_ids=(chosen.account_id,))
+    for account in two.accounts():
+        two.bank.change_account(two.domain, int(account.source_id), name="Renamed", balance="77")
+
+    assert (two.sync(choice=choice).batch.synced, two.refresh(choice=choice).batch.synced) == (1, 1)
+
+    assert [a.display_name == "Renamed" for a in two.accounts()] == [False, True, False, False]
+
+
+def test_nothing_is_taken_for_removed_that_was_not_chosen_or_may_have_moved(two: Household) -> None:
+    first, second, _ = two.connections()
+    gone = two.accounts()[0]
+    two.bank.delete_account(two.domain, int(gone.source_id))
+    two.bank.delete_connection(two.domain, int(second.connection_id))
+
+    outcome = two.sync(choice=Choice(first.connection_id, (gone.account_id,)))
+
+    assert [account.deleted_at for account in two.accounts()] == [None] * 4
+    assert "gone" not in {c.status for c in two.connections()}
+    assert outcome.errors == (f"account {gone.account_id}: Powens lists it no more; a run of everything records why",)
+    two.sync(run_id="run-2")
+    assert len([account for account in two.accounts() if account.deleted_at]) == 2
+
+
+def test_a_connection_that_powens_lists_no_more_is_told_and_not_called_gone(two: Household) -> None:
+    chosen = connection(two)
+    two.bank.delete_connection(two.domain, int(chosen))
+
+    outcome = two.sync(choice=Choice(chosen))
+
+    assert outcome.batch.failed == 1
+    assert f"has no connection {chosen}. A run of everything records why." in outcome.errors[0]
+    assert "gone" not in {c.status for c in two.connections()}
+
+
+def test_accounts_of_other_connections_are_not_put_aside(two: Household) -> None:
+    two.sync(choice=Choice(connection(two)))
+    two.refresh(choice=Choice(connection(two)))
+
+    assert two.ask("select count(*) from quarantine") == [(0,)]
+
+
+def test_a_run_of_a_part_does_not_pass_for_a_read_of_the_tenant(two: Household) -> None:
+    reader = two.ledger.reader()
+    before = reader.last_read(), reader.last_loads(["smith"], REFRESH_BALANCES.key)
+    two.bank.advance(hours=3)
+
+    two.sync(choice=Choice(connection(two)))
+    two.refresh(choice=Choice(connection(two)))
+
+    assert (reader.last_read(), reader.last_loads(["smith"], REFRESH_BALANCES.key)) == before
+    assert ("openbanking.accounts.synced", connection(two)) in [(e, p.get("connectionId")) for e, p in two.events()]
+
+
+def test_a_chosen_account_that_is_not_enabled_is_told(two: Household) -> None:
+    account = two.accounts()[0]
+    two.bank.change_account(two.domain, int(account.source_id), disabled=True)
+    two.sync()
+
+    outcome = two.refresh(choice=Choice(account_ids=(account.account_id,)))
+
+    assert outcome.errors == (f"account {account.account_id}: not enabled at Powens, so it has no new figure",)
+
+
+@pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id)
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        (Choice("999"), "Tenant smith has no connection 999. It has: "),
+        (Choice(account_ids=("acc_1",)), "Tenant smith has no account acc_1. Its accounts: pfo accounts"),
+        (Choice(force=True), "force needs connection_id"),
+        (Choice("1", member_present=True), "give it with force"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_before_anything_is_read_or_written(
+    two: Household, step: Any, choice: Choice, reason: str
+) -> None:
+    loads = two.ask("select count(*) from loads")
+
+    with two.asked() as asked, pytest.raises(OperationRefused, match=reason):
+        two.run(step, choice=choice)
+
+    assert asked == []
+    assert two.ask("select count(*) from loads") == loads
+
+
+def test_an_account_of_another_connection_than_the_chosen_one_is_named_with_its_own(two: Household) -> None:
+    account = two.accounts()[0]
+    with pytest.raises(
+        OperationRefused, match=f"is of connection {account.connection_id}, not of {connection(two, 2)}"
+    ):
+        two.sync(choice=Choice(connection(two, 2), (account.account_id,)))
+
+
+def test_a_removed_connection_cannot_be_chosen(two: Household) -> None:
+    chosen = connection(two)
+    two.bank.delete_connection(two.domain, int(chosen))
+    two.sync()
+
+    with pytest.raises(OperationRefused, match=f"has no connection {chosen}"):
+        two.sync(choice=Choice(chosen))
+
+
+@pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id)
+def test_a_forced_step_reads_after_the_bank_has_answered_and_says_how_it_ended(two: Household, step: Any) -> None:
+    chosen, waiting = connection(two), Waiting(two)
+
+    outcome = two.run(step, choice=Choice(chosen, force=True), sleep=waiting.sleep)
+
+    assert str(outcome.forced) == f"connection {chosen}: synced."
+    # The simulated bank takes 20 seconds.
+    assert waiting.slept == [2, 3, 5, 10]
+    assert (puts(two), outcome.batch.failed) == (1, 0)
+    assert two.connections()[0].last_success_at == datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
+
+
+def test_the_wait_for_the_bank_holds_no_lock_of_the_ledger(two: Household) -> None:
+    waiting = Waiting(two)
+    free: list[bool] = []
+
+    async def sleep(seconds: float) -> None:
+        with FileLock(two.ledger.files.lock, timeout=0):
+            free.append(True)
+        await waiting.sleep(seconds)
+
+    two.sync(choice=Choice(connection(two), force=True), sleep=sleep)
+
+    assert free == [True] * 4
+
+
+def test_a_further_attempt_waits_on_and_asks_no_second_time(two: Household) -> None:
+    chosen, waiting = connection(two), Waiting(two)
+    how: dict[str, Any] = {"choice": Choice(chosen, force=True), "sleep": waiting.sleep}
+    two.bank.fault("status", path=ACCOUNTS, status=503, times=1)
+    with pytest.raises(TryAgain):
+        two.attempt(SYNC, **how)
+
+    outcome = two.run(SYNC, attempt=2, **how)
+
+    assert str(outcome.forced) == f"connection {chosen}: synced."
+    assert (puts(two), waiting.slept) == (1, [2, 3, 5, 10, 2])
+
+
+def test_a_bank_that_could_not_be_asked_is_asked_by_the_next_attempt(two: Household) -> None:
+    how: dict[str, Any] = {"choice": Choice(connection(two), force=True), "sleep": Waiting(two).sleep}
+    two.bank.fault("status", method="PUT", status=503, times=1)
+    with pytest.raises(TryAgain):
+        two.attempt(SYNC, **how)
+
+    assert str(two.run(SYNC, attempt=2, **how).forced).endswith(": synced.")
+
+
+def test_a_connection_that_is_not_there_any_more_is_not_forced_and_its_user_is_not_blamed(two: Household) -> None:
+    chosen = connection(two)
+    two.bank.delete_connection(two.domain, int(chosen))
+
+    with pytest.raises(
+        OperationRefused, match=f"The bank of connection {chosen} cannot be asked: .* Run without force"
+    ):
+        two.sync(choice=Choice(chosen, force=True))
+
+    assert two.users()["jane"].status == "ok"
+
+
+def test_a_revoked_token_fails_a_forced_step_with_what_to_do(two: Household) -> None:
+    token_file(two.ledger.files.data_dir, "smith", "jane").write_text("revoked")
+
+    with pytest.raises(StepFailed, match="Issue a new token for user jane"):
+        two.sync(choice=Choice(connection(two), force=True))
