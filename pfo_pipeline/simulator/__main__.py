@@ -14,9 +14,14 @@ from pfo_pipeline.simulator.program import Options, run
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m pfo_pipeline.simulator") -> None:
     """Read the command line, or `arguments`, and run."""
-    parser = argparse.ArgumentParser(prog=prog, description="A Powens on loopback.")
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="A Powens on loopback.",
+        epilog='An empty world needs a domain: curl -X POST URL/admin/domains -d \'{"domain": "smith-sandbox", '
+        '"redirect_uris": ["http://127.0.0.1:8765/powens"]}\' answers with its base_url, client_id and tokens; webview_url is URL/webview/en.',
+    )
     parser.add_argument("--world", choices=("demo", "empty"), default="demo")
-    parser.add_argument("--port", type=int, default=0, help="0 for any free one")
+    parser.add_argument("--port", type=port, default=0, help="0 for any free one")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--now", type=from_text, help="ISO 8601; without an offset it is Paris time")
     parser.add_argument("--frozen", action="store_true", help="the clock only moves when told to")
@@ -25,6 +30,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m pfo_pipe
     parser.add_argument("--state-dir", type=Path, help="where to write the demo configuration")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input ends")
     run(Options(**vars(parser.parse_args(arguments))))
+
+
+def port(text: str) -> int:
+    """A port number, 0 for any free one. Raises: ValueError, ArgumentTypeError."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise argparse.ArgumentTypeError(f"{number} is no port: 0 to 65535")
+    return number
 
 
 if __name__ == "__main__":

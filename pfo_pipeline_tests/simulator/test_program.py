@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 import pfo_pipeline.simulator
+from pfo_pipeline.simulator.__main__ import main
 from pfo_pipeline_tests.simulator.conftest import web
 
 COMMAND = [sys.executable, "-m", "pfo_pipeline.simulator", "--now", "2026-03-10T12:00:00+00:00", "--frozen"]
@@ -97,3 +98,12 @@ def test_it_imports_nothing_of_the_pipeline() -> None:
 
     assert imported
     assert all(name.split(".")[1:2] == ["simulator"] for name in imported)
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "many"])
+def test_a_port_that_is_none_is_named_without_a_traceback(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([f"--port={port}"])
+
+    assert ended.value.code == 2
+    assert "argument --port:" in capsys.readouterr().err
