@@ -18,7 +18,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m pfo_pipe
         prog=prog,
         description="A Powens on loopback.",
         epilog='An empty world needs a domain: curl -X POST URL/admin/domains -d \'{"domain": "smith-sandbox", '
-        '"redirect_uris": ["http://127.0.0.1:8765/powens"]}\' answers with its base_url, client_id and tokens; webview_url is URL/webview/en.',
+        '"redirect_uris": ["http://127.0.0.1:8765/powens"]}\' '
+        "answers with its base_url, client_id and tokens; "
+        "webview_url is URL/webview/en.",
     )
     parser.add_argument("--world", choices=("demo", "empty"), default="demo")
     parser.add_argument("--port", type=port, default=0, help="0 for any free one")
