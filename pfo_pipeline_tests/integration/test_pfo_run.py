@@ -216,6 +216,27 @@ def test_a_member_may_have_one_bank_asked_before_the_run(
         assert forced == [f"/users/me/connections/{wanted}"] * 2
 
 
+def test_ctrl_c_ends_the_wait_for_a_bank_and_the_next_run_has_its_turn(tmp_path: Path) -> None:
+    with SimulatedBank(now=today(), frozen=False) as bank:
+        office = Office(bank, tmp_path / "office")
+        office.add_tenant("smith", "jane")
+        bank.change_domain("smith-sandbox", sync_seconds=3600)
+        wanted = office.connect("smith", "jane", "1", last_update=(today() - timedelta(hours=5)).isoformat())
+        assert pfo("run", cwd=office.folder, told=office.environment()).returncode == 0
+
+        words = ("run", "--tenant", "smith", "--connection", str(wanted), "--force")
+        with start(*words, cwd=office.folder, told=office.environment()) as program:
+            while not any(call["method"] == "PUT" for call in office.calls("smith")):
+                assert program.poll() is None
+            program.send_signal(signal.SIGINT)
+            output, errors = program.communicate(timeout=60)
+        after = pfo("run", cwd=office.folder, told=office.environment())
+
+    assert program.returncode == 130, output + errors
+    assert "Traceback" not in output + errors
+    assert after.returncode == 0, after.stdout + after.stderr
+
+
 def test_ctrl_c_ends_a_run_with_one_line_and_status_130(tmp_path: Path) -> None:
     with start("run", cwd=tmp_path, told={"PFO_DATA_DIR": str(tmp_path / "data")}) as program:
         assert program.stdout is not None
