@@ -1,5 +1,6 @@
 """What the operator sees in Dagster's pages, and what happens without him."""
 
+import json
 import re
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from pfo_pipeline_tests.browser.pages import (
     open_partition,
     open_run,
 )
-from pfo_pipeline_tests.browser.serving import ASSETS, TENANTS, Serving
+from pfo_pipeline_tests.browser.serving import ASSETS, TENANTS, Run, Serving
 
 STEPS = [step for workflow in WORKFLOWS for step in workflow.steps]
 SCHEDULES_AND_SENSORS = (
@@ -168,3 +169,22 @@ def _in_the_ledger(office: Serving, query: str, *values: str) -> list[tuple[Any,
     with duckdb.connect(office.ledger, read_only=True) as con:
         con.execute("use ledger.ledger")
         return con.execute(query, values or None).fetchall()
+
+
+_BACKFILL = """mutation { launchPartitionBackfill(backfillParams: {
+  partitionNames: %s, assetSelection: [{ path: ["accounts", "synced"] }, { path: ["accounts", "fetched"] }]
+}) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PartitionKeysNotFoundError { message } } }"""
+
+
+def test_a_backfill_is_one_run_for_each_chosen_tenant_and_none_for_a_stranger(office: Serving) -> None:
+    """As the UI asks for it; Dagster's daemon starts the runs out of its queue."""
+    stranger = office.ask(_BACKFILL % json.dumps([TENANTS[0], "stranger"]))["launchPartitionBackfill"]
+    assert "`['stranger']` could not be found" in stranger["message"]
+
+    backfill = office.ask(_BACKFILL % json.dumps(TENANTS))["launchPartitionBackfill"]["backfillId"]
+
+    def runs() -> list[Run]:
+        return [run for run in office.runs() if run.tags.get("dagster/backfill") == backfill]
+
+    office.wait_until("a run of each has ended", lambda: len(runs()) >= len(TENANTS) and office.is_quiet())
+    assert sorted((run.tenant, run.status) for run in runs()) == [(tenant, "SUCCESS") for tenant in sorted(TENANTS)]
