@@ -142,9 +142,13 @@ def _held_up(
 
 
 def without_users(tenant: Tenant, text: str) -> str:
-    """The text with `#1` for the tenant's first user, and so on: a user's id is often the name of a person."""
+    """The text with `#1` for the tenant's first user, and so on: a user's id is often the name of a person.
+
+    A command in the text gets a word in its place that a shell does not take for a comment.
+    """
     for number, user in enumerate(tenant.users, start=1):
         if user.id != tenant.id:
+            text = re.sub(rf"--member {re.escape(user.id)}(?![a-z0-9_-])", "--member MEMBER", text)
             text = re.sub(rf"(?i)(?<![a-z0-9]){re.escape(user.id)}(?![a-z0-9])", f"#{number}", text)
     return text
 

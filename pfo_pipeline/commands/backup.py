@@ -26,7 +26,7 @@ from pfo_pipeline.commands import manifest as names
 from pfo_pipeline.commands.demo import DEMO_OFFICE
 from pfo_pipeline.commands.manifest import Manifest, SecretFile
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.config import Config
+from pfo_pipeline.config import USER_NOTE, Config
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.drafts import draft_of
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
@@ -207,7 +207,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_secrets(config: Config, draft: Path) -> tuple[list[SecretFile], list[str]]:
-    """The secrets that are in files, each once, and the keys of those that are not there (yet)."""
+    """The secrets that are in files, each once, with the notes beside them, and the keys of those that are not there (yet)."""
     found: dict[str, SecretFile] = {}
     unread = []
     for key, reference in config.secret_references():
@@ -220,6 +220,13 @@ def _copy_secrets(config: Config, draft: Path) -> tuple[list[SecretFile], list[s
             found[reference] = secret
         except FileNotFoundError:
             unread.append(key)
+    for reference in (f"{user.token}{USER_NOTE}" for tenant in config.tenants for user in tenant.users):
+        # Without it, a token that is lost later would be taken for that of a user who was never made.
+        kind, _, rest = reference.partition(":")
+        note = config.source.parent / rest
+        if kind == "file" and note.exists():
+            found[reference] = SecretFile(reference=reference, file=f"{names.SECRETS}/{len(found) + 1}")
+            _copy(note, draft / found[reference].file)
     return list(found.values()), unread
 
 

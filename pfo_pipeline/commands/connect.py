@@ -107,7 +107,7 @@ def _send_to_page(
     if returned.error is not None:
         raise NotConnected(f"{returned.error} {again}")
     for connection_id in returned.connection_ids:
-        click.echo(f"{tenant.id}: {user.id} has connected a bank: connection {connection_id}.")
+        click.echo(f"{tenant.id}: {user.id} has come back from the bank of connection {connection_id}.")
     return run_and_show(place, (tenant.id,))
 
 

@@ -89,7 +89,7 @@ async def wait_for_return(
         answer = _read(request)
         if not returned.done():
             returned.set_result(answer)
-        return _page(200, answer.error or "The bank is connected. You can close this window.")
+        return _page(200, answer.error or "All is done. You can close this window.")
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -119,7 +119,8 @@ def _read(request: Request) -> Returned:
     if "error" in query:
         return Returned(error=ERRORS.get(query["error"], "Powens' page ended with an error that we do not know."))
     given = query.get("connection_ids") or query.get("connection_id") or ""
-    return Returned(tuple(one for one in given.split(",") if one.isascii() and one.isdigit() and len(one) < 19))
+    ids = tuple(one for one in given.split(",") if one.isascii() and one.isdigit() and len(one) < 19)
+    return Returned(ids) if ids else Returned(error="The member came back without a bank.")
 
 
 def _page(status: int, sentence: str) -> HTMLResponse:

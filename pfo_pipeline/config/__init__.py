@@ -14,12 +14,13 @@ from pfo_pipeline.config.loading import (
     role_of_process,
 )
 from pfo_pipeline.config.model import Config, Tenant, User
-from pfo_pipeline.config.stored import MemberFiles, StoredUser
+from pfo_pipeline.config.stored import USER_NOTE, MemberFiles, StoredUser
 from pfo_pipeline.config.values import checked_base_url, secret_reference
 
 __all__ = [
     "CONFIG_VARIABLE",
     "DATA_DIR_VARIABLE",
+    "USER_NOTE",
     "Config",
     "ConfigError",
     "MemberFiles",

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from pfo_pipeline.config.errors import SecretError
 
+USER_NOTE = ".user"
+"""After the name of a token's file: the file beside it that remembers the Powens user."""
+
 
 @dataclass(frozen=True)
 class StoredUser:
@@ -33,7 +36,7 @@ class MemberFiles:
 
     @property
     def user(self) -> Path:
-        return self.token.with_name(f"{self.token.name}.user")
+        return self.token.with_name(f"{self.token.name}{USER_NOTE}")
 
     def prepare(self) -> None:
         """Make the folder, private, and see that it can be written. Raises: SecretError."""

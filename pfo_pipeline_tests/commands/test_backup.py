@@ -74,11 +74,15 @@ def loads(office: Office) -> int:
 def test_another_machine_goes_on_from_a_backup(
     mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Beside a member's token stands which Powens user it is of; without it `pfo connect` would make another one.
+    note = "smith.jane.token.user"
+    (mine.folder / note).write_text('{"domain": "smith-sandbox", "powens_id": 1, "permanent": true}', encoding="utf-8")
     made = back_up(find_place(), tmp_path / "backups", NOW, with_secrets=True)
     before = loads(mine)
 
     move_to(elsewhere, monkeypatch)
     done = restore(made.folder, NOW)
+    assert (elsewhere.folder / note).read_bytes() == (mine.folder / note).read_bytes()
 
     assert made.folder.name == "pfo-test-office-2026-03-31T020000Z"
     assert (done.config_written, done.aside, done.unresolved) == (elsewhere.config, None, ())

@@ -58,10 +58,10 @@ def test_a_member_connects_a_bank_and_the_tenant_is_synced(jane: Visitor) -> Non
     assert result.exit_code == 0, result.output
     (page,) = jane.seen
     assert isinstance(page, httpx.Response)
-    assert (page.status_code, "The bank is connected. You can close this window." in page.text) == (200, True)
+    assert (page.status_code, "All is done. You can close this window." in page.text) == (200, True)
     assert page.headers["Cache-Control"] == "no-store"
     (connection,) = connections(jane)
-    assert f"smith: jane has connected a bank: connection {connection['id']}." in result.stdout
+    assert f"smith: jane has come back from the bank of connection {connection['id']}." in result.stdout
     assert jane.synced == [("smith",)]
     assert len(jane.users()) == 1
 
@@ -86,6 +86,18 @@ def test_a_second_bank_is_of_the_same_user(jane: Visitor) -> None:
     assert len(connections(jane)) == 2
     assert len(jane.users()) == 1
     assert parameters(jane.links[0])["state"] != parameters(jane.links[1])["state"]
+
+
+def test_a_member_who_comes_back_without_a_bank_has_connected_none(jane: Visitor) -> None:
+    def browse(link: str) -> str:
+        way = {"state": parameters(link)["state"], "connection_id": "abc"}
+        return web.get(jane.redirect_uri, params=way).text
+
+    result = jane.connect(browse)
+
+    assert "The member came back without a bank. The same command gives a new link." in refused(result)
+    assert "All is done" not in str(jane.seen)
+    assert jane.synced == []
 
 
 def test_who_comes_without_the_right_state_changes_nothing(jane: Visitor) -> None:

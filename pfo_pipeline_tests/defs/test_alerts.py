@@ -152,6 +152,7 @@ def test_a_failed_run_and_a_refused_user_are_the_operators_until_the_next_succes
     assert (run.thing, run.owner, run.severity) == ("sync_openbanking_accounts", "operator", "critical")
     assert run.code not in ("", "error")
     assert "Issue a new token for user #1" in run.text
+    assert "pfo connect --tenant smith --member MEMBER" in run.text
     assert (user.thing, user.owner, user.severity) == ("#1", "operator", "critical")
     for text in (str(run), str(user)):
         assert "jane" not in text
