@@ -19,6 +19,7 @@ from pfo_pipeline.config import Config, ConfigError, Tenant, User
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.operations.accounts import user_of
 from pfo_pipeline.operations.chosen import owner_of
+from pfo_pipeline.operations.interrupts import run_interruptible
 from pfo_pipeline.operations.onboarding import MemberAccess, NotConnected, explained, member_token
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.errors import PowensError
@@ -90,7 +91,7 @@ def _send_to_page(
         if listener is not None:
             held.enter_context(listener)
         state = secrets.token_urlsafe(32) if listener is not None else None
-        page = link(asyncio.run(_page_code(place.config, tenant, user)), state)
+        page = link(run_interruptible(_page_code(place.config, tenant, user)), state)
         click.echo("For the member alone; it holds half an hour, or one use:", err=True)
         click.echo(page)
         if open_page:
@@ -100,7 +101,7 @@ def _send_to_page(
             return 0
         click.echo(f"Waiting at {redirect_uri} for the member. Ctrl-C ends it; nothing is lost.", err=True)
         assert state is not None
-        returned = asyncio.run(wait_for_return(listener, redirect_uri, state, sleep=asyncio.sleep))
+        returned = run_interruptible(wait_for_return(listener, redirect_uri, state, sleep=asyncio.sleep))
     again = "The same command gives a new link."
     if returned is None:
         raise NotConnected(f"Nobody came back within half an hour, and the link has ended. {again}")

@@ -1,6 +1,5 @@
 """`pfo disconnect`: take a connection, a token or a whole user away from Powens. Again after any failure, it goes on."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import Config, ConfigError, Tenant, User
 from pfo_pipeline.operations.accounts import user_of
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.interrupts import run_interruptible
 from pfo_pipeline.operations.leaving import delete_user, revoke_token
 from pfo_pipeline.operations.onboarding import MemberAccess, explained
 from pfo_pipeline.powens.client import client_of
@@ -68,7 +68,7 @@ def ask_powens(config: Config, tenant: Tenant, user: User, ask: Callable[[Member
             except PowensError as error:
                 raise explained(access, error) from None
 
-    return asyncio.run(asked())
+    return run_interruptible(asked())
 
 
 def _delete_connection(

@@ -1,6 +1,5 @@
 """`pfo webhooks`: receive what Powens posts, and tell Powens where to post."""
 
-import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pfo_pipeline.config import Config, ConfigError, SecretError, Tenant, checke
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.interrupts import run_interruptible
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.registration import Registrar, provider_name
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
@@ -85,7 +85,7 @@ def register_webhooks(place: Place, tenant_id: str, base: str, tell: Callable[[s
             provider = await _provider(registrar, config, tenant, file, tell)
             return await registrar.add_addresses(tenant.id, base, provider)
 
-    addresses = asyncio.run(talk())
+    addresses = run_interruptible(talk())
     for event, url, is_new in addresses:
         tell(f"{'added' if is_new else 'there already':<14} {event:<18} {url}")
     tell(

@@ -6,6 +6,7 @@ The runs are written to Dagster's own history, so that the UI shows them like an
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -67,7 +68,7 @@ def run_workflows(
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     repository = build_defs().get_repository_def()
     runs: list[WorkflowRun] = []
-    with opened_history(lock) as instance, _signals_seen() as interrupted:
+    with opened_history(lock) as instance, signals_seen() as interrupted:
         _register(instance, tenant_ids, lock)
         for tenant_id in tenant_ids:
             for workflow in WORKFLOWS:
@@ -99,12 +100,15 @@ def _register(instance: dg.DagsterInstance, tenant_ids: list[str], lock: Path) -
 
 
 @contextmanager
-def _signals_seen() -> Iterator[Callable[[], bool]]:
-    """Whether a signal came. Dagster takes SIGINT and SIGTERM while a run goes on, and drops one that meets its own code."""
+def signals_seen() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came. Dagster's handler and Python's raise wherever the program happens to be.
+
+    Within Dagster's own code such an exception is dropped, and within a destructor Python shows and drops it.
+    """
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
-    before = signal.set_wakeup_fd(writing)
+    before, show_dropped = signal.set_wakeup_fd(writing), sys.unraisablehook
 
     def seen() -> bool:
         try:
@@ -112,9 +116,15 @@ def _signals_seen() -> Iterator[Callable[[], bool]]:
         except BlockingIOError:
             return False
 
+    def show_others(dropped: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt | DagsterExecutionInterruptedError):
+            show_dropped(dropped)
+
+    sys.unraisablehook = show_others
     try:
         yield seen
     finally:
+        sys.unraisablehook = show_dropped
         signal.set_wakeup_fd(before)
         os.close(reading)
         os.close(writing)

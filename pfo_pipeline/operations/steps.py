@@ -20,6 +20,7 @@ from pfo_pipeline.operations.chosen import EVERYTHING, Choice, Scope, scope_of
 from pfo_pipeline.operations.fan_out import refresh_scope, sync_scope
 from pfo_pipeline.operations.forced import Forced, Sleep
 from pfo_pipeline.operations.guards import authorize, require_integration
+from pfo_pipeline.operations.interrupts import run_interruptible
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline.powens.errors import RateLimited, Transient
@@ -95,7 +96,7 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
     scope = scope_of(context.tenant, context.ledger.reader(), context.choice)
     if context.attempt.number == 1:
         context.banking.forget(context.tenant, step.id)  # Of an earlier run that was ended between its attempts.
-    result = asyncio.run(_gathered(step, context, scope))
+    result = run_interruptible(_gathered(step, context, scope))
 
     def batch(*, has_ended: bool) -> Batch:
         return result.batch(
