@@ -31,7 +31,7 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.drafts import draft_of
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.opening import open_file
-from pfo_pipeline.ledger.schema import enter, version_of
+from pfo_pipeline.ledger.schema import version_of
 from pfo_pipeline.ledger.verify import heads_of
 from pfo_pipeline.operations.guards import OperationRefused
 
@@ -150,7 +150,6 @@ def _write(
         shutil.copyfileobj(taken, copy, 1024 * 1024)
     with open_file(ledger, key=key, read_only=True) as con:
         schema_version = version_of(con)
-        enter(con)
         [(loads,)] = con.execute("select count(*) from loads").fetchall()
         heads = heads_of(con)
     files = sorted(path for path in draft.rglob("*") if path.is_file())

@@ -20,7 +20,7 @@ from pfo_pipeline.contracts.accounts import ListAccountsInput
 from pfo_pipeline.contracts.model import Message
 from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.schema import SCHEMA, enter, migrations
+from pfo_pipeline.ledger.schema import SCHEMA, enter, known_migrations
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
 from pfo_pipeline.operations.balances import get_every_balance
 
@@ -171,7 +171,7 @@ def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnect
     try:
         con.execute(f"create schema {SCHEMA}")
         enter(con)
-        for migration in migrations():
+        for migration in known_migrations():
             con.execute(migration.sql)
         for name, rows in copies.items():
             con.register("copied", rows)

@@ -21,7 +21,7 @@ from pfo_pipeline.config import Config, SecretError, config_path, role_of_proces
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.drafts import draft_of
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
-from pfo_pipeline.ledger.schema import migrations
+from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.operations.guards import OperationRefused
 
 
@@ -148,7 +148,7 @@ def restore_and_show(backup: Path, now: datetime, *, replace_newer: bool) -> Non
         click.echo(f"  {path}")
     for tenant_id, head in done.heads.items():
         click.echo(f"  {tenant_id}  {head}")
-    if done.heads != told.heads and told.schema_version == migrations()[-1].version:
+    if done.heads != told.heads and told.schema_version == known_migrations()[-1].version:
         raise RestoreFailed("The chains do not end as the manifest says. Restore another backup.")
     click.echo("Every row is as it was written.")
     if done.config_written:

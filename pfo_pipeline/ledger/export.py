@@ -28,7 +28,7 @@ import duckdb
 
 from pfo_pipeline.contracts.tables import LOAN_TYPES, tables
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.schema import SCHEMA, migrations, version_of
+from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, version_of
 
 Form = Literal["parquet", "csv"]
 
@@ -191,7 +191,7 @@ def export_tenant(
 
 
 def _refuse_older_schema(con: duckdb.DuckDBPyConnection) -> None:
-    if version_of(con) < migrations()[-1].version:
+    if version_of(con) < known_migrations()[-1].version:
         raise ExportRefused("An earlier version of this program published the ledger. Run `pfo run`, which renews it.")
 
 

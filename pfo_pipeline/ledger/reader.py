@@ -29,7 +29,7 @@ from pfo_pipeline.ledger.known import (
     Violation,
 )
 from pfo_pipeline.ledger.opening import open_file
-from pfo_pipeline.ledger.schema import enter, migrations, refuse_other_office, version_of
+from pfo_pipeline.ledger.schema import known_migrations, refuse_other_office, version_of
 from pfo_pipeline.ledger.watched import (
     AGES_BY_DAY,
     CLOSINGS,
@@ -328,9 +328,8 @@ def open_published(
             version = version_of(con)
             if version == 0:
                 raise LedgerDamaged(f"{path}: a DuckDB file without a ledger in it. {_WRITTEN_AGAIN}")
-            if version > migrations()[-1].version:
+            if version > known_migrations()[-1].version:
                 raise LedgerNewer(f"{path} has schema version {version}, newer than this program. Update the program.")
-            enter(con)
             if office is not None:
                 refuse_other_office(con, path, office)
             yield con

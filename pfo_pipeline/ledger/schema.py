@@ -26,7 +26,7 @@ class Migration:
     sql: str
 
 
-def migrations() -> tuple[Migration, ...]:
+def known_migrations() -> tuple[Migration, ...]:
     """Every migration, oldest first."""
     found = sorted(
         (
@@ -51,7 +51,7 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
     """
     # Read-only on the normal path: an unchanged ledger must not be rewritten just by being opened.
     version = version_of(con)
-    wanted = migrations()
+    wanted = known_migrations()
     if version > wanted[-1].version:
         raise LedgerNewer(
             f"{path} has schema version {version}; this program knows {wanted[-1].version}. Update the program."
@@ -65,7 +65,6 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
             for (load_id,) in con.execute("select load_id from loads order by load_id").fetchall():
                 seal(con, load_id)
         con.commit()
-    enter(con)
     refuse_other_office(con, path, office)
 
 
@@ -84,7 +83,7 @@ def create(con: duckdb.DuckDBPyConnection, *, from_version: int = 0, applied_at:
         )
         """
     )
-    for migration in migrations():
+    for migration in known_migrations():
         if migration.version > from_version:
             con.execute(migration.sql)
             if applied_at is not None:
@@ -105,18 +104,20 @@ def refuse_other_office(con: duckdb.DuckDBPyConnection, path: Path, office: str)
 def enter(con: duckdb.DuckDBPyConnection) -> None:
     """Make `ledger` the default schema and UTC the time zone, whatever name the file is opened under."""
     con.execute("set TimeZone = 'UTC'")
-    [(database,)] = con.execute("select current_database()").fetchall()
-    con.execute(f'use "{database}".{SCHEMA}')
+    con.execute(f"use {_schema_of(con)}")
 
 
 def version_of(con: duckdb.DuckDBPyConnection) -> int:
-    """Schema version of the file behind `con`; 0 when it holds no ledger."""
-    [(known,)] = con.execute(
-        "select count(*) from information_schema.tables "
-        "where table_catalog = current_database() and table_schema = 'ledger' and table_name = 'migrations'"
-    ).fetchall()
-    if not known:
+    """Schema version of the ledger behind `con`, which is entered; 0 when it holds none."""
+    try:
+        enter(con)
+        query = f"select coalesce(max(version), 0) from {_schema_of(con)}.migrations"
+        [(newest,)] = con.execute(query).fetchall()
+    except duckdb.CatalogException:  # Asking the catalog first takes several times as long.
         return 0
-    enter(con)
-    [(newest,)] = con.execute("select coalesce(max(version), 0) from migrations").fetchall()
     return int(newest)
+
+
+def _schema_of(con: duckdb.DuckDBPyConnection) -> str:
+    [(database,)] = con.execute("select current_database()").fetchall()
+    return f'"{database}".{SCHEMA}'

@@ -355,7 +355,6 @@ def _newest_load(path: Path, key: str | None) -> tuple[Any, ...] | None:
         with open_file(path, key=key, read_only=True) as con:
             if version_of(con) == 0:
                 return None
-            enter(con)
             return con.execute(
                 "select load_id, run_id, recorded_at from loads order by load_id desc limit 1"
             ).fetchone()

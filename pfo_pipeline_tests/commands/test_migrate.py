@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.ledger.schema import migrations
+from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline_tests.defs.office import Office
 
 EARLIER = Path(__file__).parents[1] / "ledger" / "files" / "version_1.duckdb.gz"
@@ -44,7 +44,7 @@ def test_an_earlier_versions_ledger_is_migrated_and_published_and_dagsters_stora
     result = run()
 
     assert result.exit_code == 0, result.output
-    assert version(earlier.files.primary) == version(earlier.files.published) == migrations()[-1].version
+    assert version(earlier.files.primary) == version(earlier.files.published) == known_migrations()[-1].version
     home = earlier.data_dir / "dagster"
     assert home.stat().st_mode & 0o777 == 0o700
     with dg.DagsterInstance.from_config(str(home)) as instance:

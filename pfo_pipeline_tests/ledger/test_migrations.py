@@ -7,12 +7,12 @@ import duckdb
 import pytest
 
 from pfo_pipeline.ledger.reader import published_reader
-from pfo_pipeline.ledger.schema import migrations
+from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 from pfo_pipeline_tests.ledger.samples import SetClock
 
 FILES = Path(__file__).parent / "files"
-EARLIER = [migration.version for migration in migrations()][:-1]
+EARLIER = [migration.version for migration in known_migrations()][:-1]
 TABLES = (
     "accounts",
     "balances",
@@ -50,7 +50,7 @@ def test_a_ledger_of_an_earlier_version_keeps_every_row(version: int, tmp_path: 
     with duckdb.connect(str(files.primary), read_only=True) as con:
         assert rows(con, had) == before
         applied = con.execute("select version from ledger.migrations order by 1").fetchall()
-    assert applied == [(migration.version,) for migration in migrations()]
+    assert applied == [(migration.version,) for migration in known_migrations()]
     assert len(published_reader(files.published).accounts("moreau")) == 10
     assert ledger.verify().findings == ()
 
