@@ -1,8 +1,11 @@
-"""What holds for every test: Ctrl-C reaches the programs that tests start, and no example of Hypothesis is timed."""
+"""What holds for every test: Ctrl-C reaches the programs that tests start, no example of Hypothesis is timed, and tests of
+one file, which share what is dear to start, run in one process, but for those that say otherwise.
+"""
 
 import signal
 
 import hypothesis
+import pytest
 
 
 def pytest_configure() -> None:
@@ -12,3 +15,10 @@ def pytest_configure() -> None:
     # Beside other work a machine may be slow; that is no reason to fail.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

@@ -166,9 +166,11 @@ def a_connection_is_paused(draft: Draft) -> None:
 def a_consent_ends(draft: Draft) -> None:
     connection = draft.connection()
     told, renewed = draft.span()
-    ends = told + timedelta(days=draft.rng.randint(0, 13), hours=draft.rng.randint(1, 20))
+    is_heeded = draft.rng.random() < 0.3
+    soon = timedelta(days=draft.rng.randint(0, 13), hours=draft.rng.randint(1, 20))
+    ends = (renewed if is_heeded else told) + soon
     draft.change_connection(told, "a consent will end", connection, {"expire": ends.isoformat()})
-    if draft.rng.random() < 0.7:
+    if is_heeded or draft.rng.random() < 0.6:
         later = (renewed + timedelta(days=180)).isoformat()
         late = "late" if renewed > ends else "in time"
         draft.change_connection(

@@ -17,7 +17,7 @@ from pfo_pipeline_tests.simulation.episodes import EPISODES
 from pfo_pipeline_tests.simulation.events import Event, Wake
 
 DAYS = 182
-WAKES = 8
+WAKES = 6
 _EPISODES = 16
 _ZONES = ("Europe/Paris", "Europe/London", "America/New_York", "Asia/Tokyo", "Australia/Sydney", "UTC")
 _CLOCK_CHANGES = (date(2026, 3, 29), date(2026, 10, 25))

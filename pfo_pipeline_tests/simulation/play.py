@@ -254,8 +254,8 @@ class _Play:
 
 
 def _looked_at(plan: Plan) -> list[Wake]:
-    """The wakes after which somebody looks at the published ledger: every third."""
-    return [event for event in plan.events if isinstance(event, Wake)][1::3]
+    """The wakes after which somebody looks at the published ledger: the last, and every third before it."""
+    return [event for event in plan.events if isinstance(event, Wake)][::-3]
 
 
 def _die() -> None:

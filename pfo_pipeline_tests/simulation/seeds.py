@@ -3,6 +3,7 @@
 Here: where a seed is played, what its failure says. Not here: which seeds (test_seeds.py, __main__.py).
 """
 
+import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,8 +32,10 @@ def workplace() -> Iterator[Path]:
     try:
         files = LedgerFiles(folder / "empty")
         Ledger(files, OFFICE, clock=lambda: datetime(2025, 1, 1, tzinfo=UTC)).reader().tenants()
+        gc.freeze()  # What has been imported by now is not looked through again for each seed: a tenth of the time.
         yield folder
     finally:
+        gc.unfreeze()
         shutil.rmtree(folder)
 
 

@@ -18,7 +18,9 @@ SEEDS = range(50)
 _TABLES = ("loads", "users", "connections", "accounts", "balances", "quarantine", "drift", "identities", "telemetry")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=pytest.mark.xdist_group(f"seeds {seed // 5}")) for seed in SEEDS]
+)
 def test_a_half_year_ends_with_the_truth(seed: int, workplace: Path) -> None:
     check(seed, workplace)
 

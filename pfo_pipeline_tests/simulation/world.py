@@ -149,13 +149,14 @@ class World:
     @apply.register
     def _(self, event: TokenChanged) -> None:
         token = self.folder / f"{event.member}.token"
-        match event.how:
-            case "lost":
-                token.unlink()
-            case "revoked":
-                self._call("DELETE", "auth/token", token.read_text(encoding="utf-8"))
-            case "renewed":
-                self._write_token(event.member, self._new_token(event.member))
+        if event.how == "renewed":
+            self._write_token(event.member, self._new_token(event.member))
+        elif not token.exists():
+            return  # Lost before.
+        elif event.how == "lost":
+            token.unlink()
+        else:
+            self._call("DELETE", "auth/token", token.read_text(encoding="utf-8"))
 
     @apply.register
     def _(self, event: HttpFault) -> None:
