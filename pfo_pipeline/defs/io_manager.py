@@ -4,6 +4,7 @@ Here: the write at the end of a step, and the metadata that the operator sees. N
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,7 +15,7 @@ from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, QuarantineRow, Table, table_of
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
-from pfo_pipeline.defs.options import ASSET_KEYS, table_metadata
+from pfo_pipeline.defs.options import ASSET_KEYS, column_lineage, table_metadata
 from pfo_pipeline.defs.plot import over_time
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.defs.shown import cell, table
@@ -35,6 +36,13 @@ TABLES: Mapping[str, Table] = {
 }
 """The table that each step writes or publishes, by step id."""
 
+_READ_FROM: Mapping[str, str] = {
+    "fetch-accounts": "sync-accounts",
+    "refresh-balances": "fetch-accounts",
+    "fetch-balances": "refresh-balances",
+}
+"""The step whose rows a step works on; accounts come from the bank."""
+
 PLOT_DAYS = 60
 
 _STEPS = {ASSET_KEYS[step.id]: step for workflow in WORKFLOWS for step in workflow.steps}
@@ -50,7 +58,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
         with named_failures(step), measured("pfo.store", run_id=context.run_id, operation=step.operation.key):
             described = self._merge(obj) if isinstance(obj, StepOutcome) else self._publish(obj)
         waited = _waits(context, step) if described.get("attempts", 1) > 1 else {}
-        context.add_output_metadata({**table_metadata(step, TABLES[step.id]), **described, **waited})
+        context.add_output_metadata({**table_metadata(step, TABLES[step.id]), **_lineage(step), **described, **waited})
 
     def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
         """The tenant's newest rows, Arrow-backed: amounts stay decimals, moments keep their zone."""
@@ -72,6 +80,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             "dagster/partition_row_count": len(batch.rows.get(kind, ())),
             "attempts": batch.attempt,
             "load_id": merged.load_id,
+            "preview": _read(batch.rows.get(kind, ())),
             **_dates(min(moments, default=None), max(moments, default=None)),
             **({"forced": str(outcome.forced)} if outcome.forced else {}),
             **({"problems": _problems(outcome.errors)} if outcome.errors else {}),
@@ -95,16 +104,32 @@ class LedgerIOManager(dg.ConfigurableIOManager):
         }
 
 
+def _lineage(step: Step) -> dict[str, Any]:
+    source = _READ_FROM.get(step.id)
+    if source is None:
+        return {}
+    return {"dagster/column_lineage": column_lineage(TABLES[step.id], ASSET_KEYS[source], TABLES[source])}
+
+
+def _read(rows: Sequence[object]) -> dg.MarkdownMetadataValue:
+    """What a command read, of accounts or of balances. No personal column here and below: neither names nor numbers."""
+    accounts = [row for row in rows if isinstance(row, AccountRow)]
+    if accounts:
+        cells = [tuple(map(cell, (a.account_id, a.institution_name, a.account_type, a.currency))) for a in accounts]
+        return table(("account", "bank", "type", "currency"), cells, nothing="")
+    balances = [(cell(b.account_id), cell(b.currency), _minute(b.as_of)) for b in rows if isinstance(b, BalanceRow)]
+    return table(("account", "currency", "as of"), balances, nothing="Nothing was read.")
+
+
 def _preview(figures: Sequence[Figure]) -> dg.MarkdownMetadataValue:
-    """No personal column: neither names nor numbers of accounts."""
     rows = [
-        (
-            *map(cell, (f.account_id, f.institution_name, f.account_type, f.currency)),
-            f"{f.as_of:%Y-%m-%d %H:%M}Z" if f.as_of else "no figure",
-        )
-        for f in figures
+        (*map(cell, (f.account_id, f.institution_name, f.account_type, f.currency)), _minute(f.as_of)) for f in figures
     ]
     return table(("account", "bank", "type", "currency", "as of"), rows, nothing="No account.")
+
+
+def _minute(as_of: datetime | None) -> str:
+    return f"{as_of:%Y-%m-%d %H:%M}Z" if as_of else "no figure"
 
 
 def _totals(totals: Sequence[Total]) -> dg.MarkdownMetadataValue:

@@ -112,3 +112,9 @@ def column_schema(table: Table) -> dg.TableSchema:
             for column in (*table.columns, *PROVENANCE)
         ]
     )
+
+
+def column_lineage(table: Table, source: dg.AssetKey, source_table: Table) -> dg.TableColumnLineage:
+    """From which columns of the asset before it an asset's rows come: its own, or only what identifies them."""
+    shared = table.columns if table is source_table else [c for c in table.columns if c.name in source_table.key]
+    return dg.TableColumnLineage({c.name: [dg.TableColumnDep(source, c.name)] for c in shared})

@@ -542,6 +542,46 @@ def test_the_io_manager_loads_arrow_backed_frames_with_exact_decimals_of_one_ten
     assert str(frame["as_of"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
 
 
+def test_what_is_read_is_previewed_without_names(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1234.56", "-78.90")
+
+    accounts, balances = sync_and_refresh(office, instance, "smith")
+
+    synced = metadata(accounts, "accounts/synced")["preview"]
+    refreshed = metadata(balances, "balances/refreshed")["preview"]
+    assert synced.count("| Banque Exemple | checking | EUR |") == 2
+    assert refreshed.count("| EUR | ") == 2
+    for account_id, name in office.ask("select account_id, display_name from accounts_latest"):
+        assert account_id in synced
+        assert account_id in refreshed
+        assert name not in synced + refreshed
+
+
+def test_columns_are_followed_from_the_bank_to_what_everybody_reads(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+
+    accounts, balances = sync_and_refresh(office, instance, "smith")
+
+    def sources(run: dg.ExecuteInProcessResult, asset: str) -> dict[str, list[str]]:
+        lineage = metadata(run, asset)["dagster/column_lineage"].deps_by_column
+        return {
+            column: [f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps]
+            for column, deps in lineage.items()
+        }
+
+    assert "dagster/column_lineage" not in metadata(accounts, "accounts/synced"), "what a bank sends has no asset"
+    assert sources(accounts, "accounts/fetched")["iban"] == ["accounts/synced.iban"]
+    assert sources(balances, "balances/refreshed") == {
+        "tenant_id": ["accounts/fetched.tenant_id"],
+        "account_id": ["accounts/fetched.account_id"],
+    }
+    assert sources(balances, "balances/fetched")["current_balance"] == ["balances/refreshed.current_balance"]
+
+
 def test_what_is_published_is_previewed_without_names_and_added_up_exactly(
     office: Office, instance: dg.DagsterInstance
 ) -> None:
