@@ -58,7 +58,7 @@ def new_page(chromium: Browser, url: str, *, sharpness: float = 1) -> Page:
 
 
 def metadata(page: Page, name: str) -> Locator:
-    """The row of a materialization's or check's metadata that has the name."""
+    """The row of a materialization's, check's or failure's metadata that has the name."""
     return page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
 
 
@@ -90,3 +90,25 @@ def launch(page: Page, asset: str, tenant: str) -> str:
 def open_run(page: Page, run_id: str) -> None:
     page.goto(f"/runs/{run_id}")
     expect(page.get_by_text("Process for run exited")).to_be_visible()
+
+
+def open_launchpad(page: Page, job: str, tenant: str) -> None:
+    page.goto(f"/locations/pfo_pipeline/jobs/{job}/playground")
+    page.get_by_placeholder("Partition").click()
+    page.keyboard.type(tenant)
+    page.keyboard.press("Enter")
+
+
+def choose_in_launchpad(page: Page, step: str, *fields: str) -> None:
+    """Write the step's fields, such as `force: true`, in place of all that the editor holds."""
+    page.locator(".CodeMirror").first.click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(
+        "\n".join(["ops:", f"  {step}:", "    config:", *(f"      {field}" for field in fields), ""])
+    )
+
+
+def terminate(page: Page) -> None:
+    """End the run whose page is open."""
+    page.get_by_role("button", name="Terminate").click()
+    page.get_by_role("dialog").get_by_role("button", name="Terminate").click()

@@ -16,10 +16,11 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 PROJECT = Path(__file__).parents[2]
@@ -55,8 +56,11 @@ class Run:
 class Serving:
     """`pfo dev` in a folder of its own; use it as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        self.data_dir = folder / "data"
+    def __init__(self, folder: Path, told: Mapping[str, str] = MappingProxyType({})) -> None:
+        """
+        Args:
+            told: Of the environment, where an office is configured; the demonstration's else.
+        """
         self.temporary = folder / "tmp"  # where the simulated bank's configuration and tokens are
         self.temporary.mkdir()
         self.port = _free_port()
@@ -64,14 +68,16 @@ class Serving:
         self._log = folder / "pfo-dev.log"
         # Not the project's own folder: a developer's pfo.toml there would have the tests ask real banks.
         shutil.copyfile(PROJECT / "workspace.yaml", folder / "workspace.yaml")
-        ours = {"PFO_DATA_DIR": str(self.data_dir), "DAGSTER_HOME": str(folder / "dagster")}
+        ours = {"PFO_DATA_DIR": str(folder / "data"), "DAGSTER_HOME": str(folder / "dagster"), **told}
         ours |= {"TMPDIR": str(self.temporary)}
+        self.data_dir = Path(ours["PFO_DATA_DIR"])
         theirs = {name: value for name, value in os.environ.items() if not name.startswith(("PFO_", "DAGSTER_"))}
+        self.folder, self.environment = folder, {**theirs, **ours}
         with self._log.open("wb") as log:
             self._program = subprocess.Popen(
                 [str(Path(sys.executable).parent / "pfo"), "dev", "--port", str(self.port)],
                 cwd=folder,
-                env={**theirs, **ours},
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -180,6 +186,29 @@ class Serving:
 
     def _last_words(self) -> str:
         return f"The end of {self._log}:\n" + "\n".join(self.log.splitlines()[-25:])
+
+
+@contextmanager
+def reading(serving: Serving) -> Iterator[str]:
+    """The web server of those who only look (deploy/systemd/pfo-web-readonly.service), beside the other one; its address."""
+    port = _free_port()
+    program = subprocess.Popen(
+        [
+            *(str(Path(sys.executable).parent / "dagster-webserver"), "--read-only"),
+            *("--host", "127.0.0.1", "--port", str(port), "--workspace", "workspace.yaml"),
+        ],
+        cwd=serving.folder,
+        env=serving.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        serving.wait_until("the other web server answers", lambda: answers(port))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        program.terminate()
+        program.wait()
 
 
 def alive(pids: set[int]) -> set[int]:

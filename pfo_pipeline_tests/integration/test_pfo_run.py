@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -192,27 +191,6 @@ def test_two_runs_of_one_tenant_started_together_take_turns(office: Office) -> N
         assert sorted(paths[begin : begin + 4]) == [ACCOUNTS] * 2 + [CONNECTIONS] * 2
     assert office.ask("select count(*), count(distinct account_id) from accounts") == [(2, 2)]
     assert office.ask("select count(*), count(distinct account_id) from balances") == [(2, 2)]
-
-
-def test_where_dagsters_storage_is_lost_the_next_run_makes_it_anew_and_the_ledger_goes_on(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    office.add_tenant("smith", "jane")
-    office.connect("smith", "jane", "1")
-    for name, value in office.environment().items():
-        monkeypatch.setenv(name, value)
-    first = pfo("run", cwd=office.folder, told=office.environment())
-    before = office.ask("select * exclude (load_id) from balances")
-    shutil.rmtree(office.data_dir / "dagster")
-
-    second = pfo("run", cwd=office.folder, told=office.environment())
-
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert office.ask("select * exclude (load_id) from balances") == before
-    assert office.ask("select count(*) from loads") == [(4,)]
-    with dg.DagsterInstance.get() as instance:
-        assert instance.get_dynamic_partitions("tenants") == ["smith"]
-        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS] * 2
 
 
 def test_a_member_may_have_one_bank_asked_before_the_run(
