@@ -74,16 +74,21 @@ def open_failed_check(page: Page, asset: str, check: str = "nobody_has_to_act") 
     page.get_by_role("row").filter(has_text="Failed").first.get_by_role("button").last.click()
 
 
-def launch(page: Page, asset: str, tenant: str) -> str:
-    """Materialize an asset for a tenant by hand. Returns: the id of the run, whose page is then open."""
+def launch(page: Page, asset: str, *tenants: str) -> str:
+    """Materialize an asset for tenants by hand.
+
+    Returns: the id of the run, or, for several tenants, of the backfill; its page is then open.
+    """
     page.goto(f"/assets/{asset}")
     page.get_by_role("button", name="Materialize…").click()
     dialog = page.get_by_role("dialog").filter(has_text="Launch runs to materialize")
     dialog.get_by_text("Select a partition or create one").click()
-    page.get_by_role("menuitem", name=tenant).click()
-    dialog.get_by_role("button", name="Launch 1 run").click()
+    for tenant in tenants:
+        page.get_by_role("menuitem", name=tenant).click()
+    page.keyboard.press("Escape")
+    dialog.get_by_role("button", name="Launch backfill" if len(tenants) > 1 else "Launch 1 run").click()
     page.get_by_role("region", name="Notifications").get_by_role("link", name="View").click()
-    page.wait_for_url("**/runs/*")
+    page.wait_for_url("**/runs/*" if len(tenants) == 1 else "**/runs/b/*")
     return page.url.rsplit("/", 1)[-1]
 
 
