@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from pfo_pipeline.powens.webhooks import path_of
+from pfo_pipeline.simulator.movement import has_lapsed
 from pfo_pipeline_tests.simulation.events import Posts
 from pfo_pipeline_tests.simulation.world import TENANT, WEBHOOK_SECRET, World
 from pfo_pipeline_tests.webhooks.receiving import Receiving
@@ -82,7 +83,7 @@ def _events(world: World, event: Posts, connection: int) -> int:
     found = world.records.connections[connection]
     if event.event == "CONNECTION_SYNCED":
         return 1
-    if found.state is not None:
+    if found.state is not None or has_lapsed(found, world.bank.now()):
         return 0
     return sum(account.visible for account in world.records.accounts_of(found.id_user, connection))
 

@@ -1,13 +1,15 @@
 """What is true at the bank at one moment: read from the simulator's own records, not from what it told the pipeline.
 
 Here: a frozen picture of a member's connections and accounts. Not here: what follows for the ledger (book.py).
-Moments are aware UTC, amounts Decimal, as the simulator keeps them; nothing passes through JSON or Paris time.
+Moments are aware UTC, amounts Decimal, as the simulator keeps them; nothing passes through JSON. Of the hour that October
+repeats, which the wire does not tell from the one before, a moment is given as one of the first pass.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
+from pfo_pipeline.simulator.paris import PARIS
 from pfo_pipeline.simulator.records import Account, Connection, Domain
 
 
@@ -69,10 +71,10 @@ def _connection(connection: Connection) -> TrueConnection:
         state=connection.state,
         states=tuple(s.state for s in connection.sources if s.state is not None and s.disabled is None),
         active=connection.active,
-        created=connection.created,
-        synced=connection.last_update,
-        next_try=connection.next_try,
-        expires=connection.expire,
+        created=_first_pass(connection.created),
+        synced=_told(connection.last_update),
+        next_try=_told(connection.next_try),
+        expires=_told(connection.expire),
     )
 
 
@@ -89,11 +91,19 @@ def _account(account: Account) -> TrueAccount:
         currency=account.currency if known and "currency" not in account.verbatim else None,
         balance=balance,
         available=None if balance is None else balance + (account.coming or 0),
-        updated=account.last_update,
-        disabled=account.disabled,
-        deleted=account.deleted,
+        updated=_told(account.last_update),
+        disabled=_told(account.disabled),
+        deleted=_told(account.deleted),
         known=known,
     )
+
+
+def _told(moment: datetime | None) -> datetime | None:
+    return None if moment is None else _first_pass(moment)
+
+
+def _first_pass(moment: datetime) -> datetime:
+    return moment.astimezone(PARIS).replace(fold=0).astimezone(UTC)
 
 
 def _text(value: object) -> str | None:
