@@ -596,6 +596,7 @@ def test_what_is_published_is_previewed_without_names_and_added_up_exactly(
         word for (word,) in office.ask("select unnest([display_name, iban, number]) from accounts") if word in str(seen)
     ]
     assert "| EUR | 2 | 1200.75 |  |" in seen["totals"]
+    assert (seen["dagster/partition_row_count"], seen["records"]) == (2, 4), "booked and available of each"
     assert "over_time" in seen
 
 
