@@ -80,11 +80,11 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             "dagster/partition_row_count": len(batch.rows.get(kind, ())),
             "attempts": batch.attempt,
             "load_id": merged.load_id,
-            "preview": _read(batch.rows.get(kind, ())),
             **_dates(min(moments, default=None), max(moments, default=None)),
             **({"forced": str(outcome.forced)} if outcome.forced else {}),
             **({"problems": _problems(outcome.errors)} if outcome.errors else {}),
             **({"contract_drift": dict(outcome.drift)} if outcome.drift else {}),
+            "preview": _read(batch.rows.get(kind, ())),
         }
 
     def _publish(self, snapshot: Snapshot) -> dict[str, Any]:

@@ -63,9 +63,7 @@ def who_must_act(page: Page) -> None:
     page.get_by_text("[Show Markdown]").click()
     dialog = page.get_by_role("dialog").filter(has_text="what to do")
     expect(dialog).to_be_visible()
-    box = dialog.bounding_box()
-    assert box is not None
-    _save(page, "who-must-act", box)
+    _save(page, "who-must-act", _framed(dialog.bounding_box()))
 
 
 def _make_the_troubled_tenant_the_last(page: Page, serving: Serving) -> None:
@@ -84,6 +82,16 @@ def _hide_navigation(page: Page) -> None:
     """For all pages to come."""
     page.get_by_role("button", name="Hide navigation").click()
     expect(page.get_by_role("button", name="Hide navigation")).to_be_hidden()
+
+
+def _framed(box: FloatRect | None) -> FloatRect:
+    assert box is not None
+    return {
+        "x": box["x"] - _MARGIN,
+        "y": box["y"] - _MARGIN,
+        "width": box["width"] + 2 * _MARGIN,
+        "height": box["height"] + 2 * _MARGIN,
+    }
 
 
 def _around(page: Page, selector: str) -> FloatRect:
