@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
             "webhooks",
         ),
     },
+    "read": {"errors", "ledger"},
     "definitions": {"contracts", "telemetry", "config", "errors", "defs"},
 }
 # Programs: nobody imports them but each other.
@@ -55,6 +56,7 @@ WITHOUT_DAGSTER = (
         "ledger",
         "webhooks",
         "operations",
+        "read",
         "simulator",
     ),
 )

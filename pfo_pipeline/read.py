@@ -1,0 +1,107 @@
+"""The published ledger for Python programs and notebooks: pandas or Arrow, decimals and time zones intact.
+
+    from pfo_pipeline.read import Published
+
+    ledger = Published("data/ledger.duckdb")
+    ledger.positions(tenant="martin")
+    ledger.cash(as_of=datetime(2026, 6, 30, 22, tzinfo=UTC))
+    ledger.frame("select currency, sum(current_balance) from positions group by all")
+
+Each call opens the file, asks, and closes it: the next one shows what was published meanwhile, and nobody is kept waiting.
+Not here: what the columns mean (docs/analyst.md, and the comments in the file itself).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.reader import open_published
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
+
+
+class ReadError(PfoError):
+    """A question that the ledger cannot be asked."""
+
+
+class Published:
+    """A published ledger. Frames are Arrow-backed: amounts are `decimal128(38, 10)`, moments `timestamp[us, tz=UTC]`.
+
+    Every method raises LedgerError where the file is missing, damaged, newer than this program, or its key refused.
+    """
+
+    def __init__(self, path: str | Path, *, key: str | None = None) -> None:
+        """
+        Args:
+            key: What the file is encrypted with; None for a plain one.
+        """
+        self._path = Path(path)
+        self._key = key
+
+    def positions(self, *, tenant: str | None = None) -> "pd.DataFrame":
+        """Each enabled account with its newest figure; `tenant`: only that one's, here and below."""
+        return self._of_tenant("positions", tenant, {})
+
+    def totals(self, *, tenant: str | None = None) -> "pd.DataFrame":
+        """What there is now, for each tenant and currency; never added up across currencies."""
+        return self._of_tenant("totals", tenant, {})
+
+    def accounts(self, *, tenant: str | None = None, known_at: datetime | None = None) -> "pd.DataFrame":
+        """Every linked account, hidden ones too, as it is known, or was at `known_at`.
+
+        Raises: ReadError: the moment has no time zone.
+        """
+        return self._of_tenant("accounts_as_of($known_at)", tenant, {"known_at": _moment("known_at", known_at)})
+
+    def balances(
+        self, *, tenant: str | None = None, as_of: datetime | None = None, known_at: datetime | None = None
+    ) -> "pd.DataFrame":
+        """The last figure of each account up to `as_of`, as it was known at `known_at`; None: the newest.
+
+        Raises: ReadError: a moment has no time zone.
+        """
+        return self._of_tenant("balances_as_of($as_of, known_at := $known_at)", tenant, _moments(as_of, known_at))
+
+    def cash(
+        self, *, tenant: str | None = None, as_of: datetime | None = None, known_at: datetime | None = None
+    ) -> "pd.DataFrame":
+        """What there was in each currency, likewise."""
+        return self._of_tenant("cash_position($as_of, known_at := $known_at)", tenant, _moments(as_of, known_at))
+
+    def frame(self, query: str, parameters: Mapping[str, Any] | None = None) -> "pd.DataFrame":
+        """The answer of any query, the schema `ledger` entered. Raises: ReadError: DuckDB refuses it."""
+        import pandas as pd  # Only who asks for a frame pays for it.
+
+        return self.table(query, parameters).to_pandas(types_mapper=pd.ArrowDtype)
+
+    def table(self, query: str, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
+        """The same as an Arrow table."""
+        with open_published(self._path, key=self._key) as con:
+            try:
+                return con.execute(query, dict(parameters) if parameters else None).to_arrow_table()
+            except duckdb.Error as error:
+                raise ReadError(str(error)) from None
+
+    def _of_tenant(self, relation: str, tenant: str | None, parameters: Mapping[str, Any]) -> "pd.DataFrame":
+        query = f"from {relation} where $tenant is null or tenant_id = $tenant"
+        return self.frame(query, {**parameters, "tenant": tenant})
+
+
+def _moments(as_of: datetime | None, known_at: datetime | None) -> dict[str, datetime]:
+    return {"as_of": _moment("as_of", as_of), "known_at": _moment("known_at", known_at)}
+
+
+def _moment(name: str, moment: datetime | None) -> datetime:
+    if moment is None:
+        return _ALWAYS
+    if moment.tzinfo is None:
+        raise ReadError(f"{name}: {moment} has no time zone; give one, such as datetime(2026, 6, 30, 22, tzinfo=UTC).")
+    return moment
