@@ -93,6 +93,7 @@ def _tried(url: str, message: Message, timeout_seconds: float) -> str | None:
     service = apprise.Apprise.instantiate(url, asset=asset)
     if not isinstance(service, apprise.NotifyBase):
         return "its URL is none that Apprise understands"
+    service.overflow_mode = apprise.OverflowMode.SPLIT  # Some services take only so much at once.
     service.socket_connect_timeout = service.socket_read_timeout = timeout_seconds
     kinds = {
         "critical": apprise.NotifyType.FAILURE,

@@ -31,6 +31,10 @@ class Delivery:
     reason: str = ""
 
 
+_REFUSALS = 3
+"""After so many messages that a target did not take, it is left for now: each may have taken a minute."""
+
+
 def repeats_of(settings: AlertSettings) -> Repeats:
     hours = settings.repeat_hours
     return {"critical": hours.critical, "warning": hours.warning, "notice": hours.notice}
@@ -92,18 +96,21 @@ def tell(config: Config, now: datetime, *, send: Send = send) -> list[Delivery]:
 
 def _tell(config: Config, private: Path, target: Target, now: datetime, send: Send) -> Delivery:
     notices = due(read_book(private), target.name, repeats_of(config.alerts), now, target.tenant_id)
-    sent = 0
+    sent, reasons = 0, list[str]()
     for message in messages(notices):
+        if len(reasons) == _REFUSALS:
+            break
         try:
             send(config.secret(target.reference, key=target.key), message)
         except (NotTaken, SecretError) as why:
-            reason = str(why)
-            change_book(private, partial(unreached, target=target.name, reason=reason, now=now))
-            return Delivery(target.name, sent, reason)
+            reasons.append(str(why))  # Its fault may be the message's own, which must not hold up the others.
+            continue
         # After each: a crash, or the next message, must not have this one told twice.
         change_book(private, partial(told, target=target.name, notices=message.notices, now=now))
         sent += 1
-    return Delivery(target.name, sent)
+    if reasons:
+        change_book(private, partial(unreached, target=target.name, reason=reasons[0], now=now))
+    return Delivery(target.name, sent, reasons[0] if reasons else "")
 
 
 def unreached_targets(book: Book) -> list[str]:

@@ -17,9 +17,10 @@ from pfo_pipeline.commands import manifest as names
 from pfo_pipeline.commands.demo import serving_lock, turns
 from pfo_pipeline.commands.manifest import Manifest, check_files, read_manifest
 from pfo_pipeline.commands.place import Place, find_place
-from pfo_pipeline.config import Config, SecretError, config_path, role_of_process
+from pfo_pipeline.config import Config, SecretError, config_path, load_config, role_of_process
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.ledger.errors import LedgerForeign
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.operations.guards import OperationRefused
@@ -57,6 +58,7 @@ def restore(backup: Path, now: datetime, *, replace_newer: bool = False) -> Rest
         raise OperationRefused("Restoring replaces the private ledger, so it needs role admin (PFO_ROLE).")
     manifest = read_manifest(backup)
     check_files(backup, manifest)
+    _refuse_other_office(manifest)
     try:
         config_written, secrets_written = _put_configuration(backup, manifest)
         place = find_place()
@@ -85,6 +87,22 @@ def restore(backup: Path, now: datetime, *, replace_newer: bool = False) -> Rest
     )
 
 
+def _refuse_other_office(manifest: Manifest) -> None:
+    """Before anything is written: the backup's secrets would be taken for those of the office that is configured.
+
+    Raises: LedgerForeign.
+    """
+    path = config_path()
+    if not path.exists():
+        return
+    office = load_config().office
+    if office != manifest.office:
+        raise LedgerForeign(
+            f"The backup is of office {manifest.office!r}, and {path} is of office {office!r}. Nothing was changed. "
+            "Name another configuration in PFO_CONFIG, one that is not there yet for the backup's own."
+        )
+
+
 def _put_configuration(backup: Path, manifest: Manifest) -> tuple[Path | None, tuple[Path, ...]]:
     """The configuration and its secrets, where there are none: what an operator has written is never replaced."""
     target = config_path()
@@ -106,6 +124,8 @@ def _put_state(backup: Path, manifest: Manifest, place: Place, aside: Path) -> N
     home = place.dagster_home
     for file in (*home.glob("schedules/*.db*"), *home.glob("history/**/*.db*")):
         _put_aside(file, aside / names.HISTORY / file.relative_to(home))
+    for file in place.files.private.glob("*.sqlite-*"):  # Journals: SQLite would mix them into what is put back.
+        _put_aside(file, aside / names.PRIVATE / file.name)
     folders = {names.HISTORY: home, names.PRIVATE: place.files.private, names.ALERTS: place.data_dir}
     for name in manifest.files:
         folder, _, rest = name.partition("/")

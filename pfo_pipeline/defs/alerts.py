@@ -87,11 +87,11 @@ def _without_configuration(mistake: ConfigError, now: datetime) -> dg.SkipReason
 
 
 def _is_under_way(instance: dg.DagsterInstance) -> bool:
+    """Not so with a run that was made and never launched, which Dagster leaves behind where launching failed."""
     unfinished = dg.RunsFilter(
         job_name=send_alerts.name,
         statuses=[
             dg.DagsterRunStatus.QUEUED,
-            dg.DagsterRunStatus.NOT_STARTED,
             dg.DagsterRunStatus.STARTING,
             dg.DagsterRunStatus.STARTED,
         ],

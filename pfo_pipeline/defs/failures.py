@@ -84,6 +84,16 @@ def _described_checks(step_key: str | None, message: str) -> dict[str, str | Non
     return {"step": step_key, "code": "check", "who_acts": "operator", "reason": scrub(reason)}
 
 
+def broken_rules(events: Iterable[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
+    """The blocking checks that a run's events say it has not passed."""
+    evaluations = [
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    return [e for e in evaluations if e.blocking and not e.passed and e.severity == dg.AssetCheckSeverity.ERROR]
+
+
 def described_start_failure(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
     """The same of a run in which no step failed: it did not start, or its process ended."""
     told = next((e.message for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE), None)

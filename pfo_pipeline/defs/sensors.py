@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pfo_pipeline.config import ConfigError, load_config
+from pfo_pipeline.defs.failures import broken_rules
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
 from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS, tenants
@@ -114,9 +115,21 @@ def _look(
     return _Look(
         found=len(events),
         through=new[-1].storage_id if new else after,
-        lacking=[event for event in open_ones if event.storage_id not in planned],
+        lacking=[
+            event
+            for event in open_ones
+            if event.storage_id not in planned and not _is_held(instance, runs[event.storage_id])
+        ],
         awaited=sorted(planned),
     )
+
+
+def _is_held(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> bool:
+    """Whether a rule has stopped the run, so that nothing is to follow what it loaded."""
+    if run is None or not run.is_failure:
+        return False
+    logs = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    return bool(broken_rules(log.dagster_event for log in logs if log.dagster_event))
 
 
 def _fetch(event: dg.EventLogRecord) -> dg.RunRequest:

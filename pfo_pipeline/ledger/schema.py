@@ -56,6 +56,8 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
         raise LedgerNewer(
             f"{path} has schema version {version}; this program knows {wanted[-1].version}. Update the program."
         )
+    if version > 0:
+        refuse_other_office(con, path, office)
     if version < wanted[-1].version:
         con.begin()
         create(con, from_version=version, applied_at=now)
@@ -65,7 +67,6 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
             for (load_id,) in con.execute("select load_id from loads order by load_id").fetchall():
                 seal(con, load_id)
         con.commit()
-    refuse_other_office(con, path, office)
 
 
 def create(con: duckdb.DuckDBPyConnection, *, from_version: int = 0, applied_at: datetime | None = None) -> None:

@@ -17,7 +17,7 @@ def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
     Handlers that raise, Python's own and Dagster's, do so wherever the program happens to be. In the midst of the event
     loop that is logged and swallowed as an error of a connection, and the cancelled run goes on.
 
-    Raises: KeyboardInterrupt: SIGINT or SIGTERM came, whether or not the work had ended by then.
+    Raises: KeyboardInterrupt: SIGINT or SIGTERM came, whether or not the work had ended or failed by then.
     """
     interruption = _Interruption()
 
@@ -30,6 +30,10 @@ def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
             result = asyncio.run(watched())
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None  # Nobody else cancels this task.
+        except Exception:
+            if interruption.came:  # What the work made of being cancelled is no failure to be tried again.
+                raise KeyboardInterrupt from None
+            raise
     if interruption.came:
         raise KeyboardInterrupt
     return result

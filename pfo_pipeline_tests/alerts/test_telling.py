@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.alerts.conditions import Condition
+from pfo_pipeline.alerts.messages import Message
 from pfo_pipeline.alerts.store import AlertsError, read_book
-from pfo_pipeline.alerts.targets import send
+from pfo_pipeline.alerts.targets import NotTaken, send
 from pfo_pipeline.alerts.telling import Delivery, look, outstanding, tell, unreached_targets
 from pfo_pipeline.config import Config, load_config
 from pfo_pipeline_tests.alerts.samples import DAY, HOUR, NOW, condition, found
@@ -145,6 +146,36 @@ def test_what_was_taken_before_a_failure_is_not_sent_twice(desk: Desk, mail: Mai
         "pfo: tenant smith, member acts: 1 new",
         "pfo: tenant smith, operator acts: 1 new",
     ]
+
+
+def test_a_message_that_is_not_taken_holds_up_no_other(desk: Desk) -> None:
+    taken: list[str] = []
+
+    def but_members(_: str, message: Message) -> None:
+        if "member acts" in message.title:
+            raise NotTaken("it answered 400")
+        taken.append(message.title)
+
+    look(desk.config, [found(condition("38", owner="member"), condition("39", owner="operator"))], NOW)
+    office, _ = tell(desk.config, NOW, send=but_members)
+
+    assert (office.sent, office.reason) == (1, "it answered 400")
+    assert taken == ["pfo: tenant smith, operator acts: 1 new"] * 2
+
+
+def test_a_target_that_takes_nothing_is_left_after_a_few_messages(desk: Desk) -> None:
+    tried: list[str] = []
+
+    def refusing(_: str, message: Message) -> None:
+        tried.append(message.title)
+        raise NotTaken("it could not be reached")
+
+    owners = ("member", "operator", "bank", "powens", "nobody")
+    look(desk.config, [found(*(condition("38", owner=owner) for owner in owners))], NOW)
+    deliveries = tell(desk.config, NOW, send=refusing)
+
+    assert [d.sent for d in deliveries] == [0, 0]
+    assert len(tried) == 3 * len(deliveries)
 
 
 def test_a_secret_that_does_not_resolve_is_a_target_that_is_not_reached(desk: Desk, chat: WebServer) -> None:

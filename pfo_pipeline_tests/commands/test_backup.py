@@ -294,13 +294,29 @@ def test_a_lost_or_garbled_primary_is_replaced(mine: Office, tmp_path: Path) -> 
     assert (done.aside / "canonical.duckdb").read_bytes().startswith(b"garbled")
 
 
-def test_another_offices_backup_is_refused(mine: Office, tmp_path: Path) -> None:
-    made = back_up(find_place(), tmp_path / "backups", NOW)
+def test_another_offices_backup_is_refused_before_anything_is_written(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW, with_secrets=True)
     text = mine.config.read_text(encoding="utf-8")
     mine.config.write_text(text.replace("test-office", "other"), encoding="utf-8")
+    token = next(mine.folder.glob("*.token"))
+    token.unlink()
 
-    with pytest.raises(LedgerForeign, match="belongs to office 'test-office'"):
+    with pytest.raises(LedgerForeign, match="The backup is of office 'test-office'"):
         restore(made.folder, NOW, replace_newer=True)
+
+    assert not token.exists()
+
+
+def test_a_journal_is_not_mixed_into_what_is_put_back(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    journal = mine.files.private / "webhooks.sqlite-journal"
+    journal.write_bytes(b"of what was there before")
+
+    done = restore(made.folder, NOW, replace_newer=True)
+
+    assert not journal.exists()
+    assert done.aside is not None
+    assert (done.aside / "private" / journal.name).exists()
 
 
 def test_a_run_that_goes_on_must_end_before_a_restore(mine: Office, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -162,6 +163,57 @@ def test_a_failed_run_and_a_refused_user_are_the_operators_until_the_next_succes
     assert run_job(office, instance, "smith").success
     assert of_runs(instance) == []
     assert of_ledger() == []
+
+
+def test_what_is_only_published_again_mends_no_failure_but_its_own(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane")
+    run_job(office, instance, "smith")
+    fetch_alone = partial(run_job, office, instance, "smith", assets=["accounts/fetched"])
+
+    office.set_token("smith", "jane", "revoked")
+    assert not run_job(office, instance, "smith").success
+    assert fetch_alone().success
+    assert [c.code for c in of_runs(instance)] == ["unauthorized"]
+
+    office.set_token("smith", "jane", office.users["smith", "jane"].token)
+    office.files.published.unlink()
+    office.files.published.mkdir()  # Nothing can be published over a folder.
+    assert not run_job(office, instance, "smith").success
+    assert len(of_runs(instance)) == 1
+    office.files.published.rmdir()
+    assert fetch_alone().success
+    assert of_runs(instance) == []
+
+
+def test_a_mistake_in_the_configuration_is_not_told_to_another_tenants_people(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
+    office.add_tenant("smith", "jane")
+    config = load_config()
+    office.config.write_text(
+        office.config.read_text("utf-8")
+        + '\n[tenants.jones]\ndomain = "jones"\n[[tenants.jones.users]]\nid = "Hans Muster"\n',
+        encoding="utf-8",
+    )
+    assert not run_job(office, instance, "smith").success
+
+    (condition,) = run_findings(instance, config).conditions
+
+    assert condition.code == "ConfigError"
+    assert "Muster" not in str(condition)
+    assert "jones" not in str(condition)
+
+
+def test_a_run_that_was_never_launched_does_not_hold_up_the_next(
+    smith: Office, instance: dg.DagsterInstance, chat: WebServer
+) -> None:
+    smith.change_tenant("smith", alert_targets=["file:chat"])
+    job = hurried_defs().get_repository_def().get_job("send_alerts")
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
+
+    assert tick(instance).run_requests
 
 
 def test_the_success_of_another_job_or_tenant_ends_nothing(office: Office, instance: dg.DagsterInstance) -> None:

@@ -12,6 +12,7 @@ from pfo_pipeline_tests.defs.office import (
     run_job,
     sync_and_refresh,
 )
+from pfo_pipeline_tests.defs.test_checks import spoil
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
@@ -167,6 +168,21 @@ def test_a_sync_whose_run_failed_afterwards_is_fetched(office: Office, instance:
     assert not run_job(office, instance, "smith").success
 
     assert ticks.next() == [(ACCOUNTS_JOB, "smith")]
+
+
+def test_nothing_follows_a_run_that_a_rule_has_stopped(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    office.connect("smith", "jane", "1")
+    sync_and_refresh(office, instance, "smith")
+    ticks = Ticks(instance, "after_sync")
+    ticks.next()
+    spoil(office, "insert into balances_current from balances_current limit 1")
+    before = office.files.published.read_bytes()
+
+    assert not run_job(office, instance, "smith").success
+
+    assert ticks.next() == []
+    assert office.files.published.read_bytes() == before
 
 
 def test_a_restart_with_an_old_cursor_goes_on_from_there(office: Office, instance: dg.DagsterInstance) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pfo_pipeline.ledger.errors import LedgerForeign
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
@@ -32,6 +33,18 @@ def columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
 
 def rows(con: duckdb.DuckDBPyConnection, of: dict[str, list[str]]) -> dict[str, list[tuple[object, ...]]]:
     return {name: con.table(f"ledger.{name}").select(*of[name]).order("all").fetchall() for name in TABLES}
+
+
+def test_another_offices_ledger_is_refused_before_it_is_migrated(tmp_path: Path) -> None:
+    files = LedgerFiles(tmp_path / "data")
+    files.private.mkdir(parents=True)
+    files.primary.write_bytes(gzip.decompress((FILES / "version_1.duckdb.gz").read_bytes()))
+
+    with pytest.raises(LedgerForeign):
+        Ledger(files, "oak", clock=SetClock()).publish()
+
+    with duckdb.connect(str(files.primary), read_only=True) as con:
+        assert con.execute("select max(version) from ledger.migrations").fetchall() == [(1,)]
 
 
 @pytest.mark.parametrize("version", EARLIER)

@@ -80,6 +80,18 @@ def test_work_that_ended_in_the_same_moment_counts_as_interrupted() -> None:
         run_interruptible(ends())
 
 
+def test_what_the_work_makes_of_being_cancelled_is_no_failure_of_its_own() -> None:
+    async def gives_up() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("could not wait") from None
+
+    with pytest.raises(KeyboardInterrupt):
+        run_interruptible(gives_up())
+
+
 def test_afterwards_signals_go_where_they_went() -> None:
     async def answers() -> int:
         return 42
