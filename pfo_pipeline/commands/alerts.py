@@ -11,7 +11,7 @@ from pfo_pipeline.alerts.messages import Message
 from pfo_pipeline.alerts.store import read_book
 from pfo_pipeline.alerts.targets import NotTaken, Send, send, targets_of
 from pfo_pipeline.alerts.telling import tell, unreached_targets
-from pfo_pipeline.commands.place import Place
+from pfo_pipeline.commands.place import Place, chosen_tenants
 from pfo_pipeline.config import SecretError, load_config
 from pfo_pipeline.errors import PfoError
 
@@ -26,8 +26,9 @@ class NoTarget(PfoError):
 def open_alerts(place: Place, tenants: tuple[str, ...]) -> list[dict[str, object]]:
     """What is not in order, the gravest first; `told` is when a target, or the log where there is none, was told of it last.
 
-    Raises: AlertsError.
+    Raises: AlertsError; ConfigError: no such tenant.
     """
+    _refuse_strangers(place, tenants)
     book = read_book(place.files.private)
     people = {name: memory for name, memory in book.targets.items() if name != ALERTS}
     memories = people or book.targets
@@ -53,6 +54,15 @@ def open_alerts(place: Place, tenants: tuple[str, ...]) -> list[dict[str, object
         }
         for entry in sorted(entries, key=lambda e: (order.index(e.condition.severity), e.condition.key))
     ]
+
+
+def _refuse_strangers(place: Place, tenants: tuple[str, ...]) -> None:
+    if place.config is None:
+        if tenants:
+            chosen_tenants(place, tenants)
+        return
+    for tenant_id in tenants:
+        place.config.tenant(tenant_id)
 
 
 def _told_last(memories: Iterable[TargetMemory], key: Key) -> datetime | None:

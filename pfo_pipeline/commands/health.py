@@ -126,7 +126,8 @@ def _backup(place: Place, now: datetime) -> Iterator[Finding]:
 
 def _dagster(place: Place, now: datetime) -> Iterator[Finding]:
     if not (place.dagster_home / "dagster.yaml").exists():
-        yield Finding("critical", "dagster", f"{place.dagster_home} holds no dagster.yaml: no server has run there.")
+        lacking = f"{place.dagster_home} holds no dagster.yaml: no server has run there. Make it: pfo migrate"
+        yield Finding("critical", "dagster", lacking)
         return
     os.environ["DAGSTER_HOME"] = str(place.dagster_home)
     from pfo_pipeline.commands.health_of_dagster import dagster_findings  # Importing Dagster costs a second.

@@ -28,7 +28,7 @@ from pfo_pipeline.ledger.office import ledger_of, opened
 from pfo_pipeline.ledger.reader import Reader, open_published
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
 
-_DAGSTER_SETTINGS = Path(__file__).parents[2] / "data" / "dagster" / "dagster.yaml"
+_DAGSTER_SETTINGS = Path(__file__).with_name("dagster.yaml")
 _OTHER_DATA_DIR = "Set PFO_DATA_DIR, or data_dir in the configuration, to a folder that this account may write."
 
 _OTHER_HOME = "Free the disk if it is full, or set DAGSTER_HOME to a folder that this account may write."

@@ -17,6 +17,7 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.chosen import EVERYTHING, Choice, scope_of
+from pfo_pipeline.operations.guards import authorize
 
 INTERRUPTED = 130
 
@@ -30,11 +31,13 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
         Exit status: 1 when a run failed or a user's token was refused, which an operator must mend; 130 on Ctrl-C.
     Raises:
         ConfigError: a tenant that is not configured.
-        OperationRefused: the ledger knows no such connection or account.
+        OperationRefused: the role is not enough; or the ledger knows no such connection or account.
         LedgerError: there is no ledger yet that could know them.
     """
     assert place.config is not None
     chosen = [place.config.tenant(tenant_id).id for tenant_id in tenants] or [t.id for t in place.config.tenants]
+    for workflow in WORKFLOWS:  # A refusal is told before a run is made of it.
+        authorize(workflow.step(workflow.entry_step_id).operation, place.role)
     out = console()
     out.print(
         f"{len(chosen)} tenant{'s' * (len(chosen) != 1)} to sync"
@@ -114,4 +117,6 @@ def _show(out: Console, place: Place, views: list[TenantView], now: datetime) ->
     out.print("        .venv/bin/pfo status                        every connection, and who must act")
     out.print('        .venv/bin/pfo sql "from totals"             the ledger')
     if place.is_demonstration:
-        out.print("        cp pfo.example.toml pfo.toml                your own banks instead of the simulated one")
+        out.print(
+            "        .venv/bin/pfo demo remove                   the first step to your own banks (README.md, Go live)"
+        )

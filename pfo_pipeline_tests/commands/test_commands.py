@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pytest
@@ -308,6 +309,19 @@ def test_a_link_needs_the_role_admin_and_reading_does_not(here: Office, monkeypa
     ).startswith("OperationRefused: ")
     for command in ("accounts", "balances", "status"):
         assert run(command, "--json").exit_code == 0
+
+
+def test_who_may_only_read_starts_no_run(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_ROLE", "user")
+
+    assert "needs role admin" in refused(run("run"))
+
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+
+
+def test_alerts_of_a_tenant_that_is_none_are_refused(here: Office) -> None:
+    assert "'nobody'" in refused(run("alerts", "--tenant", "nobody"))
 
 
 def test_an_unknown_role_is_named(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
