@@ -90,7 +90,8 @@ def who_must_act(look: Look) -> Seen:
     troubles = [t for t in look.reader.troubles(look.everyone) if not waiting_is_enough(t.who_acts)]
     rows = [tuple(map(cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) for t in troubles]
     head = ("tenant", "what", "bank", "state", "who acts", "what to do")
-    return Seen(len(rows), "Each line says who acts and how.", {"who_must_act": table(head, rows, nothing="Nobody.")})
+    told = "Each line says who acts and how. A member's link: `pfo reconnect --tenant TENANT --connection ID`."
+    return Seen(len(rows), told, {"who_must_act": table(head, rows, nothing="Nobody.")})
 
 
 def failed_to_be_read(look: Look) -> Seen:
