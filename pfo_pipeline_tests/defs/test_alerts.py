@@ -206,29 +206,6 @@ def test_a_mistake_in_the_configuration_is_not_told_to_another_tenants_people(
     assert "jones" not in str(condition)
 
 
-def test_a_run_that_was_never_launched_does_not_hold_up_the_next(
-    smith: Office, instance: dg.DagsterInstance, chat: WebServer
-) -> None:
-    smith.change_tenant("smith", alert_targets=["file:chat"])
-    job = hurried_defs().get_repository_def().get_job("send_alerts")
-    instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
-
-    assert tick(instance).run_requests
-
-
-def test_the_success_of_another_job_or_tenant_ends_nothing(office: Office, instance: dg.DagsterInstance) -> None:
-    office.add_tenant("smith", "jane", integration="disconnected")
-    office.add_tenant("jones", "john")
-    assert not run_job(office, instance, "smith").success
-    assert run_job(office, instance, "jones").success
-    office.change_tenant("smith", integration="connected")
-    run_job(office, instance, "smith", BALANCES_JOB)
-
-    assert [(c.tenant_id, c.thing, c.code) for c in of_runs(instance)] == [
-        ("smith", "sync_openbanking_accounts", "OperationRefused")
-    ]
-
-
 def test_without_a_target_the_sensor_tells_the_log_and_asks_for_nothing(
     smith: Office, instance: dg.DagsterInstance
 ) -> None:
@@ -274,14 +251,19 @@ def test_a_dead_target_fails_no_run_and_is_shown(smith: Office, instance: dg.Dag
     assert "Alert target smith/file:dead has not been reached since" in (after.skip_message or "")
 
 
+@pytest.mark.parametrize(
+    ("status", "is_awaited"),
+    [(dg.DagsterRunStatus.STARTED, True), (dg.DagsterRunStatus.NOT_STARTED, False)],
+)
 def test_no_second_run_is_asked_for_while_one_goes_on(
-    smith: Office, instance: dg.DagsterInstance, chat: WebServer
+    smith: Office, instance: dg.DagsterInstance, chat: WebServer, status: dg.DagsterRunStatus, is_awaited: bool
 ) -> None:
+    """One that was made and never launched, as Dagster leaves it where launching failed, holds up nothing."""
     smith.change_tenant("smith", alert_targets=["file:chat"])
     job = hurried_defs().get_repository_def().get_job("send_alerts")
-    instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    instance.create_run_for_job(job, status=status)
 
-    assert not tick(instance).run_requests
+    assert bool(tick(instance).run_requests) is not is_awaited
 
 
 def test_a_broken_configuration_is_written_to_the_log(office: Office, instance: dg.DagsterInstance) -> None:

@@ -159,6 +159,18 @@ def settle(
     return Household(bank, tenant, OpenBanking(config), ledger, users)
 
 
+class Waiting:
+    """Waits by moving the bank's clock."""
+
+    def __init__(self, household: Household) -> None:
+        self.household = household
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.household.bank.advance(seconds=int(seconds))
+
+
 def token_file(folder: Path, tenant_id: str, member: str) -> Path:
     return folder / f"{tenant_id}-{member}.token"
 

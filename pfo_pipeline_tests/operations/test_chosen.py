@@ -10,7 +10,7 @@ from pfo_pipeline.contracts.balances import REFRESH_BALANCES
 from pfo_pipeline.operations.chosen import Choice
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
-from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, token_file
+from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, Waiting, token_file
 
 AN_HOUR_AGO = "2026-03-10 11:00:00+00:00"
 
@@ -28,18 +28,6 @@ def two(family: Household) -> Household:
 
 def connection(household: Household, index: int = 0) -> str:
     return household.connections()[index].connection_id
-
-
-class Waiting:
-    """Waits by moving the bank's clock; `meanwhile` happens in each wait."""
-
-    def __init__(self, household: Household) -> None:
-        self.household = household
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.household.bank.advance(seconds=int(seconds))
 
 
 def puts(household: Household) -> int:
