@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "ledger": {"contracts", "telemetry", "config", "errors"},
     "webhooks": {"contracts", "config", "errors", "powens"},
     "operations": {"contracts", "config", "errors", "powens", "ledger"},
-    "report": {"contracts", "config", "errors", "ledger", "operations"},
+    "report": {"contracts", "config", "errors", "powens", "ledger", "operations"},
     "defs": {
         *(
             "contracts",
@@ -57,11 +57,12 @@ WITHOUT_DAGSTER = (
         "webhooks",
         "operations",
         "read",
+        "report",
         "simulator",
     ),
 )
 # Where amounts pass: a binary float there is a lost cent.
-MONEY_PATHS = ("contracts", "powens", "ledger", "operations")
+MONEY_PATHS = ("contracts", "powens", "ledger", "operations", "report")
 
 
 def sources(part: str) -> list[Path]:
