@@ -6,7 +6,7 @@ Exit status: 0 well; 1 something that an operator must mend; 2 wrong words on th
 
 import click
 
-from pfo_pipeline.cli import alerting, connecting, keeping, operating, reading, running
+from pfo_pipeline.cli import alerting, connecting, desk, keeping, operating, reading, running
 from pfo_pipeline.cli.group import PfoGroup
 
 
@@ -25,8 +25,8 @@ for command in (
     reading.accounts,
     reading.balances,
     reading.status,
-    reading.sql,
-    reading.export,
+    desk.sql,
+    desk.export,
     connecting.connect,
     connecting.reconnect,
     connecting.disconnect,

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pfo_pipeline.cli.group import TENANTS, formats, print_rows
+from pfo_pipeline.cli.options import TENANTS, formats, print_rows
 
 
 @click.group(invoke_without_command=True)

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import click
 
-from pfo_pipeline.cli.group import TENANTS, formats, print_rows
+from pfo_pipeline.cli.options import TENANT, TENANTS, formats, print_rows
 
-TENANT = click.option("--tenant", required=True, metavar="NAME", help="Whose household.")
 MEMBER = click.option("--member", required=True, metavar="NAME", help="The user of the tenant, as configured.")
 OPEN = click.option("--open", "open_page", is_flag=True, help="Open the page in this machine's browser too.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -121,7 +120,7 @@ def serve(host: str, port: int) -> None:
 
 
 @webhooks.command()
-@click.option("--tenant", required=True, metavar="NAME", help="Whose Powens domain.")
+@TENANT
 @click.option("--url", "base", required=True, metavar="BASE", help="How Powens reaches the receiver: https://HOST")
 def register(tenant: str, base: str) -> None:
     """Tell Powens to sign its posts and where to send them; what is there already stays as it is."""

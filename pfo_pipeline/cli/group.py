@@ -1,31 +1,13 @@
-"""What the commands of `pfo` share: how a mistake ends, the options they have in common, rows in the form asked for."""
+"""How every command of `pfo` ends that does not end well."""
 
 import errno
 import sys
-from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from pfo_pipeline.errors import PfoError
-
-TENANTS = click.option("--tenant", "tenants", multiple=True, metavar="NAME", help="Only this tenant; may be repeated.")
-
-
-def formats(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--json", "form", flag_value="json", help="JSON, for programs.")(command)
-    return click.option("--csv", "form", flag_value="csv", help="CSV, for programs.")(command)
-
-
-def print_rows(columns: list[str], rows: list[dict[str, Any]], form: str | None) -> None:
-    from pfo_pipeline.commands.queries import show, write
-    from pfo_pipeline.commands.terminal import console
-
-    if form:
-        write(sys.stdout, columns, rows, form)
-    else:
-        show(console(), columns, rows)
 
 
 class PfoGroup(click.Group):

@@ -2,7 +2,7 @@
 
 import click
 
-from pfo_pipeline.cli.group import TENANTS, formats, print_rows
+from pfo_pipeline.cli.options import TENANT, TENANTS, formats, print_rows
 
 
 @click.group(invoke_without_command=True)
@@ -58,7 +58,7 @@ def verify() -> None:
 
 
 @click.command()
-@click.option("--tenant", required=True, metavar="NAME", help="Whose data: the whole tenant, unless --user is given.")
+@TENANT
 @click.option("--user", metavar="NAME", help="This user's data alone: their connections, accounts and balances.")
 @click.confirmation_option(prompt="This deletes history for good. Go on?")
 def erase(tenant: str, user: str | None) -> None:

@@ -1,12 +1,10 @@
 """Commands that read the published ledger."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from pfo_pipeline.cli.group import TENANTS, formats, print_rows
+from pfo_pipeline.cli.options import TENANTS, formats, print_rows
 
 
 @click.command()
@@ -72,43 +70,3 @@ def status(tenants: tuple[str, ...], form: str | None) -> None:
         print_rows(["tenant_id", *(f.name for f in fields(KnownConnection))], rows, form)
     else:
         print_status(console(), place, views, now)
-
-
-@click.command()
-@click.argument("query", required=False)
-@click.option("--tenant", metavar="NAME", help="See this tenant's rows and no others.")
-@formats
-def sql(query: str | None, tenant: str | None, form: str | None) -> None:
-    """Run a query on the published ledger; without QUERY it is read from standard input."""
-    from pfo_pipeline.commands.place import chosen_tenants, find_place
-    from pfo_pipeline.commands.queries import run_sql
-
-    if query is None:
-        if sys.stdin.isatty():
-            raise click.UsageError('Give a query, such as: pfo sql "select * from positions"')
-        query = sys.stdin.read()
-    place = find_place()
-    if tenant is not None:
-        chosen_tenants(place, (tenant,))
-    columns, rows = run_sql(place, query, tenant)
-    print_rows(columns, rows, form)
-
-
-@click.command()
-@click.option("--tenant", required=True, metavar="NAME", help="Whose data.")
-@click.option(
-    "--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="A new or empty folder."
-)
-@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
-@click.option("--as-of", metavar="MOMENT", help="Leave out what the banks say about a later moment.")
-@click.option("--known-at", metavar="MOMENT", help="Leave out what was learnt at a later moment.")
-def export(tenant: str, folder: Path, form: Any, as_of: str | None, known_at: str | None) -> None:
-    """Write one tenant's data from the published ledger into files that need no DuckDB: all of them, or none.
-
-    A MOMENT is an ISO date, which means the end of that day in UTC, or an ISO date and time, in UTC where no zone is
-    given: 2026-03-31, 2026-03-31T18:00+02:00. Without one, nothing is left out.
-    """
-    from pfo_pipeline.commands.export import export_and_show
-    from pfo_pipeline.commands.place import find_place
-
-    export_and_show(find_place(), tenant, folder, form, as_of, known_at)

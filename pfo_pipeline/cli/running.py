@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pfo_pipeline.cli.group import TENANTS
+from pfo_pipeline.cli.options import TENANTS
 
 
 @click.command()

@@ -1,7 +1,6 @@
 """`pfo export`: one tenant's files from the published ledger, and one sentence for each mistake."""
 
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.commands.export import MomentUnreadable, moment_of
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 
@@ -78,12 +76,6 @@ def test_a_figure_of_a_later_day_is_left_out(here: Office, tmp_path: Path) -> No
     ("words", "kind", "told"),
     [
         (("--tenant", "nobody"), "ConfigError", "The ledger has no tenant 'nobody'. It has: jones, smith."),
-        (("--tenant", "smith", "--as-of", "yesterday"), "MomentUnreadable", "--as-of: 'yesterday' is no moment."),
-        (
-            ("--tenant", "smith", "--known-at", "2026-02-30"),
-            "MomentUnreadable",
-            "--known-at: '2026-02-30' is no moment.",
-        ),
         (("--tenant", "smith", "--known-at", "2020-01-01"), "ExportRefused", "its first load is of 20"),
     ],
 )
@@ -115,23 +107,3 @@ def test_before_the_first_run_it_says_what_to_do(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "none"))
 
     assert "make run" in refused(run("--tenant", "jones", "--to", "out"), "LedgerMissing")
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-03-31", datetime(2026, 3, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
-        ("2026-03-31T18:00", datetime(2026, 3, 31, 18, 0, tzinfo=UTC)),
-        ("2026-03-31 18:00:05.25+02:00", datetime(2026, 3, 31, 16, 0, 5, 250_000, tzinfo=UTC)),
-        ("2026-03-31T18:00:00Z", datetime(2026, 3, 31, 18, 0, tzinfo=UTC)),
-        ("9999-12-31", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
-    ],
-)
-def test_a_date_means_the_end_of_its_day_and_no_zone_means_utc(text: str, moment: datetime) -> None:
-    assert moment_of(text, option="--as-of") == moment
-
-
-@pytest.mark.parametrize("text", ["", "now", "31.3.2026", "2026-13-01", "2026-03-31T25:00", "0001-01-01T00:00+14:00"])
-def test_any_other_text_is_no_moment(text: str) -> None:
-    with pytest.raises(MomentUnreadable, match="--as-of"):
-        moment_of(text, option="--as-of")

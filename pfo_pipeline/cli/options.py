@@ -1,0 +1,60 @@
+"""The options that commands have in common, each with one name, one meaning and one help text; rows in the form asked for."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import click
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment as it is typed, in UTC: an ISO date is the end of that day; a date and time without a zone is UTC."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = _parsed(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no moment. Give a date such as 2026-03-31 (the end of that day in UTC), or a date "
+                "and time such as 2026-03-31T18:00+02:00 (without a zone: UTC).",
+                param,
+                ctx,
+            )
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), time.max)
+    except ValueError:
+        return datetime.fromisoformat(text)
+
+
+TENANT = click.option("--tenant", required=True, metavar="NAME", help="Of this tenant.")
+TENANTS = click.option("--tenant", "tenants", multiple=True, metavar="NAME", help="Only this tenant; may be repeated.")
+AS_OF = click.option(
+    "--as-of", type=Moment(), metavar="MOMENT", help="What the banks say of that moment; nothing of a later one."
+)
+KNOWN_AT = click.option(
+    "--known-at", type=Moment(), metavar="MOMENT", help="What the ledger knew at that moment; nothing learnt later."
+)
+
+
+def formats(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--csv", "form", flag_value="csv", help="CSV, for programs.")(command)
+    return click.option("--json", "form", flag_value="json", help="JSON, for programs.")(command)
+
+
+def print_rows(columns: list[str], rows: list[dict[str, Any]], form: str | None) -> None:
+    from pfo_pipeline.commands.queries import show, write
+    from pfo_pipeline.commands.terminal import console
+
+    if form:
+        write(sys.stdout, columns, rows, form)
+    else:
+        show(console(), columns, rows)
