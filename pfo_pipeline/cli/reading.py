@@ -1,17 +1,20 @@
-"""Commands that read the published ledger."""
+"""Commands that read what is there: accounts, balances, how the connections stand. From the published ledger alone."""
 
+from datetime import datetime
 from typing import Any
 
 import click
 
-from pfo_pipeline.cli.options import TENANTS, formats, print_rows
+from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANTS, formats, print_rows
 
 
 @click.command()
 @TENANTS
+@AS_OF
+@KNOWN_AT
 @formats
-def accounts(tenants: tuple[str, ...], form: str | None) -> None:
-    """The enabled bank accounts, with their newest balance."""
+def accounts(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, form: str | None) -> None:
+    """The enabled bank accounts, with their newest balance; or those of a moment, with their balance then."""
     from pfo_pipeline.commands.queries import account_records
     from pfo_pipeline.contracts.records import BankAccountRecord
 
@@ -23,50 +26,63 @@ def accounts(tenants: tuple[str, ...], form: str | None) -> None:
         "accountType",
         "accountNumberMasked",
         "currency",
+        "balance",
         "id",
     )
-    _print_records(tenants, form, account_records, BankAccountRecord, shown)
+    _print_records(tenants, as_of, known_at, form, account_records, BankAccountRecord, shown)
 
 
 @click.command()
 @TENANTS
+@AS_OF
+@KNOWN_AT
 @formats
-def balances(tenants: tuple[str, ...], form: str | None) -> None:
-    """The newest balances: current, and available where it is known."""
+def balances(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, form: str | None) -> None:
+    """The newest balances, or those of a moment: current, and available where it is known."""
     from pfo_pipeline.commands.queries import balance_records
     from pfo_pipeline.contracts.records import AccountBalanceRecord
 
     shown = ("tenantId", "accountId", "balanceType", "currentBalance", "availableBalance", "currency", "lastUpdatedAt")
-    _print_records(tenants, form, balance_records, AccountBalanceRecord, shown)
+    _print_records(tenants, as_of, known_at, form, balance_records, AccountBalanceRecord, shown)
 
 
-def _print_records(tenants: tuple[str, ...], form: str | None, read: Any, kind: Any, shown: tuple[str, ...]) -> None:
+def _print_records(
+    tenants: tuple[str, ...],
+    as_of: datetime | None,
+    known_at: datetime | None,
+    form: str | None,
+    read: Any,
+    kind: Any,
+    shown: tuple[str, ...],
+) -> None:
     from pfo_pipeline.commands.place import chosen_tenants, find_place
     from pfo_pipeline.commands.queries import wire
 
     place = find_place()
-    rows = [row for tenant_id in chosen_tenants(place, tenants) for row in wire(read(place, tenant_id))]
+    chosen = chosen_tenants(place, tenants)
+    rows = [row for tenant_id in chosen for row in wire(read(place, tenant_id, as_of, known_at))]
     columns = [field.alias for field in kind.model_fields.values()] if form else list(shown)
     print_rows(columns, rows, form)
 
 
 @click.command()
 @TENANTS
+@KNOWN_AT
 @formats
-def status(tenants: tuple[str, ...], form: str | None) -> None:
-    """Every connection: how it stands, who must act, until when the consent holds."""
-    from dataclasses import asdict, fields
+def status(tenants: tuple[str, ...], known_at: datetime | None, form: str | None) -> None:
+    """Every connection: how it stands, who must act, until when the consent holds.
 
-    from pfo_pipeline.commands.overview import print_status, view_of
+    With --known-at only the connections, as they were known to stand: what waits and what is stale is told of now.
+    """
+    from pfo_pipeline.commands import overview
     from pfo_pipeline.commands.place import chosen_tenants, find_place
     from pfo_pipeline.commands.terminal import console
-    from pfo_pipeline.ledger.known import KnownConnection
     from pfo_pipeline.ledger.store import utc_now
 
     place, now = find_place(), utc_now()
-    views = [view_of(place, tenant_id, now) for tenant_id in chosen_tenants(place, tenants)]
-    if form:
-        rows = [{"tenant_id": view.tenant_id, **asdict(c)} for view in views for c in view.connections]
-        print_rows(["tenant_id", *(f.name for f in fields(KnownConnection))], rows, form)
+    chosen = chosen_tenants(place, tenants)
+    if form or known_at:
+        rows = [row for tenant_id in chosen for row in overview.connection_rows(place, tenant_id, known_at)]
+        print_rows(list(overview.CONNECTION_COLUMNS if form else overview.CONNECTIONS_SHOWN), rows, form)
     else:
-        print_status(console(), place, views, now)
+        overview.print_status(console(), place, [overview.view_of(place, tenant_id, now) for tenant_id in chosen], now)

@@ -29,23 +29,30 @@ class QueryError(PfoError):
     """The SQL could not be run; the message is DuckDB's own."""
 
 
-def account_records(place: Place, tenant_id: str) -> list[Message]:
-    """`openbanking.accounts.list`, every page of every user."""
-    context = QueryContext(tenant_id, place.role, place.reader)
+def account_records(
+    place: Place, tenant_id: str, as_of: datetime | None = None, known_at: datetime | None = None
+) -> list[Message]:
+    """`openbanking.accounts.list`, every page of every user; the newest, or as of a moment by what was known at another."""
     records: list[Message] = []
-    for user in place.reader.users(tenant_id):
-        cursor, more = None, True
-        while more:
-            request = ListAccountsInput(tenant_id=tenant_id, user_id=user.user_id, include_balances=True, cursor=cursor)
-            page = list_accounts(context, request)
-            records += page.accounts
-            cursor, more = page.next_cursor, bool(page.has_more)
+    with place.reader.at_once() as reader:
+        context = QueryContext(tenant_id, place.role, reader, as_of, known_at)
+        for user in reader.users(tenant_id):
+            cursor, more = None, True
+            while more:
+                request = ListAccountsInput(
+                    tenant_id=tenant_id, user_id=user.user_id, include_balances=True, cursor=cursor
+                )
+                page = list_accounts(context, request)
+                records += page.accounts
+                cursor, more = page.next_cursor, bool(page.has_more)
     return records
 
 
-def balance_records(place: Place, tenant_id: str) -> list[Message]:
-    """`openbanking.balances.get` for every enabled account."""
-    context = QueryContext(tenant_id, place.role, place.reader)
+def balance_records(
+    place: Place, tenant_id: str, as_of: datetime | None = None, known_at: datetime | None = None
+) -> list[Message]:
+    """`openbanking.balances.get` for every account that was enabled, likewise."""
+    context = QueryContext(tenant_id, place.role, place.reader, as_of, known_at)
     return [record for answer in get_every_balance(context) for record in answer.balances]
 
 

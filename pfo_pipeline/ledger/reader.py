@@ -56,40 +56,58 @@ select
     a.parent_account_id, a.disabled_at, a.deleted_at, f.created_at, a.recorded_at as updated_at,
     b.current_balance, b.available_balance, b.available_basis, b.as_of, b.recorded_at as balance_recorded_at,
     c.status as connection_status, c.last_success_at
-from accounts_latest a
+from {accounts} a
 join (select account_id, min(recorded_at) as created_at from accounts where tenant_id = $tenant group by all) f
     on f.account_id = a.account_id
-join account_identity i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+join {identity} i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
 left join (
-    select account_id, max_by(decided_by, load_id) as decided_by from identities where tenant_id = $tenant group by all
+    select account_id, max_by(decided_by, load_id) as decided_by
+    from identities where tenant_id = $tenant and recorded_at <= $known_at group by all
 ) said on said.account_id = a.account_id
-left join balances_latest b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
-left join connections_latest c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
+left join {balances} b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+left join {connections} c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
 where a.tenant_id = $tenant
     and ($account_id is null or $account_id in (a.account_id, i.canonical_id))
     and ($user_id is null or a.user_id = $user_id)
     and ($connection_id is null or a.connection_id = $connection_id)
     and ($institution_id is null or a.institution_id = $institution_id)
-    and ($hidden or (a.disabled_at is null and a.deleted_at is null))
+    and ($hidden or not coalesce(least(a.disabled_at, a.deleted_at) <= $as_of, false))
     and ($after is null or {account_id} > $after)
 {once}
 order by 1
 limit coalesce($limit, 9223372036854775807)
 """
-_LINKED = _ACCOUNTS.format(account_id="a.account_id", once="")
-# Of those through which a bank account is seen the one that is enabled and has the newest figure speaks for it.
-_EACH_ONCE = _ACCOUNTS.format(
-    account_id="i.canonical_id",
-    once="""qualify row_number() over (
+_ONCE = """qualify row_number() over (
     partition by i.canonical_id
-    order by a.disabled_at is not null or a.deleted_at is not null, b.as_of desc nulls last, a.account_id desc
-) = 1""",
-)
+    order by coalesce(least(a.disabled_at, a.deleted_at) <= $as_of, false), b.as_of desc nulls last, a.account_id desc
+) = 1"""
+_NEWEST = {
+    "accounts": "accounts_latest",
+    "identity": "account_identity",
+    "balances": "balances_latest",
+    "connections": "connections_latest",
+}
+_AT_A_MOMENT = {
+    "accounts": "accounts_as_of($known_at)",
+    "identity": "account_identity_as_of($known_at)",
+    "balances": "linked_balances_as_of($as_of, known_at := $known_at)",
+    "connections": """(
+    from connections where recorded_at <= $known_at
+    qualify row_number() over (partition by tenant_id, connection_id order by load_id desc) = 1
+)""",
+}
+_LINKED = _ACCOUNTS.format(account_id="a.account_id", once="", **_NEWEST)
+# Of those through which a bank account is seen the one that is enabled and has the newest figure speaks for it.
+_EACH_ONCE = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_NEWEST)
+_EACH_ONCE_AT_A_MOMENT = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_AT_A_MOMENT)
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 _CONNECTIONS = """
 select connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
     last_success_at, next_try_at, consent_expires_at
-from connections_latest where tenant_id = $tenant order by connection_id
+from connections where tenant_id = $tenant and recorded_at <= $known_at
+qualify row_number() over (partition by connection_id order by load_id desc) = 1
+order by connection_id
 """
 
 _USERS = """
@@ -176,6 +194,8 @@ class Reader:
         include_hidden: bool = False,
         after: str | None = None,
         limit: int | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> list[KnownAccount]:
         """Bank accounts of the tenant, each once and by its canonical id, in the order of those ids.
 
@@ -183,9 +203,11 @@ class Reader:
             account_id: The canonical id, or that of a linked account that is the same.
             include_hidden: Disabled and deleted accounts too.
             after: Only ids after this one, for paging.
+            as_of: What the banks say of this moment, and which accounts were enabled then; None: the newest.
+            known_at: By what the ledger knew at this moment; None: all that it knows.
         """
         return self._accounts(
-            _EACH_ONCE,
+            _EACH_ONCE if as_of is None and known_at is None else _EACH_ONCE_AT_A_MOMENT,
             tenant_id,
             account_id=account_id,
             user_id=user_id,
@@ -194,14 +216,20 @@ class Reader:
             hidden=include_hidden,
             after=after,
             limit=limit,
+            as_of=as_of or _ALWAYS,
+            known_at=known_at or _ALWAYS,
         )
 
-    def _accounts(self, query: str, tenant_id: str, **filters: str | int | bool | None) -> list[KnownAccount]:
+    def _accounts(
+        self, query: str, tenant_id: str, **filters: str | int | bool | datetime | None
+    ) -> list[KnownAccount]:
         parameters = dict.fromkeys(("account_id", "user_id", "connection_id", "institution_id", "after", "limit"))
-        return self._typed(KnownAccount, query, {**parameters, "tenant": tenant_id, **filters})
+        always = dict.fromkeys(("as_of", "known_at"), _ALWAYS)
+        return self._typed(KnownAccount, query, {**parameters, **always, "tenant": tenant_id, **filters})
 
-    def connections(self, tenant_id: str) -> list[KnownConnection]:
-        return self._typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id})
+    def connections(self, tenant_id: str, *, known_at: datetime | None = None) -> list[KnownConnection]:
+        """How each connection stands, or stood by what the ledger knew at a moment."""
+        return self._typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id, "known_at": known_at or _ALWAYS})
 
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self._typed(KnownUser, _USERS, {"tenant": tenant_id})

@@ -54,11 +54,16 @@ class CommandContext:
 
 @dataclass(frozen=True)
 class QueryContext:
-    """What a query works with. Its reader is asked for `tenant_id` and for nothing else."""
+    """What a query works with. Its reader is asked for `tenant_id` and for nothing else.
+
+    `as_of` and `known_at` are the moment that is asked about, and that whose knowledge counts; None: the newest.
+    """
 
     tenant_id: str
     role: Role
     reader: Reader
+    as_of: datetime | None = None
+    known_at: datetime | None = None
 
 
 def user_of(tenant: Tenant, user_id: str | None) -> User:
@@ -130,6 +135,8 @@ def list_accounts(context: QueryContext, request: ListAccountsInput) -> ListAcco
         institution_id=request.institution_id,
         after=_position(request.cursor),
         limit=size + 1,
+        as_of=context.as_of,
+        known_at=context.known_at,
     )
     page = found[:size]
     more = len(found) > size
@@ -152,10 +159,22 @@ def get_account(context: QueryContext, request: GetAccountInput) -> BankAccountR
     same_tenant(context, request.tenant_id)
     if request.include_latest_transactions:
         raise OperationRefused("Transactions are not in the ledger; leave includeLatestTransactions out.")
-    found = context.reader.accounts(request.tenant_id, account_id=request.account_id, include_hidden=True)
+    found = account_asked_for(context, request.account_id)
+    return account_record(request.tenant_id, found, with_balances=bool(request.include_balances))
+
+
+def account_asked_for(context: QueryContext, account_id: str) -> KnownAccount:
+    """The account, enabled or not. Raises: OperationRefused: there is none of this id."""
+    found = context.reader.accounts(
+        context.tenant_id,
+        account_id=account_id,
+        include_hidden=True,
+        as_of=context.as_of,
+        known_at=context.known_at,
+    )
     if not found:
-        raise OperationRefused(f"Tenant {request.tenant_id} has no account {request.account_id}.")
-    return account_record(request.tenant_id, found[0], with_balances=bool(request.include_balances))
+        raise OperationRefused(f"Tenant {context.tenant_id} has no account {account_id}.")
+    return found[0]
 
 
 def same_tenant(context: QueryContext, tenant_id: str) -> None:

@@ -21,9 +21,9 @@ from pfo_pipeline.contracts.records import AccountBalanceRecord, BalanceType
 from pfo_pipeline.contracts.tables import BalanceRow, LedgerRow
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import KnownAccount
-from pfo_pipeline.operations.accounts import CommandContext, QueryContext, same_tenant, user_of
+from pfo_pipeline.operations.accounts import CommandContext, QueryContext, account_asked_for, same_tenant, user_of
 from pfo_pipeline.operations.forced import force_sync
-from pfo_pipeline.operations.guards import OperationRefused, authorize
+from pfo_pipeline.operations.guards import authorize
 from pfo_pipeline.powens.mapping import balance_row, quarantined, situation
 from pfo_pipeline.powens.states import Situation
 from pfo_pipeline.powens.wire import Account
@@ -114,11 +114,9 @@ def get_balances(context: QueryContext, request: GetBalancesInput) -> GetBalance
     """
     authorize(GET_BALANCES, context.role)
     same_tenant(context, request.tenant_id)
-    found = context.reader.accounts(request.tenant_id, account_id=request.account_id, include_hidden=True)
-    if not found:
-        raise OperationRefused(f"Tenant {request.tenant_id} has no account {request.account_id}.")
-    records = account_balances(request.tenant_id, found[0], request.balance_types)
-    return GetBalancesOutput(balances=records, as_of=found[0].as_of)
+    found = account_asked_for(context, request.account_id)
+    records = account_balances(request.tenant_id, found, request.balance_types)
+    return GetBalancesOutput(balances=records, as_of=found.as_of)
 
 
 def get_every_balance(context: QueryContext) -> list[GetBalancesOutput]:
@@ -129,7 +127,7 @@ def get_every_balance(context: QueryContext) -> list[GetBalancesOutput]:
     authorize(GET_BALANCES, context.role)
     return [
         GetBalancesOutput(balances=account_balances(context.tenant_id, account), as_of=account.as_of)
-        for account in context.reader.accounts(context.tenant_id)
+        for account in context.reader.accounts(context.tenant_id, as_of=context.as_of, known_at=context.known_at)
     ]
 
 

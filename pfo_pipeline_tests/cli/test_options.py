@@ -31,7 +31,9 @@ def test_any_other_text_is_no_moment(text: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--as-of", "--known-at"])
-@pytest.mark.parametrize("words", [("export", "--tenant", "smith", "--to", "out")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [("accounts",), ("balances",), ("export", "--tenant", "smith", "--to", "out")], ids=lambda words: words[0]
+)
 def test_a_wrong_moment_is_a_wrong_word_of_the_command_line(words: tuple[str, ...], option: str) -> None:
     result = CliRunner().invoke(main, [*words, option, "yesterday"])
 
