@@ -75,7 +75,7 @@ def ask(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     return asked
 
 
-MOMENTS = [
+MOMENTS: list[dict[str, Any]] = [
     {},
     {"as_of": MARCH_30},
     {"as_of": MARCH_31},
@@ -89,7 +89,7 @@ MOMENTS = [
 
 @pytest.mark.parametrize("moments", MOMENTS, ids=str)
 def test_balances_of_a_moment_add_up_to_the_cash_that_the_ledger_tells_of_it(
-    ask: Ask, folder: Path, moments: dict[str, datetime]
+    ask: Ask, folder: Path, moments: dict[str, Any]
 ) -> None:
     told: dict[str, Decimal] = {}
     for row in ask("balances", **moments):
@@ -103,7 +103,7 @@ def test_balances_of_a_moment_add_up_to_the_cash_that_the_ledger_tells_of_it(
 
 @pytest.mark.parametrize("moments", MOMENTS, ids=str)
 def test_accounts_of_a_moment_have_the_balances_of_that_moment(
-    ask: Ask, folder: Path, moments: dict[str, datetime]
+    ask: Ask, folder: Path, moments: dict[str, Any]
 ) -> None:
     told = {row["id"]: row["balance"] and Decimal(row["balance"]) for row in ask("accounts", **moments)}
     frame = Published(folder / "ledger.duckdb").balances(**moments)
