@@ -4,6 +4,7 @@
 # make lint   format, lint, types
 # make simulate  tenants' half-years with faults drawn from seeds: SEEDS=5000 (goes on where it ended) or SEED=1234
 # make bench  what it costs, by comparison, into benchmarks/results (takes about twenty minutes)
+# make docs   the documentation as a site, into build/docs
 # make lock   renew requirements.lock after a change in pyproject.toml (needs uv)
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ READY := $(VENV)/.ready
 # Not in pyproject.toml: a single test starts at once, with a debugger. `make test PARALLEL=` runs the suite in one process.
 PARALLEL ?= --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run dev test lint simulate bench lock setup
+.PHONY: run dev test lint simulate bench docs lock setup
 
 run: $(READY)
 	@$(VENV)/bin/pfo run
@@ -36,6 +37,10 @@ simulate: $(READY)
 
 bench: $(READY)
 	$(VENV)/bin/python -m benchmarks
+
+docs: $(READY)
+	@$(VENV)/bin/python -m sphinx -b html -n -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 setup: $(READY)
 

@@ -37,9 +37,13 @@ class User(_Section):
     """One Powens user of a tenant: a member of the household, with a permanent token."""
 
     id: Slug
+    """The member's short name, in commands and in the ledger."""
     powens_id: int | None = Field(default=None, gt=0)
+    """The user's number at Powens, where it is there already; `pfo connect` keeps that of a user which it makes."""
     name: str = ""
+    """For people; nothing is found by it."""
     token: SecretReference
+    """The permanent token; as `file:PATH` it is written by `pfo connect`."""
 
 
 class Tenant(_Section):
@@ -47,11 +51,17 @@ class Tenant(_Section):
 
     id: Slug
     name: str = ""
+    """What people call it; nothing is found by it."""
     domain: DomainLabel
+    """Label of the Powens domain: `smith` for `https://smith.biapi.pro`."""
     base_url: BaseUrl = ""
+    """Root of the API, where it is not the domain's own; http on loopback only."""
     client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    """From the Powens console, digits in quotes; in the links that members open."""
     client_secret: SecretReference | None = None
+    """From the Powens console; for `pfo connect`, which makes users and their tokens."""
     redirect_uri: RedirectUri | None = None
+    """Where members come back to, to the letter as the console allows it; on this machine, commands wait for them there."""
     webview_url: BaseUrl = "https://webview.powens.com/en"
     """Where members connect and mend their banks; the last segment is the language of the pages."""
     config_token: SecretReference | None = None
@@ -61,15 +71,21 @@ class Tenant(_Section):
     webhook_bearer: SecretReferences = ()
     """What Powens sends with posts that it does not sign: by default the token of the user whom they are about."""
     timezone: TimeZoneName = DEFAULT_TIMEZONE
+    """When it is night: the schedules go by it."""
     integration: Literal["connected", "disconnected"] = "connected"
+    """`disconnected` rests a tenant: its steps are refused."""
     timeout_seconds: int = Field(default=60, ge=1, le=600)
+    """For one call; Powens may take its time."""
     requests_per_minute: int | None = Field(default=None, ge=1)
+    """Calls to the domain, by all programs of this machine; on a sandbox 30 unless told otherwise, else none counted."""
     requests_per_day: int | None = Field(default=None, ge=1)
+    """Likewise; on a sandbox 86,400."""
     currency_changes: Mapping[str, Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]] = Field(default_factory=dict)
     """Accounts, by canonical id, whose currency a bank has really changed, with the new one."""
     alert_targets: SecretReferences = ()
     """Further addresses, for this tenant's alerts alone."""
     users: tuple[User, ...] = Field(default=(), validate_default=True)
+    """The members of the household."""
 
     @field_validator("users")
     @classmethod
@@ -108,15 +124,20 @@ class RepeatHours(_Section):
     """Hours until an alert that is still true is told again; the last of them from then on. Empty: never again."""
 
     critical: Waits = (24,)
+    """Of what an operator must mend at once."""
     warning: Waits = (24, 24, 24, 168)
+    """Of what somebody has to do."""
     notice: Waits = (168,)
+    """Of what is good to know."""
 
 
 class AlertSettings(_Section):
     """Who is told, by which address (an Apprise URL, which holds a password), and how often."""
 
     targets: SecretReferences = ()
+    """Addresses for the alerts of all tenants; without any, only `alerts.jsonl` is written."""
     repeat_hours: RepeatHours = RepeatHours()
+    """Hours until an open alert is told again, by severity."""
     stale_hours: int = Field(default=26, ge=1, le=24 * 31)
     """For how long a tenant may go without a read that succeeds."""
 
@@ -126,12 +147,19 @@ class Config(_Section):
 
     source: Path
     office: Slug
+    """Names the ledger, which refuses the configuration of another office."""
     data_dir: Folder | None = None
+    """Where the ledger and Dagster's history live, from this file's folder; `data` in the working directory unless told."""
     encryption_key: SecretReference | None = None
+    """What the ledger's files are encrypted with; without one they are plain."""
     publish_personal_columns: bool = True
+    """`false` leaves names, account numbers, IBANs and BICs out of the published ledger."""
     freshness: Freshness = Freshness()
+    """How old a figure may be."""
     alerts: AlertSettings = AlertSettings()
+    """Who is told of what is not in order."""
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
+    """The customers of the office, one table each."""
 
     @field_validator("tenants")
     @classmethod

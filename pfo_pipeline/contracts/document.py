@@ -4,7 +4,6 @@ from pfo_pipeline.contracts.accounts import GET_ACCOUNT
 from pfo_pipeline.contracts.model import Message, Operation, Step, TelemetryEvent, Workflow
 from pfo_pipeline.contracts.privacy import PERSONAL_FIELDS
 from pfo_pipeline.contracts.records import AccountBalanceRecord, BankAccountRecord
-from pfo_pipeline.contracts.tables import Table, tables
 from pfo_pipeline.contracts.workflows import WORKFLOWS, operations
 
 
@@ -13,15 +12,15 @@ def render() -> str:
     parts = [
         "# Contracts",
         "What the pipeline implements. Written from `pfo_pipeline/contracts`; a test keeps this page equal to it. Names are "
-        "in their wire form; in Python and SQL they are snake_case. Amounts are exact decimals, text in JSON.",
+        "in their wire form; in Python and SQL they are snake_case. Amounts are exact decimals, text in JSON. What the ledger "
+        "holds is in [ledger.md](ledger.md).",
+        "## Workflows",
         *(_workflow(workflow) for workflow in WORKFLOWS),
-        "# Operations",
+        "## Operations",
         *(_operation(operation) for operation in (*operations(), GET_ACCOUNT)),
-        "# Records",
-        *(f"## {kind.__name__}\n\n{_fields(kind)}" for kind in (BankAccountRecord, AccountBalanceRecord)),
-        "# Ledger",
-        *(_table(table) for table in tables()),
-        "# Privacy",
+        "## Records",
+        *(f"### {kind.__name__}\n\n{_fields(kind)}" for kind in (BankAccountRecord, AccountBalanceRecord)),
+        "## Privacy",
         "Never unmasked in telemetry, logs, Dagster metadata, tags, run config or error text: "
         + ", ".join(f"`{name}`" for name in sorted(PERSONAL_FIELDS))
         + ". Masking keeps the last four characters.",
@@ -32,7 +31,7 @@ def render() -> str:
 def _workflow(workflow: Workflow) -> str:
     steps = "\n".join(_step(workflow, step) for step in workflow.steps)
     return (
-        f"## {workflow.title}\n\n`{workflow.key}` {workflow.version}. {workflow.description}\n\n"
+        f"### {workflow.title}\n\n`{workflow.key}` {workflow.version}. {workflow.description}\n\n"
         "| step | follows | operation | attempts | waits between | needs |\n|---|---|---|---|---|---|\n" + steps
     )
 
@@ -46,7 +45,7 @@ def _step(workflow: Workflow, step: Step) -> str:
 
 def _operation(operation: Operation) -> str:
     lines = [
-        f"## {operation.key}",
+        f"### {operation.key}",
         operation.description,
         f"- Goal: {operation.goal}\n- Context: {operation.context}\n- {operation.kind}, needs role `{operation.policy.auth}`; "
         f"version {operation.version}, {operation.stability}; owner {', '.join(operation.owners)}",
@@ -71,14 +70,6 @@ def _fields(kind: type[Message]) -> str:
         f"- `{name}`{'' if name in required else ' (optional)'}{': ' + field['description'] if 'description' in field else ''}"
         for name, field in fields.items()
     )
-
-
-def _table(table: Table) -> str:
-    rows = "\n".join(
-        f"| `{c.name}` | {c.type}{', null' if c.nullable else ''}{', personal' if c.personal else ''} | {c.description} |"
-        for c in table.columns
-    )
-    return f"## {table.qualified_name}\n\n{table.description}\n\n| column | type | meaning |\n|---|---|---|\n{rows}"
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ class Freshness(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     hours: Hours = 72
+    """For every account of which nothing below says otherwise."""
     account_types: Mapping[str, Hours] = Field(default_factory=dict)
     """Account types of Powens whose limit is another one, shorter or longer."""
     connection_classes: Mapping[ConnectionClass, Hours] = Field(default_factory=dict)
-    """Connections through which nothing comes sooner: they lengthen a limit and never shorten it."""
+    """Likewise by the connection: `consent`, `credentials` or `paused`. They lengthen a limit and never shorten it."""
     error_budget_percent: Annotated[int, Field(ge=0, le=100)] = 5
     """Of a tenant's account-days of the last 30 days, how many may be beyond their limit."""
 

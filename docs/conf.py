@@ -1,0 +1,27 @@
+"""How `make docs` builds these pages into a site: Sphinx, with Markdown by MyST, in the theme furo, without a network.
+
+The pages are read on GitHub too, so they keep to Markdown that both show. Links to files beside this folder, such as a test
+that proves a sentence, become copies in the site.
+"""
+
+project = "pfo-pipeline"
+author = ""
+project_copyright = ""
+html_title = "pfo-pipeline"
+
+extensions = ["myst_parser", "sphinx_click"]
+source_suffix = {".md": "markdown"}
+nitpicky = True
+highlight_language = "text"
+
+myst_heading_anchors = 4  # as on GitHub: [..](operations.md#backups)
+
+html_theme = "furo"
+html_copy_source = False
+html_use_index = False
+html_show_search_summary = False  # it is fetched, which a browser refuses to a page from the disk
+html_show_sourcelink = False
+html_show_sphinx = False
+html_show_copyright = False
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"

@@ -1,0 +1,1 @@
+"""The documentation: that it builds into a site, leads somewhere, and says what is true."""

@@ -1,0 +1,58 @@
+"""The worked example of docs/bitemporal.md: its figures are told to a ledger, its queries asked, its answers compared.
+
+When a change is meant, write the answers anew and read the difference:
+
+    python -m pfo_pipeline_tests.docs.test_bitemporal
+"""
+
+import re
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pfo_pipeline_tests.docs.pages import DOCS, read
+from pfo_pipeline_tests.ledger.samples import APRIL_1, MARCH_30, MARCH_31, SetClock, a_ledger, account, balance, batch
+from pfo_pipeline_tests.test_analyst_questions import answer
+
+PAGE = DOCS / "bitemporal.md"
+_QUERY = re.compile(r"(```sql\n(.*?)```\n)(?:\n((?:\|[^\n]*\n)+))?", re.DOTALL)
+SHOWN = list(_QUERY.finditer(read(PAGE)))
+
+
+def told(data_dir: Path) -> Path:
+    """31 March was told as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
+    clock = SetClock()
+    ledger = a_ledger(data_dir, clock=clock)
+    clock.now = datetime(2026, 4, 5, 12, 0, tzinfo=UTC)
+    ledger.merge(batch(account("acc_1"), balance("7.00", MARCH_30), balance("10.00", MARCH_31)))
+    clock.now = datetime(2026, 4, 9, 12, 0, tzinfo=UTC)
+    dollars = {"account_id": "acc_2", "source_id": "71", "currency": "USD"}
+    ledger.merge(
+        batch(account(**dollars), balance("12.50", MARCH_31), balance("99.00", APRIL_1, **dollars)),
+    )
+    return ledger.publish().path
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return told(tmp_path_factory.mktemp("told"))
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=[found[2].strip().splitlines()[-1] for found in SHOWN])
+def test_the_answer_is_the_one_that_the_page_shows(ledger: Path, shown: re.Match[str]) -> None:
+    found = answer(ledger, shown[2])
+
+    assert found.count("\n") > 2, "no rows: an answer should show something"
+    assert found == shown[3], f"renew it: python -m {__name__}"
+
+
+def test_every_question_of_the_page_is_asked() -> None:
+    assert len(SHOWN) == read(PAGE).count("```sql") == 6
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        path = told(Path(folder))
+        PAGE.write_text(_QUERY.sub(lambda found: f"{found[1]}\n{answer(path, found[2])}", read(PAGE)), encoding="utf-8")

@@ -1,0 +1,77 @@
+"""What is written from the code is what the code says; what is written by hand beside it is complete."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from pfo_pipeline.config import document as configuration
+from pfo_pipeline.config.model import AlertSettings, Config, RepeatHours, Tenant, User
+from pfo_pipeline.contracts import document as contracts
+from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.ledger import document as ledger
+from pfo_pipeline_tests.docs import diagram
+from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
+
+
+@pytest.mark.parametrize(
+    ("module", "path"),
+    [
+        (contracts, DOCS / "contracts.md"),
+        (ledger, DOCS / "ledger.md"),
+        (configuration, DOCS / "configuration.md"),
+        (diagram, DOCS / "images" / "ledger.svg"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Path) else "",
+)
+def test_a_generated_page_is_what_its_source_says(module: object, path: Path) -> None:
+    render = module.render  # type: ignore[attr-defined]
+    name = getattr(module, "__name__", "")
+
+    assert read(path) == render(), f"renew it: python -m {name} > {path.relative_to(PROJECT)}"
+
+
+@pytest.mark.parametrize("model", [Config, Tenant, User, AlertSettings, RepeatHours, Freshness])
+def test_every_key_of_the_configuration_is_on_the_page(model: type[BaseModel]) -> None:
+    page = read(DOCS / "configuration.md")
+    hidden = {"source"} if model is Config else {"id"} if model is Tenant else set()
+    for key in set(model.model_fields) - hidden:
+        assert f"| `{key}` |" in page or f".{key}]" in page or f"[{key}" in page, key
+
+
+def test_every_key_of_the_example_is_on_the_page() -> None:
+    page = read(DOCS / "configuration.md")
+    example = (PROJECT / "pfo.example.toml").read_text("utf-8")
+    keys = re.findall(r"^(?:# )?([a-z_]+) = ", example, re.MULTILINE)
+
+    assert len(keys) > 20
+    assert [key for key in keys if f"| `{key}` |" not in page and f".{key}]" not in page] == []
+
+
+def test_every_variable_that_the_program_reads_is_on_the_page() -> None:
+    modules = [path for path in (PROJECT / "pfo_pipeline").rglob("*.py") if "simulator" not in path.parts]
+    read_ones = {name for path in modules for name in re.findall(r'"((?:PFO|DAGSTER|OTEL)_[A-Z_]+)"', read(path))}
+    page = set(re.findall(r"`([A-Z_]{6,})`", read(DOCS / "environment.md")))
+
+    assert {"PFO_CONFIG", "PFO_DATA_DIR", "PFO_ROLE", "PFO_LOG", "DAGSTER_HOME"} <= read_ones
+    assert read_ones - page == set()
+    assert page - read_ones == {"NO_COLOR"}
+
+
+def test_the_measured_figures_of_the_front_page_are_those_of_the_last_measurement() -> None:
+    results = read(PROJECT / "benchmarks" / "results" / "results.md")
+    part = read(DOCS / "index.md").partition("| measured | value |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = part.splitlines()
+
+    assert len(rows) > 4
+    assert [row for row in rows if row not in results and f"{row[:-1].rstrip()} |" not in results] == []
+
+
+def test_the_variables_of_this_process_are_no_part_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page must not depend on where it is written."""
+    for name in ("PFO_CONFIG", "PFO_DATA_DIR"):
+        monkeypatch.setenv(name, os.devnull)
+
+    assert configuration.render() == read(DOCS / "configuration.md")

@@ -1,0 +1,66 @@
+"""docs/troubleshooting.md quotes the program's own words."""
+
+import ast
+import re
+from functools import cache
+from typing import get_args
+
+import pytest
+
+from pfo_pipeline.operations.freshness import Held
+from pfo_pipeline.powens.states import STATES
+from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
+
+PAGE = read(DOCS / "troubleshooting.md")
+MESSAGES = re.findall(r"^- \*\*`([^`]+)`\*\*", PAGE, re.MULTILINE)
+
+
+@cache
+def words_of_the_program() -> tuple[str, ...]:
+    """Every text in the code, with … for what is put into it; and what make itself says."""
+    modules = [path for path in (PROJECT / "pfo_pipeline").rglob("*.py") if "simulator" not in path.parts]
+    texts = [_text(node) for path in modules for node in ast.walk(ast.parse(path.read_text("utf-8"))) if _text(node)]
+    return (*texts, (PROJECT / "Makefile").read_text("utf-8"))
+
+
+def _text(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        parts = [str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values]
+        return re.sub("…+", "…", "".join(parts))
+    return ""
+
+
+def is_said(message: str) -> bool:
+    return any(message in text for text in words_of_the_program())
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_each_message_is_one_that_the_program_says(message: str) -> None:
+    assert is_said(message)
+
+
+def test_a_message_that_nobody_says_would_be_found() -> None:
+    assert len(MESSAGES) > 50
+    assert not is_said("There is no such ledger at …")
+
+
+def test_each_state_has_its_owner_and_remedy() -> None:
+    shown = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
+
+    assert shown == [(state, owner.who_acts, owner.remedy) for state, owner in STATES.items()]
+
+
+def test_each_place_where_a_figure_is_held_up_is_explained() -> None:
+    shown = re.findall(r"^  \| `([\w ]+)` \|", PAGE, re.MULTILINE)
+
+    assert set(shown) == set(get_args(Held))
+
+
+def test_each_code_is_one_that_the_program_gives() -> None:
+    part = PAGE[PAGE.index("| code | means | do |") :].partition("\n\n")[0]
+    codes = [code for cell in re.findall(r"^\| (`.*?) \|", part, re.MULTILINE) for code in re.findall(r"`(\w+)`", cell)]
+
+    assert len(codes) > 6
+    assert [code for code in codes if code not in words_of_the_program()] == []
