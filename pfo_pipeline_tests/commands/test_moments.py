@@ -102,9 +102,7 @@ def test_balances_of_a_moment_add_up_to_the_cash_that_the_ledger_tells_of_it(
 
 
 @pytest.mark.parametrize("moments", MOMENTS, ids=str)
-def test_accounts_of_a_moment_have_the_balances_of_that_moment(
-    ask: Ask, folder: Path, moments: dict[str, Any]
-) -> None:
+def test_accounts_of_a_moment_have_the_balances_of_that_moment(ask: Ask, folder: Path, moments: dict[str, Any]) -> None:
     told = {row["id"]: row["balance"] and Decimal(row["balance"]) for row in ask("accounts", **moments)}
     frame = Published(folder / "ledger.duckdb").balances(**moments)
     figures = dict(zip(frame["account_id"], frame["current_balance"], strict=True))
