@@ -1,0 +1,138 @@
+"""The order of a cash page: what stands together, what comes first, what is folded away because there is too much of it.
+
+Here: counting, grouping and cutting of what the page holds. Not here: new figures (gathering.py), words (wording.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from pfo_pipeline.report.contents import Bridge, CashPage, Change, History, Position, Rate, Task
+
+MOST_PLOTS = 8
+"""Currencies that are drawn; the days of all stand in tables."""
+MOST_CHANGES = 12
+"""Changed accounts that are shown at once; the others are folded."""
+MOST_ACCOUNTS_OPEN = 120
+"""From more accounts on, institutions are folded."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The accounts of a tenant at one institution."""
+
+    tenant_id: str
+    institution_name: str
+    positions: tuple[Position, ...]
+
+    @property
+    def stale(self) -> int:
+        return sum(position.is_stale for position in self.positions)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A history on the page: its table, and its plot if it `is_drawn`."""
+
+    id: str
+    history: History
+    is_drawn: bool
+    is_all: bool
+    """In the reference currency: of everything that has a rate."""
+
+    @property
+    def height_px(self) -> int:
+        return 150 if self.is_all else 84
+
+    @property
+    def width_px(self) -> int:
+        """Where no script fits it to the place that it has."""
+        return 640 if self.is_all else 290
+
+
+@dataclass(frozen=True)
+class View:
+    """What the template asks of a page beyond its fields."""
+
+    has_figures: bool
+    is_before_the_first: bool
+    has_tenants: bool
+    """Several: lines then say whose they are."""
+    institutions: int
+    cash_accounts: int
+    stale: int
+    without_figure: int
+    rates: Mapping[str, Rate]
+    """By currency."""
+    groups: tuple[Group, ...]
+    is_folded: bool
+    bridges: tuple[Bridge, ...]
+    """Those that differ; the others are `unchanged`."""
+    unchanged: tuple[Bridge, ...]
+    changed_accounts: int
+    carried_forward: int
+    changes: tuple[Change, ...]
+    more_changes: tuple[Change, ...]
+    waiting: tuple[Task, ...]
+    mending: tuple[Task, ...]
+    histories: tuple[Shown, ...]
+    undrawn: int
+    """How many of them have no plot."""
+
+
+def view(page: CashPage) -> View:
+    changes = page.changes.changes if page.changes else ()
+    bridges = page.changes.bridges if page.changes else ()
+    histories = _histories(page)
+    moved = [change for change in changes if change.reason != "carried forward"]
+    return View(
+        has_figures=any(position.current is not None for position in page.positions),
+        is_before_the_first=page.first_as_of is not None and page.as_of < page.first_as_of,
+        has_tenants=len(page.tenant_ids) > 1,
+        institutions=len({position.institution_name for position in page.positions}),
+        cash_accounts=sum(amount.accounts for amount in page.cash),
+        stale=sum(position.is_stale and position.current is not None for position in page.positions),
+        without_figure=sum(position.current is None for position in page.positions),
+        rates={rate.currency: rate for rate in page.reference.rates} if page.reference else {},
+        groups=_groups(page.positions),
+        is_folded=len(page.positions) > MOST_ACCOUNTS_OPEN,
+        bridges=tuple(bridge for bridge in bridges if _differs(bridge)),
+        unchanged=tuple(bridge for bridge in bridges if not _differs(bridge)),
+        changed_accounts=len({(change.tenant_id, change.account_id) for change in moved}),
+        carried_forward=len(changes) - len(moved),
+        changes=changes[:MOST_CHANGES],
+        more_changes=changes[MOST_CHANGES:],
+        waiting=tuple(task for task in page.tasks if task.needs_person),
+        mending=tuple(task for task in page.tasks if not task.needs_person),
+        histories=histories,
+        undrawn=sum(not shown.is_drawn for shown in histories),
+    )
+
+
+def _histories(page: CashPage) -> tuple[Shown, ...]:
+    """The reference currency's first, then each currency's that has figures."""
+    accounts = {amount.currency: amount.accounts for amount in page.cash}
+    known = [history for history in page.history if _has_figures(history)]
+    most = sorted(known, key=lambda history: -accounts.get(history.currency, 0))[:MOST_PLOTS]
+    reference = page.reference_history
+    first = [Shown("days-all", reference, True, is_all=True)] if reference and _has_figures(reference) else []
+    rest = [Shown(f"days-{index}", history, history in most, is_all=False) for index, history in enumerate(known)]
+    return (*first, *rest)
+
+
+def _has_figures(history: History) -> bool:
+    return any(total is not None for total in history.totals)
+
+
+def _differs(bridge: Bridge) -> bool:
+    return bridge.before != bridge.after or any(difference for _, difference in bridge.by_reason)
+
+
+def _groups(positions: tuple[Position, ...]) -> tuple[Group, ...]:
+    def place(position: Position) -> tuple[str, str, str]:
+        return position.tenant_id, position.institution_name.casefold(), position.institution_name
+
+    ordered = sorted(positions, key=lambda position: (*place(position), position.is_liability))
+    return tuple(
+        Group(tenant_id, name, tuple(together)) for (tenant_id, _, name), together in groupby(ordered, key=place)
+    )

@@ -1,0 +1,142 @@
+"""Words, amounts, days and moments as a cash page writes them: amounts and dates by a locale, sentences in English.
+
+Amounts are never rounded. What banks and people named is text: what would direct a browser or a reader's eye is neutralised
+here, what would direct HTML is escaped by the template.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, localcontext
+from functools import cached_property
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_time
+from babel.numbers import NumberPattern, get_currency_name, get_currency_precision, parse_pattern
+
+from pfo_pipeline.contracts.records import EXACT, plain
+from pfo_pipeline.errors import PfoError
+
+MINUS, NONE = "\N{MINUS SIGN}", "\N{EM DASH}"
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
+"""Formats that only join: emoji and several scripts are written with them."""
+_DIRECTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode's categories of controls, formats (changes of direction among them), surrogates and line ends."""
+
+
+class NotWritable(PfoError):
+    """A cash page cannot be written by a locale or in a time zone that is not known."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How one page writes: `locale` such as `en_GB`, `timezone` such as `Europe/Paris`."""
+
+    locale: Locale
+    zone: ZoneInfo
+
+    @classmethod
+    def of(cls, locale: str, timezone: str) -> "Wording":
+        """Raises: NotWritable: Babel knows no such locale, or the system no such time zone."""
+        try:
+            known = Locale.parse(locale.replace("-", "_"))
+        except (UnknownLocaleError, ValueError, TypeError):
+            raise NotWritable(
+                f"The locale {locale!r} of the cash page is not known. Give one such as en_GB, fr_FR or de_CH."
+            ) from None
+        try:
+            return cls(known, ZoneInfo(timezone))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise NotWritable(
+                f"The time zone {timezone!r} of the cash page is not known. Give one such as Europe/Paris or UTC."
+            ) from None
+
+    def amount(self, value: Decimal | None, currency: str | None) -> str:
+        """With the currency's usual decimals, or as many as the amount has: never rounded."""
+        return NONE if value is None else self._number(value, get_currency_precision(currency or ""))
+
+    def difference(self, value: Decimal, currency: str) -> str:
+        """An amount with its sign, if it is not zero."""
+        return ("+" if value > 0 else "") + self.amount(value, currency)
+
+    def number(self, value: Decimal | int) -> str:
+        """With as many decimals as it has."""
+        return self._number(Decimal(value), 0)
+
+    def day(self, value: date) -> str:
+        """Of a moment, the day that it is in the page's time zone."""
+        return format_date(self._local(value), "medium", locale=self.locale)
+
+    def month(self, value: date) -> str:
+        return format_date(value, "LLL", locale=self.locale)
+
+    def moment(self, value: datetime) -> str:
+        local = value.astimezone(self.zone)
+        return f"{format_date(local, 'medium', locale=self.locale)}, {format_time(local, 'short', locale=self.locale)}"
+
+    def long_moment(self, value: datetime) -> str:
+        local = value.astimezone(self.zone)
+        return f"{format_date(local, 'full', locale=self.locale)}, {format_time(local, 'short', locale=self.locale)}"
+
+    def local_day(self, value: datetime) -> date:
+        return value.astimezone(self.zone).date()
+
+    def _local(self, value: date) -> date:
+        return value.astimezone(self.zone) if isinstance(value, datetime) else value
+
+    def _number(self, value: Decimal, least_decimals: int) -> str:
+        digits = len(plain(value).partition(".")[2])
+        pattern = self._pattern
+        pattern.frac_prec = (least_decimals, max(digits, least_decimals))
+        with localcontext(EXACT):  # Babel counts by the context in force, which would round at 28 digits.
+            written = pattern.apply(value.copy_abs(), self.locale)
+        return f"{MINUS}{written}" if value < 0 else written
+
+    @cached_property
+    def _pattern(self) -> NumberPattern:
+        """The locale's own, with its groups: `#,##0.###` or `#,##,##0.###`."""
+        return parse_pattern(self.locale.decimal_formats[None].pattern)
+
+
+def text(value: str) -> str:
+    """On one line; what would change the direction, hide or be obeyed is shown as a replacement character."""
+    return "".join(_harmless(character) for character in value)
+
+
+def _harmless(character: str) -> str:
+    if character in "\t\n\r\v\f\x85\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}":
+        return " "
+    if unicodedata.category(character) in _DIRECTING and character not in _JOINERS:
+        return "\N{REPLACEMENT CHARACTER}"
+    return character
+
+
+def link(value: str | None) -> str | None:
+    """The address if a browser may follow it: http or https, without anything that is not visible."""
+    return value if value and re.fullmatch(r"https?://[\x21-\x7e]+", value, re.IGNORECASE) else None
+
+
+def iso(value: date) -> str:
+    """For machines: a day, or a moment in UTC."""
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value.isoformat()
+
+
+def age(length: timedelta) -> str:
+    """One number and its unit, rounded down."""
+    minutes = max(0, length // timedelta(minutes=1))
+    for unit, size, least in (("day", 1440, 2), ("hour", 60, 1), ("minute", 1, 1)):
+        if minutes >= least * size:
+            return count(minutes // size, unit)
+    return "just now"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def currency_name(code: str) -> str:
+    """In English; empty where the code is not one of ISO 4217's."""
+    name = get_currency_name(code, locale="en")
+    return "" if name == code else name

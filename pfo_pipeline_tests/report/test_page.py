@@ -1,0 +1,386 @@
+"""A cash page as text: its figures are the data's to the last digit, and nothing that anybody named becomes markup."""
+
+import re
+import subprocess
+import sys
+import unicodedata
+from base64 import b64encode
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from hashlib import sha256
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pfo_pipeline.contracts.records import plain
+from pfo_pipeline.report.contents import CashPage, Changes, History
+from pfo_pipeline.report.page import render
+from pfo_pipeline.report.wording import NotWritable, Wording, text
+from pfo_pipeline_tests.report import samples
+from pfo_pipeline_tests.report.reading import Element, read
+from pfo_pipeline_tests.report.samples import NOW, page, position
+
+HOSTILE = {
+    "HTML": "<img src=x onerror=alert(1)><b>Bold & Sons</b>",
+    "end of script": "</script><script>alert(1)</script>",
+    "comment": "<!-- --> <![CDATA[ ]]>",
+    "quotes": "\"onmouseover='alert(1)' `x` {{ 7*7 }} {% raw %}",
+    "right to left": "invoice\u202egpj.exe\u2066 \u200f hidden \u061c",
+    "Hebrew": "בנק לאומי",
+    "emoji": "👩\u200d👧 Family 🏦",
+    "lines": "one\ntwo\r\nthree\ttab\u2028four\u2029five",
+    "controls": "a\x00b\x07c\x1b[31md\x7fe\ufefff\U000e0041",
+    "surrogate": "half \ud83d of a pair",
+    "long": "Société " * 38,
+}
+
+
+@pytest.fixture(scope="module")
+def family() -> CashPage:
+    return samples.family()
+
+
+@pytest.fixture(scope="module")
+def html(family: CashPage) -> str:
+    return render(family, "en_GB")
+
+
+@pytest.fixture(scope="module")
+def shown(html: str) -> Element:
+    return read(html)
+
+
+def test_every_account_shows_its_figures_to_the_last_digit(family: CashPage, shown: Element) -> None:
+    for p in family.positions:
+        row = shown.one("tr", data_account=p.account_id)
+        cells = {cell.attributes["data-of"]: cell.figure() for cell in row.all("td") if "data-of" in cell.attributes}
+        assert cells == {"current": p.current, "available": p.available, "converted": p.converted}, p.display_name
+
+
+def test_every_total_is_the_pages_own(family: CashPage, shown: Element) -> None:
+    assert family.reference is not None
+    table = shown.one("table", id="cash")
+    for amount in family.cash:
+        row = table.one("tr", data_currency=amount.currency)
+        assert row.one("td", data_of="total").figure() == amount.total
+        assert row.one("td", data_of="converted").figure() == amount.converted
+    assert table.one("td", data_of="reference").figure() == family.reference.cash
+    assert shown.one("p", id="total").figure() == family.reference.cash
+
+
+def test_every_day_of_the_history_is_in_a_table(family: CashPage, shown: Element) -> None:
+    tables = shown.all("table", class_="days")
+    histories = [family.reference_history, *family.history]
+    assert len(tables) == len(histories)
+    for table, history in zip(tables, histories, strict=True):
+        assert history is not None
+        days = {row.one("time").attributes["datetime"]: row.figure() for row in table.all("tr")[1:]}
+        assert days == {day.isoformat(): total for day, total in zip(history.days, history.totals, strict=True)}
+
+
+def test_a_bridge_shows_every_reason_and_its_bars_lead_from_one_to_the_next(shown: Element) -> None:
+    euros = shown.all("table", class_="bridge")[0]
+    figures = [row.figure() for row in euros.all("tr")]
+    assert figures[0] is not None
+    assert sum(figure or 0 for figure in figures[:-1]) == figures[-1]
+    bars = [(Decimal(r.attributes["x"][:-1]), Decimal(r.attributes["width"][:-1])) for r in euros.all("rect")]
+    assert bars[0] == (Decimal("0.00"), Decimal("31.97")), "2,350 of the 7,350 between the lowest and the highest"
+    assert bars[1][0] == Decimal("31.97")
+    assert sum(bars[1]) == 100
+
+
+def test_rates_stand_beside_with_their_own_dates(shown: Element) -> None:
+    row = shown.one("table", id="cash").one("tr", data_currency="TND")
+    assert "0.296" in row.text
+    assert "3 Nov 2026" in row.text
+    assert "BTC (no rate is given)" in shown.one("section", id="now").text
+
+
+def test_the_first_lines_say_what_matters(shown: Element) -> None:
+    words = shown.one("p", class_="lead").text
+    for sentence in (
+        "Cash in 7 accounts at 5 institutions, in 5 currencies; BTC is not in this total.",
+        "4 accounts changed since the last report of 13 Nov 2026, 19:00.",
+        "1 figure is stale.",
+        "1 account has no figure yet.",
+        "1 thing waits for a person.",
+    ):
+        assert sentence in words
+
+
+def test_stale_figures_say_so_in_a_word_and_a_shape(shown: Element) -> None:
+    [stale] = [row for row in shown.all("tr", data_account="3") if row.all("span", class_="stale")]
+    assert "17 Nov 2026, 11:00 3 days ▲ stale" in stale.text
+    assert not shown.one("tr", data_account="1").all("span", class_="stale")
+
+
+def test_only_what_waits_for_a_person_has_a_link_and_it_tells_the_bank_nothing_of_the_page(shown: Element) -> None:
+    [link] = [a for a in shown.all("a") if a.attributes["href"].startswith("http")]
+    assert link.attributes["href"] == "https://webview.example/reconnect?connection_id=11&state=a%20b"
+    assert link.attributes["rel"] == "noreferrer"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        " https://a.example",
+        "https://a.example/\u202e",
+        "//a.example",
+        "ftp://a",
+    ],
+)
+def test_a_link_that_is_no_web_address_is_not_followed(address: str) -> None:
+    task = replace(samples.family().tasks[0], link=address)
+    assert not [a for a in rendered(replace(page(position()), tasks=(task,))).all("a") if a.attributes.get("rel")]
+
+
+def test_the_foot_names_run_and_digest(family: CashPage, shown: Element) -> None:
+    foot = shown.one("footer").text
+    assert family.sources[0].run_id in foot
+    assert family.sources[0].digest in foot  # type: ignore[operator]
+    assert "20 Nov 2026, 19:00 (Europe/Stockholm)" in foot
+
+
+def test_the_structure_can_be_walked_without_seeing_it(shown: Element) -> None:
+    assert shown.one("html").attributes["lang"] == "en"
+    assert [len(shown.all(tag)) for tag in ("h1", "main", "header", "footer")] == [1, 1, 1, 1]
+    levels = [int(element.tag[1]) for element in shown if re.fullmatch(r"h\d", element.tag)]
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels)), levels
+    for table in shown.all("table"):
+        assert table.one("caption").text
+        assert all(head.attributes.get("scope") for head in table.all("th"))
+    ids = [element.attributes["id"] for element in shown if "id" in element.attributes]
+    assert len(ids) == len(set(ids))
+    named = [name for element in shown for name in element.attributes.get("aria-labelledby", "").split()]
+    targets = [a.attributes["href"][1:] for a in shown.all("a") if a.attributes["href"].startswith("#")]
+    assert {*named, *targets} <= set(ids)
+
+
+def test_a_browser_may_run_the_pages_own_scripts_only(html: str, shown: Element) -> None:
+    policy = shown.one("meta", http_equiv="Content-Security-Policy").attributes["content"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        for content in re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL):
+            assert b64encode(sha256(content.encode()).digest()).decode() in policy
+    assert "\r" not in html
+    inline = [e.tag for e in shown if any(name == "style" or name.startswith("on") for name in e.attributes)]
+    assert inline == []
+    loading = [e.attributes for e in shown if {"src", "srcset", "action", "background"} & e.attributes.keys()]
+    assert loading == []
+
+
+def test_the_same_page_is_the_same_text(family: CashPage, html: str) -> None:
+    assert render(family, "en_GB") == html
+
+
+def test_making_a_page_is_paid_for_only_when_one_is_made() -> None:
+    program = "import sys, pfo_pipeline.report.page\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert "babel" in loaded
+    assert not {"altair", "vl_convert", "jinja2"} & set(loaded)
+
+
+def rendered(cash_page: CashPage, locale: str = "en_GB") -> Element:
+    html = render(cash_page, locale)
+    html.encode()
+    return read(html)
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_whatever_somebody_is_called_is_text(name: str) -> None:
+    one = position(name=name, institution=name, account_type=name, user_id=name, currency=name[:40])
+    bare = page(one)
+    tame = render(page(position()), "en_GB")
+    written = render(
+        replace(
+            bare,
+            office=name,
+            title=name,
+            names={("lindqvist", name): name},
+            tasks=tuple(
+                replace(task, institution_name=name, why=name, who=name, remedy=name) for task in samples.family().tasks
+            ),
+            changes=Changes(
+                NOW,
+                (),
+                tuple(
+                    replace(change, display_name=name, institution_name=name, detail=name)
+                    for change in samples.family().changes.changes  # type: ignore[union-attr]
+                ),
+            ),
+        ),
+        "en_GB",
+    )
+    shown = read(written)
+
+    assert {e.tag for e in shown} <= {e.tag for e in read(tame)} | {"ul", "li", "h3", "a", "table", "abbr"}
+    assert shown.one("h1").text == " ".join(text(name).split())
+    assert not shown.all("script")
+    directing = {c for c in written if unicodedata.category(c) in ("Cf", "Cc", "Cs") and c not in "\n\u200d\u200c"}
+    assert directing == set()
+    written.encode()
+
+
+@given(st.text(max_size=60))
+def test_any_name_is_read_back_as_it_was_or_with_a_mark_where_it_would_direct(name: str) -> None:
+    shown = rendered(page(position(name=name)))
+    [head] = shown.one("tr", data_account="1").all("th")
+    written = head.all("bdi")[0]
+    assert "".join(child for child in written.children if isinstance(child, str)) == text(name)
+
+
+AMOUNTS = st.decimals(allow_nan=False, allow_infinity=False, places=10, min_value=-(10**27), max_value=10**27)
+
+
+@given(
+    AMOUNTS,
+    st.sampled_from(["EUR", "JPY", "TND", "BTC", "CLF", "XYZ"]),
+    st.sampled_from(["en_GB", "fr_FR", "de_CH", "hi_IN"]),
+)
+def test_no_amount_loses_a_digit(amount: Decimal, currency: str, locale: str) -> None:
+    words = Wording.of(locale, "UTC")
+    written = words.amount(amount, currency)
+    point = words.locale.number_symbols["latn"]["decimal"]
+    whole, _, decimals = written.partition(point)
+    digits = "".join(filter(str.isdigit, whole)) + "." + decimals
+    assert Decimal(digits) == amount.copy_abs()
+    assert written.startswith("−") == (amount < 0)
+    assert "-" not in written
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "locale", "written"),
+    [
+        ("1234567.5", "EUR", "en_GB", "1,234,567.50"),
+        ("1234567.5", "EUR", "fr_FR", "1\u202f234\u202f567,50"),
+        ("1234567.5", "CHF", "de_CH", "1’234’567.50"),
+        ("1234567.5", "INR", "hi_IN", "12,34,567.50"),
+        ("8800000", "JPY", "en_GB", "8,800,000"),
+        ("0.5", "JPY", "en_GB", "0.5"),
+        ("1500.1", "TND", "en_GB", "1,500.100"),
+        ("12.50186905", "BTC", "en_GB", "12.50186905"),
+        ("-0.01", "EUR", "en_GB", "−0.01"),
+        ("0", "EUR", "en_GB", "0.00"),
+        ("-0", "EUR", "en_GB", "0.00"),
+        ("1E+3", "EUR", "en_GB", "1,000.00"),
+        ("9999999999999999999999999999.9999999999", "EUR", "en_GB", f"{'9,' + ','.join(['999'] * 9)}.9999999999"),
+        ("99999999999999999999999999999999999999", "JPY", "en_GB", f"99,{','.join(['999'] * 12)}"),
+    ],
+)
+def test_an_amount_is_written_as_its_locale_writes(amount: str, currency: str, locale: str, written: str) -> None:
+    one = position(current=amount, currency=currency)
+    cell = rendered(page(one), locale).one("tr", data_account="1").one("td", data_of="current")
+    assert cell.one("data").children == [written]
+    assert cell.one("data").attributes["value"] == plain(Decimal(amount))
+    assert cell.text == f"{written.replace(chr(0x202F), ' ')} {currency}"
+
+
+def test_dates_are_the_locales_and_the_pages_zone_is_named() -> None:
+    shown = rendered(page(position(hours_old=20)), "fr_FR")
+    moment = shown.one("tr", data_account="1").one("time")
+    assert moment.text == "19 nov. 2026, 23:00"
+    assert moment.attributes["datetime"] == "2026-11-19T22:00:00Z"
+    assert "(Europe/Stockholm)" in shown.one("p", class_="moment").text
+
+
+@pytest.mark.parametrize(
+    ("locale", "zone"), [("xx_YY", "UTC"), ("", "UTC"), ("en_GB", "Mars/Olympus"), ("en_GB", "../etc")]
+)
+def test_a_locale_or_a_zone_that_nobody_knows_is_refused_by_name(locale: str, zone: str) -> None:
+    with pytest.raises(NotWritable, match=re.escape(repr(locale if zone == "UTC" else zone))):
+        render(replace(page(), timezone=zone), locale)
+
+
+def test_without_any_account_the_page_says_so() -> None:
+    words = rendered(replace(page(), sources=())).one("body").text
+    assert "No account is known yet: accounts appear after the first sync." in words
+    assert "No cash figure is known at this moment." in words
+    assert "There is no history yet." in words
+    assert "There is no earlier report to compare with." in words
+    assert "No loan is known." in words
+    assert "Nothing waits for a person." in words
+    assert "No consent with an end is known." in words
+    assert "stale" not in words.partition("About the figures")[0].replace("go stale", "")
+
+
+def test_of_a_moment_before_the_first_figure_the_page_says_when_that_was() -> None:
+    words = rendered(replace(page(), first_as_of=NOW + timedelta(days=3))).one("p", class_="lead").text
+    assert "Nothing is known of that moment: the first figure is of 23 Nov 2026, 19:00." in words
+
+
+def test_accounts_without_a_figure_are_no_zero() -> None:
+    shown = rendered(page(position(current=None)))
+    assert "1 account, and no figure yet" in shown.one("p", class_="lead").text
+    row = shown.one("tr", data_account="1")
+    assert row.figure() is None
+    assert "▲ no figure yet" in row.text
+    assert not shown.all("p", id="total")
+
+
+def test_when_nothing_is_in_time_the_page_says_how_many_figures_are_stale() -> None:
+    lead = rendered(page(position(hours_old=300), position("2", hours_old=400))).one("p", class_="lead").text
+    assert "2 figures are stale." in lead
+
+
+def test_several_currencies_without_rates_have_no_total() -> None:
+    shown = rendered(page(position(), position("2", currency="USD")))
+    assert not shown.all("p", id="total")
+    assert "No rates are given, so nothing is added up across currencies." in shown.one("section", id="now").text
+    assert "Nothing is added up across currencies" in shown.one("footer").text
+
+
+def test_that_nothing_changed_is_told() -> None:
+    shown = rendered(replace(page(position()), changes=Changes(NOW - timedelta(days=1), (), ())))
+    assert "Nothing has changed since the last report of 19 Nov 2026, 19:00." in shown.one("p", class_="lead").text
+    assert "Nothing has changed." in shown.one("section", id="changes").text
+
+
+def test_of_many_changes_the_first_are_shown_and_all_are_there() -> None:
+    change = samples.family().changes.changes[0]  # type: ignore[union-attr]
+    many = tuple(replace(change, account_id=str(n), difference=Decimal(9000 - n)) for n in range(100))
+    section = rendered(replace(page(position()), changes=Changes(NOW, (), many))).one("section", id="changes")
+    first, rest = section.all("table", class_="stack changes")
+    assert len(first.all("tr")) == 13
+    assert section.one("summary").text == "And 88 more"
+    assert [row.figure() for table in (first, rest) for row in table.all("tr") if row.figure()] == [
+        c.difference for c in many
+    ]
+
+
+def test_two_thousand_accounts_are_folded_by_institution_and_all_there() -> None:
+    many = [position(str(n), f"{n}.25", name=f"Account {n}", institution=f"Bank {n % 40:02}") for n in range(2000)]
+    html = render(page(*many), "en_GB")
+    section = read(html).one("section", id="accounts")
+    assert len(section.all("details")) == 40
+    assert not [d for d in section.all("details") if "open" in d.attributes]
+    assert {r.attributes["data-account"]: r.figure() for r in section.all("tr") if "data-account" in r.attributes} == {
+        p.account_id: p.current for p in many
+    }
+    assert len(html) < 3_000_000
+
+
+def test_of_many_currencies_eight_are_drawn_and_all_have_a_table() -> None:
+    codes = [f"C{n:02}" for n in range(11)]
+    days = tuple(NOW.date() - timedelta(days=ago) for ago in (2, 1, 0))
+    many = page(*(position(code, currency=code) for code in codes))
+    some = tuple(History(code, days, (None, Decimal(1), Decimal(2))) for code in codes)
+    section = rendered(replace(many, history=some)).one("section", id="history")
+    assert len(section.all("figure")) == 8
+    assert len(section.all("table")) == 11
+    assert "3 more are in the tables only" in section.text
+
+
+def test_each_plot_has_its_table_and_a_picture_for_who_runs_no_scripts(family: CashPage, shown: Element) -> None:
+    figures = shown.all("figure")
+    assert len(figures) == 1 + len(family.history)
+    tables = {table.attributes["id"] for table in shown.all("table", class_="days")}
+    assert {figure.attributes["data-table"] for figure in figures} == tables
+    for figure in figures:
+        assert figure.one("noscript").one("g", class_="mark-line role-mark layer_4_marks").one("path").attributes["d"]
+        assert figure.one("div", class_="plot").attributes["aria-label"]
