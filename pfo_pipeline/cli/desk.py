@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, formats, print_rows
+from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, formats
 
 
 @click.command()
@@ -15,19 +15,23 @@ from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, formats, print_row
 @click.option("--tenant", metavar="NAME", help="See this tenant's rows and no others.")
 @formats
 def sql(query: str | None, tenant: str | None, form: str | None) -> None:
-    """Run a query on the published ledger; without QUERY it is read from standard input."""
-    from pfo_pipeline.commands.place import chosen_tenants, find_place
-    from pfo_pipeline.commands.queries import run_sql
+    """Run a query on the published ledger.
 
-    if query is None:
-        if sys.stdin.isatty():
-            raise click.UsageError('Give a query, such as: pfo sql "select * from positions"')
-        query = sys.stdin.read()
+    Without QUERY it is read from standard input; on a terminal you are asked for one after the other, until Ctrl-D.
+    """
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+    from pfo_pipeline.commands.sql import print_answer, run_sql, shows_all
+
     place = find_place()
     if tenant is not None:
         chosen_tenants(place, (tenant,))
-    columns, rows = run_sql(place, query, tenant)
-    print_rows(columns, rows, form)
+    if query is None and sys.stdin.isatty():
+        from pfo_pipeline.commands.sql_prompt import prompt_for_sql
+
+        prompt_for_sql(place, tenant, form)
+        return
+    text = sys.stdin.read() if query is None else query
+    print_answer(run_sql(place, text, tenant, whole=shows_all(form)), form)
 
 
 @click.command()

@@ -1,15 +1,13 @@
-"""Read commands for programs and people: records as JSON, CSV or a table; SQL over the published ledger."""
+"""Records of the ledger, and rows as JSON, CSV or a table. Not here: SQL that somebody writes (sql.py)."""
 
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
-import duckdb
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,14 +17,8 @@ from pfo_pipeline.commands.terminal import visible, visible_lines
 from pfo_pipeline.contracts.accounts import ListAccountsInput
 from pfo_pipeline.contracts.model import Message
 from pfo_pipeline.contracts.records import plain
-from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.schema import SCHEMA, enter, known_migrations
 from pfo_pipeline.operations.accounts import QueryContext, list_accounts
 from pfo_pipeline.operations.balances import get_every_balance
-
-
-class QueryError(PfoError):
-    """The SQL could not be run; the message is DuckDB's own."""
 
 
 def account_records(
@@ -103,99 +95,18 @@ def _cell(value: object) -> str:
     )
 
 
-def run_sql(place: Place, query: str, tenant_id: str | None) -> tuple[list[str], list[dict[str, Any]]]:
-    """Run one query on the published ledger; with a tenant, on a copy in memory that holds that tenant alone.
-
-    The query reaches no other file, and writes none: not even for a sort that memory does not hold.
-
-    Raises:
-        QueryError: the query is wrong, or gives a value that Python has no form for.
-    """
-    # The errors are named inside: what is wrong with a query says nothing about the ledger's file.
-    with _one_tenant(place, tenant_id) if tenant_id else place.opened() as con:
-        _lock_in(con)
-        try:
-            # DuckDB's Python gives None for a text without a statement, whatever its type says.
-            cursor: duckdb.DuckDBPyConnection | None = con.execute(query)
-            if cursor is None:
-                raise QueryError('There is no statement in the query. Give one, such as "select * from positions".')
-            columns = _distinct([str(column[0]) for column in cursor.description or ()])
-            return columns, [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-        except RuntimeError as error:  # DuckDB's Python makes this of a Ctrl-C.
-            raise KeyboardInterrupt if isinstance(error.__cause__, KeyboardInterrupt) else error from None
-        except UnicodeEncodeError:
-            raise QueryError("The query is not UTF-8 text.") from None
-        except (OverflowError, TypeError, ValueError) as error:
-            raise QueryError(
-                f"Python has no form for a value of the answer ({error}). Make it text in the query: value::varchar."
-            ) from None
-        except duckdb.Error as error:
-            if isinstance(error, duckdb.IOException) and tenant_id is None:
-                raise  # The one file that a query reaches is damaged: the ledger.
-            raise QueryError(str(error)) from None
-
-
-def _lock_in(con: duckdb.DuckDBPyConnection) -> None:
-    """No query can reach a file or an object of this program from here on, nor undo that.
-
-    Without external access alone, DuckDB 1.5 still let `copy` write `ledger.duckdb.wal` beside the ledger, and read the
-    ledger's own file: so the file systems are disabled too.
-    """
-    con.execute("set python_enable_replacements = false")
-    con.execute("set temp_directory = ''")
-    con.execute("set enable_external_access = false")
-    con.execute("set disabled_filesystems = 'LocalFileSystem'")
-    con.execute("set lock_configuration = true")
-
-
-def _distinct(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-    counts: dict[str, int] = {}
-    out = []
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}_{counts[name]}")
-    return out
-
-
-@contextmanager
-def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A ledger in memory with one tenant's rows."""
-    with place.opened() as source:
-        named = source.execute(
-            "select table_name from duckdb_columns() c join duckdb_tables() t using (schema_name, table_name) "
-            "where schema_name = 'ledger' and column_name = 'tenant_id'"
-        ).fetchall()
-        copies = {
-            str(name): source.sql(
-                f'from "{name}" where tenant_id = $tenant', params={"tenant": tenant_id}
-            ).to_arrow_table()
-            for (name,) in named
-        }
-    con = duckdb.connect(":memory:")
-    try:
-        con.execute(f"create schema {SCHEMA}")
-        enter(con)
-        for migration in known_migrations():
-            con.execute(migration.sql)
-        for name, rows in copies.items():
-            con.register("copied", rows)
-            con.execute(f'insert into "{name}" by name from copied')
-            con.unregister("copied")
-        yield con
-    finally:
-        con.close()
-
-
-def show(console: Console, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def show(
+    console: Console, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], counted: str | None = None
+) -> None:
+    """As a table, and under it how many rows there are: `counted`, where these are not all of them."""
     table = Table()
     for name in columns:
         numbers = [row[name] for row in rows if row[name] is not None]
         right = bool(numbers) and all(isinstance(n, int | Decimal) and not isinstance(n, bool) for n in numbers)
-        table.add_column(Text(visible(name)), justify="right" if right else "left")
+        # Where the terminal is narrow, words are cut short; an amount never.
+        width = max(len(_cell(number)) for number in numbers) if right else None
+        table.add_column(Text(visible(name)), justify="right" if right else "left", min_width=width)
     for row in rows:
         table.add_row(*(Text(visible_lines(_cell(row[name]))) for name in columns))
     console.print(table)
-    console.print(f"{len(rows)} rows")
+    console.print(counted or f"{len(rows)} rows")

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.commands import queries
+from pfo_pipeline.commands import sql
 from pfo_pipeline.ledger import office, reader
 from pfo_pipeline_tests.commands.conftest import JONES, SMITHS
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
@@ -152,7 +152,7 @@ def test_sql_has_no_way_out_of_the_ledger(
     here: Office, way_out: str, tenant: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write-ahead log beside the published ledger would take it from every reader."""
-    monkeypatch.setattr(queries, "query_of_the_program", pa.table({"a": [1]}), raising=False)
+    monkeypatch.setattr(sql, "query_of_the_program", pa.table({"a": [1]}), raising=False)
     query = way_out.format(file=here.files.published, config=here.config, folder=here.folder)
     before = sorted(here.folder.rglob("*"))
 
@@ -529,17 +529,36 @@ def test_a_ledger_is_named_as_damaged_wherever_the_damage_is(
 
 
 @pytest.mark.parametrize("tenant", [[], ["--tenant", "smith"]])
+def test_a_query_that_outgrows_the_memory_is_told_what_else_to_do(
+    here: Office, monkeypatch: pytest.MonkeyPatch, tenant: list[str]
+) -> None:
+    """DuckDB's own advice was a setting that is refused here."""
+    lock_in = sql._lock_in
+
+    def with_little_memory(con: duckdb.DuckDBPyConnection) -> None:
+        con.execute("set memory_limit = '100MB'")
+        lock_in(con)
+
+    monkeypatch.setattr(sql, "_lock_in", with_little_memory)
+
+    told = refused(run("sql", "from range(30000000) t(n) order by hash(n)", *tenant))
+
+    assert told.startswith("QueryError: The query needs more memory than there is")
+    assert f"duckdb -readonly {here.files.published}" in told
+
+
+@pytest.mark.parametrize("tenant", [[], ["--tenant", "smith"]])
 def test_an_interrupted_query_ends_without_a_traceback(
     here: Office, monkeypatch: pytest.MonkeyPatch, tenant: list[str]
 ) -> None:
     """DuckDB's Python told of it as a RuntimeError."""
-    lock_in = queries._lock_in
+    lock_in = sql._lock_in
 
     def lock_in_and_interrupt_soon(con: duckdb.DuckDBPyConnection) -> None:
         lock_in(con)  # The last before the query: on a slow machine, half a second from the start may be before it.
         threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
 
-    monkeypatch.setattr(queries, "_lock_in", lock_in_and_interrupt_soon)
+    monkeypatch.setattr(sql, "_lock_in", lock_in_and_interrupt_soon)
     query = "select count(*) from range(10000) a, range(100000) b where hash(a.range, b.range) = 0"
 
     result = run("sql", query, *tenant)

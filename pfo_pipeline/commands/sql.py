@@ -1,0 +1,171 @@
+"""SQL that somebody writes, on the published ledger: within its reach is the ledger, or one tenant's rows, and nothing else.
+
+Here: one text of SQL and its answer. Not here: the prompt on which it is typed (sql_prompt.py), how rows look (queries.py).
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from pfo_pipeline.commands.place import Place
+from pfo_pipeline.commands.queries import show, write
+from pfo_pipeline.commands.terminal import console
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.schema import SCHEMA, enter, known_migrations
+
+SHOWN = 200
+"""Rows of an answer that a terminal is given: more are no answer for people."""
+_COUNTED = 10_000
+"""How far the rows that are not shown are counted: each must be fetched for that."""
+
+
+class QueryError(PfoError):
+    """The SQL could not be run; the message is DuckDB's own."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query gives.
+
+    rows: All of them, or the first SHOWN.
+    found: How many there are; None when there are more than were counted.
+    loaded_at: When the newest load was recorded that the query saw; None where there is none.
+    """
+
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    found: int | None
+    loaded_at: datetime | None
+
+
+def run_sql(place: Place, query: str, tenant_id: str | None, *, whole: bool = True) -> Answer:
+    """Run one query on the published ledger; with a tenant, on a copy in memory that holds that tenant alone.
+
+    The query reaches no other file, and writes none: not even for a sort that memory does not hold.
+
+    Args:
+        whole: Give every row, not only what a terminal is given.
+    Raises:
+        QueryError: the query is wrong, outgrows the memory, or gives a value that Python has no form for.
+        KeyboardInterrupt: somebody pressed Ctrl-C.
+    """
+    try:
+        # The errors are named inside: what is wrong with a query says nothing about the ledger's file.
+        with _one_tenant(place, tenant_id) if tenant_id else place.opened() as con:
+            [(loaded_at,)] = con.execute("select max(recorded_at) from loads").fetchall()
+            _lock_in(con)
+            try:
+                return _answered(con, query, whole, loaded_at and loaded_at.astimezone(UTC))
+            except UnicodeEncodeError:
+                raise QueryError("The query is not UTF-8 text.") from None
+            except (OverflowError, TypeError, ValueError) as error:
+                raise QueryError(
+                    f"Python has no form for a value of the answer ({error}). Make it text in the query: value::varchar."
+                ) from None
+            except duckdb.OutOfMemoryException:
+                raise QueryError(_too_large(place)) from None
+            except duckdb.Error as error:
+                if isinstance(error, duckdb.IOException) and tenant_id is None:
+                    raise  # The one file that a query reaches is damaged: the ledger.
+                raise QueryError(str(error)) from None
+    except RuntimeError as error:  # DuckDB's Python makes this of a Ctrl-C.
+        raise KeyboardInterrupt if isinstance(error.__cause__, KeyboardInterrupt) else error from None
+
+
+def print_answer(answer: Answer, form: str | None) -> None:
+    """As a table, or as `form` (json, csv) has it."""
+    if form:
+        write(sys.stdout, answer.columns, answer.rows, form)
+    else:
+        show(console(), answer.columns, answer.rows, _counted(answer))
+
+
+def shows_all(form: str | None) -> bool:
+    """Whether every row is wanted: by a program, or by whatever is at the other end of a pipe."""
+    return form is not None or not sys.stdout.isatty()
+
+
+def _counted(answer: Answer) -> str | None:
+    if answer.found == len(answer.rows):
+        return None
+    found = f"more than {_COUNTED}" if answer.found is None else answer.found
+    return f"{found} rows, the first {len(answer.rows)} shown; all of them: --csv, --json, or a pipe"
+
+
+def _answered(con: duckdb.DuckDBPyConnection, query: str, whole: bool, loaded_at: datetime | None) -> Answer:
+    # DuckDB's Python gives None for a text without a statement, whatever its type says.
+    cursor: duckdb.DuckDBPyConnection | None = con.execute(query)
+    if cursor is None:
+        raise QueryError('There is no statement in the query. Give one, such as "select * from positions".')
+    columns = _distinct([str(column[0]) for column in cursor.description or ()])
+    values = cursor.fetchall() if whole else cursor.fetchmany(_COUNTED + 1)
+    found = len(values) if whole or len(values) <= _COUNTED else None
+    rows = [dict(zip(columns, row, strict=True)) for row in (values if whole else values[:SHOWN])]
+    return Answer(columns, rows, found, loaded_at)
+
+
+def _too_large(place: Place) -> str:
+    return (
+        "The query needs more memory than there is, and may not use the disk from here. Ask for less, or ask with DuckDB "
+        f"itself, which then uses the disk: duckdb -readonly {place.files.published}"
+    )
+
+
+def _lock_in(con: duckdb.DuckDBPyConnection) -> None:
+    """No query can reach a file or an object of this program from here on, nor undo that.
+
+    Without external access alone, DuckDB 1.5 still let `copy` write `ledger.duckdb.wal` beside the ledger, and read the
+    ledger's own file: so the file systems are disabled too. That excludes the temporary files of a large sort: DuckDB
+    writes them through the same file system.
+    """
+    con.execute("set python_enable_replacements = false")
+    con.execute("set temp_directory = ''")
+    con.execute("set enable_external_access = false")
+    con.execute("set disabled_filesystems = 'LocalFileSystem'")
+    con.execute("set lock_configuration = true")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+    counts: dict[str, int] = {}
+    out = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{counts[name]}")
+    return out
+
+
+@contextmanager
+def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A ledger in memory with one tenant's rows."""
+    with place.opened() as source:
+        named = source.execute(
+            "select table_name from duckdb_columns() c join duckdb_tables() t using (schema_name, table_name) "
+            "where schema_name = 'ledger' and column_name = 'tenant_id'"
+        ).fetchall()
+        copies = {
+            str(name): source.sql(
+                f'from "{name}" where tenant_id = $tenant', params={"tenant": tenant_id}
+            ).to_arrow_table()
+            for (name,) in named
+        }
+    con = duckdb.connect(":memory:")
+    try:
+        con.execute(f"create schema {SCHEMA}")
+        enter(con)
+        for migration in known_migrations():
+            con.execute(migration.sql)
+        for name, rows in copies.items():
+            con.register("copied", rows)
+            con.execute(f'insert into "{name}" by name from copied')
+            con.unregister("copied")
+        yield con
+    finally:
+        con.close()
