@@ -17,6 +17,9 @@ highlight_language = "text"
 myst_heading_anchors = 4  # as on GitHub: [..](operations.md#backups)
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = ["tables.js"]
 html_copy_source = False
 html_use_index = False
 html_show_search_summary = False  # it is fetched, which a browser refuses to a page from the disk

@@ -115,6 +115,17 @@ def test_a_page_is_read_from_the_disk_without_a_trouble_and_fits_the_screen(visi
     assert visit.troubles == []
 
 
+@pytest.mark.parametrize("visit", [PHONE], ids=["phone"], indirect=True)
+@pytest.mark.parametrize("name", ["failures.html", "configuration.html", "troubleshooting.html"])
+def test_a_narrow_table_is_one_block_per_row_on_a_phone(visit: Visit, name: str) -> None:
+    page = visit.open(name)
+    widest = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('table.in-blocks td p')].map((p) => p.getBoundingClientRect().right))"
+    )
+
+    assert 100 < widest <= PHONE["width"]
+
+
 def test_the_search_finds_without_a_network(visit: Visit) -> None:
     page = visit.open("search.html?q=reconnect")
 

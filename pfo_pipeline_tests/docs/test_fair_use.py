@@ -1,0 +1,54 @@
+"""docs/fair-use.md tells how often Powens is asked: counted at the simulated bank."""
+
+import re
+
+import dagster as dg
+import pytest
+
+from pfo_pipeline_tests.defs.conftest import bank, instance, office
+from pfo_pipeline_tests.defs.office import (
+    ACCOUNTS_JOB,
+    BALANCES_JOB,
+    DAGSTERS_OWN_WARNING,
+    Office,
+    run_job,
+)
+from pfo_pipeline_tests.docs.pages import DOCS, read
+
+__all__ = ["bank", "instance", "office"]
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+PAGE = read(DOCS / "fair-use.md")
+
+
+def told(when: str) -> int:
+    found = re.search(rf"^\| {re.escape(when)} \| (\d+)", PAGE, re.MULTILINE)
+    assert found is not None, when
+    return int(found[1])
+
+
+def test_each_step_asks_as_often_as_the_page_says(office: Office, instance: dg.DagsterInstance) -> None:
+    office.add_tenant("smith", "jane")
+    for _ in range(3):
+        office.connect("smith", "jane", "10.00", "20.00")
+
+    counts = []
+    for job in (ACCOUNTS_JOB, BALANCES_JOB):
+        before = len(office.calls("smith"))
+        assert run_job(office, instance, "smith", job).success
+        counts.append(len(office.calls("smith")) - before)
+
+    fetches = 2 * told("each fetch")
+    assert counts == [told("each accounts sync"), told("each balances refresh")]
+    assert fetches == 0
+    assert {call["method"] for call in office.calls("smith")} == {"GET"}
+    assert {path.partition("?")[0].rpartition("/2.0")[2] for path in office.paths("smith")} == {
+        "/users/me/connections",
+        "/users/me/accounts",
+    }
+
+
+def test_the_sum_of_a_day_is_that_of_its_runs() -> None:
+    a_day = told("each accounts sync") + 5 * told("each balances refresh")
+
+    assert f"That is {a_day} calls a day for each member" in " ".join(PAGE.split())
