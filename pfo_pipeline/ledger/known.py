@@ -186,3 +186,95 @@ class DailyTotals:
 
     currency: str
     totals: list[Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountThen:
+    """One bank account at one moment, by what was known at another; of those through which it is seen, the one that speaks."""
+
+    tenant_id: str
+    account_id: str
+    """The canonical id."""
+    linked_id: str
+    user_id: str
+    connection_id: str
+    institution_name: str
+    display_name: str
+    account_type: str
+    currency: str | None
+    counts: bool
+    """Neither disabled nor deleted at that moment."""
+    disabled_at: datetime | None
+    deleted_at: datetime | None
+    current_balance: Decimal | None
+    available_balance: Decimal | None
+    as_of: datetime | None
+    recorded_at: datetime | None
+    connection_status: str | None
+    who_acts: str | None
+    connection_class: str
+    synced_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """Which bank account a linked account was, by what had been decided."""
+
+    tenant_id: str
+    linked_id: str
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FigureThen:
+    """What an account's newest figure up to a date was."""
+
+    tenant_id: str
+    linked_id: str
+    currency: str
+    current_balance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TroubledUser:
+    """A user who could not be read."""
+
+    tenant_id: str
+    user_id: str
+    status: str
+    code: str | None
+    who_acts: str | None
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedIdentity:
+    """A linked account that may be the same bank account as another, which nobody has decided."""
+
+    tenant_id: str
+    account_id: str
+    same_as: str
+    evidence: str
+    user_id: str
+    institution_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewestLoad:
+    """The newest load of a tenant, and the hash of its link in the chain."""
+
+    tenant_id: str
+    run_id: str
+    recorded_at: datetime
+    hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DayTotal:
+    """What some tenants had in one currency at the end of one of some days; the two add up to it."""
+
+    currency: str
+    day: int
+    """Its place among those days, from 0."""
+    whole: int
+    fraction: Decimal

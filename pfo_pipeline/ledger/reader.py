@@ -225,21 +225,21 @@ class Reader:
     ) -> list[KnownAccount]:
         parameters = dict.fromkeys(("account_id", "user_id", "connection_id", "institution_id", "after", "limit"))
         always = dict.fromkeys(("as_of", "known_at"), _ALWAYS)
-        return self._typed(KnownAccount, query, {**parameters, **always, "tenant": tenant_id, **filters})
+        return self.typed(KnownAccount, query, {**parameters, **always, "tenant": tenant_id, **filters})
 
     def connections(self, tenant_id: str, *, known_at: datetime | None = None) -> list[KnownConnection]:
         """How each connection stands, or stood by what the ledger knew at a moment."""
-        return self._typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id, "known_at": known_at or _ALWAYS})
+        return self.typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id, "known_at": known_at or _ALWAYS})
 
     def users(self, tenant_id: str) -> list[KnownUser]:
-        return self._typed(KnownUser, _USERS, {"tenant": tenant_id})
+        return self.typed(KnownUser, _USERS, {"tenant": tenant_id})
 
     def identities(self, tenant_id: str) -> list[KnownIdentity]:
-        return self._typed(KnownIdentity, _IDENTITIES, {"tenant": tenant_id})
+        return self.typed(KnownIdentity, _IDENTITIES, {"tenant": tenant_id})
 
     def troubles(self, tenant_ids: list[str]) -> list[Trouble]:
         """What is not in order with any of these tenants."""
-        return self._typed(Trouble, _TROUBLES, {"tenants": tenant_ids})
+        return self.typed(Trouble, _TROUBLES, {"tenants": tenant_ids})
 
     def with_consents_until(self, tenant_ids: list[str], until: datetime) -> list[str]:
         """Those of these tenants who have a consent that ends by then, or has ended."""
@@ -249,14 +249,14 @@ class Reader:
 
     def drift_since(self, tenant_ids: list[str], since: datetime) -> list[Drift]:
         """What Powens has begun to send since then and no documentation knows."""
-        return self._typed(Drift, DRIFT_SINCE, {"tenants": tenant_ids, "since": since})
+        return self.typed(Drift, DRIFT_SINCE, {"tenants": tenant_ids, "since": since})
 
     def quarantine_grown(self, tenant_ids: list[str], since: datetime) -> list[Quarantined]:
         """Operations whose newest load has put more records aside than another one has since then."""
-        return self._typed(Quarantined, QUARANTINE_GROWN, {"tenants": tenant_ids, "since": since})
+        return self.typed(Quarantined, QUARANTINE_GROWN, {"tenants": tenant_ids, "since": since})
 
     def totals(self, tenant_id: str) -> list[Total]:
-        return self._typed(Total, _TOTALS, {"tenant": tenant_id})
+        return self.typed(Total, _TOTALS, {"tenant": tenant_id})
 
     def failed_last(self, tenant_id: str, operation: str) -> int:
         """How many records the newest complete load of an operation could not bring up to date."""
@@ -266,7 +266,7 @@ class Reader:
 
     def figures(self, tenant_ids: list[str]) -> list[Figure]:
         """The newest figure of every enabled bank account of these tenants, with the dates by which its age is judged."""
-        return self._typed(Figure, FIGURES, {"tenants": tenant_ids})
+        return self.typed(Figure, FIGURES, {"tenants": tenant_ids})
 
     def ages_by_day(self, tenant_ids: list[str], now: datetime, days: int, longest: timedelta) -> list[AgesByDay]:
         """How old each of those figures was at this hour of each of the last days, as it was known then.
@@ -275,7 +275,7 @@ class Reader:
             longest: Ages beyond it are told as some age beyond it: what was recorded before needs no look.
         """
         since = now - timedelta(days=days + 1) - longest
-        return self._typed(AgesByDay, AGES_BY_DAY, {"tenants": tenant_ids, "now": now, "days": days, "since": since})
+        return self.typed(AgesByDay, AGES_BY_DAY, {"tenants": tenant_ids, "now": now, "days": days, "since": since})
 
     def last_loads(self, tenant_ids: list[str], operation: str) -> dict[str, datetime]:
         """When an operation last read each of these tenants to its end; a tenant that it never did is missing."""
@@ -285,18 +285,18 @@ class Reader:
 
     def closings(self, tenant_id: str, since: datetime) -> list[Closings]:
         """The last figure of each day since then, of every account of the tenant that has one."""
-        return self._typed(Closings, CLOSINGS, {"tenant": tenant_id, "since": since})
+        return self.typed(Closings, CLOSINGS, {"tenant": tenant_id, "since": since})
 
     def totals_by_day(self, tenant_id: str, now: datetime, days: int) -> list[DailyTotals]:
         """What the tenant had in each currency on each of the last days, loans apart; from the first day with a figure on."""
         since = now - timedelta(days=2 * days)
         parameters = {"tenant": tenant_id, "now": now, "days": days, "since": since}
-        return self._typed(DailyTotals, TOTALS_BY_DAY, parameters)
+        return self.typed(DailyTotals, TOTALS_BY_DAY, parameters)
 
     def violations(self, rule: str, tenant_id: str, run_id: str) -> list[Violation]:
         """What of a tenant breaks a rule of INVARIANTS; some rules look only at what one run has written."""
         query, parameters = INVARIANTS[rule], {"tenant": tenant_id}
-        return self._typed(Violation, query, parameters | ({"run": run_id} if "$run" in query else {}))
+        return self.typed(Violation, query, parameters | ({"run": run_id} if "$run" in query else {}))
 
     def newest_load(self) -> int:
         """The number of the newest load; 0 where there is none."""
@@ -316,7 +316,8 @@ class Reader:
             arrow: pa.Table = con.sql(_FRAMES[table], params={"tenant": tenant_id}).to_arrow_table()
             return arrow.to_pandas(types_mapper=pd.ArrowDtype)
 
-    def _typed(self, kind: type[T], query: str, parameters: dict[str, Any]) -> list[T]:
+    def typed(self, kind: Callable[..., T], query: str, parameters: dict[str, Any]) -> list[T]:
+        """The answer of a query whose columns are what `kind` is made of, in their order; moments in UTC."""
         with self._connect() as con:
             return [kind(*map(_in_utc, row)) for row in con.execute(query, parameters).fetchall()]
 

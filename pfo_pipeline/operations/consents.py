@@ -39,10 +39,7 @@ def ending_consents(
     """The tenant's consents that a warning is due for, the most pressing first."""
     accounts = list(accounts)
     found = []
-    for connection in connections:
-        ends_at = connection.consent_expires_at
-        if ends_at is None or connection.status == "gone" or _was_synced_after(connection, ends_at):
-            continue
+    for connection, ends_at in consents_that_matter(connections):
         stage = next((days for days in STAGES_DAYS if ends_at - now <= timedelta(days=days)), None)
         if stage is None:
             continue
@@ -59,7 +56,14 @@ def ending_consents(
                 _totals(mine),
             )
         )
-    return sorted(found, key=lambda consent: (consent.ends_at, consent.connection_id))
+    return found
+
+
+def consents_that_matter(connections: Iterable[KnownConnection]) -> list[tuple[KnownConnection, datetime]]:
+    """The connections whose figures go stale when a consent ends, or did, with that end, the earliest first."""
+    dated = [(c, c.consent_expires_at) for c in connections if c.consent_expires_at is not None and c.status != "gone"]
+    matter = [(c, ends_at) for c, ends_at in dated if not _was_synced_after(c, ends_at)]
+    return sorted(matter, key=lambda found: (found[1], found[0].connection_id))
 
 
 def _was_synced_after(connection: KnownConnection, ends_at: datetime) -> bool:

@@ -1,6 +1,7 @@
 """What a cash page says, as data: exact amounts, moments in UTC, nothing formatted.
 
-Here: the types. Not here: where they come from (gathering.py), how they are shown (page.py).
+Here: the types. Not here: where they come from (gathering.py, totals.py, days.py, changes.py, waiting.py), how they are shown
+(page.py).
 Amounts are booked balances. Liabilities (loans) are always apart, and currencies are never added up without a rate.
 """
 
@@ -87,7 +88,10 @@ class Unconverted:
 
 @dataclass(frozen=True)
 class Reference:
-    """Everything in one currency, as far as there are rates; each account is rounded, so that columns add up."""
+    """Everything in one currency, as far as there are rates; each account is rounded, so that columns add up.
+
+    `rates` are those of the page's other currencies, `without` its currencies that are in no sum.
+    """
 
     currency: str
     cash: Decimal
@@ -98,9 +102,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class History:
-    """What there was in one currency at the end of each day in the page's time zone, liabilities apart, oldest first.
+    """What there was in one currency at the end of each day in the page's time zone, without liabilities, oldest first.
 
-    The last total is the page's own. None: before the first figure, or no rate on that day.
+    The last total is the page's own. None: before the first figure, or no rate on that day. In the reference currency: of the
+    currencies that it has a rate for now, each day by the rates of that day; each currency's total is rounded.
     """
 
     currency: str
@@ -127,7 +132,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Bridge:
-    """From one total to the other: `before` and the differences of `by_reason` add up to `after`, exactly."""
+    """From one total to the other: `before` and the differences of `by_reason` add up to `after`, exactly.
+
+    A figure that was carried forward makes no difference, and is not in `by_reason`.
+    """
 
     currency: str
     is_liability: bool

@@ -1,0 +1,278 @@
+"""What held at any moment, by what was known at another: bank accounts, connections, users, decisions, loads, totals by day.
+
+Here: the queries, for the tenants that are named and no others. What counts when is as in the macros `cash_position` and
+`accounts_as_of`; the newest of everything is what they give for ALWAYS. Not here: the types (known.py), the newest state
+alone (reader.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.ledger.known import (
+    AccountThen,
+    Belonging,
+    DayTotal,
+    FigureThen,
+    KnownConnection,
+    NewestLoad,
+    ProposedIdentity,
+    TroubledUser,
+)
+from pfo_pipeline.ledger.reader import Reader
+
+ALWAYS = datetime.max.replace(tzinfo=UTC)
+
+# Those that do not count are rows too: why an account is gone is asked of them. The rest is cash_position.
+_ACCOUNTS = """
+with linked as (
+    select
+        a.*,
+        i.canonical_id,
+        (a.disabled_at is null or a.disabled_at > $at) and (a.deleted_at is null or a.deleted_at > $at) as counts
+    from accounts_as_of($known_at) a
+    join account_identity_as_of($known_at) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    where list_contains($tenants, a.tenant_id)
+),
+connections_then as (
+    from connections
+    where list_contains($tenants, tenant_id) and recorded_at <= $known_at
+    qualify row_number() over (partition by tenant_id, connection_id order by load_id desc) = 1
+)
+select
+    a.tenant_id, a.canonical_id, a.account_id, a.user_id, a.connection_id, a.institution_name, a.display_name,
+    a.account_type, coalesce(b.currency, a.currency), a.counts, a.disabled_at, a.deleted_at,
+    b.current_balance, b.available_balance, b.as_of, b.recorded_at,
+    c.status, c.who_acts,
+    case when not c.active then 'paused' when c.consent_expires_at is null then 'credentials' else 'consent' end,
+    c.last_success_at
+from linked a
+left join linked_balances_as_of($at, known_at := $known_at) b
+    on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+left join connections_then c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
+qualify row_number() over (
+    partition by a.tenant_id, a.canonical_id order by a.counts desc, b.as_of desc nulls last, a.account_id desc
+) = 1
+order by a.tenant_id, a.canonical_id
+"""
+
+
+def accounts_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[AccountThen]:
+    """Every bank account once, by what was decided at `known_at`, with its last figure up to `at`; hidden ones too."""
+    return reader.typed(AccountThen, _ACCOUNTS, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+
+
+# Every linked account of the tenants, known or not: what was not known has no row that counts.
+_BELONGINGS = """
+select tenant_id, account_id, canonical_id from account_identity_as_of($known_at)
+where list_contains($tenants, tenant_id)
+"""
+
+
+def belongings_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> dict[tuple[str, str], str]:
+    """By tenant and linked account: the bank account that it was decided to be."""
+    found = reader.typed(Belonging, _BELONGINGS, {"tenants": list(tenant_ids), "known_at": known_at})
+    return {(b.tenant_id, b.linked_id): b.account_id for b in found}
+
+
+_FIGURES_OF_DATES = """
+with wanted as (
+    select unnest($tenants::varchar[]) as tenant_id, unnest($linked::varchar[]) as account_id,
+        unnest($dates::timestamptz[]) as wanted_date
+)
+select b.tenant_id, b.account_id, b.currency, b.current_balance
+from balances b
+join (
+    select arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
+    from balances b
+    join wanted w on w.tenant_id = b.tenant_id and w.account_id = b.account_id and b.as_of <= w.wanted_date
+    where b.recorded_at <= $known_at
+    group by b.tenant_id, b.account_id
+) n on n.newest = b.rowid
+"""
+
+
+def figures_of(
+    reader: Reader, dates: Mapping[tuple[str, str], datetime], known_at: datetime
+) -> dict[tuple[str, str], FigureThen]:
+    """The newest figure of each linked account up to a date of its own, by tenant and linked account.
+
+    Args:
+        dates: Those dates, by tenant and linked account.
+    """
+    found = reader.typed(
+        FigureThen,
+        _FIGURES_OF_DATES,
+        {
+            "tenants": [tenant_id for tenant_id, _ in dates],
+            "linked": [linked_id for _, linked_id in dates],
+            "dates": list(dates.values()),
+            "known_at": known_at,
+        },
+    )
+    return {(f.tenant_id, f.linked_id): f for f in found}
+
+
+_CONNECTIONS = """
+select
+    tenant_id, connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
+    last_success_at, next_try_at, consent_expires_at
+from connections
+where list_contains($tenants, tenant_id) and recorded_at <= $known_at
+qualify row_number() over (partition by tenant_id, connection_id order by load_id desc) = 1
+order by tenant_id, connection_id
+"""
+
+
+def connections_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[tuple[str, KnownConnection]]:
+    """Every connection as it was known, with its tenant."""
+    return reader.typed(
+        lambda tenant_id, *columns: (tenant_id, KnownConnection(*columns)),
+        _CONNECTIONS,
+        {"tenants": list(tenant_ids), "known_at": known_at},
+    )
+
+
+_TROUBLED_USERS = """
+select tenant_id, user_id, status, code, who_acts, remedy
+from (
+    from users
+    where list_contains($tenants, tenant_id) and recorded_at <= $known_at
+    qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1
+)
+where status <> 'ok'
+order by tenant_id, user_id
+"""
+
+
+def troubled_users_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[TroubledUser]:
+    return reader.typed(TroubledUser, _TROUBLED_USERS, {"tenants": list(tenant_ids), "known_at": known_at})
+
+
+# The view identities_proposed, at a moment.
+_PROPOSED = """
+select p.tenant_id, p.account_id, p.same_as, p.evidence, a.user_id, a.institution_name
+from identities p
+join accounts_as_of($known_at) a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
+where list_contains($tenants, p.tenant_id) and p.decided_by = 'proposed' and p.recorded_at <= $known_at and not exists (
+    from identities d
+    where d.decided_by <> 'proposed' and d.recorded_at <= $known_at
+        and d.tenant_id = p.tenant_id and d.account_id = p.account_id
+)
+qualify row_number() over (partition by p.tenant_id, p.account_id order by p.load_id desc) = 1
+order by p.tenant_id, p.account_id
+"""
+
+
+def proposed_identities_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[ProposedIdentity]:
+    return reader.typed(ProposedIdentity, _PROPOSED, {"tenants": list(tenant_ids), "known_at": known_at})
+
+
+_NEWEST_LOADS = """
+select l.tenant_id, l.run_id, l.recorded_at, c.hash
+from loads l left join chain c on c.tenant_id = l.tenant_id and c.load_id = l.load_id
+where list_contains($tenants, l.tenant_id) and l.recorded_at <= $known_at
+qualify row_number() over (partition by l.tenant_id order by l.load_id desc) = 1
+order by l.tenant_id
+"""
+
+
+def newest_loads(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[NewestLoad]:
+    """Of each tenant the newest load that was recorded by then; a tenant without one is missing."""
+    return reader.typed(NewestLoad, _NEWEST_LOADS, {"tenants": list(tenant_ids), "known_at": known_at})
+
+
+_LAST_COMPLETE = """
+select max(recorded_at) from loads
+where list_contains($tenants, tenant_id) and operation = $operation and complete
+    and recorded_at < $before and recorded_at <= $known_at
+"""
+
+
+def last_complete_load(
+    reader: Reader, tenant_ids: Sequence[str], operation: str, *, before: datetime, known_at: datetime
+) -> datetime | None:
+    """When an operation last read any of the tenants to its end, before a moment; None: never."""
+    parameters = {"tenants": list(tenant_ids), "operation": operation, "before": before, "known_at": known_at}
+    return _moment(reader, _LAST_COMPLETE, parameters)
+
+
+_FIRST_FIGURE = """
+select min(as_of) from balances where list_contains($tenants, tenant_id) and recorded_at <= $known_at
+"""
+
+
+def first_figure(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> datetime | None:
+    """The bank's date of the earliest figure of these tenants."""
+    return _moment(reader, _FIRST_FIGURE, {"tenants": list(tenant_ids), "known_at": known_at})
+
+
+def _moment(reader: Reader, query: str, parameters: dict[str, Any]) -> datetime | None:
+    found: list[datetime | None] = reader.typed(lambda moment: moment, query, parameters)
+    return found[0]
+
+
+# Of each linked account the last figure up to each end, as one row number, then carried to the next end that has one: a join
+# by inequality of accounts and days takes minutes. Numbers stand for accounts, since grouping by text costs twice as much.
+# Whole and fraction apart: together they may have more digits than the ledger's type.
+_TOTALS_BY_DAY = """
+with days as (
+    select unnest($ends::timestamptz[]) as day_end, generate_subscripts($ends::timestamptz[], 1) as day
+),
+linked as (
+    select
+        a.tenant_id, a.account_id, row_number() over (order by a.tenant_id, a.account_id) as number,
+        dense_rank() over (order by a.tenant_id, i.canonical_id) as bank_account,
+        least(a.disabled_at, a.deleted_at) as hidden_at
+    from accounts_as_of($known_at) a
+    join account_identity_as_of($known_at) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    where list_contains($tenants, a.tenant_id)
+        and a.account_type not in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit')
+),
+newest as (
+    select
+        a.bank_account, a.number, a.hidden_at, d.day,
+        arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
+    from balances b
+    join linked a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
+    asof join days d on b.as_of <= d.day_end
+    where b.recorded_at <= $known_at
+    group by all
+),
+figures as (
+    select
+        n.*, b.as_of, b.currency, b.current_balance,
+        lead(n.day, 1, len($ends) + 1) over (partition by n.number order by n.day) as next_day
+    from newest n join balances b on b.rowid = n.newest
+),
+closings as (
+    select d.day, f.currency, f.current_balance
+    from (select *, unnest(range(day, next_day)) as carried_to from figures) f
+    join days d on d.day = f.carried_to and (f.hidden_at is null or f.hidden_at > d.day_end)
+    qualify row_number() over (partition by f.bank_account, d.day order by f.as_of desc, f.number desc) = 1
+)
+select
+    currency, day - 1, sum(trunc(current_balance)::hugeint), sum(current_balance - trunc(current_balance))
+from closings
+group by currency, day
+order by currency, day
+"""
+
+
+def totals_by_day(
+    reader: Reader, tenant_ids: Sequence[str], ends: Sequence[datetime], known_at: datetime
+) -> dict[str, list[Decimal | None]]:
+    """By currency: what there was at each of some moments, as `cash_position` would say; None where no account has a figure.
+
+    Args:
+        ends: Those moments, ascending; at least one.
+    """
+    totals: dict[str, list[Decimal | None]] = {}
+    for total in reader.typed(
+        DayTotal, _TOTALS_BY_DAY, {"tenants": list(tenant_ids), "ends": list(ends), "known_at": known_at}
+    ):
+        by_day = totals.setdefault(total.currency, [None] * len(ends))
+        by_day[total.day] = EXACT.add(Decimal(total.whole), total.fraction)
+    return totals

@@ -1,0 +1,219 @@
+"""What became of every account between two states of the ledger, and why; exact, so that it leads from one total to the other.
+
+Here: comparing. Not here: which moment the last report was of (gathering.py). Of an account let b be its figure in the earlier
+state. What is now known of b's own date, less b, is a restatement; what the account has now, less that, is a movement.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import get_args
+
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.contracts.tables import LOAN_TYPES
+from pfo_pipeline.ledger.known import AccountThen, FigureThen
+from pfo_pipeline.ledger.moments import accounts_at, belongings_at, figures_of
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.report.contents import Bridge, Change, Changes, Reason
+from pfo_pipeline.report.totals import exact_sum
+
+Key = tuple[str, str]
+"""Tenant and account."""
+_REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@dataclass(frozen=True)
+class _State:
+    """Every bank account at one moment, and which of them each linked account was."""
+
+    accounts: Mapping[Key, AccountThen]
+    belongings: Mapping[Key, str]
+
+    def counted(self, key: Key) -> AccountThen | None:
+        """The account, if it counts and has a figure."""
+        account = self.accounts.get(key)
+        return account if account and account.counts and account.current_balance is not None else None
+
+    def all_counted(self) -> Iterator[AccountThen]:
+        return (account for key in self.accounts if (account := self.counted(key)))
+
+    def instead_of(self, key: Key) -> AccountThen | None:
+        """The other bank account that this one was counted as."""
+        tenant_id, account_id = key
+        counted_as = self.belongings.get(key, account_id)
+        return self.accounts.get((tenant_id, counted_as)) if counted_as != account_id else None
+
+
+def changes_since(
+    reader: Reader,
+    tenant_ids: Sequence[str],
+    since: datetime,
+    now: Iterable[AccountThen],
+    known_at: datetime,
+    stale: Collection[Key],
+) -> Changes:
+    """From what a report at `since` showed, by what was known then, to `now`.
+
+    Args:
+        now: Every bank account as the page has it, hidden ones too.
+        known_at: By what `now` is known; not before `since`.
+        stale: Those of them whose figure is beyond its limit.
+    """
+    earlier = _state(accounts_at(reader, tenant_ids, since, since), belongings_at(reader, tenant_ids, since))
+    later = _state(now, belongings_at(reader, tenant_ids, known_at))
+    there_twice = [key for key in earlier.accounts if _is_comparable(earlier.counted(key), later.counted(key))]
+    asked = {_asked_of(key, earlier, later): earlier.accounts[key].as_of for key in there_twice}
+    dates = {linked: as_of for linked, as_of in asked.items() if as_of is not None}
+    restated = figures_of(reader, dates, known_at)
+    changes = [
+        *(
+            change
+            for key in there_twice
+            for change in _of_one(
+                earlier.accounts[key], later.accounts[key], restated.get(_asked_of(key, earlier, later)), key in stale
+            )
+        ),
+        *_gone(earlier, later),
+        *_new(earlier, later),
+    ]
+    changes.sort(key=lambda c: (c.tenant_id, c.institution_name, c.display_name, c.account_id, c.currency))
+    return Changes(since, _bridges(earlier, later, changes), tuple(changes))
+
+
+def _state(accounts: Iterable[AccountThen], belongings: Mapping[Key, str]) -> _State:
+    return _State({_key(account): account for account in accounts}, belongings)
+
+
+def _key(account: AccountThen) -> Key:
+    return account.tenant_id, account.account_id
+
+
+def _is_liability(account: AccountThen) -> bool:
+    return account.account_type in LOAN_TYPES
+
+
+def _column(account: AccountThen) -> tuple[bool, str]:
+    """The total that an account with a figure is part of."""
+    return _is_liability(account), account.currency or ""
+
+
+def _is_comparable(before: AccountThen | None, after: AccountThen | None) -> bool:
+    return before is not None and after is not None and _column(before) == _column(after)
+
+
+def _asked_of(key: Key, earlier: _State, later: _State) -> Key:
+    """Whose figure of the earlier date is asked for: of the linked account that spoke then, if it still is this account."""
+    tenant_id, account_id = key
+    spoke = earlier.accounts[key].linked_id
+    still = later.belongings.get((tenant_id, spoke)) == account_id
+    return tenant_id, spoke if still else later.accounts[key].linked_id
+
+
+def _of_one(before: AccountThen, after: AccountThen, restated: FigureThen | None, is_stale: bool) -> Iterator[Change]:
+    """Of an account that is in both states, in the same currency and on the same side."""
+    was, now = _figure(before), _figure(after)
+    # One that was told apart since may have no figure as old: then all of the difference is because of that.
+    says_now = restated.current_balance if restated and restated.currency == before.currency else now
+    if says_now != was:
+        yield _change(after, "restatement", EXACT.subtract(says_now, was), before.as_of)
+    if now != says_now:
+        yield _change(after, "movement", EXACT.subtract(now, says_now), after.as_of)
+    if is_stale and after.as_of == before.as_of:
+        yield _change(after, "carried forward", Decimal(0), after.as_of)
+
+
+def _gone(earlier: _State, later: _State) -> Iterator[Change]:
+    for before in earlier.all_counted():
+        after = later.counted(_key(before))
+        if not _is_comparable(before, after):
+            why = _why_elsewhere(before, after, "now") if after else _why_gone(before, later)
+            yield _change(before, "account gone", EXACT.minus(_figure(before)), before.as_of, why)
+
+
+def _new(earlier: _State, later: _State) -> Iterator[Change]:
+    for after in later.all_counted():
+        before = earlier.counted(_key(after))
+        if not _is_comparable(before, after):
+            why = _why_elsewhere(after, before, "until then") if before else _why_new(after, earlier)
+            yield _change(after, "new account", _figure(after), after.as_of, why)
+
+
+def _why_elsewhere(account: AccountThen, other: AccountThen, when: str) -> str:
+    if account.currency != other.currency:
+        return f"in {other.currency} {when}"
+    return f"a liability {when}" if _is_liability(other) else f"no liability {when}"
+
+
+def _why_gone(before: AccountThen, later: _State) -> str:
+    key = _key(before)
+    if other := later.instead_of(key):
+        return f"counted now as the same account as {other.display_name}, {other.institution_name}"
+    after = later.accounts.get(key)
+    if after is None or after.counts:
+        return "told apart from the account whose figure it had"
+    return "disabled" if after.deleted_at is None else "deleted"
+
+
+def _why_new(after: AccountThen, earlier: _State) -> str:
+    key = _key(after)
+    if other := earlier.instead_of(key):
+        return f"counted until then as the same account as {other.display_name}, {other.institution_name}"
+    before = earlier.accounts.get(key)
+    if before is None:
+        return "newly linked"
+    return "first figure" if before.counts else "appeared again"
+
+
+def _figure(account: AccountThen) -> Decimal:
+    assert account.current_balance is not None, f"{account.account_id} counts and has no figure"
+    return account.current_balance
+
+
+def _change(
+    account: AccountThen, reason: Reason, difference: Decimal, as_of: datetime | None, detail: str = ""
+) -> Change:
+    return Change(
+        tenant_id=account.tenant_id,
+        account_id=account.account_id,
+        institution_name=account.institution_name,
+        display_name=account.display_name,
+        is_liability=_is_liability(account),
+        currency=account.currency or "",
+        reason=reason,
+        difference=difference,
+        as_of=as_of,
+        detail=detail,
+    )
+
+
+def _bridges(earlier: _State, later: _State, changes: Iterable[Change]) -> tuple[Bridge, ...]:
+    """Cash first, each by currency."""
+    before, after = _totals(earlier), _totals(later)
+    differences: dict[tuple[bool, str], dict[Reason, Decimal]] = defaultdict(dict)
+    for change in changes:
+        if change.reason != "carried forward":
+            of_column = differences[change.is_liability, change.currency]
+            of_column[change.reason] = EXACT.add(of_column.get(change.reason, Decimal(0)), change.difference)
+    return tuple(_bridge(column, before, after, differences[column]) for column in sorted({*before, *after}))
+
+
+def _totals(state: _State) -> dict[tuple[bool, str], Decimal]:
+    figures: dict[tuple[bool, str], list[Decimal]] = defaultdict(list)
+    for account in state.all_counted():
+        figures[_column(account)].append(_figure(account))
+    return {column: exact_sum(some) for column, some in figures.items()}
+
+
+def _bridge(
+    column: tuple[bool, str],
+    before: Mapping[tuple[bool, str], Decimal],
+    after: Mapping[tuple[bool, str], Decimal],
+    differences: Mapping[Reason, Decimal],
+) -> Bridge:
+    is_liability, currency = column
+    was, now = before.get(column, Decimal(0)), after.get(column, Decimal(0))
+    by_reason = tuple((reason, differences[reason]) for reason in _REASONS if reason in differences)
+    assert exact_sum([was, *differences.values()]) == now, f"{currency}: the changes do not lead from before to after"
+    return Bridge(currency, is_liability, was, by_reason, now)

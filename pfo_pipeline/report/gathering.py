@@ -1,0 +1,192 @@
+"""From the published ledger to what a cash page says, in one opening of the file: the page is of one state.
+
+Here: which moments count, positions and their freshness, the page as a whole. Not here: sums (totals.py), days (days.py), what
+changed (changes.py), what waits (waiting.py), rates (rates.py), how it is shown (page.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from pfo_pipeline.contracts.balances import REFRESH_BALANCES
+from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.tables import LOAN_TYPES
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.known import AccountThen, Figure
+from pfo_pipeline.ledger.moments import (
+    ALWAYS,
+    accounts_at,
+    connections_at,
+    first_figure,
+    last_complete_load,
+    newest_loads,
+    proposed_identities_at,
+    totals_by_day,
+    troubled_users_at,
+)
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.operations.freshness import aged
+from pfo_pipeline.report.changes import changes_since
+from pfo_pipeline.report.contents import CashPage, Position, Source
+from pfo_pipeline.report.days import days_up_to, ends_of, history_of, reference_history_of, start_of
+from pfo_pipeline.report.rates import Rates
+from pfo_pipeline.report.totals import amounts_of, breakdowns_of, reference_of
+from pfo_pipeline.report.waiting import consents_of, tasks_of
+
+_YEARS = range(1900, 9000)
+
+
+class MomentRefused(PfoError):
+    """A page cannot be of that moment."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a page is wanted of: which tenants, as of when, by what was known when, compared with what."""
+
+    tenant_ids: tuple[str, ...]
+    as_of: datetime | None = None
+    """None: the newest figures; ages are then counted from now."""
+    known_at: datetime | None = None
+    """None: all that is known."""
+    since: datetime | None = None
+    """None: the last report, which is the newest complete refresh of balances of an earlier day."""
+
+    def __post_init__(self) -> None:
+        """Raises: MomentRefused."""
+        for name, moment in (("as_of", self.as_of), ("known_at", self.known_at), ("since", self.since)):
+            if moment is None:
+                continue
+            if moment.tzinfo is None:
+                raise MomentRefused(f"{name}: {moment.isoformat()} has no time zone. Add one, such as Z for UTC.")
+            if moment.year not in _YEARS:
+                raise MomentRefused(f"{name}: the year {moment.year} is none of a ledger. Take another moment.")
+
+
+def gather(
+    reader: Reader,
+    asked: Asked,
+    *,
+    office: str,
+    title: str,
+    names: Mapping[tuple[str, str], str],
+    timezone: str,
+    limits: Freshness,
+    rates: Rates | None,
+    now: datetime,
+) -> CashPage:
+    """What a page says, of one state of the ledger.
+
+    Args:
+        names: Members by tenant and user id.
+        timezone: In which days begin and end.
+        limits: How old figures may be.
+        rates: None: nothing is converted.
+    Raises:
+        LedgerError: as Reader does.
+        MomentRefused: `since` is after the page's moment, or after what it may know.
+    """
+    tenant_ids = tuple(dict.fromkeys(asked.tenant_ids))
+    zone = ZoneInfo(timezone)
+    moment, until, known_at = asked.as_of or now, asked.as_of or ALWAYS, asked.known_at or ALWAYS
+    _refuse_later(asked.since, moment, known_at)
+    days = days_up_to(moment, zone)
+    with reader.at_once() as ledger:
+        loads = newest_loads(ledger, tenant_ids, known_at)
+        accounts = accounts_at(ledger, tenant_ids, until, known_at)
+        connections = connections_at(ledger, tenant_ids, known_at)
+        positions = _positions(accounts, limits, moment, rates, days[-1])
+        totals = totals_by_day(ledger, tenant_ids, ends_of(days, zone, until), known_at)
+        since = asked.since or last_complete_load(
+            ledger, tenant_ids, REFRESH_BALANCES.key, before=start_of(days[-1], zone), known_at=known_at
+        )
+        stale = {(p.tenant_id, p.account_id) for p in positions if p.is_stale}
+        reference = reference_of(positions, rates, days[-1]) if rates else None
+        return CashPage(
+            office=office,
+            title=title,
+            tenant_ids=tenant_ids,
+            names=dict(names),
+            timezone=timezone,
+            as_of=moment,
+            known_at=asked.known_at or max([now, *(load.recorded_at for load in loads)]),
+            positions=positions,
+            cash=amounts_of(p for p in positions if not p.is_liability),
+            liabilities=amounts_of(p for p in positions if p.is_liability),
+            breakdowns=breakdowns_of(positions, names),
+            reference=reference,
+            history=history_of(days, totals),
+            reference_history=reference_history_of(days, totals, reference, rates) if reference and rates else None,
+            changes=changes_since(ledger, tenant_ids, since, accounts, known_at, stale) if since else None,
+            tasks=tasks_of(
+                troubled_users_at(ledger, tenant_ids, known_at),
+                connections,
+                proposed_identities_at(ledger, tenant_ids, known_at),
+            ),
+            consents=consents_of(connections, (a for a in accounts if a.counts), moment),
+            sources=tuple(Source(load.tenant_id, load.run_id, load.recorded_at, load.hash) for load in loads),
+            first_as_of=first_figure(ledger, tenant_ids, known_at),
+        )
+
+
+def _refuse_later(since: datetime | None, moment: datetime, known_at: datetime) -> None:
+    if since is not None and since > min(moment, known_at):
+        of_what = "the page's own moment" if since > moment else "what the page may know"
+        raise MomentRefused(f"since: {since.isoformat()} is after {of_what}. Take an earlier one.")
+
+
+def _positions(
+    accounts: Sequence[AccountThen], limits: Freshness, moment: datetime, rates: Rates | None, day: date
+) -> tuple[Position, ...]:
+    positions = [_position(account, limits, moment, rates, day) for account in accounts if account.counts]
+    return tuple(
+        sorted(positions, key=lambda p: (p.tenant_id, p.institution_name, p.account_type, p.display_name, p.account_id))
+    )
+
+
+def _position(account: AccountThen, limits: Freshness, moment: datetime, rates: Rates | None, day: date) -> Position:
+    judged = aged(_figure(account), limits, moment, read_at=None)
+    return Position(
+        tenant_id=account.tenant_id,
+        account_id=account.account_id,
+        user_id=account.user_id,
+        institution_name=account.institution_name,
+        display_name=account.display_name,
+        account_type=account.account_type,
+        currency=account.currency,
+        is_liability=account.account_type in LOAN_TYPES,
+        current=account.current_balance,
+        available=account.available_balance,
+        as_of=account.as_of,
+        recorded_at=account.recorded_at,
+        age=judged.at_bank,
+        limit=judged.limit,
+        is_stale=judged.is_stale,
+        converted=_converted(account, rates, day),
+    )
+
+
+def _converted(account: AccountThen, rates: Rates | None, day: date) -> Decimal | None:
+    if rates is None or account.current_balance is None or account.currency is None:
+        return None
+    return rates.convert(account.current_balance, account.currency, day)
+
+
+def _figure(account: AccountThen) -> Figure:
+    return Figure(
+        tenant_id=account.tenant_id,
+        account_id=account.account_id,
+        institution_name=account.institution_name,
+        account_type=account.account_type,
+        currency=account.currency,
+        current_balance=account.current_balance,
+        connection_id=account.connection_id,
+        connection_status=account.connection_status,
+        who_acts=account.who_acts,
+        connection_class=account.connection_class,
+        as_of=account.as_of,
+        synced_at=account.synced_at,
+        recorded_at=account.recorded_at,
+    )

@@ -1,0 +1,93 @@
+"""What several accounts add up to: per currency, by institution, member and type, and in the reference currency.
+
+Here: exact sums. Not here: what an account has (gathering.py), what there was on other days (days.py).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from functools import reduce
+
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.report.contents import Amount, Breakdown, Part, Position, Reference, Unconverted
+from pfo_pipeline.report.rates import Rates
+
+Names = Mapping[tuple[str, str], str]
+"""Members by tenant and user id."""
+
+
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """At any length; Python's own context would round a sum at 28 digits."""
+    return reduce(EXACT.add, amounts, Decimal(0))
+
+
+def amounts_of(positions: Iterable[Position]) -> tuple[Amount, ...]:
+    """Per currency, in the order of their codes; accounts without a figure add nothing and are not counted."""
+    by_currency: dict[str, list[Position]] = defaultdict(list)
+    for position in positions:
+        if position.current is not None and position.currency is not None:
+            by_currency[position.currency].append(position)
+    return tuple(_amount(currency, some) for currency, some in sorted(by_currency.items()))
+
+
+def _amount(currency: str, positions: list[Position]) -> Amount:
+    converted = [position.converted for position in positions if position.converted is not None]
+    return Amount(
+        currency=currency,
+        accounts=len(positions),
+        total=exact_sum(p.current for p in positions if p.current is not None),
+        stale=exact_sum(p.current for p in positions if p.current is not None and p.is_stale),
+        oldest_as_of=min(p.as_of for p in positions if p.as_of is not None),
+        converted=exact_sum(converted) if len(converted) == len(positions) else None,
+    )
+
+
+def breakdowns_of(positions: Iterable[Position], names: Names) -> tuple[Breakdown, ...]:
+    """Cash by each of what it can be broken down by; liabilities are in none."""
+    cash = [position for position in positions if not position.is_liability and position.current is not None]
+    members = _member_names({(position.tenant_id, position.user_id) for position in cash}, names)
+    return (
+        Breakdown("tenant", _parts(cash, lambda position: position.tenant_id)),
+        Breakdown("institution", _parts(cash, lambda position: position.institution_name)),
+        Breakdown("member", _parts(cash, lambda position: members[position.tenant_id, position.user_id])),
+        Breakdown("account type", _parts(cash, lambda position: position.account_type)),
+    )
+
+
+def _member_names(members: set[tuple[str, str]], names: Names) -> dict[tuple[str, str], str]:
+    """As configured, else the user id; of two that are called the same each with its tenant and user id."""
+    called = {member: names.get(member) or member[1] for member in members}
+    alike = {name for name in called.values() if list(called.values()).count(name) > 1}
+    return {
+        (tenant_id, user_id): f"{name} ({tenant_id}, {user_id})" if name in alike else name
+        for (tenant_id, user_id), name in called.items()
+    }
+
+
+def _parts(positions: Iterable[Position], name_of: Callable[[Position], str]) -> tuple[Part, ...]:
+    """The largest first where everything has a rate, else by name."""
+    by_name: dict[str, list[Position]] = defaultdict(list)
+    for position in positions:
+        by_name[name_of(position)].append(position)
+    parts = [_part(name, amounts_of(some)) for name, some in sorted(by_name.items())]
+    return tuple(sorted(parts, key=lambda part: (part.converted is None, -(part.converted or 0))))
+
+
+def _part(name: str, amounts: tuple[Amount, ...]) -> Part:
+    converted = [amount.converted for amount in amounts if amount.converted is not None]
+    return Part(name, amounts, exact_sum(converted) if len(converted) == len(amounts) else None)
+
+
+def reference_of(positions: Iterable[Position], rates: Rates, day: date) -> Reference:
+    """Everything that has a rate on that day, in the reference currency."""
+    figures = [p for p in positions if p.current is not None and p.currency is not None]
+    others = sorted({p.currency for p in figures if p.currency is not None} - {rates.reference})
+    found = {currency: rates.on(currency, day) for currency in others}
+    return Reference(
+        currency=rates.reference,
+        cash=exact_sum(p.converted for p in figures if p.converted is not None and not p.is_liability),
+        liabilities=exact_sum(p.converted for p in figures if p.converted is not None and p.is_liability),
+        rates=tuple(rate for rate in found.values() if rate is not None),
+        without=tuple(Unconverted(c, rates.why_none(c, day)) for c, rate in found.items() if rate is None),
+    )
