@@ -1,12 +1,12 @@
-"""What held at any moment, by what was known at another: bank accounts, connections, users, decisions, loads, totals by day.
+"""What held at any moment, by what was known at another: bank accounts, users, decisions, loads, totals by day.
 
 Here: the queries, for the tenants that are named and no others. What counts when is as in the macros `cash_position` and
-`accounts_as_of`; the newest of everything is what they give for ALWAYS. Not here: the types (known.py), the newest state
-alone (reader.py).
+`accounts_as_of`; the newest of everything is what they give for a moment after all others. Not here: the types (known.py),
+the newest state alone, connections (reader.py).
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,14 +16,11 @@ from pfo_pipeline.ledger.known import (
     Belonging,
     DayTotal,
     FigureThen,
-    KnownConnection,
     NewestLoad,
     ProposedIdentity,
     TroubledUser,
 )
 from pfo_pipeline.ledger.reader import Reader
-
-ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 # Those that do not count are rows too: why an account is gone is asked of them. The rest is cash_position.
 _ACCOUNTS = """
@@ -113,26 +110,6 @@ def figures_of(
         },
     )
     return {(f.tenant_id, f.linked_id): f for f in found}
-
-
-_CONNECTIONS = """
-select
-    tenant_id, connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
-    last_success_at, next_try_at, consent_expires_at
-from connections
-where list_contains($tenants, tenant_id) and recorded_at <= $known_at
-qualify row_number() over (partition by tenant_id, connection_id order by load_id desc) = 1
-order by tenant_id, connection_id
-"""
-
-
-def connections_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[tuple[str, KnownConnection]]:
-    """Every connection as it was known, with its tenant."""
-    return reader.typed(
-        lambda tenant_id, *columns: (tenant_id, KnownConnection(*columns)),
-        _CONNECTIONS,
-        {"tenants": list(tenant_ids), "known_at": known_at},
-    )
 
 
 _TROUBLED_USERS = """

@@ -100,7 +100,8 @@ _LINKED = _ACCOUNTS.format(account_id="a.account_id", once="", **_NEWEST)
 # Of those through which a bank account is seen the one that is enabled and has the newest figure speaks for it.
 _EACH_ONCE = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_NEWEST)
 _EACH_ONCE_AT_A_MOMENT = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_AT_A_MOMENT)
-_ALWAYS = datetime.max.replace(tzinfo=UTC)
+ALWAYS = datetime.max.replace(tzinfo=UTC)
+"""Up to which everything counts that ever was."""
 
 _CONNECTIONS = """
 select connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
@@ -216,20 +217,20 @@ class Reader:
             hidden=include_hidden,
             after=after,
             limit=limit,
-            as_of=as_of or _ALWAYS,
-            known_at=known_at or _ALWAYS,
+            as_of=as_of or ALWAYS,
+            known_at=known_at or ALWAYS,
         )
 
     def _accounts(
         self, query: str, tenant_id: str, **filters: str | int | bool | datetime | None
     ) -> list[KnownAccount]:
         parameters = dict.fromkeys(("account_id", "user_id", "connection_id", "institution_id", "after", "limit"))
-        always = dict.fromkeys(("as_of", "known_at"), _ALWAYS)
+        always = dict.fromkeys(("as_of", "known_at"), ALWAYS)
         return self.typed(KnownAccount, query, {**parameters, **always, "tenant": tenant_id, **filters})
 
     def connections(self, tenant_id: str, *, known_at: datetime | None = None) -> list[KnownConnection]:
         """How each connection stands, or stood by what the ledger knew at a moment."""
-        return self.typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id, "known_at": known_at or _ALWAYS})
+        return self.typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id, "known_at": known_at or ALWAYS})
 
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self.typed(KnownUser, _USERS, {"tenant": tenant_id})

@@ -16,9 +16,7 @@ from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import AccountThen, Figure
 from pfo_pipeline.ledger.moments import (
-    ALWAYS,
     accounts_at,
-    connections_at,
     first_figure,
     last_complete_load,
     newest_loads,
@@ -26,7 +24,7 @@ from pfo_pipeline.ledger.moments import (
     totals_by_day,
     troubled_users_at,
 )
-from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.ledger.reader import ALWAYS, Reader
 from pfo_pipeline.operations.freshness import aged
 from pfo_pipeline.report.changes import changes_since
 from pfo_pipeline.report.contents import CashPage, Position, Source
@@ -96,7 +94,7 @@ def gather(
     with reader.at_once() as ledger:
         loads = newest_loads(ledger, tenant_ids, known_at)
         accounts = accounts_at(ledger, tenant_ids, until, known_at)
-        connections = connections_at(ledger, tenant_ids, known_at)
+        connections = [(tenant, c) for tenant in tenant_ids for c in ledger.connections(tenant, known_at=known_at)]
         positions = _positions(accounts, limits, moment, rates, days[-1])
         totals = totals_by_day(ledger, tenant_ids, ends_of(days, zone, until), known_at)
         since = asked.since or last_complete_load(
