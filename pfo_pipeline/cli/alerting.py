@@ -5,12 +5,14 @@ import sys
 import click
 
 from pfo_pipeline.cli.options import TENANTS, formats, print_rows
+from pfo_pipeline.cli.starting import without_pandas
 
 
 @click.group(invoke_without_command=True)
 @TENANTS
 @formats
 @click.pass_context
+@without_pandas
 def alerts(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
     """What is not in order and who acts, since when, and when that was told last."""
     if ctx.invoked_subcommand is not None:

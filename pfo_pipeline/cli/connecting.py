@@ -6,6 +6,7 @@ from collections.abc import Callable
 import click
 
 from pfo_pipeline.cli.options import TENANT, TENANTS, formats, print_rows
+from pfo_pipeline.cli.starting import without_pandas
 
 MEMBER = click.option("--member", required=True, metavar="NAME", help="The user of the tenant, as configured.")
 OPEN = click.option("--open", "open_page", is_flag=True, help="Open the page in this machine's browser too.")
@@ -65,21 +66,22 @@ def disconnect(tenant: str, member: str, connection: str | None, erase: bool, ye
 @TENANTS
 @formats
 @click.pass_context
+@without_pandas
 def connections(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
     """Every connection: whose, how it stands, its consent, its accounts; and the accounts that wait for consent."""
-    from pfo_pipeline.commands import consenting
-    from pfo_pipeline.commands.place import chosen_tenants, find_place
-
     if ctx.invoked_subcommand is not None:
         return
-    place = find_place()
-    chosen = chosen_tenants(place, tenants)
-    rows = [row for tenant_id in chosen for row in consenting.connection_records(place, tenant_id)]
-    print_rows(list(consenting.COLUMNS), rows, form)
-    waiting = [row for tenant_id in chosen for row in consenting.waiting_accounts(place, tenant_id)]
+    from pfo_pipeline.commands import connections as linked
+    from pfo_pipeline.commands.place import chosen_tenants, find_place
+
+    with find_place().at_once() as place:
+        chosen = chosen_tenants(place, tenants)
+        rows = [row for tenant_id in chosen for row in linked.connection_records(place, tenant_id)]
+        waiting = [row for tenant_id in chosen for row in linked.waiting_accounts(place, tenant_id)]
+    print_rows(list(linked.COLUMNS), rows, form)
     if waiting and not form:
         click.echo("\nFound by Powens and not read, for want of consent (pfo connections enable):")
-        print_rows(list(consenting.WAITING_COLUMNS), waiting, form)
+        print_rows(list(linked.WAITING_COLUMNS), waiting, form)
 
 
 @connections.command()

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, formats
+from pfo_pipeline.cli.starting import without_pandas
 
 
 @click.command()
 @click.argument("query", required=False)
 @click.option("--tenant", metavar="NAME", help="See this tenant's rows and no others.")
 @formats
+@without_pandas
 def sql(query: str | None, tenant: str | None, form: str | None) -> None:
     """Run a query on the published ledger.
 
@@ -42,6 +44,7 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
 @click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 @AS_OF
 @KNOWN_AT
+@without_pandas
 def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_at: datetime | None) -> None:
     """Write one tenant's data from the published ledger into files that need no DuckDB: all of them, or none.
 

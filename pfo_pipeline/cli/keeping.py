@@ -3,20 +3,22 @@
 import click
 
 from pfo_pipeline.cli.options import TENANT, TENANTS, formats, print_rows
+from pfo_pipeline.cli.starting import without_pandas
 
 
 @click.group(invoke_without_command=True)
 @TENANTS
 @formats
 @click.pass_context
+@without_pandas
 def identity(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
     """Linked accounts that are the same bank account, or may be: returned under a new id, or seen through two connections."""
     from pfo_pipeline.commands.identity import COLUMNS, identity_records
     from pfo_pipeline.commands.place import chosen_tenants, find_place
 
     if ctx.invoked_subcommand is None:
-        place = find_place()
-        rows = [row for tenant_id in chosen_tenants(place, tenants) for row in identity_records(place, tenant_id)]
+        with find_place().at_once() as place:
+            rows = [row for tenant_id in chosen_tenants(place, tenants) for row in identity_records(place, tenant_id)]
         print_rows(list(COLUMNS), rows, form)
 
 
@@ -46,6 +48,7 @@ def split(tenant: str, account: str) -> None:
 
 
 @click.command()
+@without_pandas
 def verify() -> None:
     """Check that every row is as it was written, that none is missing, and that the published copy holds the same.
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANTS, formats, print_rows
+from pfo_pipeline.cli.starting import without_pandas
 
 
 @click.command()
@@ -13,9 +14,10 @@ from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANTS, formats, print_ro
 @AS_OF
 @KNOWN_AT
 @formats
+@without_pandas
 def accounts(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, form: str | None) -> None:
     """The enabled bank accounts, with their newest balance; or those of a moment, with their balance then."""
-    from pfo_pipeline.commands.queries import account_records
+    from pfo_pipeline.commands.records import account_records
     from pfo_pipeline.contracts.records import BankAccountRecord
 
     shown = (
@@ -37,9 +39,10 @@ def accounts(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetim
 @AS_OF
 @KNOWN_AT
 @formats
+@without_pandas
 def balances(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, form: str | None) -> None:
     """The newest balances, or those of a moment: current, and available where it is known."""
-    from pfo_pipeline.commands.queries import balance_records
+    from pfo_pipeline.commands.records import balance_records
     from pfo_pipeline.contracts.records import AccountBalanceRecord
 
     shown = ("tenantId", "accountId", "balanceType", "currentBalance", "availableBalance", "currency", "lastUpdatedAt")
@@ -56,11 +59,11 @@ def _print_records(
     shown: tuple[str, ...],
 ) -> None:
     from pfo_pipeline.commands.place import chosen_tenants, find_place
-    from pfo_pipeline.commands.queries import wire
+    from pfo_pipeline.commands.records import wire
 
-    place = find_place()
-    chosen = chosen_tenants(place, tenants)
-    rows = [row for tenant_id in chosen for row in wire(read(place, tenant_id, as_of, known_at))]
+    with find_place().at_once() as place:
+        chosen = chosen_tenants(place, tenants)
+        rows = [row for tenant_id in chosen for row in wire(read(place, tenant_id, as_of, known_at))]
     columns = [field.alias for field in kind.model_fields.values()] if form else list(shown)
     print_rows(columns, rows, form)
 
@@ -69,6 +72,7 @@ def _print_records(
 @TENANTS
 @KNOWN_AT
 @formats
+@without_pandas
 def status(tenants: tuple[str, ...], known_at: datetime | None, form: str | None) -> None:
     """Every connection: how it stands, who must act, until when the consent holds.
 
@@ -79,10 +83,14 @@ def status(tenants: tuple[str, ...], known_at: datetime | None, form: str | None
     from pfo_pipeline.commands.terminal import console
     from pfo_pipeline.ledger.store import utc_now
 
-    place, now = find_place(), utc_now()
-    chosen = chosen_tenants(place, tenants)
+    now = utc_now()
+    with find_place().at_once() as place:
+        chosen = chosen_tenants(place, tenants)
+        if form or known_at:
+            rows = [row for tenant_id in chosen for row in overview.connection_rows(place, tenant_id, known_at)]
+        else:
+            views = [overview.view_of(place, tenant_id, now) for tenant_id in chosen]
     if form or known_at:
-        rows = [row for tenant_id in chosen for row in overview.connection_rows(place, tenant_id, known_at)]
         print_rows(list(overview.CONNECTION_COLUMNS if form else overview.CONNECTIONS_SHOWN), rows, form)
     else:
-        overview.print_status(console(), place, [overview.view_of(place, tenant_id, now) for tenant_id in chosen], now)
+        overview.print_status(console(), place, views, now)

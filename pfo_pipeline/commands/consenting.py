@@ -1,77 +1,18 @@
-"""`pfo connections`: every connection with its accounts, those that wait for consent too; and consenting to some."""
+"""`pfo connections enable`: consenting to have accounts read that Powens found."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
+from pfo_pipeline.commands.connections import waits_for_consent
 from pfo_pipeline.commands.disconnect import Confirm, ask_powens, configured_member
 from pfo_pipeline.commands.figures import moment
 from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import ConfigError
-from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
+from pfo_pipeline.ledger.known import KnownAccount
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.onboarding import MemberAccess
-
-WAITING_COLUMNS = ("account_id", "account", "type", "connection_id")
-COLUMNS = (
-    "tenant_id",
-    "connection_id",
-    "member",
-    "bank",
-    "state",
-    "who_acts",
-    "consent_expires_at",
-    "accounts_enabled",
-    "accounts_disabled",
-)
-
-
-def connection_records(place: Place, tenant_id: str) -> list[dict[str, Any]]:
-    """One row for each connection that there is; `accounts_disabled` names what Powens found and may not read.
-
-    Raises: LedgerError.
-    """
-    accounts = place.reader.linked_accounts(tenant_id)
-    return [
-        _record(tenant_id, connection, [a for a in accounts if a.connection_id == connection.connection_id])
-        for connection in place.reader.connections(tenant_id)
-        if connection.status != "gone"
-    ]
-
-
-def _record(tenant_id: str, connection: KnownConnection, accounts: Sequence[KnownAccount]) -> dict[str, Any]:
-    values = (
-        tenant_id,
-        connection.connection_id,
-        connection.user_id,
-        connection.institution_name,
-        connection.state or connection.status,
-        connection.who_acts,
-        connection.consent_expires_at,
-        sum(account.is_enabled for account in accounts),
-        " ".join(account.account_id for account in accounts if _waits_for_consent(account)),
-    )
-    return dict(zip(COLUMNS, values, strict=True))
-
-
-def waiting_accounts(place: Place, tenant_id: str) -> list[dict[str, Any]]:
-    """The accounts that Powens found and may not read, as the member would tell them apart."""
-    return [
-        {
-            "account_id": a.account_id,
-            "account": a.display_name,
-            "type": a.account_type,
-            "connection_id": a.connection_id,
-        }
-        for a in place.reader.linked_accounts(tenant_id)
-        if _waits_for_consent(a)
-    ]
-
-
-def _waits_for_consent(account: KnownAccount) -> bool:
-    return account.disabled_at is not None and account.deleted_at is None
 
 
 def enable_accounts(place: Place, tenant_id: str, account_ids: Sequence[str], confirm: Confirm) -> None:
@@ -110,7 +51,7 @@ def enable_accounts(place: Place, tenant_id: str, account_ids: Sequence[str], co
 
 def _chosen(place: Place, tenant_id: str, account_ids: Sequence[str]) -> list[KnownAccount]:
     accounts = {account.account_id: account for account in place.reader.linked_accounts(tenant_id)}
-    waiting = [account.account_id for account in accounts.values() if _waits_for_consent(account)]
+    waiting = [account.account_id for account in accounts.values() if waits_for_consent(account)]
     chosen = []
     for account_id in dict.fromkeys(account_ids):
         account = accounts.get(account_id)

@@ -5,7 +5,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Place:
     config: Config | None
     data_dir: Path
     is_demonstration: bool
+    connection: duckdb.DuckDBPyConnection | None = None
+    """To the published ledger, while it is read at once."""
 
     @property
     def files(self) -> LedgerFiles:
@@ -61,7 +63,15 @@ class Place:
 
     def opened(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """The published ledger, read-only. Raises: SecretError; LedgerError when it is entered."""
+        if self.connection is not None:
+            return nullcontext(self.connection)
         return opened(self.config) if self.config else open_published(self.files.published)
+
+    @contextmanager
+    def at_once(self) -> Iterator["Place"]:
+        """The same place, with the published ledger opened once for who asks it several things. Raises: as `opened`."""
+        with self.opened() as con:
+            yield replace(self, connection=con)
 
     @property
     def ledger(self) -> Ledger:

@@ -1,4 +1,4 @@
-"""Records of the ledger, and rows as JSON, CSV or a table. Not here: SQL that somebody writes (sql.py)."""
+"""Rows as JSON, CSV or a table. Not here: the records (records.py), SQL that somebody writes (sql.py)."""
 
 import csv
 import json
@@ -6,51 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from pfo_pipeline.commands.place import Place
-from pfo_pipeline.commands.terminal import visible, visible_lines
-from pfo_pipeline.contracts.accounts import ListAccountsInput
-from pfo_pipeline.contracts.model import Message
 from pfo_pipeline.contracts.records import plain
-from pfo_pipeline.operations.accounts import QueryContext, list_accounts
-from pfo_pipeline.operations.balances import get_every_balance
 
-
-def account_records(
-    place: Place, tenant_id: str, as_of: datetime | None = None, known_at: datetime | None = None
-) -> list[Message]:
-    """`openbanking.accounts.list`, every page of every user; the newest, or as of a moment by what was known at another."""
-    records: list[Message] = []
-    with place.reader.at_once() as reader:
-        context = QueryContext(tenant_id, place.role, reader, as_of, known_at)
-        for user in reader.users(tenant_id):
-            cursor, more = None, True
-            while more:
-                request = ListAccountsInput(
-                    tenant_id=tenant_id, user_id=user.user_id, include_balances=True, cursor=cursor
-                )
-                page = list_accounts(context, request)
-                records += page.accounts
-                cursor, more = page.next_cursor, bool(page.has_more)
-    return records
-
-
-def balance_records(
-    place: Place, tenant_id: str, as_of: datetime | None = None, known_at: datetime | None = None
-) -> list[Message]:
-    """`openbanking.balances.get` for every account that was enabled, likewise."""
-    context = QueryContext(tenant_id, place.role, place.reader, as_of, known_at)
-    return [record for answer in get_every_balance(context) for record in answer.balances]
-
-
-def wire(records: Sequence[Message]) -> list[dict[str, Any]]:
-    """Records in their wire form: camelCase, amounts as exact text, moments in UTC."""
-    return [record.model_dump(mode="json", by_alias=True) for record in records]
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: str) -> None:
@@ -96,9 +57,14 @@ def _cell(value: object) -> str:
 
 
 def show(
-    console: Console, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], counted: str | None = None
+    console: "Console", columns: Sequence[str], rows: Sequence[Mapping[str, Any]], counted: str | None = None
 ) -> None:
     """As a table, and under it how many rows there are: `counted`, where these are not all of them."""
+    from rich.table import Table  # Programs ask for no table.
+    from rich.text import Text
+
+    from pfo_pipeline.commands.terminal import visible, visible_lines
+
     table = Table()
     for name in columns:
         numbers = [row[name] for row in rows if row[name] is not None]
