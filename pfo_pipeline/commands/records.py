@@ -7,8 +7,7 @@ from typing import Any
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.contracts.accounts import ListAccountsInput
 from pfo_pipeline.contracts.model import Message
-from pfo_pipeline.operations.accounts import QueryContext, list_accounts
-from pfo_pipeline.operations.balances import get_every_balance
+from pfo_pipeline.operations.queries import QueryContext, get_every_balance, list_accounts
 
 
 def account_records(place: Place, tenant_id: str, as_of: datetime | None, known_at: datetime | None) -> list[Message]:

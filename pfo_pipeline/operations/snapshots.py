@@ -8,8 +8,7 @@ from datetime import datetime
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.accounts import ListAccountsInput
-from pfo_pipeline.operations.accounts import QueryContext, list_accounts
-from pfo_pipeline.operations.balances import get_every_balance
+from pfo_pipeline.operations.queries import QueryContext, get_every_balance, list_accounts
 
 _PAGE_SIZE = 1000
 """The contract's most: each page is a query over all of the tenant's accounts."""

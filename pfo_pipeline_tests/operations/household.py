@@ -21,9 +21,10 @@ from pfo_pipeline.ledger.batch import MergeResult
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Ledger, LedgerFiles
-from pfo_pipeline.operations.accounts import CommandContext, QueryContext
+from pfo_pipeline.operations.accounts import CommandContext
 from pfo_pipeline.operations.chosen import EVERYTHING, Choice
 from pfo_pipeline.operations.forced import Sleep
+from pfo_pipeline.operations.queries import QueryContext
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedConnection, SimulatedUser

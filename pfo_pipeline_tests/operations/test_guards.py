@@ -29,9 +29,10 @@ from pfo_pipeline.contracts.workflows import (
     PRIMARY_OPEN_BANKING,
     WORKFLOWS,
 )
-from pfo_pipeline.operations.accounts import get_account, list_accounts, sync_accounts
-from pfo_pipeline.operations.balances import get_balances, refresh_balances
+from pfo_pipeline.operations.accounts import sync_accounts
+from pfo_pipeline.operations.balances import refresh_balances
 from pfo_pipeline.operations.guards import OperationRefused, authorize, require_integration
+from pfo_pipeline.operations.queries import get_account, get_balances, list_accounts
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline_tests.operations.household import REFRESH, SYNC, Household, settle, token_file
 from pfo_pipeline_tests.simulated_bank import SimulatedBank

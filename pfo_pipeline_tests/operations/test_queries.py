@@ -19,9 +19,8 @@ from pfo_pipeline.contracts.records import BalanceType, BankAccountRecord
 from pfo_pipeline.ledger.merge import apply
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.schema import bring_up_to_date
-from pfo_pipeline.operations.accounts import QueryContext, get_account, list_accounts
-from pfo_pipeline.operations.balances import get_balances
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.queries import QueryContext, get_account, get_balances, list_accounts
 from pfo_pipeline_tests.ledger.samples import APRIL_1, MARCH_30, MARCH_31, account, balance, batch, connection
 
 FIRST_SEEN = MARCH_30

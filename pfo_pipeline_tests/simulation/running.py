@@ -26,7 +26,7 @@ from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.options import ASSET_KEYS, job_name
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.operations.accounts import QueryContext
+from pfo_pipeline.operations.queries import QueryContext
 from pfo_pipeline.operations.snapshots import Snapshot, fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
 from pfo_pipeline.powens.bank import OpenBanking
