@@ -14,8 +14,9 @@ from pathlib import Path
 import duckdb
 
 from pfo_pipeline.config import Config, Tenant, User
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.schema import enter
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline.simulator import demo

@@ -12,7 +12,8 @@ from benchmarks.work import Work
 from pfo_pipeline.config import CONFIG_VARIABLE, Config, Tenant, load_config
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.workflows import WORKFLOWS
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles, utc_now
+from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.store import Ledger, utc_now
 from pfo_pipeline.operations.queries import QueryContext
 from pfo_pipeline.operations.snapshots import fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform

@@ -9,7 +9,8 @@ from benchmarks.sizes import LedgerSize
 from benchmarks.work import Work
 from pfo_pipeline.contracts.tables import BalanceRow
 from pfo_pipeline.ledger.batch import Batch, MergeResult
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 
 
 def prepare(data_dir: str, accounts: int, days: int, changed: int, number: int, is_one_behind: bool) -> Work:

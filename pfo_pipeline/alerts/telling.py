@@ -19,7 +19,7 @@ from pfo_pipeline.alerts.targets import NotTaken, Send, Target, send, targets_of
 from pfo_pipeline.config import Config, SecretError, data_dir
 from pfo_pipeline.config.model import AlertSettings
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.store import LedgerFiles
+from pfo_pipeline.ledger.files import LedgerFiles
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Commands that read what is there: accounts, balances, how the connections stand. From the published ledger alone."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -81,9 +81,8 @@ def status(tenants: tuple[str, ...], known_at: datetime | None, form: str | None
     from pfo_pipeline.commands import overview
     from pfo_pipeline.commands.place import chosen_tenants, find_place
     from pfo_pipeline.commands.terminal import console
-    from pfo_pipeline.ledger.store import utc_now
 
-    now = utc_now()
+    now = datetime.now(UTC)
     with find_place().at_once() as place:
         chosen = chosen_tenants(place, tenants)
         if form or known_at:

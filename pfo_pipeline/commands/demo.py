@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.reader import open_published, published_reader
-from pfo_pipeline.ledger.store import LedgerFiles
 from pfo_pipeline.operations.guards import OperationRefused
 
 DEMO_OFFICE = "demo"

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
-from pfo_pipeline.commands.demo import DEMO_OFFICE, simulated_bank
 from pfo_pipeline.config import (
     CONFIG_VARIABLE,
     DATA_DIR_VARIABLE,
@@ -24,9 +24,12 @@ from pfo_pipeline.config import (
 )
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.office import ledger_of, opened
 from pfo_pipeline.ledger.reader import Reader, open_published
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+
+if TYPE_CHECKING:
+    from pfo_pipeline.ledger.store import Ledger
 
 _DAGSTER_SETTINGS = Path(__file__).with_name("dagster.yaml")
 _OTHER_DATA_DIR = "Set PFO_DATA_DIR, or data_dir in the configuration, to a folder that this account may write."
@@ -74,8 +77,11 @@ class Place:
             yield replace(self, connection=con)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> "Ledger":
         """The writing side. Raises: SecretError."""
+        from pfo_pipeline.commands.demo import DEMO_OFFICE
+        from pfo_pipeline.ledger.store import Ledger  # Who only reads does not pay for it.
+
         return ledger_of(self.config) if self.config else Ledger(self.files, DEMO_OFFICE)
 
     @property
@@ -128,6 +134,8 @@ def working(place: Place) -> Iterator[Place]:
         _tell_children(place, place.config)
         yield place
         return
+    from pfo_pipeline.commands.demo import simulated_bank
+
     with simulated_bank() as config_file:
         os.environ[CONFIG_VARIABLE] = str(config_file)
         config = load_config()

@@ -1,20 +1,26 @@
 """The ledger that belongs to a configuration: where its files are, their key, what of it is published."""
 
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from pfo_pipeline.config import Config, data_dir
 from pfo_pipeline.ledger.reader import Reader, open_published
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+
+if TYPE_CHECKING:
+    from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.ledger.files import LedgerFiles
 
 
 def files_of(config: Config) -> LedgerFiles:
     return LedgerFiles(data_dir(config))
 
 
-def ledger_of(config: Config) -> Ledger:
+def ledger_of(config: Config) -> "Ledger":
     """The writing side. Raises: SecretError."""
+    from pfo_pipeline.ledger.store import Ledger  # Who only reads does not pay for it.
+
     return Ledger(
         files_of(config),
         config.office,

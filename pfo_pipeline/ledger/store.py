@@ -21,6 +21,7 @@ from pfo_pipeline.ledger.batch import Batch, MergeResult
 from pfo_pipeline.ledger.drafts import draft_of, scratch_beside
 from pfo_pipeline.ledger.erase import Erased, erase
 from pfo_pipeline.ledger.errors import LedgerAhead, LedgerBusy, LedgerDamaged, LedgerMissing, named_ledger_errors
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.merge import apply
 from pfo_pipeline.ledger.opening import open_file
@@ -38,34 +39,6 @@ Clock = Callable[[], datetime]
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class LedgerFiles:
-    """Where the ledger lives below the data folder."""
-
-    data_dir: Path
-
-    @property
-    def published(self) -> Path:
-        return self.data_dir / "ledger.duckdb"
-
-    @property
-    def private(self) -> Path:
-        return self.data_dir / "private"
-
-    @property
-    def primary(self) -> Path:
-        # Not named like the schema: DuckDB could not tell the catalog `ledger` from the schema `ledger`.
-        return self.private / "canonical.duckdb"
-
-    @property
-    def lock(self) -> Path:
-        return self.private / "canonical.lock"
-
-    def turn(self, tenant_id: str) -> Path:
-        """What a run of the tenant holds from its first step to its last."""
-        return self.private / "turns" / f"{tenant_id}.lock"
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from pfo_pipeline.contracts.tables import (
     UserRow,
 )
 from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.schema import enter
-from pfo_pipeline.ledger.store import Clock, Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Clock, Ledger
 
 OFFICE = "willow"
 MARCH_30 = datetime(2026, 3, 30, 5, 0, tzinfo=UTC)

@@ -6,8 +6,9 @@ import duckdb
 import pytest
 
 from pfo_pipeline.ledger.errors import LedgerKeyRefused
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import published_reader
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (
     OFFICE,
     SetClock,

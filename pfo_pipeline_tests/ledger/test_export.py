@@ -31,9 +31,10 @@ from pfo_pipeline.ledger.export import (
     Form,
     export_tenant,
 )
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.schema import known_migrations
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (
     APRIL_1,
     MARCH_30,

@@ -7,9 +7,10 @@ import duckdb
 import pytest
 
 from pfo_pipeline.ledger.errors import LedgerForeign
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.schema import known_migrations
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import SetClock
 
 FILES = Path(__file__).parent / "files"

@@ -8,8 +8,9 @@ import pytest
 
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.errors import LedgerDamaged
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import open_published, published_reader
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (
     OFFICE,
     SetClock,

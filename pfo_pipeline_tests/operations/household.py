@@ -18,9 +18,10 @@ from pfo_pipeline.config import Config, Tenant, User
 from pfo_pipeline.contracts.model import Role, Step
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.ledger.batch import MergeResult
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.schema import enter
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.accounts import CommandContext
 from pfo_pipeline.operations.chosen import EVERYTHING, Choice
 from pfo_pipeline.operations.forced import Sleep

@@ -27,8 +27,9 @@ from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.tables import DriftRow
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.office import reader_of
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline_tests.operations.household import opened
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
