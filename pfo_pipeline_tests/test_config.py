@@ -604,6 +604,47 @@ def test_two_users_cannot_have_one_token(tmp_path: Path) -> None:
     assert found == ["tenants: two users have the same token reference, env:TOKEN; each user has a token of its own"]
 
 
+@pytest.mark.parametrize("other", ["client_secret", "config_token", "webhook_secret"])
+def test_one_secret_for_two_purposes_is_told_by_both_keys(tmp_path: Path, other: str) -> None:
+    """`pfo connect` would have written the token over the other secret."""
+    found = mistakes(
+        tmp_path,
+        f"""
+        office = "office"
+        [tenants.smith]
+        domain = "smith"
+        {other} = "file:secrets/./one"
+        users = [{{id = "jane", token = "file:secrets/one"}}]
+        """,
+    )
+
+    assert found == [
+        f"tenants: tenants.smith.{other} and tenants.smith.users.jane.token are the same secret, file:secrets/one; each "
+        "needs one of its own"
+    ]
+
+
+def test_one_client_secret_serves_two_tenants_and_a_token_proves_posts(tmp_path: Path) -> None:
+    path = tmp_path / "pfo.toml"
+    path.write_text(
+        """
+        office = "office"
+        [tenants.smith]
+        domain = "smith"
+        client_secret = "env:CLIENT_SECRET"
+        webhook_bearer = "env:TOKEN"
+        users = [{id = "jane", token = "env:TOKEN"}]
+        [tenants.jones]
+        domain = "smith"
+        client_secret = "env:CLIENT_SECRET"
+        users = [{id = "mary", token = "env:OTHER"}]
+        """,
+        encoding="utf-8",
+    )
+
+    assert len(load_config(path).secret_references()) == 5
+
+
 def test_a_return_address_is_checked_and_kept_to_the_letter(tmp_path: Path) -> None:
     text = """
         office = "office"

@@ -12,7 +12,7 @@ from pfo_pipeline.alerts.store import read_book
 from pfo_pipeline.alerts.targets import NotTaken, Send, send, targets_of
 from pfo_pipeline.alerts.telling import tell, unreached_targets
 from pfo_pipeline.commands.place import Place, chosen_tenants
-from pfo_pipeline.config import SecretError, load_config
+from pfo_pipeline.config import SecretError
 from pfo_pipeline.errors import PfoError
 
 COLUMNS = ("severity", "tenant", "who_acts", "what", "since", "told", "to_do", "link", "kind", "thing", "code")
@@ -75,7 +75,7 @@ def check_and_tell(place: Place, now: datetime, say: Callable[[str], None]) -> i
     Returns: Exit status: 1 while something critical is open, or a target was not reached.
     Raises: HistoryUnusable, AlertsError; ConfigError: nothing is configured.
     """
-    config = place.config or load_config()
+    config = place.configured()
     os.environ["DAGSTER_HOME"] = str(place.dagster_home)
     from pfo_pipeline.commands.history import opened_history  # Importing Dagster costs a second.
     from pfo_pipeline.definitions import build_defs
@@ -103,7 +103,7 @@ def send_test(place: Place, say: Callable[[str], None], *, send: Send = send) ->
 
     Raises: NoTarget; ConfigError: nothing is configured.
     """
-    config = place.config or load_config()
+    config = place.configured()
     targets = targets_of(config)
     if not targets:
         raise NoTarget('No target is configured. Name one: [alerts] targets = ["file:secrets/alerts_mail"]')

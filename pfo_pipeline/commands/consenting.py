@@ -9,7 +9,6 @@ from pfo_pipeline.commands.disconnect import Confirm, ask_powens, configured_mem
 from pfo_pipeline.commands.figures import moment
 from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.config import ConfigError
 from pfo_pipeline.ledger.known import KnownAccount
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.onboarding import MemberAccess
@@ -24,9 +23,7 @@ def enable_accounts(place: Place, tenant_id: str, account_ids: Sequence[str], co
         NotConnected: Powens refused or could not be reached; what was told as enabled before it is.
     """
     require_admin(place, "Enabling an account gives a member's consent")
-    if place.config is None:
-        raise ConfigError("Nothing is configured. Copy pfo.example.toml to pfo.toml.")
-    place.config.tenant(tenant_id)
+    place.configured().tenant(tenant_id)
     chosen = _chosen(place, tenant_id, account_ids)
     connections = {c.connection_id: c for c in place.reader.connections(tenant_id)}
     if not chosen:

@@ -8,7 +8,7 @@ import click
 from pfo_pipeline.commands.connect import alone_with_member
 from pfo_pipeline.commands.keeping import erase_rows, require_admin
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.config import Config, ConfigError, Tenant, User
+from pfo_pipeline.config import Config, Tenant, User
 from pfo_pipeline.operations.accounts import user_of
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.interrupts import run_interruptible
@@ -48,10 +48,9 @@ def disconnect_and_show(
 
 def configured_member(place: Place, tenant_id: str, member_id: str | None) -> tuple[Config, Tenant, User]:
     """Raises: ConfigError, OperationRefused."""
-    if place.config is None:
-        raise ConfigError("Nothing is configured. Copy pfo.example.toml to pfo.toml.")
-    tenant = place.config.tenant(tenant_id)
-    return place.config, tenant, user_of(tenant, member_id)
+    config = place.configured()
+    tenant = config.tenant(tenant_id)
+    return config, tenant, user_of(tenant, member_id)
 
 
 def ask_powens(config: Config, tenant: Tenant, user: User, ask: Callable[[MemberAccess], Awaitable[T]]) -> T:

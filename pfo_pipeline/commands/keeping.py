@@ -89,13 +89,10 @@ def rekey_and_show(place: Place, old_reference: str | None) -> None:
     Raises: ConfigError, SecretError, OperationRefused, LedgerError.
     """
     require_admin(place, "A new key rewrites the ledger")
-    if place.config is None:
-        raise ConfigError(
-            "Nothing is configured: the demonstration's ledger is plain. Copy pfo.example.toml to pfo.toml."
-        )
-    old_key = _secret(place.config, old_reference) if old_reference else None
+    config = place.configured()
+    old_key = _secret(config, old_reference) if old_reference else None
     place.ledger.rekey(old_key)
-    state = "encrypted with encryption_key" if place.config.encryption_key else "plain"
+    state = "encrypted with encryption_key" if config.encryption_key else "plain"
     click.echo(f"{place.files.primary} and {place.files.published} are {state} now.")
 
 

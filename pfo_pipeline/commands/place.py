@@ -51,6 +51,15 @@ class Place:
     connection: duckdb.DuckDBPyConnection | None = None
     """To the published ledger, while it is read at once."""
 
+    def configured(self) -> Config:
+        """Raises: ConfigError: nothing is configured, and the command is not for the demonstration."""
+        if self.config is None:
+            raise ConfigError(
+                "Nothing is configured: this is the demonstration, which has no such thing. Copy pfo.example.toml to "
+                f"{config_path()}, or name a configuration in {CONFIG_VARIABLE}."
+            )
+        return self.config
+
     @property
     def files(self) -> LedgerFiles:
         return LedgerFiles(self.data_dir)
@@ -97,9 +106,10 @@ class Place:
 def find_place() -> Place:
     """
     Raises:
-        ConfigError: there is a configuration, and it has mistakes.
+        ConfigError: there is a configuration, and it has mistakes; or the role is none.
         PlaceError: what is told to be the data folder is none, or a folder is in the ledger's place.
     """
+    role_of_process()  # Refused at once, and by every command.
     is_demonstration = not os.environ.get(CONFIG_VARIABLE) and not config_path().exists()
     config = None if is_demonstration else load_config()
     folder = data_dir(config)

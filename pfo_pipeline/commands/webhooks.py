@@ -35,7 +35,7 @@ def serve_webhooks(place: Place, host: str, port: int, tell: Callable[[str], Non
         WebhooksError: the address cannot be listened on.
         InboxError: there is no place to keep events.
     """
-    config = _configured(place)
+    config = place.configured()
     if not any(tenant.webhook_secret or tenant.webhook_bearer for tenant in config.tenants):
         raise ConfigError(
             f'{config.source}: no tenant has a webhook_secret. Give one, such as "file:secrets/webhooks".'
@@ -71,7 +71,7 @@ def register_webhooks(place: Place, tenant_id: str, base: str, tell: Callable[[s
     """
     if place.role != "admin":
         raise OperationRefused("Registering changes what Powens sends, so it needs role admin (PFO_ROLE).")
-    config = _configured(place)
+    config = place.configured()
     tenant = config.tenant(tenant_id)
     base = _checked(base)
     if tenant.config_token is None:
@@ -116,12 +116,6 @@ async def _provider(
             "authentication in the Powens console, and run this again."
         ) from None
     return provider
-
-
-def _configured(place: Place) -> Config:
-    if place.config is None:
-        raise ConfigError("Nothing is configured. Copy pfo.example.toml to pfo.toml.")
-    return place.config
 
 
 def _checked(base: str) -> str:

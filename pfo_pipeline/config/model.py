@@ -5,6 +5,7 @@ Not here: what a single value may be (values.py), how the file is read (loading.
 
 from collections.abc import Mapping
 from functools import cached_property
+from os.path import normpath
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -116,6 +117,14 @@ class Tenant(_Section):
     def user(self, user_id: str) -> User | None:
         return next((user for user in self.users if user.id == user_id), None)
 
+    def secret_references(self) -> list[tuple[str, str]]:
+        """Every reference to a secret, with the key that it stands at."""
+        one_each = ((name, getattr(self, name)) for name in ("client_secret", "config_token", "webhook_secret"))
+        found = [(f"tenants.{self.id}.{name}", reference) for name, reference in one_each if reference]
+        for name in ("webhook_bearer", "alert_targets"):
+            found += [(f"tenants.{self.id}.{name}", reference) for reference in getattr(self, name)]
+        return found + [(_token_key(self, user), user.token) for user in self.users]
+
 
 Waits = tuple[Annotated[int, Field(ge=1, le=24 * 366)], ...]
 
@@ -163,7 +172,7 @@ class Config(_Section):
 
     @field_validator("tenants")
     @classmethod
-    def _tenants_are_there(cls, tenants: tuple[Tenant, ...]) -> tuple[Tenant, ...]:
+    def _tenants_are_there(cls, tenants: tuple[Tenant, ...], others: ValidationInfo) -> tuple[Tenant, ...]:
         if not tenants:
             raise ValueError("there is none; add a table such as [tenants.smith]")
         tokens = [user.token for tenant in tenants for user in tenant.users]
@@ -172,6 +181,13 @@ class Config(_Section):
             raise ValueError(
                 f"two users have the same token reference, {repeated[0]}; each user has a token of its own"
             )
+        keys = (
+            {_spelt_once(others.data["encryption_key"]): "encryption_key"} if others.data.get("encryption_key") else {}
+        )
+        for key, reference in (pair for tenant in tenants for pair in tenant.secret_references()):
+            first = keys.setdefault(_spelt_once(reference), key)
+            if _purpose(first) != _purpose(key):
+                raise ValueError(f"{first} and {key} are the same secret, {reference}; each needs one of its own")
         return tenants
 
     @cached_property
@@ -201,12 +217,7 @@ class Config(_Section):
         """Every reference to a secret, with the key that it stands at."""
         found = [("encryption_key", self.encryption_key)] if self.encryption_key else []
         found += [("alerts.targets", reference) for reference in self.alerts.targets]
-        for tenant in self.tenants:
-            one_each = ((name, getattr(tenant, name)) for name in ("client_secret", "config_token", "webhook_secret"))
-            found += [(f"tenants.{tenant.id}.{name}", reference) for name, reference in one_each if reference]
-            for name in ("webhook_bearer", "alert_targets"):
-                found += [(f"tenants.{tenant.id}.{name}", reference) for reference in getattr(tenant, name)]
-        return found + [(_token_key(t, u), u.token) for t in self.tenants for u in t.users]
+        return found + [pair for tenant in self.tenants for pair in tenant.secret_references()]
 
     def ledger_key(self) -> str | None:
         """What the ledger's files are encrypted with; None where they are plain. Raises: SecretError."""
@@ -252,3 +263,14 @@ class Config(_Section):
 
 def _token_key(tenant: Tenant, user: User) -> str:
     return f"tenants.{tenant.id}.users.{user.id}.token"
+
+
+def _purpose(key: str) -> str:
+    """What the secret at a key is for. Posts may be proved by the user's token, which is Powens' default."""
+    name = key.rpartition(".")[2]
+    return "token" if name == "webhook_bearer" else name
+
+
+def _spelt_once(reference: str) -> str:
+    kind, _, rest = reference.partition(":")
+    return f"{kind}:{normpath(rest)}" if kind == "file" else reference

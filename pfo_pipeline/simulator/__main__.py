@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pfo_pipeline.simulator.paris import from_text
-from pfo_pipeline.simulator.program import Options, run
+from pfo_pipeline.simulator.program import Options, PortUnusable, run
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m pfo_pipeline.simulator") -> None:
@@ -31,7 +31,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m pfo_pipe
     parser.add_argument("--page-size", type=int, help="upper bound of a list page")
     parser.add_argument("--state-dir", type=Path, help="where to write the demo configuration")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input ends")
-    run(Options(**vars(parser.parse_args(arguments))))
+    options = Options(**vars(parser.parse_args(arguments)))
+    try:
+        run(options)
+    except PortUnusable as problem:
+        parser.exit(1, f"{prog}: {problem}\n")
 
 
 def port(text: str) -> int:

@@ -68,17 +68,23 @@ def build_bench(options: Options) -> Bench:
     return Bench(world)
 
 
+class PortUnusable(OSError):
+    """The port cannot be listened on."""
+
+
 def listen(port: int = 0) -> socket.socket:
-    """A socket on loopback, bound and listening."""
+    """A socket on loopback, bound and listening. Raises: PortUnusable."""
     # With the protocol named asyncio turns Nagle's algorithm off; otherwise each answer takes 40 ms longer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, port))
         listener.listen()
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise PortUnusable(
+            f"{LOOPBACK}:{port} cannot be listened on: {error.strerror}. Choose another --port, or 0 for any free one."
+        ) from None
     return listener
 
 

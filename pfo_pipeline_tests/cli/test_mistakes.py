@@ -1,0 +1,51 @@
+"""An operator's mistake ends in one message that names the thing and the remedy."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pfo_pipeline.cli import main
+
+
+def refused(*words: str) -> str:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stdout == ""
+    return result.stderr
+
+
+def test_an_occupied_port_of_the_simulator_is_named_with_the_way_out() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        told = refused("simulator", "--port", str(port))
+
+    assert told.startswith(f"pfo simulator: 127.0.0.1:{port} cannot be listened on: Address already in use. ")
+    assert "Choose another --port, or 0 for any free one." in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["alerts", "check"],
+        ["alerts", "test"],
+        ["connections", "enable", "--tenant", "martin", "--account", "a"],
+        ["disconnect", "--tenant", "martin", "--member", "claire"],
+        ["rekey"],
+        ["webhooks", "register", "--tenant", "martin", "--url", "https://hooks.example"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_what_the_demonstration_does_not_have_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PFO_CONFIG", raising=False)
+    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "data"))
+
+    assert refused(*words).startswith("ConfigError: Nothing is configured: this is the demonstration")
