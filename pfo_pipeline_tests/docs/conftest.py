@@ -1,5 +1,6 @@
 """The site, built once for all tests of it."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from pfo_pipeline_tests.browser.pages import browser
-from pfo_pipeline_tests.docs.pages import PROJECT
+from pfo_pipeline_tests.docs.pages import PROJECT, read
 
 
 @pytest.fixture(scope="package")
@@ -23,18 +24,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _build(folder: Path) -> subprocess.CompletedProcess[str]:
-    options = ["-b", "html", "-n", "-W", "--keep-going", "-q", "-d", str(folder / "trees")]
+    """The line of the Makefile, with this Python and into that folder."""
+    (line,) = re.findall(r"^\t@\$\(VENV\)/bin/python (-m sphinx .*)$", read(PROJECT / "Makefile"), re.MULTILINE)
+    words = [str(folder / "html") if word == "build/docs" else word for word in line.split()]
+    words = [str(folder / "trees") if word == "build/doctrees" else word for word in words]
+    assert words[-2:] == ["docs", str(folder / "html")]
     return subprocess.run(
-        [sys.executable, "-m", "sphinx", *options, "docs", str(folder / "html")],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+        [sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=120
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """While it is open, nothing else can have an event loop in this thread."""
     with browser() as program:
         yield program

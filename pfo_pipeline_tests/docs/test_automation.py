@@ -1,0 +1,45 @@
+"""What runs by itself and what is checked, as the operator's pages have it."""
+
+import re
+
+import pytest
+
+from pfo_pipeline.definitions import build_defs
+from pfo_pipeline.defs.checks import CHECKS
+from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES
+from pfo_pipeline.powens.states import STATES
+from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING
+from pfo_pipeline_tests.docs.pages import DOCS, read
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+OPERATOR = read(DOCS / "operator.md")
+FAILURES = read(DOCS / "failures.md")
+
+
+def test_every_schedule_and_sensor_is_in_the_table_of_what_runs_when() -> None:
+    repository = build_defs().get_repository_def()
+    there = {("schedule", s.name) for s in repository.schedule_defs} | {
+        ("sensor", s.name) for s in repository.sensor_defs
+    }
+
+    assert set(re.findall(r"^\| (schedule|sensor) `(\w+)` \|", OPERATOR, re.MULTILINE)) == there
+
+
+def test_a_tenant_is_read_as_often_as_the_pages_say() -> None:
+    assert len(ACCOUNTS.hours) + len(BALANCES.hours) == 5
+    assert "five times a\nday" in read(DOCS / "index.md")
+    assert "(from 7, 12, 16 and 20 o'clock)" in OPERATOR
+    assert BALANCES.hours == (7, 12, 16, 20)
+
+
+def test_every_check_is_told_of() -> None:
+    checks = {check for of_asset in CHECKS.values() for check in of_asset}
+    warning = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", OPERATOR[OPERATOR.index("| check |") :], re.MULTILINE)
+    told = {name for cell in warning for name in re.findall(r"\w+", cell)}
+
+    assert {check.name for check in checks if not check.is_rule} == told
+    assert [check.name for check in checks if check.is_rule and f"`{check.name}`" not in FAILURES] == []
+
+
+def test_every_state_of_a_connection_is_in_the_table_of_failures() -> None:
+    assert [state for state in STATES if f"`{state}`" not in FAILURES] == []
