@@ -8,8 +8,9 @@ from typing import Any
 
 from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.tables import IdentityRow, LedgerRow
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import Reader, published_reader
-from pfo_pipeline.ledger.store import Ledger, LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.report.contents import CashPage
 from pfo_pipeline.report.gathering import Asked, gather
 from pfo_pipeline.report.rates import Rates
