@@ -80,3 +80,12 @@ def test_every_file_of_the_project_that_a_page_names_is_there() -> None:
 
     assert len(named) > 2
     assert [(page.name, word) for page, word in named if not (PROJECT / word).exists()] == []
+
+
+def test_every_page_that_the_program_names_is_there() -> None:
+    files = [*(PROJECT / "pfo_pipeline").rglob("*.py"), *PROJECT.glob("*.toml"), *(PROJECT / "deploy").rglob("*.*")]
+    texts = [path.read_text(encoding="utf-8") for path in files if path.is_file()]
+    named = {name for text in texts for name in re.findall(r"docs/([a-z-]+\.md)", text)}
+
+    assert len(named) > 4
+    assert [name for name in named if not (DOCS / name).exists()] == []
