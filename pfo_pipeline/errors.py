@@ -5,7 +5,7 @@ PfoError
 ├── SecretError            config/: a secret reference that does not resolve
 ├── PowensError …          powens/errors.py: what the bank's aggregator answered
 ├── LedgerError …          ledger/errors.py: busy, damaged, newer, full, foreign, key refused
-├── Export…                ledger/export.py: what cannot be exported, or not to there
+├── Export…                ledger/export_folder.py: what cannot be exported, or not to there
 ├── NotConnected           operations/onboarding.py: a member has no token, or came back without a bank
 ├── InboxError             webhooks/inbox.py: posts cannot be kept
 └── OperationRefused …     operations/guards.py: role, integration slot, capability

@@ -41,7 +41,9 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
 @click.option(
     "--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="A new or empty folder."
 )
-@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["parquet", "csv", "beancount"]), default="parquet", show_default=True
+)
 @AS_OF
 @KNOWN_AT
 @without_pandas

@@ -1,23 +1,15 @@
-"""One tenant's data in files that need no DuckDB: Parquet or CSV, a dictionary of the columns, a manifest with hashes.
+"""One tenant's data in files that need no DuckDB: Parquet or CSV with a dictionary of the columns, or beancount; a manifest.
 
-Here: what is in each file, and that a folder has all of them or does not exist. Not here: who asks, and of which ledger
+Here: which files there are, as of which moments, from which state of the ledger. Not here: the rows (export_queries.py), the
+directives of beancount (beancount.py), that a folder has all of the files or does not exist (export_folder.py), who asks
 (commands/export.py).
-
-ExportError
-├── ExportRefused     something is in the folder's place, or the tenant was not yet known
-├── ExportFull        no room on the disk
-└── ExportUnwritable  no right to write there
 """
 
 import csv
-import errno
-import glob
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,30 +18,16 @@ from typing import Any, Literal
 
 import duckdb
 
-from pfo_pipeline.contracts.tables import LOAN_TYPES, tables
-from pfo_pipeline.errors import PfoError
+from pfo_pipeline.contracts.tables import tables
+from pfo_pipeline.ledger.beancount import write_beancount
+from pfo_pipeline.ledger.export_folder import ExportRefused, named_errors, new_folder
+from pfo_pipeline.ledger.export_queries import QUERIES
 from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, version_of
 
-Form = Literal["parquet", "csv"]
+Form = Literal["parquet", "csv", "beancount"]
 
 DICTIONARY = "data_dictionary.csv"
 MANIFEST = "export.json"
-
-
-class ExportError(PfoError):
-    """The files could not be written; there is no half of an export."""
-
-
-class ExportRefused(ExportError):
-    pass
-
-
-class ExportFull(ExportError):
-    pass
-
-
-class ExportUnwritable(ExportError):
-    pass
 
 
 @dataclass(frozen=True)
@@ -60,74 +38,6 @@ class Exported:
     rows: dict[str, int]
 
 
-# As the views and macros of these names, for one tenant and at the two moments. What is the same bank account, too, is asked
-# of what was known then: a decision of today does not change what was exported before.
-_IDENTITIES = """
-    select account_id, same_as from identities
-    where tenant_id = $tenant and decided_by <> 'proposed' and recorded_at <= $known_at::timestamptz
-    qualify row_number() over (partition by account_id order by load_id desc) = 1
-"""
-_CONNECTIONS = """
-    select * from connections where tenant_id = $tenant and recorded_at <= $known_at::timestamptz
-    qualify row_number() over (partition by connection_id order by load_id desc) = 1
-"""
-_ACCOUNTS = f"""
-    select a.*, coalesce(i.same_as, a.account_id) as canonical_id
-    from (
-        select * from accounts where tenant_id = $tenant and recorded_at <= $known_at::timestamptz
-        qualify row_number() over (partition by account_id order by load_id desc) = 1
-    ) a
-    left join ({_IDENTITIES}) i on i.account_id = a.account_id
-"""
-# One scalar, the newest date and of that date what was learnt last: see the macro linked_balances_as_of.
-_BALANCES = """
-    select b.* from balances b join (
-        select arg_max(rowid, epoch_us(as_of)::hugeint * 4294967296 + load_id) as newest
-        from balances where tenant_id = $tenant and as_of <= $as_of::timestamptz and recorded_at <= $known_at::timestamptz
-        group by account_id
-    ) n on n.newest = b.rowid
-"""
-_POSITIONS = f"""
-    select
-        a.tenant_id, a.user_id, a.institution_name, a.canonical_id as account_id, a.display_name, a.account_type,
-        coalesce(b.currency, a.currency) as currency, b.current_balance, b.available_balance, b.as_of,
-        b.recorded_at, a.connection_id, c.status as connection_status, c.state as connection_state,
-        list_sort(list(a.connection_id) over (partition by a.canonical_id)) as linked_through
-    from ({_ACCOUNTS}) a
-    left join ({_BALANCES}) b on b.account_id = a.account_id
-    left join ({_CONNECTIONS}) c on c.connection_id = a.connection_id
-    where (a.disabled_at is null or a.disabled_at > $as_of::timestamptz)
-        and (a.deleted_at is null or a.deleted_at > $as_of::timestamptz)
-    qualify row_number() over (
-        partition by a.canonical_id order by b.as_of desc nulls last, a.account_id desc
-    ) = 1
-"""
-_QUERIES = {
-    "accounts": f"{_ACCOUNTS} order by a.account_id",
-    "connections": f"{_CONNECTIONS} order by connection_id",
-    "balances": """
-        select *, lead(recorded_at) over (partition by account_id, as_of order by load_id) as superseded_at
-        from balances where tenant_id = $tenant and as_of <= $as_of::timestamptz and recorded_at <= $known_at::timestamptz
-        order by account_id, as_of, load_id
-    """,
-    "positions": f"select * from ({_POSITIONS}) order by account_id",
-    "totals": f"""
-        select
-            tenant_id,
-            currency,
-            count(*) as accounts,
-            sum(current_balance) filter (where not is_loan) as current_balance,
-            sum(current_balance) filter (where is_loan) as loans,
-            min(as_of) as oldest_as_of
-        from (
-            select *, account_type in {LOAN_TYPES} as is_loan
-            from ({_POSITIONS})
-            where as_of is not null
-        )
-        group by tenant_id, currency
-        order by currency
-    """,
-}
 # What the comments in the database do not say, or under another name.
 _MEANINGS = {"balances.superseded_at": "When a correction of the same date was learnt; null where none was."}
 _COMMENTED_AS = {"accounts.canonical_id": "account_identity.canonical_id"}
@@ -163,19 +73,16 @@ def export_tenant(
     parameters = {"tenant": tenant_id, "as_of": _sql_moment(as_of), "known_at": _sql_moment(known_at)}
     _refuse_older_schema(con)
     _refuse_before_the_first_load(con, parameters)
-    with _named_errors(folder), _new_folder(folder) as draft:
+    with named_errors(folder), new_folder(folder) as draft:
         str(draft).encode()  # What is not UTF-8 is an error here that has a name: DuckDB's depends on its version.
         con.execute(
             f"set temp_directory = {_literal(draft / 'temp')}"
         )  # What a sort does not hold in memory is personal.
-        rows = {}
-        for name, query in _QUERIES.items():
-            file = f"{name}.{form}"
-            [(rows[file],)] = con.execute(
-                f"copy ({query}) to {_literal(draft / file)} ({_OPTIONS[form]})", _used(parameters, query)
-            ).fetchall()
         withheld = [f"{table}.{column}" for table, column in con.execute("from withheld order by all").fetchall()]
-        rows[DICTIONARY] = _write_dictionary(con, draft, form, parameters, withheld)
+        if form == "beancount":
+            rows = write_beancount(con, draft, parameters)
+        else:
+            rows = _write_tables(con, draft, form, parameters, withheld)
         shutil.rmtree(draft / "temp", ignore_errors=True)
         manifest = {
             **_origin(con, tenant_id),
@@ -225,8 +132,22 @@ def _origin(con: duckdb.DuckDBPyConnection, tenant_id: str) -> dict[str, Any]:
     }
 
 
+def _write_tables(
+    con: duckdb.DuckDBPyConnection, draft: Path, form: str, parameters: dict[str, str], withheld: list[str]
+) -> dict[str, int]:
+    """A file for each of QUERIES, and the dictionary. Returns how many rows each has."""
+    rows = {}
+    for name, query in QUERIES.items():
+        file = f"{name}.{form}"
+        [(rows[file],)] = con.execute(
+            f"copy ({query}) to {_literal(draft / file)} ({_OPTIONS[form]})", _used(parameters, query)
+        ).fetchall()
+    rows[DICTIONARY] = _write_dictionary(con, draft, form, parameters, withheld)
+    return rows
+
+
 def _write_dictionary(
-    con: duckdb.DuckDBPyConnection, draft: Path, form: Form, parameters: dict[str, str], withheld: list[str]
+    con: duckdb.DuckDBPyConnection, draft: Path, form: str, parameters: dict[str, str], withheld: list[str]
 ) -> int:
     """One line for each column of each file. Returns how many."""
     comments = {
@@ -240,7 +161,7 @@ def _write_dictionary(
     personal = {column.name for table in tables() for column in table.columns if column.personal}
     left_out = {column.partition(".")[2] for column in withheld}
     lines = []
-    for name, query in _QUERIES.items():
+    for name, query in QUERIES.items():
         for column, kind, *_ in con.execute(f"describe {query}", _used(parameters, query)).fetchall():
             full_name = f"{name}.{column}"
             meaning = _MEANINGS.get(full_name) or comments[_COMMENTED_AS.get(full_name, full_name)]
@@ -251,83 +172,6 @@ def _write_dictionary(
             [["file", "column", "type", "unit", "meaning", "personal"], *lines]
         )
     return len(lines)
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A private folder beside `folder`: what the block writes there stands in its place when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ExportRefused(f"{folder} is not empty. Give a folder that is empty or does not exist yet.")
-    if folder.exists() and not folder.is_dir():
-        raise ExportRefused(f"{folder} is a file. Give a folder that is empty or does not exist yet.")
-    _remove_abandoned(folder)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
-    draft.mkdir(mode=0o700)
-    try:
-        yield draft
-        for file in draft.iterdir():
-            file.chmod(0o600)
-            _to_disk(file)
-        _to_disk(draft)
-        draft.replace(folder)  # An empty folder gives way; one that has been filled meanwhile does not.
-        _to_disk(folder.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Drafts of programs that were killed: they hold personal data that nobody would look for."""
-    for draft in folder.parent.glob(f".{glob.escape(folder.name)}.*.draft"):
-        if not _is_running(draft.name.split(".")[-2]):
-            shutil.rmtree(draft, ignore_errors=True)
-
-
-def _is_running(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
-    return int(pid) != os.getpid()  # This very program begins only now.
-
-
-@contextmanager
-def _named_errors(folder: Path) -> Iterator[None]:
-    """Name what keeps the files from being written; what keeps the ledger from being read passes."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOTEMPTY:
-            raise ExportRefused(
-                f"{folder} is not empty any more: another export was first. Nothing was written."
-            ) from None
-        in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
-        reason = "a file is where a folder is needed" if in_the_way else error.strerror or type(error).__name__
-        raise _named(folder, error.errno, reason) from None
-    except duckdb.IOException as error:
-        numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
-        number = next((n for n in numbers if os.strerror(n) in str(error)), None)
-        if number is None:
-            raise
-        raise _named(folder, number, os.strerror(number)) from None
-    except UnicodeEncodeError:
-        raise ExportUnwritable(f"{str(folder)!r}: the name is not UTF-8. Give another folder.") from None
-
-
-def _named(folder: Path, number: int | None, reason: str) -> ExportError:
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return ExportFull(f"{folder}: no room left on the disk. Free some and run again; nothing was written.")
-    return ExportUnwritable(f"{folder} cannot be written: {reason}. Give a folder that this account may write.")
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

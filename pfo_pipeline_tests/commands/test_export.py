@@ -46,6 +46,21 @@ def test_csv_holds_exact_text_of_one_tenant(here: Office, tmp_path: Path) -> Non
     assert "smith" not in text
 
 
+def test_beancount_has_a_balance_to_assert_and_the_account_to_open(here: Office, tmp_path: Path) -> None:
+    result = run("--tenant", "jones", "--to", str(tmp_path / "out"), "--format", "beancount")
+
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "out" / "export.json").read_text(encoding="utf-8"))
+    assert {name: file["rows"] for name, file in manifest["files"].items()} == {
+        "accounts.beancount": 1,
+        "balances.beancount": 1,
+    }
+    opened = (tmp_path / "out" / "accounts.beancount").read_text(encoding="utf-8")
+    asserted = (tmp_path / "out" / "balances.beancount").read_text(encoding="utf-8")
+    assert f"  {JONES} EUR\n" in asserted
+    assert asserted.split()[2] == opened.split()[2]
+
+
 def test_the_primary_is_not_opened(here: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the published file alone is enough."""
     alone = tmp_path / "alone"

@@ -1,0 +1,182 @@
+"""One tenant's bank accounts in the language of beancount: an account to open for each, and a balance to assert.
+
+Here: names, signs, dates and digits as beancount 2 and 3 take them. Not here: the folder and its manifest (export.py).
+Facts: beancount's own `parser/lexer.l`, `core/account.py`, `core/amount.py`, and "Balance Assertions" in its language syntax.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import chain, count
+from pathlib import Path
+
+import duckdb
+from babel.numbers import get_currency_precision, list_currencies
+
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.contracts.tables import LOAN_TYPES
+from pfo_pipeline.ledger.export_queries import IDENTITIES, POSITIONS
+
+ACCOUNTS = "accounts.beancount"
+BALANCES = "balances.beancount"
+
+_OPENED = "1970-01-01"
+"""When an account was opened is not told; beancount refuses what is booked on one before."""
+_LIABILITIES = (*LOAN_TYPES, "card")
+_CURRENCY = re.compile(r"[A-Z](?:[A-Z0-9'._-]{0,22}[A-Z0-9])?")
+_DIGITS_OF_A_COIN = 8
+
+# Every account ever known, disabled and deleted ones too: what was booked on them stays. The name is that under which the
+# account came, so that a bank that renames it does not rename it in somebody's books; all else is the newest.
+_BANK_ACCOUNTS = f"""
+    with versions as (
+        select a.*, coalesce(i.same_as, a.account_id) as canonical_id, (a.load_id, a.account_id) as place
+        from accounts a left join ({IDENTITIES}) i on i.account_id = a.account_id
+        where a.tenant_id = $tenant and a.recorded_at <= $known_at::timestamptz
+    ),
+    known as (
+        select
+            canonical_id as account_id,
+            min(place) as first_place,
+            arg_min(institution_name, place) as first_institution,
+            arg_min(display_name, place) as first_name,
+            arg_max(institution_name, place) as institution,
+            arg_max(display_name, place) as name,
+            arg_max(account_type, place) as type,
+            arg_max(iban, place) as iban
+        from versions
+        group by canonical_id
+    )
+    select
+        k.account_id, k.first_institution, k.first_name, k.institution, k.name, k.type, k.iban, p.currency,
+        p.current_balance, p.as_of, p.recorded_at
+    from known k
+    left join ({POSITIONS}) p on p.account_id = k.account_id
+    order by k.first_place
+"""
+
+
+@dataclass(frozen=True)
+class BankAccount:
+    """A bank account once, however often it is linked; without a figure, the last four are None."""
+
+    account_id: str
+    first_institution: str
+    first_name: str
+    institution: str
+    name: str
+    type: str
+    iban: str | None
+    currency: str | None
+    current_balance: Decimal | None
+    as_of: datetime | None
+    recorded_at: datetime | None
+
+
+def write_beancount(con: duckdb.DuckDBPyConnection, folder: Path, parameters: dict[str, str]) -> dict[str, int]:
+    """Write both files into the folder. Returns how many directives each has.
+
+    Args:
+        parameters: `tenant`, `as_of` and `known_at`, as the queries of an export have them.
+    """
+    accounts = [BankAccount(*row) for row in con.execute(_BANK_ACCOUNTS, parameters).fetchall()]
+    names = account_names(accounts)
+    opened = [_open(account, names[account.account_id]) for account in accounts]
+    asserted = sorted(
+        _balance(account, account.current_balance, account.as_of, names[account.account_id])
+        for account in accounts
+        if account.current_balance is not None and account.as_of is not None
+    )
+    (folder / ACCOUNTS).write_text("\n".join(opened), encoding="utf-8")
+    (folder / BALANCES).write_text("\n".join(asserted), encoding="utf-8")
+    return {ACCOUNTS: len(opened), BALANCES: sum(not text.startswith(";") for text in asserted)}
+
+
+def account_names(accounts: Sequence[BankAccount]) -> dict[str, str]:
+    """A name for each account id, all different. Of two that would be the same the account known later has a part of its id
+    at the end: an account that comes tomorrow leaves every name as it is.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for account in accounts:
+        root = "Liabilities" if account.type in _LIABILITIES else "Assets"
+        plain = f"{root}:{_component(account.first_institution)}:{_component(account.first_name)}"
+        own = _component(account.account_id).lower()
+        ends = chain((own[-length:] for length in range(min(6, len(own)), len(own))), (own * n for n in count(1)))
+        name = next(name for name in chain([plain], (f"{plain}-{end}" for end in ends)) if name not in taken)
+        names[account.account_id] = name
+        taken.add(name)
+    return names
+
+
+def _component(text: str) -> str:
+    """Letters and digits of any script with hyphens between them; it begins with a capital letter or a digit."""
+    kept = "".join(
+        c if _category(c)[0] == "L" or _category(c) == "Nd" else " " for c in unicodedata.normalize("NFC", text)
+    )
+    name = "-".join(kept.split())
+    name = name[:1].upper() + name[1:]
+    if not name or _category(name[0]) not in ("Lu", "Nd"):
+        return f"X{name}"  # Scripts without capital letters; names without any letter.
+    return name
+
+
+def _category(character: str) -> str:
+    return unicodedata.category(character)
+
+
+def _open(account: BankAccount, name: str) -> str:
+    return _directive(
+        f"{_OPENED} open {name}",
+        {
+            "account-id": account.account_id,
+            "institution": account.institution,
+            "name": account.name,
+            "type": account.type,
+            "iban": account.iban,
+        },
+    )
+
+
+def _balance(account: BankAccount, amount: Decimal, as_of: datetime, name: str) -> str:
+    currency = account.currency or ""
+    if not _CURRENCY.fullmatch(currency):
+        return f"; Left out: {name}, whose currency beancount has no name for: {_quoted(currency)}\n"
+    moments = {"as-of": _moment(as_of), "recorded-at": _moment(account.recorded_at)}
+    return _directive(
+        f"{_day(as_of)} balance {name}  {_number(amount, currency)} {currency}",
+        {"account-id": account.account_id, **moments},
+    )
+
+
+def _day(as_of: datetime) -> str:
+    """An assertion holds when its day begins: the midnight that is nearest to the figure, in UTC.
+
+    Most banks are read at night, when the day before is booked and nothing of the new one.
+    """
+    return f"{as_of.astimezone(UTC) + timedelta(hours=12):%Y-%m-%d}"
+
+
+def _number(amount: Decimal, currency: str) -> str:
+    """With all the digits that it has, and no fewer than the currency: beancount tolerates twice half of the last one."""
+    digits = get_currency_precision(currency) if currency in list_currencies() else _DIGITS_OF_A_COIN
+    exponent = amount.normalize(EXACT).as_tuple().exponent
+    assert isinstance(exponent, int), "a stored amount is finite"
+    return f"{amount:.{max(digits, -exponent)}f}"
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment and moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _directive(line: str, metadata: dict[str, str | None]) -> str:
+    lines = [f"  {key}: {_quoted(value)}" for key, value in metadata.items() if value is not None]
+    return "\n".join([line, *lines, ""])
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{"".join(" " if _category(c)[0] == "C" or _category(c) in ("Zl", "Zp") else c for c in escaped)}"'
