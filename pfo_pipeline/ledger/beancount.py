@@ -169,7 +169,7 @@ def _number(amount: Decimal, currency: str) -> str:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    return moment and moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _directive(line: str, metadata: dict[str, str | None]) -> str:
