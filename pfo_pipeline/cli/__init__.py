@@ -1,46 +1,48 @@
 """`pfo`: one command line for the operator, the analyst and scripts.
 
-Here: which commands there are. What a command needs is imported when it is called, so that `pfo --help` answers at once.
-Exit status: 0 well; 1 something that an operator must mend; 2 wrong words on the command line; 130 interrupted.
+Here: which commands there are, under which heading. What a command needs is imported when it is called, so that
+`pfo --help` answers at once.
+Results go to standard output, everything else to standard error. Exit status: 0 well; 1 something that an operator must mend;
+2 wrong words on the command line (of `pfo health`: critical); 130 interrupted.
 """
 
 import click
 
-from pfo_pipeline.cli import alerting, connecting, desk, keeping, operating, reading, running
-from pfo_pipeline.cli.group import PfoGroup
+from pfo_pipeline.cli import alerting, completion, connecting, desk, keeping, operating, reading, running
+from pfo_pipeline.cli.group import PfoGroup, examples
 
 
-@click.group(cls=PfoGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=PfoGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=examples("pfo run", "pfo status", "pfo sql 'from totals'"),
+)
 @click.version_option(package_name="pfo-pipeline", prog_name="pfo")
 def main() -> None:
-    """A family office's bank accounts and balances, from Powens into one DuckDB ledger."""
+    """A family office's bank accounts and balances, from Powens into one DuckDB ledger.
+
+    Begin with pfo run: with nothing configured it reads a simulated bank.
+    """
 
 
-for command in (
-    running.run,
-    running.dev,
-    running.simulator,
-    running.config,
-    running.demo,
-    reading.accounts,
-    reading.balances,
-    reading.status,
-    desk.sql,
-    desk.export,
+main.add_under("Run", running.run, running.dev, running.config, running.demo, running.simulator)
+main.add_under("Read", reading.status, reading.balances, reading.accounts, desk.sql, desk.export)
+main.add_under(
+    "Connect banks",
     connecting.connect,
     connecting.reconnect,
-    connecting.disconnect,
     connecting.connections,
+    connecting.disconnect,
     connecting.webhooks,
+)
+main.add_under("Keep the ledger", keeping.verify, keeping.identity, keeping.rekey, keeping.erase)
+main.add_under(
+    "Operate",
     alerting.alerts,
-    keeping.identity,
-    keeping.verify,
-    keeping.erase,
-    keeping.rekey,
+    operating.health,
     operating.backup,
     operating.restore,
     operating.migrate,
-    operating.health,
     operating.tidy,
-):
-    main.add_command(command)
+    completion.completion,
+)

@@ -4,11 +4,16 @@ import sys
 
 import click
 
+from pfo_pipeline.cli.group import examples
 from pfo_pipeline.cli.options import TENANTS, formats, print_rows
 from pfo_pipeline.cli.starting import without_pandas
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    short_help="What is not in order, who acts, who was told.",
+    epilog=examples("pfo alerts", "pfo alerts --tenant moreau --json"),
+)
 @TENANTS
 @formats
 @click.pass_context
@@ -23,7 +28,7 @@ def alerts(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> No
     print_rows(list(COLUMNS if form else SHOWN), open_alerts(find_place(), tenants), form)
 
 
-@alerts.command()
+@alerts.command(epilog=examples("pfo alerts check"))
 def check() -> None:
     """Look now, from outside the daemon, and tell who is to be told; for cron or a monitor.
 
@@ -36,7 +41,7 @@ def check() -> None:
     sys.exit(check_and_tell(find_place(), utc_now(), click.echo))
 
 
-@alerts.command()
+@alerts.command(epilog=examples("pfo alerts test"))
 def test() -> None:
     """Send a test message to each target, and say how each answered."""
     from pfo_pipeline.commands.alerts import send_test

@@ -1,19 +1,21 @@
 """Commands that talk with Powens: about members and their connections, and about what Powens posts."""
 
 import sys
-from collections.abc import Callable
 
 import click
 
-from pfo_pipeline.cli.options import TENANT, TENANTS, formats, print_rows
+from pfo_pipeline.cli import completing
+from pfo_pipeline.cli.group import examples
+from pfo_pipeline.cli.options import MEMBER, TENANT, TENANTS, YES, confirming, formats, print_rows
 from pfo_pipeline.cli.starting import without_pandas
 
-MEMBER = click.option("--member", required=True, metavar="NAME", help="The user of the tenant, as configured.")
 OPEN = click.option("--open", "open_page", is_flag=True, help="Open the page in this machine's browser too.")
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-@click.command()
+@click.command(
+    short_help="Connect a member's bank.",
+    epilog=examples("pfo connect --tenant smith --member jane", "pfo connect --tenant smith --member jane --open"),
+)
 @TENANT
 @MEMBER
 @OPEN
@@ -31,9 +33,20 @@ def connect(tenant: str, member: str, open_page: bool) -> None:
     sys.exit(status)
 
 
-@click.command()
+@click.command(
+    short_help="Mend a connection, or renew its consent.",
+    epilog=examples(
+        "pfo reconnect --tenant smith --connection 4822", "pfo reconnect --tenant smith --connection 4822 --no-wait"
+    ),
+)
 @TENANT
-@click.option("--connection", required=True, metavar="ID", help="As `pfo connections` shows it.")
+@click.option(
+    "--connection",
+    required=True,
+    metavar="ID",
+    shell_complete=completing.CONNECTIONS,
+    help="As `pfo connections` shows it.",
+)
 @click.option("--no-wait", is_flag=True, help="Tell the link alone, for a member who is elsewhere.")
 @OPEN
 def reconnect(tenant: str, connection: str, no_wait: bool, open_page: bool) -> None:
@@ -46,10 +59,17 @@ def reconnect(tenant: str, connection: str, no_wait: bool, open_page: bool) -> N
     sys.exit(status)
 
 
-@click.command()
+@click.command(
+    short_help="Revoke a token, delete a connection or a member.",
+    epilog=examples(
+        "pfo disconnect --tenant smith --member jane",
+        "pfo disconnect --tenant smith --member jane --connection 4822",
+        "pfo disconnect --tenant smith --member jane --erase",
+    ),
+)
 @TENANT
 @MEMBER
-@click.option("--connection", metavar="ID", help="Delete this connection alone.")
+@click.option("--connection", metavar="ID", shell_complete=completing.CONNECTIONS, help="Delete this connection alone.")
 @click.option("--erase", is_flag=True, help="Delete the user at Powens, and what the ledger holds of them.")
 @YES
 def disconnect(tenant: str, member: str, connection: str | None, erase: bool, yes: bool) -> None:
@@ -59,10 +79,14 @@ def disconnect(tenant: str, member: str, connection: str | None, erase: bool, ye
     from pfo_pipeline.commands.disconnect import disconnect_and_show
     from pfo_pipeline.commands.place import find_place
 
-    disconnect_and_show(find_place(), tenant, member, connection, erase=erase, confirm=_confirming(yes))
+    disconnect_and_show(find_place(), tenant, member, connection, erase=erase, confirm=confirming(yes))
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    short_help="Whose each connection is, its consent, its accounts.",
+    epilog=examples("pfo connections", "pfo connections --tenant moreau --json"),
+)
 @TENANTS
 @formats
 @click.pass_context
@@ -84,33 +108,35 @@ def connections(ctx: click.Context, tenants: tuple[str, ...], form: str | None) 
         print_rows(list(linked.WAITING_COLUMNS), waiting, form)
 
 
-@connections.command()
+@connections.command(epilog=examples("pfo connections enable --tenant smith --account acc_7fdc91d088e3100ef153"))
 @TENANT
-@click.option("--account", "accounts", required=True, multiple=True, metavar="ID", help="May be repeated.")
+@click.option(
+    "--account",
+    "accounts",
+    required=True,
+    multiple=True,
+    metavar="ID",
+    shell_complete=completing.ACCOUNTS,
+    help="This account; may be repeated.",
+)
 @YES
 def enable(tenant: str, accounts: tuple[str, ...], yes: bool) -> None:
     """Let Powens read accounts that it found. This is the consent of the member whose they are."""
     from pfo_pipeline.commands.consenting import enable_accounts
     from pfo_pipeline.commands.place import find_place
 
-    enable_accounts(find_place(), tenant, accounts, _confirming(yes))
+    enable_accounts(find_place(), tenant, accounts, confirming(yes))
 
 
-def _confirming(yes: bool) -> Callable[[str], None]:
-    def confirm(what: str) -> None:
-        click.echo(what, err=True)
-        if not yes:
-            click.confirm("Go on?", abort=True, err=True)
-
-    return confirm
-
-
-@click.group()
+@click.group(
+    short_help="Be told by Powens when a bank was synced.",
+    epilog=examples("pfo webhooks register --tenant smith --url https://hooks.office.example", "pfo webhooks serve"),
+)
 def webhooks() -> None:
     """What Powens posts as soon as a bank was synced, instead of the next scheduled run."""
 
 
-@webhooks.command()
+@webhooks.command(epilog=examples("pfo webhooks serve", "pfo webhooks serve --host 127.0.0.1 --port 8711"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8711, show_default=True, help="0 for any free one.")
 def serve(host: str, port: int) -> None:
@@ -121,7 +147,7 @@ def serve(host: str, port: int) -> None:
     serve_webhooks(find_place(), host, port, click.echo)
 
 
-@webhooks.command()
+@webhooks.command(epilog=examples("pfo webhooks register --tenant smith --url https://hooks.office.example"))
 @TENANT
 @click.option("--url", "base", required=True, metavar="BASE", help="How Powens reaches the receiver: https://HOST")
 def register(tenant: str, base: str) -> None:

@@ -7,13 +7,22 @@ from typing import Any
 
 import click
 
+from pfo_pipeline.cli import completing
+from pfo_pipeline.cli.group import examples
 from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, formats
 from pfo_pipeline.cli.starting import without_pandas
 
 
-@click.command()
+@click.command(
+    short_help="Run a query on the ledger.",
+    epilog=examples(
+        "pfo sql 'from totals'", "pfo sql --tenant martin --csv 'select display_name, current_balance from positions'"
+    ),
+)
 @click.argument("query", required=False)
-@click.option("--tenant", metavar="NAME", help="See this tenant's rows and no others.")
+@click.option(
+    "--tenant", metavar="NAME", shell_complete=completing.TENANTS, help="See this tenant's rows and no others."
+)
 @formats
 @without_pandas
 def sql(query: str | None, tenant: str | None, form: str | None) -> None:
@@ -36,7 +45,13 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
     print_answer(run_sql(place, text, tenant, whole=shows_all(form)), form)
 
 
-@click.command()
+@click.command(
+    short_help="Write one tenant's data into files.",
+    epilog=examples(
+        "pfo export --tenant martin --to martin-2026",
+        "pfo export --tenant martin --to martin-2026-10 --as-of 2026-10-31 --format csv",
+    ),
+)
 @TENANT
 @click.option(
     "--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="A new or empty folder."

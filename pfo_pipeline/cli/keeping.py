@@ -2,11 +2,17 @@
 
 import click
 
-from pfo_pipeline.cli.options import TENANT, TENANTS, formats, print_rows
+from pfo_pipeline.cli import completing
+from pfo_pipeline.cli.group import examples
+from pfo_pipeline.cli.options import TENANT, TENANTS, YES, confirming, formats, print_rows
 from pfo_pipeline.cli.starting import without_pandas
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    short_help="Which linked accounts are the same bank account.",
+    epilog=examples("pfo identity", "pfo identity --tenant martin --json"),
+)
 @TENANTS
 @formats
 @click.pass_context
@@ -22,32 +28,34 @@ def identity(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> 
         print_rows(list(COLUMNS), rows, form)
 
 
-@identity.command()
-@click.argument("tenant")
-@click.argument("account")
-@click.argument("other")
+@identity.command(
+    epilog=examples("pfo identity join --tenant martin acc_f040f667820e4d7f0d25 acc_5c32a79d53526cf67bd9")
+)
+@TENANT
+@click.argument("account", shell_complete=completing.ACCOUNTS)
+@click.argument("other", shell_complete=completing.ACCOUNTS)
 def join(tenant: str, account: str, other: str) -> None:
     """ACCOUNT is the same bank account as OTHER, whose id and history stay."""
     from pfo_pipeline.commands import identity as identities
     from pfo_pipeline.commands.place import find_place
 
     for joined in identities.join(find_place(), tenant, account, other):
-        click.echo(f"{joined} is {other} now. To undo it: pfo identity split {tenant} {joined}")
+        click.echo(f"{joined} is {other} now. To undo it: pfo identity split --tenant {tenant} {joined}")
 
 
-@identity.command()
-@click.argument("tenant")
-@click.argument("account")
+@identity.command(epilog=examples("pfo identity split --tenant martin acc_f040f667820e4d7f0d25"))
+@TENANT
+@click.argument("account", shell_complete=completing.ACCOUNTS)
 def split(tenant: str, account: str) -> None:
     """ACCOUNT is a bank account of its own, whatever the evidence says; undoes a join."""
     from pfo_pipeline.commands import identity as identities
     from pfo_pipeline.commands.place import find_place
 
     identities.split(find_place(), tenant, account)
-    click.echo(f"{account} stands for itself now. To undo it: pfo identity join {tenant} {account} OTHER")
+    click.echo(f"{account} stands for itself now. To undo it: pfo identity join --tenant {tenant} {account} OTHER")
 
 
-@click.command()
+@click.command(short_help="Check that every row is as it was written.", epilog=examples("pfo verify"))
 @without_pandas
 def verify() -> None:
     """Check that every row is as it was written, that none is missing, and that the published copy holds the same.
@@ -60,11 +68,19 @@ def verify() -> None:
     verify_and_show(find_place())
 
 
-@click.command()
+@click.command(
+    short_help="Delete what is held of a tenant or a member.",
+    epilog=examples("pfo erase --tenant martin --member claire", "pfo erase --tenant martin --member claire --yes"),
+)
 @TENANT
-@click.option("--user", metavar="NAME", help="This user's data alone: their connections, accounts and balances.")
-@click.confirmation_option(prompt="This deletes history for good. Go on?")
-def erase(tenant: str, user: str | None) -> None:
+@click.option(
+    "--member",
+    metavar="NAME",
+    shell_complete=completing.MEMBERS,
+    help="This member's data alone: their connections, accounts and balances. Without it, all of the tenant's.",
+)
+@YES
+def erase(tenant: str, member: str | None, yes: bool) -> None:
     """Delete what the ledger holds of a tenant or a person, and record that it happened.
 
     Take them out of the configuration first. The chain of loads stays verifiable.
@@ -72,10 +88,13 @@ def erase(tenant: str, user: str | None) -> None:
     from pfo_pipeline.commands.keeping import erase_and_show
     from pfo_pipeline.commands.place import find_place
 
-    erase_and_show(find_place(), tenant, user)
+    erase_and_show(find_place(), tenant, member, confirming(yes))
 
 
-@click.command()
+@click.command(
+    short_help="Write the ledger anew under another key.",
+    epilog=examples("pfo rekey", "pfo rekey --old-key file:secrets/old_key"),
+)
 @click.option("--old-key", metavar="REFERENCE", help="env:NAME or file:PATH of the key until now; none if it is plain.")
 def rekey(old_key: str | None) -> None:
     """Write the ledger anew under the configured encryption_key, or plain where none is configured."""

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import click
 
+from pfo_pipeline.cli.group import examples
 
-@click.command()
+
+@click.command(
+    short_help="Write all that a new machine needs into a folder.",
+    epilog=examples("pfo backup --to backups", "pfo backup --to backups --keep 14"),
+)
 @click.option("--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="For backups.")
 @click.option(
     "--keep", type=click.IntRange(min=1), metavar="N", help="Afterwards remove this office's older ones there."
@@ -25,7 +30,9 @@ def backup(folder: Path, keep: int | None, with_secrets: bool) -> None:
     backup_and_show(find_place(), folder, utc_now(), with_secrets=with_secrets, keep=keep)
 
 
-@click.command()
+@click.command(
+    short_help="Put a backup back.", epilog=examples("pfo restore --from backups/pfo-smith-2026-11-05T120000Z")
+)
 @click.option(
     "--from",
     "folder",
@@ -46,7 +53,7 @@ def restore(folder: Path, replace_newer: bool) -> None:
     restore_and_show(folder, utc_now(), replace_newer=replace_newer)
 
 
-@click.command()
+@click.command(short_help="Bring the ledger to this version of pfo.", epilog=examples("pfo migrate"))
 def migrate() -> None:
     """Bring the ledger and Dagster's storage to this version; make Dagster's where there is none. End the servers first.
 
@@ -58,7 +65,9 @@ def migrate() -> None:
     migrate_and_show(find_place())
 
 
-@click.command()
+@click.command(
+    short_help="Is everything at work? For monitors.", epilog=examples("pfo health", "pfo health --json --hours 24")
+)
 @click.option(
     "--hours",
     type=click.IntRange(min=1),
@@ -75,7 +84,7 @@ def health(hours: int, as_json: bool) -> None:
     sys.exit(health_and_show(utc_now(), timedelta(hours=hours), as_json=as_json))
 
 
-@click.command()
+@click.command(short_help="Delete Dagster's history of old runs.", epilog=examples("pfo tidy", "pfo tidy --days 90"))
 @click.option(
     "--days",
     type=click.IntRange(min=1),

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from pfo_pipeline.cli import completing
+
 
 class Moment(click.ParamType[datetime]):
     """A moment as it is typed, in UTC: an ISO date is the end of that day; a date and time without a zone is UTC."""
@@ -35,14 +37,37 @@ def _parsed(text: str) -> datetime:
         return datetime.fromisoformat(text)
 
 
-TENANT = click.option("--tenant", required=True, metavar="NAME", help="Of this tenant.")
-TENANTS = click.option("--tenant", "tenants", multiple=True, metavar="NAME", help="Only this tenant; may be repeated.")
+TENANT = click.option(
+    "--tenant", required=True, metavar="NAME", shell_complete=completing.TENANTS, help="Of this tenant."
+)
+TENANTS = click.option(
+    "--tenant",
+    "tenants",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.TENANTS,
+    help="Only this tenant; may be repeated.",
+)
+MEMBER = click.option(
+    "--member",
+    required=True,
+    metavar="NAME",
+    shell_complete=completing.MEMBERS,
+    help="The user of the tenant, as configured.",
+)
 AS_OF = click.option(
-    "--as-of", type=Moment(), metavar="MOMENT", help="What the banks say of that moment; nothing of a later one."
+    "--as-of",
+    type=Moment(),
+    metavar="MOMENT",
+    help="What the banks said of that moment: an ISO date (its end, in UTC) or date and time (UTC, or +02:00).",
 )
 KNOWN_AT = click.option(
-    "--known-at", type=Moment(), metavar="MOMENT", help="What the ledger knew at that moment; nothing learnt later."
+    "--known-at",
+    type=Moment(),
+    metavar="MOMENT",
+    help="What the ledger knew at that moment, and nothing that was learnt later.",
 )
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def formats(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,3 +83,14 @@ def print_rows(columns: list[str], rows: list[dict[str, Any]], form: str | None)
         write(sys.stdout, columns, rows, form)
     else:
         show(console(), columns, rows)
+
+
+def confirming(yes: bool) -> Callable[[str], None]:
+    """Who is asked with what will happen; the command ends where the answer is no."""
+
+    def confirm(what: str) -> None:
+        click.echo(what, err=True)
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
+
+    return confirm

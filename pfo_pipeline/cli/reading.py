@@ -5,11 +5,15 @@ from typing import Any
 
 import click
 
+from pfo_pipeline.cli.group import examples
 from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANTS, formats, print_rows
 from pfo_pipeline.cli.starting import without_pandas
 
 
-@click.command()
+@click.command(
+    short_help="The bank accounts, now or at a moment.",
+    epilog=examples("pfo accounts", "pfo accounts --tenant martin --as-of 2026-10-31", "pfo accounts --json"),
+)
 @TENANTS
 @AS_OF
 @KNOWN_AT
@@ -34,7 +38,14 @@ def accounts(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetim
     _print_records(tenants, as_of, known_at, form, account_records, BankAccountRecord, shown)
 
 
-@click.command()
+@click.command(
+    short_help="The newest balances, or those of a moment.",
+    epilog=examples(
+        "pfo balances --tenant martin --csv",
+        "pfo balances --as-of 2026-10-31",
+        "pfo balances --as-of 2026-10-31 --known-at 2026-11-05T12:00+01:00 --json",
+    ),
+)
 @TENANTS
 @AS_OF
 @KNOWN_AT
@@ -68,7 +79,10 @@ def _print_records(
     print_rows(columns, rows, form)
 
 
-@click.command()
+@click.command(
+    short_help="Every connection: how it stands, who must act.",
+    epilog=examples("pfo status", "pfo status --tenant moreau", "pfo status --known-at 2026-11-05 --json"),
+)
 @TENANTS
 @KNOWN_AT
 @formats

@@ -5,14 +5,29 @@ from pathlib import Path
 
 import click
 
+from pfo_pipeline.cli import completing
+from pfo_pipeline.cli.group import examples
 from pfo_pipeline.cli.options import TENANTS
 
 
-@click.command()
+@click.command(
+    short_help="Sync accounts, refresh balances, publish the ledger: once.",
+    epilog=examples("pfo run", "pfo run --tenant martin", "pfo run --tenant martin --connection 4821 --force"),
+)
 @TENANTS
-@click.option("--connection", metavar="ID", help="Only this connection, of the one tenant named.")
 @click.option(
-    "--account", "accounts", multiple=True, metavar="ID", help="Only this account of the tenant; may be repeated."
+    "--connection",
+    metavar="ID",
+    shell_complete=completing.CONNECTIONS,
+    help="Only this connection, of the one tenant named.",
+)
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="ID",
+    shell_complete=completing.ACCOUNTS,
+    help="Only this account of the tenant; may be repeated.",
 )
 @click.option(
     "--force", is_flag=True, help="With --connection: have the bank asked first, at the member's own request."
@@ -38,7 +53,9 @@ def run(
     sys.exit(status)
 
 
-@click.command()
+@click.command(
+    short_help="The Dagster UI, with schedules and sensors running.", epilog=examples("pfo dev", "pfo dev --port 3001")
+)
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI, on loopback.")
 def dev(port: int) -> None:
     """The Dagster UI with schedules and sensors running; a simulated bank beside it when nothing is configured."""
@@ -56,6 +73,8 @@ def dev(port: int) -> None:
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
+    short_help="A Powens on loopback, with a clock and faults.",
+    epilog=examples("pfo simulator --help", "pfo simulator --world empty --port 8700"),
 )
 @click.pass_context
 def simulator(ctx: click.Context) -> None:
@@ -65,12 +84,12 @@ def simulator(ctx: click.Context) -> None:
     simulate(ctx.args, prog="pfo simulator")
 
 
-@click.group()
+@click.group(epilog=examples("pfo config check"))
 def config() -> None:
     """The configuration file."""
 
 
-@config.command()
+@config.command(epilog=examples("pfo config check"))
 def check() -> None:
     """Name every mistake in the configuration, and every secret that does not resolve, at once."""
     from pfo_pipeline.config import ConfigError, SecretError, load_config
@@ -91,12 +110,12 @@ def check() -> None:
     click.echo(f"{found.source} is in order: office {found.office}, {len(found.tenants)} tenants, {users} users.")
 
 
-@click.group()
+@click.group(epilog=examples("pfo demo remove"))
 def demo() -> None:
     """The demonstration that runs when nothing is configured."""
 
 
-@demo.command()
+@demo.command(epilog=examples("pfo demo remove"))
 def remove() -> None:
     """Delete the demonstration's ledger, alerts and run history, to go live in the same folder."""
     from pfo_pipeline.commands.demo import DEMO_OFFICE, DemoError, remove_demo

@@ -1,6 +1,7 @@
 """`pfo verify`, `pfo erase`, `pfo rekey`: what an operator does with the ledger as a whole."""
 
 import uuid
+from collections.abc import Callable
 
 import click
 
@@ -33,9 +34,11 @@ def verify_and_show(place: Place) -> None:
     click.echo("Everything is as it was written, and the published copy holds the same.")
 
 
-def erase_and_show(place: Place, tenant_id: str, user_id: str | None) -> None:
+def erase_and_show(place: Place, tenant_id: str, user_id: str | None, confirm: Callable[[str], None]) -> None:
     """Remove what the ledger holds of a tenant, or of one user.
 
+    Args:
+        confirm: Asked with what will happen; does not return where the answer is no.
     Raises:
         ConfigError: still configured, so that the next run would read everything again.
         OperationRefused: not an admin, or the ledger knows nobody of that name.
@@ -48,6 +51,7 @@ def erase_and_show(place: Place, tenant_id: str, user_id: str | None) -> None:
         raise ConfigError(
             f"{what} is still configured: the next run would read everything again. Take it out of the configuration first."
         )
+    confirm(f"This deletes the history of {_whom(tenant_id, user_id)} for good.")
     if not erase_rows(place, tenant_id, user_id):
         raise OperationRefused(f"The ledger holds nothing of {_whom(tenant_id, user_id)}.")
 
