@@ -102,8 +102,8 @@ def test_a_tenant_that_left_is_erased_and_the_rest_verifies(mine: Office) -> Non
     ("words", "told"),
     [
         (("--tenant", "jones"), "tenants.jones is still configured"),
-        (("--tenant", "smith", "--user", "jane"), "user jane of tenants.smith is still configured"),
-        (("--tenant", "smith", "--user", "nobody"), "holds nothing of user nobody of tenant smith"),
+        (("--tenant", "smith", "--member", "jane"), "user jane of tenants.smith is still configured"),
+        (("--tenant", "smith", "--member", "nobody"), "holds nothing of user nobody of tenant smith"),
         (("--tenant", "nobody"), "holds nothing of tenant nobody"),
     ],
 )
