@@ -3,11 +3,13 @@
 Here: counting, grouping and cutting of what the page holds. Not here: new figures (gathering.py), words (wording.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby
 
-from pfo_pipeline.report.contents import Bridge, CashPage, Change, History, Position, Rate, Task
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.report.contents import Breakdown, Bridge, CashPage, Change, History, Position, Rate, Task
 
 MOST_PLOTS = 8
 """Currencies that are drawn; the days of all stand in tables."""
@@ -62,15 +64,21 @@ class View:
     cash_accounts: int
     stale: int
     without_figure: int
+    breakdowns: tuple[Breakdown, ...]
+    """Those that tell more than the total."""
     rates: Mapping[str, Rate]
     """By currency."""
     groups: tuple[Group, ...]
     is_folded: bool
+    difference: Decimal | None
+    """Between the reports' totals, where all cash is in one currency."""
     bridges: tuple[Bridge, ...]
-    """Those that differ; the others are `unchanged`."""
+    """Those of several reasons, which are drawn; a `short` one has one reason, an `unchanged` one none."""
+    short_bridges: tuple[Bridge, ...]
     unchanged: tuple[Bridge, ...]
     changed_accounts: int
-    carried_forward: int
+    changes_by_currency: bool
+    """Without rates, which of two currencies' differences is bigger is not known."""
     changes: tuple[Change, ...]
     more_changes: tuple[Change, ...]
     waiting: tuple[Task, ...]
@@ -81,7 +89,8 @@ class View:
 
 
 def view(page: CashPage) -> View:
-    changes = page.changes.changes if page.changes else ()
+    rates = _worth(page)
+    changes = _biggest_first(page.changes.changes, rates) if page.changes else ()
     bridges = page.changes.bridges if page.changes else ()
     histories = _histories(page)
     moved = [change for change in changes if change.reason != "carried forward"]
@@ -96,10 +105,13 @@ def view(page: CashPage) -> View:
         rates={rate.currency: rate for rate in page.reference.rates} if page.reference else {},
         groups=_groups(page.positions),
         is_folded=len(page.positions) > MOST_ACCOUNTS_OPEN,
-        bridges=tuple(bridge for bridge in bridges if _differs(bridge)),
-        unchanged=tuple(bridge for bridge in bridges if not _differs(bridge)),
+        difference=_difference(page, bridges),
+        bridges=tuple(bridge for bridge in bridges if len(bridge.by_reason) > 1),
+        short_bridges=tuple(bridge for bridge in bridges if len(bridge.by_reason) == 1),
+        unchanged=tuple(bridge for bridge in bridges if not bridge.by_reason),
+        breakdowns=tuple(b for b in page.breakdowns if len(b.parts) > 1 or b.by in ("institution", "account type")),
         changed_accounts=len({(change.tenant_id, change.account_id) for change in moved}),
-        carried_forward=len(changes) - len(moved),
+        changes_by_currency=not rates and len({change.currency for change in changes}) > 1,
         changes=changes[:MOST_CHANGES],
         more_changes=changes[MOST_CHANGES:],
         waiting=tuple(task for task in page.tasks if task.needs_person),
@@ -124,8 +136,29 @@ def _has_figures(history: History) -> bool:
     return any(total is not None for total in history.totals)
 
 
-def _differs(bridge: Bridge) -> bool:
-    return bridge.before != bridge.after or any(difference for _, difference in bridge.by_reason)
+def _worth(page: CashPage) -> dict[str, Decimal]:
+    """Of one unit of each currency in the reference currency."""
+    if page.reference is None:
+        return {}
+    return {page.reference.currency: Decimal(1), **{rate.currency: rate.value for rate in page.reference.rates}}
+
+
+def _difference(page: CashPage, bridges: tuple[Bridge, ...]) -> Decimal | None:
+    cash = [bridge for bridge in bridges if not bridge.is_liability]
+    if len(cash) != 1 or [amount.currency for amount in page.cash] != [cash[0].currency]:
+        return None
+    return EXACT.subtract(cash[0].after, cash[0].before)
+
+
+def _biggest_first(changes: Iterable[Change], rates: Mapping[str, Decimal]) -> tuple[Change, ...]:
+    """By what they are worth; what has no rate comes after that, by currency, and what was carried forward last."""
+
+    def place(change: Change) -> tuple[bool, str, Decimal]:
+        size, rate = change.difference.copy_abs(), rates.get(change.currency)
+        is_last = change.reason == "carried forward"
+        return (is_last, "", -EXACT.multiply(size, rate)) if rate else (is_last, change.currency, -size)
+
+    return tuple(sorted(changes, key=place))
 
 
 def _groups(positions: tuple[Position, ...]) -> tuple[Group, ...]:

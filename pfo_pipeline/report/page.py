@@ -67,6 +67,7 @@ def _environment(words: Wording) -> Any:
     environment.filters |= {
         "text": wording.text,
         "link": wording.link,
+        "kind": wording.kind,
         "iso": wording.iso,
         "age": wording.age,
         "count": wording.count,
@@ -74,7 +75,7 @@ def _environment(words: Wording) -> Any:
         "currency_name": wording.currency_name,
         "amount": words.amount,
         "difference": words.difference,
-        "number": words.number,
+        "rate": words.rate,
         "day": words.day,
         "month": words.month,
         "moment": words.moment,

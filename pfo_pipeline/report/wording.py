@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,6 +22,9 @@ from pfo_pipeline.errors import PfoError
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EM DASH}"
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 """Formats that only join: emoji and several scripts are written with them."""
+_QUOTED = Context(prec=6)
+_KINDS = {"lifeinsurance": "life insurance", "consumercredit": "consumer credit", "revolvingcredit": "revolving credit"}
+"""Powens' account types that are not words."""
 _DIRECTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of controls, formats (changes of direction among them), surrogates and line ends."""
 
@@ -61,9 +64,9 @@ class Wording:
         """An amount with its sign, if it is not zero."""
         return ("+" if value > 0 else "") + self.amount(value, currency)
 
-    def number(self, value: Decimal | int) -> str:
-        """With as many decimals as it has."""
-        return self._number(Decimal(value), 0)
+    def rate(self, value: Decimal) -> str:
+        """With six figures, as rates are quoted; the exact one stands behind it."""
+        return self._number(_QUOTED.plus(value), 0)
 
     def day(self, value: date) -> str:
         """Of a moment, the day that it is in the page's time zone."""
@@ -116,6 +119,10 @@ def _harmless(character: str) -> str:
 def link(value: str | None) -> str | None:
     """The address if a browser may follow it: http or https, without anything that is not visible."""
     return value if value and re.fullmatch(r"https?://[\x21-\x7e]+", value, re.IGNORECASE) else None
+
+
+def kind(account_type: str) -> str:
+    return _KINDS.get(account_type, account_type.replace("_", " "))
 
 
 def iso(value: date) -> str:

@@ -158,7 +158,7 @@ def test_everything_can_be_done_by_keyboard(opened: Open, file: Path) -> None:
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="365 days")).to_be_checked()
     page.keyboard.press("Tab")
-    slider = page.get_by_role("slider", name="Everything in EUR")
+    slider = page.get_by_role("slider", name="Total in EUR")
     expect(slider).to_be_focused()
     page.keyboard.press("ArrowLeft")
     day, amount = list(days(page, "days-all").items())[-2]

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import unicodedata
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,10 +21,11 @@ from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.report.contents import CashPage, Changes, History
 from pfo_pipeline.report.page import render
 from pfo_pipeline.report.wording import NotWritable, Wording, text
-from pfo_pipeline_tests.report import samples
+from pfo_pipeline_tests.report import ledgers, samples
 from pfo_pipeline_tests.report.reading import Element, read
 from pfo_pipeline_tests.report.samples import NOW, page, position
 
+WORLDS = (*ledgers.WORLDS.values(), ledgers.large)
 HOSTILE = {
     "HTML": "<img src=x onerror=alert(1)><b>Bold & Sons</b>",
     "end of script": "</script><script>alert(1)</script>",
@@ -56,7 +59,7 @@ def shown(html: str) -> Element:
 def test_every_account_shows_its_figures_to_the_last_digit(family: CashPage, shown: Element) -> None:
     for p in family.positions:
         row = shown.one("tr", data_account=p.account_id)
-        cells = {cell.attributes["data-of"]: cell.figure() for cell in row.all("td") if "data-of" in cell.attributes}
+        cells = {of: row.one("td", data_of=of).figure() for of in ("current", "available", "converted")}
         assert cells == {"current": p.current, "available": p.available, "converted": p.converted}, p.display_name
 
 
@@ -90,6 +93,41 @@ def test_a_bridge_shows_every_reason_and_its_bars_lead_from_one_to_the_next(show
     assert bars[0] == (Decimal("0.00"), Decimal("31.97")), "2,350 of the 7,350 between the lowest and the highest"
     assert bars[1][0] == Decimal("31.97")
     assert sum(bars[1]) == 100
+
+
+def test_a_bridge_of_one_reason_is_a_line(shown: Element) -> None:
+    [row] = shown.one("table", id="bridges").all("tr")[1:]
+    assert row.text == "EUR loans −321,000.00 Movement +1,000.00 −320,000.00"
+    assert "Unchanged: 96,750.10 GBP." in shown.one("section", id="changes").text
+
+
+def test_the_biggest_difference_comes_first_by_what_it_is_worth(family: CashPage) -> None:
+    assert family.changes is not None
+    change = family.changes.changes[0]
+    listed = [("JPY", 100_000), ("GBP", 900), ("EUR", -1000), ("BTC", 5), ("TND", 1000)]
+    some = tuple(replace(change, currency=currency, difference=Decimal(n)) for currency, n in listed)
+
+    def order(cash_page: CashPage) -> list[str]:
+        section = rendered(replace(cash_page, changes=Changes(NOW, (), some), history=())).one("section", id="changes")
+        return [row.one("abbr").text for row in section.one("table", class_="stack changes").all("tr")[1:]]
+
+    assert order(replace(family, reference_history=None)) == ["GBP", "EUR", "JPY", "TND", "BTC"]
+    assert order(page(position())) == ["BTC", "EUR", "GBP", "JPY", "TND"], "nobody knows"
+
+
+def test_in_one_currency_the_first_lines_say_by_how_much() -> None:
+    bridge = replace(samples.family().changes.bridges[0], currency="EUR")  # type: ignore[union-attr]
+    changes = Changes(NOW - timedelta(days=1), (bridge,), samples.family().changes.changes)  # type: ignore[union-attr]
+    words = rendered(replace(page(position()), changes=changes)).one("p", class_="lead").text
+    assert "4 accounts changed, +2,350.00 EUR in all, since the last report" in words
+
+
+def test_every_breakdown_shows_its_amounts(family: CashPage, shown: Element) -> None:
+    for breakdown in family.breakdowns:
+        parts = [part for part in shown.all("tbody") if part.attributes.get("data-by") == breakdown.by]
+        assert [[row.figure() for row in part.all("tr")] for part in parts] == [
+            [amount.total for amount in part.amounts] for part in breakdown.parts
+        ]
 
 
 def test_rates_stand_beside_with_their_own_dates(shown: Element) -> None:
@@ -330,7 +368,7 @@ def test_when_nothing_is_in_time_the_page_says_how_many_figures_are_stale() -> N
 
 def test_several_currencies_without_rates_have_no_total() -> None:
     shown = rendered(page(position(), position("2", currency="USD")))
-    assert not shown.all("p", id="total")
+    assert shown.one("p", id="total").text == "1,234.50 EUR 1,234.50 USD"
     assert "No rates are given, so nothing is added up across currencies." in shown.one("section", id="now").text
     assert "Nothing is added up across currencies" in shown.one("footer").text
 
@@ -384,3 +422,25 @@ def test_each_plot_has_its_table_and_a_picture_for_who_runs_no_scripts(family: C
     for figure in figures:
         assert figure.one("noscript").one("g", class_="mark-line role-mark layer_4_marks").one("path").attributes["d"]
         assert figure.one("div", class_="plot").attributes["aria-label"]
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_what_a_ledger_holds_is_shown_whole(world: Callable[[ledgers.Told], None], tmp_path: Path) -> None:
+    gathered = ledgers.told(tmp_path, world).page("smith", "jones")
+    shown = rendered(replace(gathered, history=()))
+    rows = {
+        (r.attributes["data-tenant"], r.attributes["data-account"]): r
+        for r in shown.all("tr")
+        if "data-account" in r.attributes
+    }
+    assert {key: row.one("td", data_of="current").figure() for key, row in rows.items()} == {
+        (p.tenant_id, p.account_id): p.current for p in gathered.positions
+    }
+    totals = {
+        row.attributes["data-currency"]: row.figure()
+        for table in shown.all("table", id="cash")
+        for row in table.all("tr")
+        if "data-currency" in row.attributes
+    }
+    assert totals == {amount.currency: amount.total for amount in gathered.cash}
+    assert len(shown.one("section", id="waiting").all("li")) == len(gathered.tasks)
