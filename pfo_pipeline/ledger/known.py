@@ -227,10 +227,10 @@ class Belonging:
 
 @dataclass(frozen=True, slots=True)
 class FigureThen:
-    """What an account's newest figure up to a date was."""
+    """What a bank account's last figure up to a date was."""
 
     tenant_id: str
-    linked_id: str
+    account_id: str
     currency: str
     current_balance: Decimal
 

@@ -76,40 +76,45 @@ def belongings_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime)
 
 _FIGURES_OF_DATES = """
 with wanted as (
-    select unnest($tenants::varchar[]) as tenant_id, unnest($linked::varchar[]) as account_id,
+    select
+        unnest($tenants::varchar[]) as tenant_id, unnest($accounts::varchar[]) as canonical_id,
         unnest($dates::timestamptz[]) as wanted_date
-)
-select b.tenant_id, b.account_id, b.currency, b.current_balance
-from balances b
-join (
-    select arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
+),
+newest as (
+    select arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest, w.canonical_id
     from balances b
-    join wanted w on w.tenant_id = b.tenant_id and w.account_id = b.account_id and b.as_of <= w.wanted_date
+    join account_identity_as_of($known_at) i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
+    join wanted w on w.tenant_id = i.tenant_id and w.canonical_id = i.canonical_id and b.as_of <= w.wanted_date
     where b.recorded_at <= $known_at
-    group by b.tenant_id, b.account_id
-) n on n.newest = b.rowid
+    group by w.tenant_id, w.canonical_id, b.account_id
+)
+select b.tenant_id, n.canonical_id, b.currency, b.current_balance
+from newest n join balances b on b.rowid = n.newest
+qualify row_number() over (
+    partition by b.tenant_id, n.canonical_id order by b.as_of desc, b.account_id desc
+) = 1
 """
 
 
 def figures_of(
     reader: Reader, dates: Mapping[tuple[str, str], datetime], known_at: datetime
 ) -> dict[tuple[str, str], FigureThen]:
-    """The newest figure of each linked account up to a date of its own, by tenant and linked account.
+    """The last figure of each bank account up to a date of its own, hidden ones too.
 
     Args:
-        dates: Those dates, by tenant and linked account.
+        dates: Those dates, by tenant and account.
     """
     found = reader.typed(
         FigureThen,
         _FIGURES_OF_DATES,
         {
             "tenants": [tenant_id for tenant_id, _ in dates],
-            "linked": [linked_id for _, linked_id in dates],
+            "accounts": [account_id for _, account_id in dates],
             "dates": list(dates.values()),
             "known_at": known_at,
         },
     )
-    return {(f.tenant_id, f.linked_id): f for f in found}
+    return {(f.tenant_id, f.account_id): f for f in found}
 
 
 _TROUBLED_USERS = """

@@ -63,17 +63,18 @@ def changes_since(
     """
     earlier = _state(accounts_at(reader, tenant_ids, since, since), belongings_at(reader, tenant_ids, since))
     later = _state(now, belongings_at(reader, tenant_ids, known_at))
-    there_twice = [key for key in earlier.accounts if _is_comparable(earlier.counted(key), later.counted(key))]
-    asked = {_asked_of(key, earlier, later): earlier.accounts[key].as_of for key in there_twice}
-    dates = {linked: as_of for linked, as_of in asked.items() if as_of is not None}
+    in_both = {
+        _key(before): (before, after)
+        for before in earlier.all_counted()
+        if (after := later.counted(_key(before))) and _column(before) == _column(after)
+    }
+    dates = {key: before.as_of for key, (before, _) in in_both.items() if before.as_of is not None}
     restated = figures_of(reader, dates, known_at)
     changes = [
         *(
             change
-            for key in there_twice
-            for change in _of_one(
-                earlier.accounts[key], later.accounts[key], restated.get(_asked_of(key, earlier, later)), key in stale
-            )
+            for key, (before, after) in in_both.items()
+            for change in _of_one(before, after, restated.get(key), key in stale)
         ),
         *_gone(earlier, later),
         *_new(earlier, later),
@@ -99,18 +100,6 @@ def _column(account: AccountThen) -> tuple[bool, str]:
     return _is_liability(account), account.currency or ""
 
 
-def _is_comparable(before: AccountThen | None, after: AccountThen | None) -> bool:
-    return before is not None and after is not None and _column(before) == _column(after)
-
-
-def _asked_of(key: Key, earlier: _State, later: _State) -> Key:
-    """Whose figure of the earlier date is asked for: of the linked account that spoke then, if it still is this account."""
-    tenant_id, account_id = key
-    spoke = earlier.accounts[key].linked_id
-    still = later.belongings.get((tenant_id, spoke)) == account_id
-    return tenant_id, spoke if still else later.accounts[key].linked_id
-
-
 def _of_one(before: AccountThen, after: AccountThen, restated: FigureThen | None, is_stale: bool) -> Iterator[Change]:
     """Of an account that is in both states, in the same currency and on the same side."""
     was, now = _figure(before), _figure(after)
@@ -127,7 +116,7 @@ def _of_one(before: AccountThen, after: AccountThen, restated: FigureThen | None
 def _gone(earlier: _State, later: _State) -> Iterator[Change]:
     for before in earlier.all_counted():
         after = later.counted(_key(before))
-        if not _is_comparable(before, after):
+        if after is None or _column(after) != _column(before):
             why = _why_elsewhere(before, after, "now") if after else _why_gone(before, later)
             yield _change(before, "account gone", EXACT.minus(_figure(before)), before.as_of, why)
 
@@ -135,7 +124,7 @@ def _gone(earlier: _State, later: _State) -> Iterator[Change]:
 def _new(earlier: _State, later: _State) -> Iterator[Change]:
     for after in later.all_counted():
         before = earlier.counted(_key(after))
-        if not _is_comparable(before, after):
+        if before is None or _column(before) != _column(after):
             why = _why_elsewhere(after, before, "until then") if before else _why_new(after, earlier)
             yield _change(after, "new account", _figure(after), after.as_of, why)
 

@@ -7,6 +7,7 @@ columns, for coins or for currencies that the ECB has none of.
 """
 
 import csv
+import io
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -25,14 +26,14 @@ from pfo_pipeline.report.contents import Rate
 LONGEST = timedelta(days=7)
 """How old a rate may be: over Easter and Christmas the ECB is silent for up to five days."""
 LARGEST_BYTES = 32 * 1024 * 1024
-"""The whole history of the ECB is less than one."""
+"""The whole history of the ECB is about two."""
 EURO = "EUR"
 
 _SHOWN = Context(prec=28)
 """For a rate as it is told; amounts are converted by the exact quotient."""
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_NUMBER = re.compile(r"\d{1,18}(?:\.\d{1,18})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _NONE = ("", "N/A")
 _FORM = "It is to be like the ECB's eurofxref-hist.csv."
 
@@ -148,7 +149,7 @@ def _text(path: Path) -> str:
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Every line that is not empty, with its number, its cells without the blanks around them."""
-    lines = csv.reader(text.splitlines(), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in lines:
             if any(cells):

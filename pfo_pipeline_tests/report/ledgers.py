@@ -1,8 +1,13 @@
 """Published ledgers of awkward content, written through the ledger's own writer: to gather pages of, and to show them."""
 
-from collections.abc import Callable
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +36,6 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 HUGE = Decimal("9999999999999999999999999999.9999999999")
 """The largest amount that the ledger holds."""
-
-Write = Callable[[Ledger, SetClock], None]
 
 
 class Told:
@@ -197,10 +200,24 @@ WORLDS: dict[str, Callable[[Told], None]] = {
 """Small enough to be shown and gathered in a blink; `large` is apart."""
 
 
-def told(folder: Path, world: Callable[[Told], None]) -> Told:
-    """A world in a folder, as it is told."""
-    ledger = Told(folder)
-    ledger.ledger.reader().tenants()  # Makes the file.
-    with opened(ledger.ledger):
-        world(ledger)
-    return ledger
+def empty(folder: Path) -> Told:
+    """A ledger without a load, copied from one that is made once: that is most of a small test's time."""
+    shutil.copytree(_new_ledger(), folder)
+    return Told(folder)
+
+
+@cache
+def _new_ledger() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="pfo-new-ledger-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Told(folder / "data").ledger.reader().tenants()
+    return folder / "data"
+
+
+@contextmanager
+def written(folder: Path, world: Callable[[Told], None] = nothing) -> Iterator[Told]:
+    """A world as it is told; its file stays loaded, to be told more without being opened each time."""
+    told = empty(folder / "data")
+    with opened(told.ledger):
+        world(told)
+        yield told

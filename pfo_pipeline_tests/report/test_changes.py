@@ -1,0 +1,355 @@
+"""What became of every account since the last report, by a hand-computed example for each reason; and bridges that add up."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pfo_pipeline.contracts.tables import IdentityRow
+from pfo_pipeline.report.contents import Bridge, Change, Changes
+from pfo_pipeline.report.gathering import MomentRefused
+from pfo_pipeline_tests.ledger.samples import connection, user
+from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, Told, figure, linked, page_of, written
+
+YESTERDAY = NOW - DAY
+BEFORE = NOW - 2 * DAY
+
+Line = tuple[str, str, Decimal, str]
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    """Accounts 1 and 2, with figures of the day before yesterday that were reported yesterday."""
+    with written(tmp_path) as told:
+        told.tell(YESTERDAY, user(), connection(), linked(1), linked(2))
+        told.tell(YESTERDAY, figure(1, "100.00", BEFORE), figure(2, "7.00", BEFORE))
+        yield told
+
+
+def changes_of(told: Told, **asked: datetime | None) -> Changes:
+    changes = told.page(**asked).changes
+    assert changes is not None
+    return changes
+
+
+def lines(changes: Changes) -> list[Line]:
+    """Account, reason, difference, detail."""
+    return [(c.account_id, c.reason, c.difference, c.detail) for c in changes.changes]
+
+
+def bridge(before: str, after: str, *, currency: str = "EUR", is_liability: bool = False, **by_reason: str) -> Bridge:
+    reasons = tuple((reason.replace("_", " "), Decimal(difference)) for reason, difference in by_reason.items())
+    return Bridge(currency, is_liability, Decimal(before), reasons, Decimal(after))  # type: ignore[arg-type]
+
+
+def test_nothing_has_changed_where_nothing_has(told: Told) -> None:
+    changes = changes_of(told)
+
+    assert lines(changes) == []
+    assert changes.bridges == (bridge("107", "107"),)
+
+
+def test_a_newer_figure_is_a_movement(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "130.50", NOW - 2 * HOUR))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [("acc_1", "movement", Decimal("30.50"), "")]
+    assert changes.changes[0].as_of == NOW - 2 * HOUR
+    assert changes.bridges == (bridge("107", "137.50", movement="30.50"),)
+
+
+def test_a_newer_figure_of_the_same_amount_is_no_change(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "100.00", NOW - 2 * HOUR))
+
+    assert lines(changes_of(told)) == []
+
+
+def test_another_figure_of_the_same_date_is_a_restatement(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "90.00", BEFORE))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [("acc_1", "restatement", Decimal("-10.00"), "")]
+    assert changes.changes[0].as_of == BEFORE
+    assert changes.bridges == (bridge("107", "97", restatement="-10"),)
+
+
+def test_a_restatement_and_a_movement_of_one_account_are_two_lines(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "90.00", BEFORE), figure(1, "95.00", NOW - 2 * HOUR))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [
+        ("acc_1", "restatement", Decimal("-10.00"), ""),
+        ("acc_1", "movement", Decimal("5.00"), ""),
+    ]
+    assert changes.bridges == (bridge("107", "102", movement="5", restatement="-10"),)
+
+
+def test_a_figure_that_came_late_is_a_movement_since_the_older_one_was_right(told: Told) -> None:
+    """It is dated before the last report, which did not know it yet."""
+    told.tell(NOW - HOUR, figure(1, "120.00", BEFORE + HOUR))
+
+    assert lines(changes_of(told)) == [("acc_1", "movement", Decimal("20.00"), "")]
+
+
+def test_a_late_figure_that_is_older_than_the_one_reported_changes_nothing(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "1.00", BEFORE - HOUR))
+
+    assert lines(changes_of(told)) == []
+
+
+def test_an_account_that_is_linked_since_is_new(told: Told) -> None:
+    told.tell(NOW - HOUR, linked(3), figure(3, "5.00", NOW - 2 * HOUR))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [("acc_3", "new account", Decimal("5.00"), "newly linked")]
+    assert changes.bridges == (bridge("107", "112", new_account="5"),)
+
+
+def test_an_account_that_had_no_figure_yet_is_new_with_its_first(told: Told) -> None:
+    told.tell(YESTERDAY + HOUR, linked(3))
+    told.tell(NOW - HOUR, figure(3, "5.00", NOW - 2 * HOUR))
+
+    assert lines(changes_of(told)) == [("acc_3", "new account", Decimal("5.00"), "first figure")]
+
+
+@pytest.mark.parametrize("hidden", ["disabled", "deleted"])
+def test_a_hidden_account_is_gone_and_new_when_it_appears_again(told: Told, hidden: str) -> None:
+    told.tell(NOW - 2 * HOUR, linked(2, **{f"{hidden}_at": NOW - 3 * HOUR}))
+    gone = changes_of(told)
+    told.tell(NOW - HOUR, linked(2))
+    back = changes_of(told, since=NOW - 2 * HOUR + timedelta(seconds=1))
+
+    assert lines(gone) == [("acc_2", "account gone", Decimal("-7.00"), hidden)]
+    assert gone.bridges == (bridge("107", "100", account_gone="-7"),)
+    assert lines(back) == [("acc_2", "new account", Decimal("7.00"), "appeared again")]
+    assert back.bridges == (bridge("100", "107", new_account="7"),)
+
+
+def test_an_account_that_is_hidden_from_tomorrow_on_is_still_there(told: Told) -> None:
+    told.tell(NOW - HOUR, linked(2, disabled_at=NOW + DAY))
+
+    assert lines(changes_of(told, as_of=NOW)) == []
+
+
+def test_of_two_that_were_joined_one_is_gone_and_says_what_it_counts_as(told: Told) -> None:
+    told.tell(NOW - HOUR, linked(1, display_name="Joint account"), figure(1, "101.00", NOW - 2 * HOUR))
+    told.tell(NOW - HOUR, IdentityRow("smith", "acc_2", "acc_1", "iban", "operator"))
+
+    changes = changes_of(told)
+
+    # Of the date that they both had a figure of, the last one by its id speaks for both: as cash_position decides.
+    assert lines(changes) == [
+        ("acc_2", "account gone", Decimal("-7.00"), "counted now as the same account as Joint account, Banque Exemple"),
+        ("acc_1", "restatement", Decimal("-93.00"), ""),
+        ("acc_1", "movement", Decimal("94.00"), ""),
+    ]
+    assert changes.bridges == (bridge("107", "101", movement="94", account_gone="-7", restatement="-93"),)
+
+
+def test_an_account_that_came_back_under_another_id_has_moved_and_no_more(told: Told) -> None:
+    """Powens dropped the account and returned it; that both are one was decided by the evidence."""
+    told.tell(NOW - HOUR, linked(1, deleted_at=NOW - 3 * HOUR), linked(3))
+    told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence"))
+    told.tell(NOW - HOUR, figure(3, "101.00", NOW - 2 * HOUR))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [("acc_1", "movement", Decimal("1.00"), "")]
+    assert changes.bridges == (bridge("107", "108", movement="1"),)
+
+
+def test_of_two_that_were_told_apart_the_one_is_new_and_the_other_restated(told: Told) -> None:
+    """No money has moved: what account 1 was said to have was account 3's."""
+    told.tell(YESTERDAY + HOUR, linked(3), figure(3, "150.00", YESTERDAY))
+    told.tell(YESTERDAY + HOUR, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence"))
+    told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_3", "a person's decision", "operator"))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [
+        ("acc_1", "restatement", Decimal("-50.00"), ""),
+        (
+            "acc_3",
+            "new account",
+            Decimal("150.00"),
+            "counted until then as the same account as Compte courant, Banque Exemple",
+        ),
+    ]
+    assert changes.bridges == (bridge("157", "257", new_account="150", restatement="-50"),)
+
+
+def test_one_told_apart_without_a_figure_as_old_has_all_of_its_difference_from_that(told: Told) -> None:
+    told.tell(YESTERDAY + HOUR, linked(3), linked(4), figure(4, "150.00", BEFORE))
+    told.tell(YESTERDAY + HOUR, IdentityRow("smith", "acc_4", "acc_3", "iban", "evidence"))
+    told.tell(NOW - HOUR, IdentityRow("smith", "acc_4", "acc_4", "a person's decision", "operator"))
+    nothing_of_its_own = changes_of(told)
+    told.tell(NOW - HOUR, figure(3, "9.00", NOW - 2 * HOUR))
+    something = changes_of(told)
+
+    assert ("acc_3", "account gone", Decimal(-150), "told apart from the account whose figure it had") in lines(
+        nothing_of_its_own
+    )
+    assert ("acc_3", "restatement", Decimal(-141), "") in lines(something)
+
+
+def test_another_currency_is_gone_in_the_one_and_new_in_the_other(told: Told) -> None:
+    told.tell(NOW - HOUR, linked(2, currency="USD"), figure(2, "8.00", NOW - 2 * HOUR, currency="USD"))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [
+        ("acc_2", "account gone", Decimal("-7.00"), "in USD now"),
+        ("acc_2", "new account", Decimal("8.00"), "in EUR until then"),
+    ]
+    assert [c.currency for c in changes.changes] == ["EUR", "USD"]
+    assert changes.bridges == (
+        bridge("107", "100", account_gone="-7"),
+        bridge("0", "8", currency="USD", new_account="8"),
+    )
+
+
+def test_an_account_that_turns_out_to_be_a_loan_changes_sides(told: Told) -> None:
+    told.tell(NOW - HOUR, linked(2, account_type="loan"))
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [
+        ("acc_2", "account gone", Decimal("-7.00"), "a liability now"),
+        ("acc_2", "new account", Decimal("7.00"), "no liability until then"),
+    ]
+    assert changes.bridges == (
+        bridge("107", "100", account_gone="-7"),
+        bridge("0", "7", is_liability=True, new_account="7"),
+    )
+
+
+def test_liabilities_have_bridges_of_their_own(told: Told) -> None:
+    told.tell(YESTERDAY + HOUR, linked(3, account_type="mortgage"), figure(3, "-1000.00", BEFORE))
+    told.tell(NOW - HOUR, figure(3, "-990.00", NOW - 2 * HOUR))
+
+    assert changes_of(told).bridges == (
+        bridge("107", "107"),
+        bridge("-1000", "-990", is_liability=True, movement="10"),
+    )
+
+
+def test_the_same_figure_beyond_its_limit_is_carried_forward(told: Told) -> None:
+    told.tell(NOW - 2 * HOUR, figure(1, "100.00", NOW - 3 * HOUR))
+    later = NOW + 3 * DAY - 3 * HOUR
+
+    page = page_of(told.reader(), now=later)
+
+    assert page.changes is not None
+    assert lines(page.changes) == [("acc_2", "carried forward", Decimal(0), "")]
+    assert page.changes.bridges == (bridge("107", "107"),)
+
+
+def test_a_figure_may_be_restated_and_carried_forward_at_once(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(2, "6.00", BEFORE))
+
+    page = page_of(told.reader(), since=YESTERDAY + HOUR, now=NOW + 9 * DAY)
+
+    assert page.changes is not None
+    assert [line for line in lines(page.changes) if line[0] == "acc_2"] == [
+        ("acc_2", "restatement", Decimal("-1.00"), ""),
+        ("acc_2", "carried forward", Decimal(0), ""),
+    ]
+
+
+def test_without_a_report_of_an_earlier_day_there_are_no_changes(tmp_path: Path) -> None:
+    with written(tmp_path) as told:
+        told.tell(NOW - HOUR, user(), connection(), linked(1), figure(1, "1.00", NOW - 2 * HOUR))
+
+        assert told.page().changes is None
+
+
+def test_the_last_report_is_the_newest_of_an_earlier_day_there(told: Told) -> None:
+    """At 12:00 UTC of 10 April it is 22:00 in Sydney and 02:00 of 11 April on Kiritimati."""
+    last = told.tell(NOW - 12 * HOUR - timedelta(minutes=30), figure(1, "101.00", NOW - 13 * HOUR))
+    told.tell(NOW - 3 * HOUR, figure(1, "102.00", NOW - 4 * HOUR))
+    newest = told.tell(NOW - 2 * HOUR - timedelta(minutes=30), figure(1, "103.00", NOW - 3 * HOUR))
+    reader = told.reader()
+
+    pages = {zone: page_of(reader, timezone=zone).changes for zone in ("UTC", "Australia/Sydney", "Pacific/Kiritimati")}
+
+    assert {zone: changes.since for zone, changes in pages.items() if changes} == {
+        "UTC": last,
+        "Australia/Sydney": YESTERDAY + timedelta(microseconds=1),
+        "Pacific/Kiritimati": newest,
+    }
+
+
+def test_only_complete_refreshes_of_balances_were_reported(told: Told) -> None:
+    told.tell(YESTERDAY + HOUR, figure(1, "1.00", YESTERDAY), complete=False)
+    told.tell(YESTERDAY + 2 * HOUR, linked(3), operation="openbanking.accounts.sync")
+
+    assert changes_of(told).since == YESTERDAY + timedelta(microseconds=1)
+
+
+def test_what_was_not_known_yet_is_no_last_report(told: Told) -> None:
+    told.tell(YESTERDAY + HOUR, figure(1, "1.00", YESTERDAY))
+
+    assert changes_of(told, known_at=YESTERDAY + timedelta(minutes=30)).since == YESTERDAY + timedelta(microseconds=1)
+    assert told.page(known_at=YESTERDAY - HOUR).changes is None
+
+
+def test_several_tenants_are_compared_at_one_moment(told: Told) -> None:
+    mine = {"tenant_id": "jones"}
+    told.tell(YESTERDAY - HOUR, user(**mine), linked(1, **mine), figure(1, "50.00", BEFORE, **mine))
+    told.tell(NOW - HOUR, figure(1, "60.00", NOW - 2 * HOUR, **mine))
+
+    changes = told.page("smith", "jones").changes
+
+    assert changes is not None
+    assert changes.since == YESTERDAY + timedelta(microseconds=2)
+    assert [(c.tenant_id, c.reason, c.difference) for c in changes.changes] == [("jones", "movement", Decimal(10))]
+    assert changes.bridges == (bridge("157", "167", movement="10"),)
+
+
+def test_a_page_as_of_an_earlier_moment_is_compared_with_the_report_before_it(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "130.00", NOW - 2 * HOUR))
+    told.tell(NOW + DAY, figure(1, "140.00", NOW + DAY))
+
+    changes = changes_of(told, as_of=NOW, known_at=NOW)
+
+    assert changes.bridges == (bridge("107", "137", movement="30"),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"since": NOW + HOUR}, "since: 2026-04-10T13:00:00.00:00 is after the page's own moment. Take an earlier one"),
+        ({"as_of": YESTERDAY, "since": NOW}, "after the page's own moment"),
+        ({"known_at": YESTERDAY, "since": NOW - HOUR}, "after what the page may know"),
+        ({"since": datetime(2026, 4, 1)}, "since: 2026-04-01T00:00:00 has no time zone"),  # noqa: DTZ001
+        ({"as_of": datetime(1, 1, 1, tzinfo=UTC)}, "as_of: the year 1 is none of a ledger"),
+        ({"known_at": datetime(9999, 1, 1, tzinfo=UTC)}, "known_at: the year 9999"),
+    ],
+)
+def test_a_moment_that_no_page_can_be_of_is_refused(told: Told, asked: dict[str, datetime], message: str) -> None:
+    with pytest.raises(MomentRefused, match=message):
+        told.page(**asked)
+
+
+def test_a_change_says_where_the_account_is(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "130.50", NOW - 2 * HOUR))
+
+    assert changes_of(told).changes == (
+        Change(
+            tenant_id="smith",
+            account_id="acc_1",
+            institution_name="Banque Exemple",
+            display_name="Compte courant",
+            is_liability=False,
+            currency="EUR",
+            reason="movement",
+            difference=Decimal("30.50"),
+            as_of=NOW - 2 * HOUR,
+        ),
+    )
