@@ -74,19 +74,23 @@ def belongings_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime)
     return {(b.tenant_id, b.linked_id): b.account_id for b in found}
 
 
+# Materialized, since else every balance of a tenant may meet every date of that tenant before accounts are compared: minutes.
 _FIGURES_OF_DATES = """
-with wanted as (
-    select
-        unnest($tenants::varchar[]) as tenant_id, unnest($accounts::varchar[]) as canonical_id,
-        unnest($dates::timestamptz[]) as wanted_date
+with linked as materialized (
+    select i.tenant_id, i.account_id, i.canonical_id, w.wanted_date
+    from account_identity_as_of($known_at) i
+    join (
+        select
+            unnest($tenants::varchar[]) as tenant_id, unnest($accounts::varchar[]) as canonical_id,
+            unnest($dates::timestamptz[]) as wanted_date
+    ) w on w.tenant_id = i.tenant_id and w.canonical_id = i.canonical_id
 ),
 newest as (
-    select arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest, w.canonical_id
+    select a.canonical_id, arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
     from balances b
-    join account_identity_as_of($known_at) i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
-    join wanted w on w.tenant_id = i.tenant_id and w.canonical_id = i.canonical_id and b.as_of <= w.wanted_date
+    join linked a on a.tenant_id = b.tenant_id and a.account_id = b.account_id and b.as_of <= a.wanted_date
     where b.recorded_at <= $known_at
-    group by w.tenant_id, w.canonical_id, b.account_id
+    group by a.tenant_id, a.canonical_id, a.account_id
 )
 select b.tenant_id, n.canonical_id, b.currency, b.current_balance
 from newest n join balances b on b.rowid = n.newest
