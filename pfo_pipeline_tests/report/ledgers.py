@@ -221,3 +221,9 @@ def written(folder: Path, world: Callable[[Told], None] = nothing) -> Iterator[T
     with opened(told.ledger):
         world(told)
         yield told
+
+
+def told(folder: Path, world: Callable[[Told], None]) -> Told:
+    """A world in a folder, as it is told."""
+    with written(folder, world) as ledger:
+        return ledger

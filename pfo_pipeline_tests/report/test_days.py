@@ -1,0 +1,227 @@
+"""What there was at the end of each day: where days end, what is carried, and the same in the reference currency."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pfo_pipeline.contracts.tables import IdentityRow
+from pfo_pipeline.report.contents import CashPage, History
+from pfo_pipeline.report.days import days_up_to, ends_of, start_of
+from pfo_pipeline.report.rates import Rates
+from pfo_pipeline_tests.ledger.samples import connection, user
+from pfo_pipeline_tests.report.ledgers import DAY, HOUR, HUGE, NOW, Told, figure, linked, page_of, written
+
+PARIS = ZoneInfo("Europe/Paris")
+MICROSECOND = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    """Account 1, without a figure."""
+    with written(tmp_path) as told:
+        told.tell(NOW - 20 * DAY, user(), connection(), linked(1))
+        yield told
+
+
+def history(page: CashPage, currency: str = "EUR") -> History:
+    [found] = [history for history in page.history if history.currency == currency]
+    return found
+
+
+def last_totals(history: History, days: int) -> dict[date, Decimal | None]:
+    return dict(zip(history.days[-days:], history.totals[-days:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "begins"),
+    [
+        (date(2026, 3, 29), "Europe/Paris", datetime(2026, 3, 28, 23, tzinfo=UTC)),
+        (date(2026, 3, 30), "Europe/Paris", datetime(2026, 3, 29, 22, tzinfo=UTC)),  # A day of 23 hours.
+        (date(2026, 10, 26), "Europe/Paris", datetime(2026, 10, 25, 23, tzinfo=UTC)),  # One of 25.
+        (date(2026, 3, 8), "America/Havana", datetime(2026, 3, 8, 5, tzinfo=UTC)),  # It begins at 1:00.
+        (date(2026, 11, 1), "America/Havana", datetime(2026, 11, 1, 4, tzinfo=UTC)),  # Midnight comes twice.
+        (date(2026, 4, 10), "Asia/Kathmandu", datetime(2026, 4, 9, 18, 15, tzinfo=UTC)),
+    ],
+)
+def test_a_day_begins_when_its_clocks_say_so(day: date, zone: str, begins: datetime) -> None:
+    assert start_of(day, ZoneInfo(zone)) == begins
+
+
+def test_a_year_of_days_ends_with_the_day_of_the_moment_there() -> None:
+    moment = datetime(2026, 4, 9, 22, 30, tzinfo=UTC)
+
+    days = days_up_to(moment, PARIS)
+
+    assert (len(days), days[0], days[-1]) == (365, date(2025, 4, 11), date(2026, 4, 10))
+    assert days_up_to(moment, ZoneInfo("UTC"))[-1] == date(2026, 4, 9)
+
+
+def test_days_follow_each_other_without_a_gap_and_the_last_ends_with_the_moment() -> None:
+    days = days_up_to(NOW, PARIS)
+
+    ends = ends_of(days, PARIS, NOW)
+
+    assert ends[-1] == NOW
+    assert [end + MICROSECOND for end in ends[:-1]] == [start_of(day, PARIS) for day in days[1:]]
+    lengths = {later - earlier for earlier, later in pairwise(ends[:-1])}
+    assert lengths == {23 * HOUR, 24 * HOUR, 25 * HOUR}
+
+
+def test_a_figure_counts_from_the_day_that_it_is_of_there(told: Told) -> None:
+    """Around the change to summer time of 29 March in Paris."""
+    told.tell(
+        NOW - HOUR,
+        figure(1, "1.00", datetime(2026, 3, 28, 22, 59, 59, 999999, tzinfo=UTC)),
+        figure(1, "2.00", datetime(2026, 3, 28, 23, tzinfo=UTC)),
+        figure(1, "3.00", datetime(2026, 3, 29, 21, 59, 59, 999999, tzinfo=UTC)),
+        figure(1, "4.00", datetime(2026, 3, 29, 22, tzinfo=UTC)),
+    )
+
+    found = last_totals(history(told.page()), 15)
+
+    assert found[date(2026, 3, 27)] is None
+    assert found[date(2026, 3, 28)] == Decimal("1.00")
+    assert found[date(2026, 3, 29)] == Decimal("3.00")
+    assert found[date(2026, 3, 30)] == Decimal("4.00")
+    assert found[date(2026, 4, 9)] == Decimal("4.00")
+
+
+def test_figures_from_before_the_first_day_are_carried_into_it(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "5.00", NOW - 900 * DAY), figure(1, "6.00", NOW - 700 * DAY))
+
+    assert set(history(told.page()).totals) == {Decimal("6.00")}
+
+
+def test_the_last_total_is_the_pages_own_even_where_a_bank_is_ahead_of_us(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "5.00", NOW - DAY), figure(1, "6.00", NOW + 2 * DAY))
+
+    newest, as_of_now = told.page(), told.page(as_of=NOW)
+
+    assert [amount.total for amount in newest.cash] == [Decimal(6)]
+    assert history(newest).totals[-2:] == (Decimal(5), Decimal(6))
+    assert [amount.total for amount in as_of_now.cash] == [Decimal(5)]
+    assert history(as_of_now).totals[-2:] == (Decimal(5), Decimal(5))
+
+
+def test_the_past_is_shown_as_it_is_known_now_or_was(told: Told) -> None:
+    told.tell(NOW - 5 * DAY, figure(1, "5.00", NOW - 6 * DAY))
+    told.tell(NOW - HOUR, figure(1, "4.00", NOW - 6 * DAY))
+
+    assert last_totals(history(told.page()), 7)[date(2026, 4, 4)] == Decimal(4)
+    assert last_totals(history(told.page(known_at=NOW - DAY)), 7)[date(2026, 4, 4)] == Decimal(5)
+
+
+@pytest.mark.parametrize("hidden", ["disabled_at", "deleted_at"])
+def test_an_account_counts_until_the_day_on_which_it_was_hidden(told: Told, hidden: str) -> None:
+    told.tell(NOW - 5 * DAY, figure(1, "5.00", NOW - 9 * DAY))
+    told.tell(NOW - 2 * DAY, linked(1, **{hidden: NOW - 3 * DAY}))
+
+    page = told.page()
+
+    assert [history(page).totals[place] for place in (-6, -5, -4, -1)] == [
+        Decimal(5),
+        Decimal(5),
+        Decimal(0),
+        Decimal(0),
+    ]
+    assert page.cash == ()
+
+
+def test_a_joined_account_counts_once_by_the_newest_figure_of_each_day(told: Told) -> None:
+    told.tell(NOW - 9 * DAY, figure(1, "5.00", NOW - 9 * DAY), figure(1, "6.00", NOW - 5 * DAY))
+    told.tell(NOW - 8 * DAY, linked(2), figure(2, "5.50", NOW - 7 * DAY), figure(2, "6.50", NOW - 3 * DAY))
+    told.tell(NOW - 2 * DAY, IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence"))
+
+    found = history(told.page()).totals[-11:]
+
+    expected = ["5", "5", "5.5", "5.5", "6", "6", "6.5", "6.5", "6.5", "6.5"]
+    assert found == (None, *map(Decimal, expected))
+
+
+def test_liabilities_are_in_no_history(told: Told) -> None:
+    told.tell(NOW - 5 * DAY, linked(2, account_type="loan"), figure(2, "-900.00", NOW - 6 * DAY))
+
+    assert told.page().history == ()
+
+
+def test_sums_have_more_digits_than_the_ledgers_type(told: Told) -> None:
+    told.tell(NOW - 5 * DAY, linked(2), figure(1, HUGE, NOW - 6 * DAY), figure(2, HUGE, NOW - 6 * DAY))
+
+    page = told.page()
+
+    assert str(history(page).totals[-1]) == "19999999999999999999999999999.9999999998"
+    assert page.cash[0].total == history(page).totals[-1]
+
+
+def test_negative_fractions_are_summed_exactly(told: Told) -> None:
+    told.tell(NOW - 5 * DAY, linked(2), figure(1, "-0.0000000001", NOW - 6 * DAY), figure(2, "-1.5", NOW - 6 * DAY))
+
+    assert history(told.page()).totals[-1] == Decimal("-1.5000000001")
+
+
+class TestInTheReferenceCurrency:
+    RATES = Rates(
+        "EUR",
+        tuple(date(2026, 4, 1) + n * DAY for n in range(10)),
+        {"USD": (None, "2", "2", "2", "4", "4", "4", "4", "4", "5"), "GBP": (*["0.5"] * 2, *[None] * 8)},
+    )
+
+    def found(self, told: Told) -> CashPage:
+        return page_of(told.reader(), rates=self.RATES)
+
+    def test_each_day_is_converted_by_its_own_rate(self, told: Told) -> None:
+        told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
+        told.tell(NOW - DAY, linked(2, currency="USD"), figure(2, "10.01", NOW - 8 * DAY, currency="USD"))
+
+        page = self.found(told)
+
+        assert page.reference_history is not None
+        assert page.reference is not None
+        expected = ["1.00", *["6.00"] * 3, *["3.50"] * 5, "3.00"]
+        assert page.reference_history.totals[-11:] == (None, *map(Decimal, expected))
+        assert page.reference.cash == Decimal("3.00")
+
+    def test_a_day_without_a_rate_for_what_was_there_is_open(self, told: Told) -> None:
+        told.tell(NOW - DAY, figure(1, "1.00", NOW - 11 * DAY))
+        told.tell(NOW - DAY, linked(2, currency="USD"), figure(2, "10.00", NOW - 10 * DAY, currency="USD"))
+
+        page = self.found(told)
+
+        assert page.reference_history is not None
+        assert page.reference_history.days[-12] == date(2026, 3, 30)
+        assert page.reference_history.totals[-12:-7] == (Decimal(1), None, None, Decimal(6), Decimal(6))
+
+    def test_a_currency_without_a_rate_now_is_left_out_of_all_days(self, told: Told) -> None:
+        told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
+        told.tell(NOW - DAY, linked(2, currency="GBP"), figure(2, "10.00", NOW - 9 * DAY, currency="GBP"))
+
+        page = self.found(told)
+
+        assert page.reference is not None
+        assert page.reference_history is not None
+        assert [(u.currency, u.why) for u in page.reference.without] == [("GBP", "no rate since 2026-04-02")]
+        assert set(page.reference_history.totals) == {None, Decimal("1.00")}
+
+    def test_a_currency_that_is_no_longer_there_counts_while_it_was(self, told: Told) -> None:
+        told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
+        told.tell(NOW - DAY, linked(2, currency="GBP", deleted_at=NOW - 6 * DAY))
+        told.tell(NOW - DAY, figure(2, "10.00", NOW - 9 * DAY, currency="GBP"))
+
+        page = self.found(told)
+
+        assert page.reference_history is not None
+        assert page.reference_history.totals[-11:-5] == (None, *map(Decimal, ["21", "21", "21", "1", "1"]))
+
+    def test_where_nothing_has_a_rate_there_is_no_such_history(self, told: Told) -> None:
+        told.tell(NOW - DAY, linked(2, currency="XAU"), figure(2, "10.00", NOW - 9 * DAY, currency="XAU"))
+
+        page = self.found(told)
+
+        assert page.reference is not None
+        assert page.reference.cash == 0
+        assert page.reference_history is None
