@@ -8,6 +8,7 @@ from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.defs.alerts import alerts_sensor, send_alerts
 from pfo_pipeline.defs.assets import account_assets, balance_assets
+from pfo_pipeline.defs.cash_page import cash_page
 from pfo_pipeline.defs.checks import ledger_checks
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
@@ -32,7 +33,7 @@ def build_defs(
     """
     office = OfficeResource()
     return dg.Definitions(
-        assets=[*account_assets(accounts), *balance_assets(balances)],
+        assets=[*account_assets(accounts), *balance_assets(balances), cash_page],
         asset_checks=ledger_checks(),
         jobs=[sync_openbanking_accounts, refresh_openbanking_balances, send_alerts],
         schedules=[accounts_nightly, balances_by_day],

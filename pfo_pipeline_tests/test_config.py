@@ -734,3 +734,35 @@ def test_a_mistake_in_the_alerts_is_named_and_no_address_repeated(tmp_path: Path
 
     assert found.startswith(mistake)
     assert "s3cret" not in found
+
+
+_REPORTED = _ALERTED.replace("[alerts]\n{alerts}", "[report]\n{report}")
+
+
+def test_the_page_is_configured_and_not_written_beside_an_encrypted_ledger(tmp_path: Path) -> None:
+    assert "[report]" in _REPORTED
+    plain = load_config(written(tmp_path, _REPORTED.format(report='locale = "de_CH"')))
+    encrypted = 'encryption_key = "env:KEY"\n' + _REPORTED
+
+    assert (plain.report.locale, plain.writes_pages) == ("de_CH", True)
+    assert not load_config(written(tmp_path, encrypted.format(report=""))).writes_pages
+    assert load_config(written(tmp_path, encrypted.format(report="after_refresh = true"))).writes_pages
+    assert not load_config(written(tmp_path, _REPORTED.format(report="after_refresh = false"))).writes_pages
+
+
+@pytest.mark.parametrize(
+    ("report", "mistake"),
+    [
+        ('locale = "english"', "report.locale: 'english' is no locale; use one such as en_GB"),
+        ('locale = "xx_YY"', "report.locale: 'xx_YY' is no locale"),
+        ('reference_currency = "EUR"', "report: reference_currency and rates go together"),
+        ('rates = "rates.csv"', "report: reference_currency and rates go together"),
+        ('reference_currency = "euro"\nrates = "r.csv"', "report.reference_currency: 'euro' is no currency code"),
+        ('after_refresh = "daily"', "report.after_refresh: "),
+        ('folder = "pages"', "report.folder: is not a known key"),
+    ],
+)
+def test_a_mistake_about_the_page_is_named(tmp_path: Path, report: str, mistake: str) -> None:
+    (found,) = mistakes(tmp_path, _REPORTED.format(report=report))
+
+    assert found.startswith(mistake)

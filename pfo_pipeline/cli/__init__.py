@@ -26,7 +26,7 @@ def main() -> None:
 
 
 main.add_under("Run", running.run, running.dev, running.config, running.demo, running.simulator)
-main.add_under("Read", reading.status, reading.balances, reading.accounts, desk.sql, desk.export)
+main.add_under("Read", reading.status, reading.balances, reading.accounts, desk.report, desk.sql, desk.export)
 main.add_under(
     "Connect banks",
     connecting.connect,

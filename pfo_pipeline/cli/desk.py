@@ -1,4 +1,4 @@
-"""Commands of the analyst's desk: queries on the published ledger, and its data as files."""
+"""Commands of the analyst's desk: queries on the published ledger, its data as files and as a page."""
 
 import sys
 from datetime import datetime
@@ -9,7 +9,7 @@ import click
 
 from pfo_pipeline.cli import completing
 from pfo_pipeline.cli.group import examples
-from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, formats
+from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, TENANTS, Moment, formats
 from pfo_pipeline.cli.starting import without_pandas
 
 
@@ -72,3 +72,41 @@ def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_a
     from pfo_pipeline.commands.place import find_place
 
     export_and_show(find_place(), tenant, folder, form, as_of, known_at)
+
+
+@click.command(
+    short_help="Write the cash page.",
+    epilog=examples(
+        "pfo report",
+        "pfo report --tenant martin --as-of 2026-10-31 --to martin-october.html",
+        "pfo report --since 2026-11-01",
+    ),
+)
+@TENANTS
+@AS_OF
+@KNOWN_AT
+@click.option(
+    "--since", type=Moment(), metavar="MOMENT", help="What has changed since then, in place of since the last report."
+)
+@click.option(
+    "--to",
+    "path",
+    default="cash-page.html",
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the page is written; a file that is there is replaced.",
+)
+def report(
+    tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, since: datetime | None, path: Path
+) -> None:
+    """Write the cash page: how much there is, where, as of when, what changed and why, who must act.
+
+    One HTML file for any browser, without a server or a network. Each refresh writes one for its tenant by itself.
+    A MOMENT is as for pfo export.
+    """
+    from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.report import report_and_show
+    from pfo_pipeline.ledger.store import utc_now
+
+    report_and_show(find_place(), tenants, path, utc_now(), as_of=as_of, known_at=known_at, since=since)

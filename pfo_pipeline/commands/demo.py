@@ -19,6 +19,7 @@ from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.reader import open_published, published_reader
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.report.files import pages_folder
 
 DEMO_OFFICE = "demo"
 
@@ -114,7 +115,7 @@ def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:
     dagster = data_dir / "dagster"
     history = [dagster] if dagster.is_symlink() else [p for p in dagster.glob("*") if p.name != "dagster.yaml"]
     # The published ledger last: it tells whose all this is, should this be interrupted and run again.
-    doomed = [*history, data_dir / "alerts.jsonl", files.private, files.published]
+    doomed = [*history, data_dir / "alerts.jsonl", pages_folder(data_dir), files.private, files.published]
     removed = [path for path in doomed if path.is_symlink() or path.exists()]
     for path in removed:
         if path.is_dir() and not path.is_symlink():

@@ -10,6 +10,7 @@ from pfo_pipeline.config import Config, ConfigError, secret_reference
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.report.files import remove_pages
 
 
 class LedgerNotAsWritten(PfoError):
@@ -77,7 +78,9 @@ def erase_rows(place: Place, tenant_id: str, user_id: str | None) -> bool:
     for name, count in erased.rows.items():
         if count and name != "balances_current":
             click.echo(f"  {name}  {count}")
-    click.echo("Not erased: backups, exports, and copies that a reader still has open.")
+    for page in remove_pages(place.data_dir, [tenant_id]):
+        click.echo(f"Removed {page}, which the tenant's next run writes anew, if there is one.")
+    click.echo("Not erased: backups, exports, pages that `pfo report` wrote, and copies that a reader still has open.")
     return True
 
 
@@ -96,6 +99,9 @@ def rekey_and_show(place: Place, old_reference: str | None) -> None:
     config = place.configured()
     old_key = _secret(config, old_reference) if old_reference else None
     place.ledger.rekey(old_key)
+    if not config.writes_pages:  # What is encrypted now shall not lie beside it in the clear.
+        for page in remove_pages(place.data_dir):
+            click.echo(f"Removed {page}.")
     state = "encrypted with encryption_key" if config.encryption_key else "plain"
     click.echo(f"{place.files.primary} and {place.files.published} are {state} now.")
 

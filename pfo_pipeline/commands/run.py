@@ -18,8 +18,10 @@ from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.chosen import EVERYTHING, Choice, scope_of
 from pfo_pipeline.operations.guards import authorize
+from pfo_pipeline.report.files import page_path
 
 INTERRUPTED = 130
+_MOST_PAGES = 3
 
 
 def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYTHING) -> int:
@@ -110,9 +112,12 @@ def _show(out: Console, place: Place, views: list[TenantView], now: datetime) ->
     out.print()
     out.print(who_must_act(views, is_demonstration=place.is_demonstration))
     out.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
-    ledger = place.files.published
-    shown = ledger.relative_to(Path.cwd()) if ledger.is_relative_to(Path.cwd()) else ledger
-    out.print(f"\nLedger: {shown}  (read-only, open it at any time with any DuckDB from 1.4 on)")
+    ledger = _shown(place.files.published)
+    out.print(f"\nLedger: {ledger}  (read-only, open it at any time with any DuckDB from 1.4 on)")
+    pages = [page for view in views if (page := page_path(place.data_dir, view.tenant_id)).exists()]
+    if pages:
+        more = f"  and {len(pages) - _MOST_PAGES} more there" if len(pages) > _MOST_PAGES else ""
+        out.print(visible(f"Pages:  {'  '.join(map(_shown, pages[:_MOST_PAGES]))}{more}"), soft_wrap=True)
     out.print("Next:   make dev                                    the Dagster UI, schedules and sensors running")
     out.print("        .venv/bin/pfo status                        every connection, and who must act")
     out.print('        .venv/bin/pfo sql "from totals"             the ledger')
@@ -120,3 +125,7 @@ def _show(out: Console, place: Place, views: list[TenantView], now: datetime) ->
         out.print(
             "        .venv/bin/pfo demo remove                   the first step to your own banks (README.md, Go live)"
         )
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

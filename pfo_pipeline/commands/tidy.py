@@ -16,7 +16,7 @@ from dagster import DagsterInstance
 
 from pfo_pipeline.commands.history import opened_history
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.defs.options import ASSET_KEYS
+from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
 from pfo_pipeline.defs.partitions import TENANTS
 from pfo_pipeline.operations.guards import OperationRefused
 
@@ -64,7 +64,7 @@ def tidy_and_show(place: Place, now: datetime, keep: timedelta) -> None:
 
 def _newest_materializations(instance: DagsterInstance) -> Iterator[str]:
     """The runs that made them: without them the UI would show a partition as never made."""
-    for key in ASSET_KEYS.values():
+    for key in (*ASSET_KEYS.values(), CASH_PAGE):
         for tenant_id in instance.get_dynamic_partitions(TENANTS):
             newest = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[tenant_id])
             yield from (record.run_id for record in instance.fetch_materializations(newest, limit=1).records)

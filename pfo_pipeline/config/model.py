@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pfo_pipeline.config.errors import ConfigError, SecretError
 from pfo_pipeline.config.secrets import read_secret
 from pfo_pipeline.config.stored import MemberFiles
 from pfo_pipeline.config.values import (
     BaseUrl,
+    CurrencyCode,
     DomainLabel,
-    Folder,
+    LocaleName,
+    PathName,
     RedirectUri,
     SecretReference,
     SecretReferences,
@@ -81,7 +83,7 @@ class Tenant(_Section):
     """Calls to the domain, by all programs of this machine; on a sandbox 30 unless told otherwise, else none counted."""
     requests_per_day: int | None = Field(default=None, ge=1)
     """Likewise; on a sandbox 86,400."""
-    currency_changes: Mapping[str, Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]] = Field(default_factory=dict)
+    currency_changes: Mapping[str, CurrencyCode] = Field(default_factory=dict)
     """Accounts, by canonical id, whose currency a bank has really changed, with the new one."""
     alert_targets: SecretReferences = ()
     """Further addresses, for this tenant's alerts alone."""
@@ -151,13 +153,32 @@ class AlertSettings(_Section):
     """For how long a tenant may go without a read that succeeds."""
 
 
+class ReportSettings(_Section):
+    """The cash page: whether each refresh writes one for its tenant, how it writes numbers, what it converts to."""
+
+    after_refresh: bool | None = None
+    """Whether each refresh writes its tenant's page; unless told, it does where the ledger is not encrypted."""
+    locale: LocaleName = "en_GB"
+    """How amounts and dates are written."""
+    reference_currency: CurrencyCode | None = None
+    """What every amount is converted to that has a rate; together with `rates`."""
+    rates: PathName | None = None
+    """Exchange rates as the European Central Bank publishes them (eurofxref-hist.csv), from this file's folder."""
+
+    @model_validator(mode="after")
+    def _rates_are_there_for_the_reference_currency(self) -> "ReportSettings":
+        if (self.reference_currency is None) != (self.rates is None):
+            raise ValueError("reference_currency and rates go together: give both, or neither")
+        return self
+
+
 class Config(_Section):
     """The whole configuration. `source` is the file that it was read from; relative paths start at its folder."""
 
     source: Path
     office: Slug
     """Names the ledger, which refuses the configuration of another office."""
-    data_dir: Folder | None = None
+    data_dir: PathName | None = None
     """Where the ledger and Dagster's history live, from this file's folder; `data` in the working directory unless told."""
     encryption_key: SecretReference | None = None
     """What the ledger's files are encrypted with; without one they are plain."""
@@ -167,6 +188,8 @@ class Config(_Section):
     """How old a figure may be."""
     alerts: AlertSettings = AlertSettings()
     """Who is told of what is not in order."""
+    report: ReportSettings = ReportSettings()
+    """When a cash page is written, and how."""
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
     """The customers of the office, one table each."""
 
@@ -222,6 +245,12 @@ class Config(_Section):
     def ledger_key(self) -> str | None:
         """What the ledger's files are encrypted with; None where they are plain. Raises: SecretError."""
         return self.secret(self.encryption_key, key="encryption_key") if self.encryption_key else None
+
+    @property
+    def writes_pages(self) -> bool:
+        """Whether a cash page follows each refresh."""
+        wanted = self.report.after_refresh
+        return self.encryption_key is None if wanted is None else wanted
 
     def webhook_secret(self, tenant: Tenant) -> str | None:
         """None where posts are not signed. Raises: SecretError."""

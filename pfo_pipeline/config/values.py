@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035: a label has at most 63 characters
+_CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -68,7 +69,23 @@ def _redirect_uri(value: str) -> str:
     return value  # Unchanged: Powens compares it with its list to the letter.
 
 
-def _folder(value: Path) -> Path:
+def _locale(value: str) -> str:
+    from babel import Locale, UnknownLocaleError  # Only where one is configured.
+
+    try:
+        Locale.parse(value)
+    except (UnknownLocaleError, ValueError):
+        raise ValueError(f"{value!r} is no locale; use one such as en_GB, fr_FR or de_CH") from None
+    return value
+
+
+def _currency(value: str) -> str:
+    if not _CURRENCY.fullmatch(value):
+        raise ValueError(f"{value!r} is no currency code; use one such as EUR or CHF")
+    return value
+
+
+def _path(value: Path) -> Path:
     if "\0" in str(value):
         raise ValueError("is not a path: it holds a NUL character")
     return value
@@ -92,4 +109,6 @@ TimeZoneName = Annotated[str, AfterValidator(_timezone)]
 DomainLabel = Annotated[str, AfterValidator(_domain)]
 BaseUrl = Annotated[str, AfterValidator(checked_base_url)]
 RedirectUri = Annotated[str, AfterValidator(_redirect_uri)]
-Folder = Annotated[Path, AfterValidator(_folder)]
+PathName = Annotated[Path, AfterValidator(_path)]
+LocaleName = Annotated[str, AfterValidator(_locale)]
+CurrencyCode = Annotated[str, AfterValidator(_currency)]

@@ -15,7 +15,7 @@ from pfo_pipeline.config import Config, ConfigError, Tenant
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import CANCELLED, broken_rules, described_failure, described_start_failure
-from pfo_pipeline.defs.options import ASSET_KEYS, job_name
+from pfo_pipeline.defs.options import ASSET_KEYS, asset_keys, job_name
 from pfo_pipeline.defs.pulse import DaemonPulse, TickPulse, daemon_pulse, tick_pulses
 from pfo_pipeline.defs.resources import PARTITION_TAG
 
@@ -51,7 +51,7 @@ def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflo
     A later run of the query step alone, which publishes what is there, mends the failure of that step and no other.
     """
     entry = ASSET_KEYS[workflow.entry_step_id]
-    mendable = {"__".join(key.path) for step in workflow.steps if (key := ASSET_KEYS[step.id]) != entry}
+    mendable = {"__".join(key.path) for key in asset_keys(workflow) if key != entry}
     is_published = False
     for run in _newest_runs(instance, tenant.id, workflow):
         if run.is_success:
@@ -72,7 +72,7 @@ def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflo
 
 def _newest_runs(instance: dg.DagsterInstance, tenant_id: str, workflow: Workflow) -> list[dg.DagsterRun]:
     """Those that ended, newest first."""
-    assets = {ASSET_KEYS[step.id] for step in workflow.steps}
+    assets = set(asset_keys(workflow))
     records = [
         record
         for job in (job_name(workflow), _BY_HAND)

@@ -33,31 +33,40 @@ _CHECK_FAILED = "DagsterAssetCheckFailedError"
 @contextmanager
 def named_failures(step: Step) -> Iterator[None]:
     """Map what the step's operation raises to what Dagster should do about it."""
+    operation = step.operation.key
+    with named_errors(operation):
+        try:
+            yield
+        except TryAgain as again:
+            if again.wait_seconds is None:
+                raise _failure(operation, again, "transient", "powens", retried=True) from None
+            recorded("pfo.step.retry_wait", again.wait_seconds, operation=operation)
+            raise dg.RetryRequested(step.retry.max_retries, again.wait_seconds) from _failure(
+                operation, again, "rateLimited", "nobody", retried=True
+            )
+        except StepFailed as error:
+            raise _failure(operation, error, error.code, error.who_acts, retried=False) from None
+
+
+@contextmanager
+def named_errors(operation: str) -> Iterator[None]:
+    """The same of work that asks no bank."""
     try:
         yield
-    except TryAgain as again:
-        if again.wait_seconds is None:
-            raise _failure(step, again, "transient", "powens", retried=True) from None
-        recorded("pfo.step.retry_wait", again.wait_seconds, operation=step.operation.key)
-        raise dg.RetryRequested(step.retry.max_retries, again.wait_seconds) from _failure(
-            step, again, "rateLimited", "nobody", retried=True
-        )
     except (LedgerBusy, LedgerFull) as error:
-        raise _failure(step, error, type(error).__name__, "operator", retried=True) from None
-    except StepFailed as error:
-        raise _failure(step, error, error.code, error.who_acts, retried=False) from None
+        raise _failure(operation, error, type(error).__name__, "operator", retried=True) from None
     except PfoError as error:
-        raise _failure(step, error, type(error).__name__, "operator", retried=False) from None
+        raise _failure(operation, error, type(error).__name__, "operator", retried=False) from None
     except (DagsterExecutionInterruptedError, KeyboardInterrupt) as error:
-        raise _failure(step, error, CANCELLED, "nobody", retried=False) from None
+        raise _failure(operation, error, CANCELLED, "nobody", retried=False) from None
 
 
-def _failure(step: Step, error: BaseException, code: str, who_acts: str, *, retried: bool) -> dg.Failure:
+def _failure(operation: str, error: BaseException, code: str, who_acts: str, *, retried: bool) -> dg.Failure:
     if retried:
-        counted("pfo.step.retries", operation=step.operation.key, code=code)
+        counted("pfo.step.retries", operation=operation, code=code)
     return dg.Failure(
         description=scrub(str(error)) or "The run was cancelled.",
-        metadata={"code": scrub(code), "who_acts": who_acts, "operation": step.operation.key},
+        metadata={"code": scrub(code), "who_acts": who_acts, "operation": operation},
         allow_retries=retried,
     )
 

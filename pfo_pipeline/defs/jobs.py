@@ -1,4 +1,4 @@
-"""One job per workflow, with the workflow's name: its steps, in its order."""
+"""One job per workflow, with the workflow's name: its steps, in its order, and the page after the last."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import dagster as dg
 
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.defs.options import ASSET_KEYS, job_name
+from pfo_pipeline.defs.options import asset_keys, job_name
 
 
 def _workflow_job(workflow: Workflow) -> Any:
     return dg.define_asset_job(
         name=job_name(workflow),
         description=f"{workflow.title}. {workflow.description}\n\nContract: `{workflow.key}` {workflow.version}",
-        selection=dg.AssetSelection.assets(*(ASSET_KEYS[step.id] for step in workflow.steps)),
+        selection=dg.AssetSelection.assets(*asset_keys(workflow)),
         tags={"pfo/workflow": workflow.key, "pfo/stability": workflow.stability},
     )
 

@@ -22,6 +22,8 @@ ASSET_KEYS: Mapping[str, dg.AssetKey] = {
     "fetch-balances": dg.AssetKey(["balances", "fetched"]),
 }
 """What is true once a step has run, by step id."""
+CASH_PAGE = dg.AssetKey(["reports", "cash_page"])
+"""What people read, written once balances are published: no step of a contract, but of the run that refreshes."""
 
 
 MATERIALIZED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
@@ -84,6 +86,12 @@ def owner(name: str) -> str:
 
 def contract_tags(operation: Operation) -> dict[str, str]:
     return {"pfo/operation": operation.key, "pfo/stability": operation.stability}
+
+
+def asset_keys(workflow: Workflow) -> list[dg.AssetKey]:
+    """What a workflow's job makes: an asset for each step, and after the balances' the page."""
+    made = [ASSET_KEYS[step.id] for step in workflow.steps]
+    return [*made, CASH_PAGE] if ASSET_KEYS["fetch-balances"] in made else made
 
 
 def job_name(workflow: Workflow) -> str:

@@ -68,6 +68,8 @@ class Office:
     tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
     users: dict[tuple[str, str], SimulatedUser] = field(default_factory=dict)
     elsewhere: Path | None = None
+    report: dict[str, Any] = field(default_factory=lambda: {"after_refresh": False})
+    """Pages cost a second of processor; only tests about them have them written."""
 
     @property
     def config(self) -> Path:
@@ -107,7 +109,8 @@ class Office:
 
     def write(self) -> Path:
         """The configuration file, as the tenants are now."""
-        lines = [f"office = {json.dumps(self.name)}"]
+        lines = [f"office = {json.dumps(self.name)}", "[report]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in self.report.items()]
         for tenant, settings in self.tenants.items():
             lines += ["", f"[tenants.{tenant}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
             for owner, user in self.users:

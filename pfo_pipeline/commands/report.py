@@ -1,0 +1,46 @@
+"""`pfo report`: the cash page of chosen tenants, as of any moment."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from pfo_pipeline.commands.demo import DEMO_OFFICE
+from pfo_pipeline.commands.place import Place, chosen_tenants
+from pfo_pipeline.commands.terminal import visible
+from pfo_pipeline.report.files import write_page
+from pfo_pipeline.report.gathering import Asked
+from pfo_pipeline.report.making import make_page, rates_of
+
+_PRIVATE_MODE = 0o600
+"""Of a page that somebody asked for: where it lies, and who else reads there, is theirs to say."""
+
+
+def report_and_show(
+    place: Place,
+    tenants: tuple[str, ...],
+    path: Path,
+    now: datetime,
+    *,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    since: datetime | None,
+) -> None:
+    """Write one page about these tenants together, all that the ledger has when none is named; print where it is.
+
+    Raises:
+        ConfigError: the ledger has no such tenant.
+        MomentRefused, RatesError, LedgerError, SecretError, PageNotWritten: what was at `path` stays.
+    """
+    asked = Asked(tuple(chosen_tenants(place, tenants)), as_of, known_at, since)
+    rates = rates_of(place.config) if place.config else None
+    office = place.config.office if place.config else DEMO_OFFICE
+    page, html = make_page(place.reader, asked, office=office, config=place.config, rates=rates, now=now)
+    write_page(path, html, mode=_PRIVATE_MODE)
+    waiting = sum(task.needs_person for task in page.tasks)
+    stale = sum(position.is_stale for position in page.positions)
+    click.echo(
+        visible(f"{path}: {len(page.positions)} accounts as of {page.as_of:%Y-%m-%d %H:%M}Z, {stale} of them stale")
+    )
+    click.echo(f"{waiting} things wait for a person." if waiting else "Nothing waits for a person.")
+    click.echo("Open it in any browser, from the disk. It holds personal data; no one but this account may read it.")

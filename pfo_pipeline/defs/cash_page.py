@@ -1,0 +1,116 @@
+"""The cash page as an asset: written for the tenant whose balances were just published, previewed without names.
+
+Here: when it is written and what the operator sees of it. Not here: what is on it, which is all report/.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+import dagster as dg
+
+from pfo_pipeline.config import Config
+from pfo_pipeline.contracts.records import EXACT, plain
+from pfo_pipeline.defs.failures import named_errors
+from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE, MATERIALIZED_DAILY
+from pfo_pipeline.defs.partitions import tenants
+from pfo_pipeline.defs.resources import OfficeResource
+from pfo_pipeline.defs.shown import cell, table
+from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.report.contents import Bridge, CashPage
+from pfo_pipeline.report.files import PUBLIC_MODE, page_path, remove_pages, write_page
+from pfo_pipeline.report.gathering import Asked
+from pfo_pipeline.report.making import make_page, rates_of
+from pfo_pipeline.report.rates import Rates, RatesError
+from pfo_pipeline.telemetry.measures import measured
+
+_RATES = dg.AssetCheckSpec(
+    "rates_can_be_used", asset=CASH_PAGE, description="The rates file, where one is configured, holds usable rates."
+)
+
+
+@dg.asset(
+    key=CASH_PAGE,
+    group_name=CASH_PAGE.path[0],
+    deps=[ASSET_KEYS["fetch-balances"]],
+    partitions_def=tenants,
+    kinds={"duckdb", "altair"},
+    owners=["team:platform.finance"],
+    description=(
+        "One page for people: how much there is, where, in which currency, as of when, and what changed; from the published "
+        "ledger, into `reports/TENANT.html` beside it. It needs no server and no network.\n\n"
+        "Not written where `[report]` says `after_refresh = false`, or the ledger is encrypted."
+    ),
+    check_specs=[_RATES],
+    output_required=False,
+    freshness_policy=MATERIALIZED_DAILY,
+)
+def cash_page(
+    context: dg.AssetExecutionContext, office: OfficeResource
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    with named_errors("write-cash-page"):
+        config = office.config()
+        if not config.writes_pages:
+            remove_pages(
+                office.files().data_dir, [context.partition_key]
+            )  # One that stays would be taken for the newest.
+            context.log.info("No page: [report] after_refresh is off, as it is where the ledger is encrypted.")
+            yield dg.AssetCheckResult(check_name=_RATES.name, passed=True, description="No page is written.")
+            return
+        rates, checked = _rates(config)
+        with measured("pfo.report", tenant=context.partition_key, run_id=context.run.run_id):
+            page, html = make_page(
+                office.published(),
+                Asked((context.partition_key,)),
+                office=config.office,
+                config=config,
+                rates=rates,
+                now=utc_now(),
+            )
+            path = page_path(office.files().data_dir, context.partition_key)
+            write_page(path, html, mode=PUBLIC_MODE)
+        metadata = {"page": dg.MetadataValue.path(str(path)), "size_bytes": len(html.encode()), **_described(page)}
+    yield dg.MaterializeResult(metadata=metadata, check_results=[checked])
+
+
+def _rates(config: Config) -> tuple[Rates | None, dg.AssetCheckResult]:
+    """A page without conversions is better than none: its figures are the bank's."""
+    try:
+        return rates_of(config), dg.AssetCheckResult(check_name=_RATES.name, passed=True)
+    except RatesError as mistake:
+        return None, dg.AssetCheckResult(
+            check_name=_RATES.name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"The page converts nothing. {mistake}",
+        )
+
+
+def _described(page: CashPage) -> dict[str, dg.MetadataValue | int]:
+    waiting = sum(task.needs_person for task in page.tasks)
+    stale = sum(position.is_stale for position in page.positions)
+    return {
+        "preview": dg.MetadataValue.md(f"{_cash(page)}\n\n{stale} stale figures, {waiting} things wait for a person."),
+        "as_of": dg.MetadataValue.timestamp(page.as_of),
+        "known_at": dg.MetadataValue.timestamp(page.known_at),
+        "accounts": len(page.positions),
+        "stale": stale,
+        "waiting_for_a_person": waiting,
+    }
+
+
+def _cash(page: CashPage) -> str:
+    bridges = {b.currency: b for b in (page.changes.bridges if page.changes else ()) if not b.is_liability}
+    rows = [
+        (cell(a.currency), str(a.accounts), plain(a.total), _change(bridges.get(a.currency)), plain(a.stale))
+        for a in page.cash
+    ]
+    since = f"since {page.changes.since:%Y-%m-%d %H:%M}Z" if page.changes else "since the last report"
+    head: Sequence[str] = ("currency", "accounts", "cash", since, "of it stale")
+    return str(table(head, rows, nothing="No figure yet.").value)
+
+
+def _change(bridge: Bridge | None) -> str:
+    if bridge is None:
+        return ""
+    difference: Decimal = EXACT.subtract(bridge.after, bridge.before)
+    return f"{'+' if difference > 0 else ''}{plain(difference)}"

@@ -1,0 +1,61 @@
+"""Where the tenants' pages are: beside the published ledger, each replaced as a whole, and as readable as that is."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pfo_pipeline.errors import PfoError
+
+PUBLIC_MODE = 0o444
+"""Of a tenant's page: whoever may read the published ledger may read it."""
+
+
+class PageNotWritten(PfoError):
+    """The disk has no place for a page, or none that may be written."""
+
+
+def pages_folder(data_dir: Path) -> Path:
+    return data_dir / "reports"
+
+
+def page_path(data_dir: Path, tenant_id: str) -> Path:
+    return pages_folder(data_dir) / f"{tenant_id}.html"
+
+
+def write_page(path: Path, html: str, *, mode: int) -> None:
+    """Put a page in its place by one rename: who reads has the old one or the new one.
+
+    Two that write at once do no harm: the later one stays.
+    Raises: PageNotWritten: the page that was there stays.
+    """
+    draft = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            draft = Path(file.name)
+            file.write(html.encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(mode)
+        draft.replace(path)
+    except OSError as error:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+        raise PageNotWritten(
+            f"{path} cannot be written: {error.strerror or error}. Free the disk, or name another place, and run again; "
+            "the ledger is as it was."
+        ) from None
+
+
+def remove_pages(data_dir: Path, tenant_ids: Iterable[str] | None = None) -> list[Path]:
+    """Delete the pages of these tenants, or all of them, drafts that a crash left too; which ones were there.
+
+    Raises: OSError.
+    """
+    folder = pages_folder(data_dir)
+    wanted = ["*"] if tenant_ids is None else list(tenant_ids)
+    pages = sorted(path for name in wanted for path in folder.glob(f"{name}.html"))
+    for path in (*pages, *(draft for name in wanted for draft in folder.glob(f".{name}.html.*"))):
+        path.unlink()
+    return pages
