@@ -54,7 +54,7 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
 )
 @TENANT
 @click.option(
-    "--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="A new or empty folder."
+    "--to", "folder", required=True, metavar="PATH", type=click.Path(path_type=Path), help="A new or empty folder."
 )
 @click.option(
     "--format", "form", type=click.Choice(["parquet", "csv", "beancount"]), default="parquet", show_default=True
@@ -93,7 +93,7 @@ def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_a
     "path",
     default="cash-page.html",
     show_default=True,
-    metavar="FILE",
+    metavar="PATH",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the page is written; a file that is there is replaced.",
 )

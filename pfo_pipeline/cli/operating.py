@@ -13,7 +13,7 @@ from pfo_pipeline.cli.group import examples
     short_help="Write all that a new machine needs into a folder.",
     epilog=examples("pfo backup --to backups", "pfo backup --to backups --keep 14"),
 )
-@click.option("--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="For backups.")
+@click.option("--to", "folder", required=True, metavar="PATH", type=click.Path(path_type=Path), help="For backups.")
 @click.option(
     "--keep", type=click.IntRange(min=1), metavar="N", help="Afterwards remove this office's older ones there."
 )

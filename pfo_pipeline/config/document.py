@@ -25,7 +25,9 @@ _TAKES = {
     "SecretReference": "reference",
     "SecretReferences": "reference, or a list",
     "TimeZoneName": "time zone",
-    "Folder": "folder",
+    "PathName": "path",
+    "LocaleName": "locale",
+    "CurrencyCode": "currency",
     "Hours": "hours",
     "Waits": "list of hours",
 }

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from pfo_pipeline.config import document as configuration
-from pfo_pipeline.config.model import AlertSettings, Config, RepeatHours, Tenant, User
+from pfo_pipeline.config.model import AlertSettings, Config, RepeatHours, ReportSettings, Tenant, User
 from pfo_pipeline.contracts import document as contracts
 from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.ledger import document as ledger
@@ -33,7 +33,7 @@ def test_a_generated_page_is_what_its_source_says(module: object, path: Path) ->
     assert read(path) == render(), f"renew it: python -m {name} > {path.relative_to(PROJECT)}"
 
 
-@pytest.mark.parametrize("model", [Config, Tenant, User, AlertSettings, RepeatHours, Freshness])
+@pytest.mark.parametrize("model", [Config, Tenant, User, AlertSettings, RepeatHours, ReportSettings, Freshness])
 def test_every_key_of_the_configuration_is_on_the_page(model: type[BaseModel]) -> None:
     page = read(DOCS / "configuration.md")
     hidden = {"source"} if model is Config else {"id"} if model is Tenant else set()
