@@ -1,0 +1,220 @@
+"""What waits for a person or mends itself, and when consents end: as it was known at the page's moment of knowledge."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pfo_pipeline.contracts.tables import ConnectionRow, IdentityRow
+from pfo_pipeline.report.contents import Consent, Task
+from pfo_pipeline_tests.ledger.samples import connection, user
+from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, Told, figure, linked, written
+
+MEMBERS_TURN: dict[str, Any] = {
+    "state": "SCARequired",
+    "status": "needs-person",
+    "who_acts": "member",
+    "remedy": "The member opens the link.",
+    "link": "https://webview.powens.com/en/reconnect?connection_id=7",
+}
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    with written(tmp_path) as told:
+        told.tell(NOW - 5 * DAY, user(), connection(), linked(1), linked(2))
+        yield told
+
+
+def test_nothing_waits_where_all_is_well(told: Told) -> None:
+    assert told.page().tasks == ()
+
+
+def test_a_connection_that_needs_its_member_waits_with_a_link(told: Told) -> None:
+    told.tell(NOW - HOUR, connection(**MEMBERS_TURN))
+
+    assert told.page().tasks == (
+        Task(
+            tenant_id="smith",
+            user_id="jane",
+            institution_name="Banque Exemple",
+            why="SCARequired",
+            who="member",
+            remedy="The member opens the link.",
+            link="https://webview.powens.com/en/reconnect?connection_id=7",
+            next_try_at=NOW.replace(day=1, hour=5),
+            needs_person=True,
+        ),
+    )
+
+
+def test_it_waits_from_when_that_was_learnt_until_it_was_mended(told: Told) -> None:
+    told.tell(NOW - 3 * DAY, connection(**MEMBERS_TURN))
+    told.tell(NOW - DAY, connection())
+
+    known = {days: len(told.page(known_at=NOW - days * DAY).tasks) for days in (4, 2, 0)}
+
+    assert known == {4: 0, 2: 1, 0: 0}
+
+
+def test_what_mends_itself_comes_last_and_needs_nobody(told: Told) -> None:
+    told.tell(
+        NOW - HOUR,
+        connection("8", state="websiteUnavailable", status="temporary", who_acts="bank", remedy="Nothing to do."),
+        connection("9", institution_name="Zebra Bank", **MEMBERS_TURN),
+        connection("10", state=None, status="silent", who_acts="operator", remedy="Ask Powens support."),
+        connection("11", status="gone"),
+    )
+
+    found = [(task.institution_name, task.why, task.who, task.needs_person) for task in told.page().tasks]
+
+    assert found == [
+        ("Banque Exemple", "silent", "operator", True),
+        ("Zebra Bank", "SCARequired", "member", True),
+        ("Banque Exemple", "websiteUnavailable", "bank", False),
+    ]
+
+
+def test_a_member_who_cannot_be_read_waits_for_who_acts(told: Told) -> None:
+    told.tell(
+        NOW - HOUR,
+        user("bob", status="refused", code="invalidToken", who_acts="operator", remedy="Connect again: pfo connect."),
+        user("ann", status="unreachable", who_acts="powens"),
+    )
+
+    found = [(t.user_id, t.institution_name, t.why, t.who, t.remedy, t.needs_person) for t in told.page().tasks]
+
+    assert found == [
+        ("bob", None, "refused (invalidToken)", "operator", "Connect again: pfo connect.", True),
+        ("ann", None, "unreachable", "powens", None, False),
+    ]
+
+
+def test_no_secret_of_a_remedy_is_shown(told: Told) -> None:
+    told.tell(
+        NOW - HOUR,
+        user("bob", status="refused", who_acts="operator", remedy="Ask https://x.example/a?token=abc about it."),
+        connection(**MEMBERS_TURN | {"remedy": "Transfer from FR7699999000820000011200012 first."}),
+    )
+
+    shown = " ".join(task.remedy or "" for task in told.page().tasks)
+
+    assert "token=abc" not in shown
+    assert "https://x.example/…" in shown
+    assert "FR76999990008200000112" not in shown
+
+
+@pytest.mark.parametrize(
+    ("link", "is_shown"),
+    [
+        ("https://webview.powens.com/en/reconnect?connection_id=7&state=x", True),
+        ("HTTP://bank.example/", True),
+        ("javascript:alert(1)", False),
+        ("data:text/html,<script>alert(1)</script>", False),
+        (" https://bank.example", False),
+        ("java\nscript:alert(1)", False),
+        ("https://bank.example/\u202egnp.exe", False),
+        ("//bank.example", False),
+        ("https:bank.example", False),
+        ("https://[bank", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_only_links_that_a_browser_may_follow_are_shown(told: Told, link: str | None, is_shown: bool) -> None:
+    told.tell(NOW - HOUR, connection(**MEMBERS_TURN | {"link": link}))
+
+    [task] = told.page().tasks
+
+    assert task.link == (link if is_shown else None)
+
+
+def proposal(decided_by: str = "proposed", same_as: str = "acc_1") -> IdentityRow:
+    return IdentityRow("smith", "acc_2", same_as, "end of number", decided_by)
+
+
+def test_two_accounts_that_may_be_one_wait_for_the_operator_until_decided(told: Told) -> None:
+    told.tell(NOW - 3 * DAY, proposal())
+    told.tell(NOW - DAY, proposal("operator"))
+
+    assert told.page().tasks == ()
+    [task] = told.page(known_at=NOW - 2 * DAY).tasks
+    assert (task.who, task.needs_person, task.why) == ("operator", True, "account acc_2 may be acc_1 (end of number)")
+    assert task.remedy is not None
+    assert "pfo identity join" in task.remedy
+    assert told.page(known_at=NOW - 4 * DAY).tasks == ()
+
+
+def test_what_was_told_apart_is_not_asked_again(told: Told) -> None:
+    told.tell(NOW - 3 * DAY, proposal("operator", same_as="acc_2"))
+    told.tell(NOW - DAY, proposal())
+
+    assert told.page().tasks == ()
+
+
+def ending(left: timedelta, connection_id: str = "7", **changes: Any) -> ConnectionRow:
+    return connection(connection_id, consent_expires_at=NOW + left, **changes)
+
+
+def test_a_consent_says_what_goes_stale_with_it(told: Told) -> None:
+    told.tell(
+        NOW - HOUR,
+        ending(100 * DAY, last_success_at=NOW),
+        linked(3, account_type="loan"),
+        linked(4, connection_id="8"),
+        linked(5, disabled_at=NOW - DAY),
+    )
+    told.tell(NOW - HOUR, *(figure(n, f"{n}.00", NOW - HOUR) for n in (1, 3, 4, 5)))
+    told.tell(NOW - HOUR, figure(2, "8.00", NOW - HOUR, currency="USD"))
+
+    assert told.page().consents == (
+        Consent(
+            tenant_id="smith",
+            connection_id="7",
+            user_id="jane",
+            institution_name="Banque Exemple",
+            ends_at=NOW + 100 * DAY,
+            days_left=100,
+            accounts=3,
+            amounts=(("EUR", Decimal(1)), ("USD", Decimal(8))),
+        ),
+    )
+
+
+def test_consents_of_all_tenants_are_sorted_by_their_end(told: Told) -> None:
+    told.tell(NOW - HOUR, ending(9 * DAY), ending(-HOUR, "8"), connection("9"))
+    told.tell(NOW - HOUR, ending(3 * DAY, tenant_id="jones"))
+
+    found = [(c.tenant_id, c.connection_id, c.days_left) for c in told.page("smith", "jones").consents]
+
+    assert found == [("smith", "8", -1), ("jones", "7", 3), ("smith", "7", 9)]
+
+
+def test_days_left_count_from_the_pages_moment(told: Told) -> None:
+    told.tell(NOW - 4 * DAY, ending(9 * DAY - HOUR))
+
+    assert told.page().consents[0].days_left == 8
+    assert told.page(as_of=NOW - 3 * DAY).consents[0].days_left == 11
+
+
+def test_a_consent_that_says_nothing_any_more_is_left_out(told: Told) -> None:
+    told.tell(
+        NOW - HOUR,
+        ending(-DAY, status="gone"),
+        ending(-DAY, "8", last_success_at=NOW - HOUR),  # The bank still answers.
+        ending(-DAY, "9", last_success_at=NOW - 2 * DAY),
+    )
+
+    assert [consent.connection_id for consent in told.page().consents] == ["9"]
+
+
+def test_a_consent_is_as_it_was_known(told: Told) -> None:
+    told.tell(NOW - 3 * DAY, ending(2 * DAY))
+    told.tell(NOW - DAY, ending(180 * DAY))
+
+    assert told.page().consents[0].ends_at == NOW + 180 * DAY
+    assert told.page(known_at=NOW - 2 * DAY).consents[0].ends_at == NOW + 2 * DAY
+    assert told.page(known_at=NOW - 4 * DAY).consents == ()
