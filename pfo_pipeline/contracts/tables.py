@@ -149,9 +149,11 @@ class BalanceRow:
     connection_id: str = _column("varchar", "Powens' id of the connection that it came through.")
     source_id: str = _column("varchar", "Powens' id of the account.")
     currency: str = _column("varchar", "ISO 4217 code, or the coin's.")
-    current_balance: Decimal = _column(MONEY, "Booked balance, in the account's currency, exact.")
+    current_balance: Decimal = _column(MONEY, "Booked balance, in units of currency, exact; negative where owed.")
     available_balance: Decimal | None = _column(
-        MONEY, "Derived: the booked balance and what is announced; null where nothing is known.", null=True
+        MONEY,
+        "Derived, in units of currency: the booked balance and what is announced; null where nothing is known.",
+        null=True,
     )
     available_basis: str | None = _column(
         "varchar", "How available was derived: coming_balance, or balance+coming.", null=True

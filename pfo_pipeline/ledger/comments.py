@@ -60,13 +60,16 @@ _COLUMN_COMMENTS = {
     "telemetry.load_id": "The load that carried the event; see ledger.loads.",
     "telemetry.run_id": "Dagster run that emitted the event.",
     "accounts_history.superseded_at": "When the next version was learnt; null for the newest.",
+    "positions.user_id": "Slug of the user through whom the newest figure came.",
+    "positions.as_of": "When the figure was true; null, as the amounts are, while the account has none.",
+    "positions.recorded_at": "When we learnt the figure.",
     "positions.connection_status": "healthy, needs-person, temporary, silent, paused, gone or unknown.",
     "positions.connection_state": "Powens' state of the connection, or a source's; null = OK.",
     "positions.linked_through": "Powens' ids of all connections through which the account is seen.",
     "account_identity.canonical_id": "Id of the bank account that it is: its own, unless it is the same as another.",
     "totals.accounts": "Accounts with a figure; one that is linked twice counts once.",
-    "totals.current_balance": "Booked balances added up, loans left out.",
-    "totals.loans": "Loans added up; null where there is none.",
+    "totals.current_balance": "Booked balances added up, in units of currency; loans left out, overdrafts not.",
+    "totals.loans": "Loans added up, in units of currency, negative as each is; null where there is none.",
     "totals.oldest_as_of": "Date of the oldest figure among them.",
     "runs.first_load_at": "When the run's first load was recorded.",
     "runs.last_load_at": "When its last load was recorded.",
@@ -106,10 +109,12 @@ _MACRO_COMMENTS = {
     "balances_as_of": "Each bank account's balance as it was at a moment, by what we knew at another (known_at; default all); "
     "accounts that are disabled or gone by now included.",
     "accounts_as_of": "Each account's version that held at a moment, by when we learnt it.",
-    "cash_position": "Sums per tenant and currency of what was enabled at a moment, loans apart, by what we knew at another.",
-    "balance_history": "Every figure ever learnt of one account, and when each was superseded by a correction.",
-    "restatements": "What we have said differently about the past since a moment: before, now, by how much, since which run.",
-    "freshness": "How old each enabled account's newest figure is at a moment.",
+    "cash_position": "Sums per tenant and currency, in units of it, of what was enabled at a moment, by what we knew at "
+    "another; total without loans, loans negative.",
+    "balance_history": "Every figure ever learnt of one account, in units of currency, and when a correction superseded it.",
+    "restatements": "What we have said differently about the past since a moment: before, now, now less before, since which "
+    "run.",
+    "freshness": "How old each enabled account's newest figure is at a moment: age, an interval; null where it has none.",
 }
 
 

@@ -70,6 +70,33 @@ def test_every_column_says_what_it_holds(con: duckdb.DuckDBPyConnection) -> None
     assert silent == []
 
 
+def test_every_amount_says_its_unit(con: duckdb.DuckDBPyConnection) -> None:
+    amounts = con.execute(
+        "select table_name || '.' || column_name, comment from duckdb_columns() "
+        "where schema_name = 'ledger' and data_type like 'DECIMAL%' order by all"
+    ).fetchall()
+
+    without = [name for name, comment in amounts if "in units of currency" not in comment]
+
+    assert len(amounts) >= 10
+    assert without == ["seals.amount_sum"], "no figure, a check over all currencies"
+
+
+def test_a_client_that_knows_no_duckdb_reads_the_comments_too(con: duckdb.DuckDBPyConnection) -> None:
+    """BI tools ask the standard's catalog."""
+    silent = con.execute(
+        """
+        select table_name, column_name from information_schema.columns
+        where table_schema = 'ledger' and coalesce("COLUMN_COMMENT", '') = ''
+        union all
+        select table_name, null from information_schema.tables
+        where table_schema = 'ledger' and coalesce("TABLE_COMMENT", '') = ''
+        """
+    ).fetchall()
+
+    assert silent == []
+
+
 @pytest.mark.parametrize("table", tables(), ids=lambda table: table.name)
 def test_the_contracts_words_are_what_a_client_shows(con: duckdb.DuckDBPyConnection, table: Table) -> None:
     shown = con.execute(

@@ -1,0 +1,1 @@
+-- No column changes. Every migration writes the comments anew (comments.py): since this one they say units and signs.
