@@ -3,6 +3,7 @@ one file, which share what is dear to start, run in one process, but for those t
 """
 
 import signal
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -22,3 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.fixture(scope="session")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demonstration's published ledger after most of a year. It takes a quarter of a minute to play: tests that ask for it
+    run in one process, by `pytest.mark.xdist_group("year")`.
+    """
+    from pfo_pipeline_tests import demo_year  # Not for the tests that ask for none.
+
+    return demo_year.build(tmp_path_factory.mktemp("year"))

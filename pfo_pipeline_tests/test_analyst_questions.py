@@ -20,6 +20,8 @@ from pfo_pipeline.cli import main
 from pfo_pipeline.commands.queries import write
 from pfo_pipeline_tests import demo_year
 
+pytestmark = pytest.mark.xdist_group("year")
+
 PAGE = Path(__file__).parents[1] / "docs" / "analyst.md"
 _QUESTION = re.compile(r"(### \d+\. (.+?)\n.*?```sql\n(.*?)```\n)(?:\n((?:\|[^\n]*\n)+))?", re.DOTALL)
 
@@ -48,9 +50,9 @@ def _shown(cell: str) -> str:
     return cell.replace("|", "\\|").replace("+00:00", "Z")
 
 
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return demo_year.build(tmp_path_factory.mktemp("year"))
+@pytest.fixture
+def ledger(year: Path) -> Path:
+    return year
 
 
 SHOWN = questions(PAGE.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from pfo_pipeline.config import document as configuration
 from pfo_pipeline.config.model import AlertSettings, Config, RepeatHours, ReportSettings, Tenant, User
 from pfo_pipeline.contracts import document as contracts
 from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.ledger import dbt
 from pfo_pipeline.ledger import document as ledger
 from pfo_pipeline_tests.docs import diagram
 from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
@@ -21,6 +22,7 @@ from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
     [
         (contracts, DOCS / "contracts.md"),
         (ledger, DOCS / "ledger.md"),
+        (dbt, DOCS / "dbt" / "sources.yml"),
         (configuration, DOCS / "configuration.md"),
         (diagram, DOCS / "images" / "ledger.svg"),
     ],

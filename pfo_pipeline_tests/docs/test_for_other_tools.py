@@ -1,0 +1,192 @@
+"""What the documentation gives to other tools is right on a real ledger: the notebook runs, dbt's sources say what holds."""
+
+import json
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from pfo_pipeline_tests.docs.pages import DOCS
+
+pytestmark = pytest.mark.xdist_group("year")
+
+NOTEBOOK = DOCS / "notebooks" / "cash.ipynb"
+# In a process of its own: what a kernel and its client leave behind is none of this suite's. A warning in a cell is an error;
+# the last cell but one tells what the notebook's own have found, as exact text.
+RUN = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+
+book = nbformat.read(sys.argv[1], as_version=4)
+nbformat.validate(book)
+cell = nbformat.v4.new_code_cell
+book.cells.insert(0, cell("import warnings; warnings.simplefilter('error')"))
+book.cells += [cell(sys.argv[2]), cell("warnings.simplefilter('default')")]
+print(nbformat.writes(NotebookClient(book, kernel_name="python3", timeout=120).execute()))
+"""
+TOLD = """
+import json
+def told(frame):
+    return json.loads(frame.astype(str).to_json(orient="records"))
+print(json.dumps({
+    "positions": told(positions), "totals": told(totals), "changed": told(changed), "restated": told(restated),
+    "fresh": told(fresh), "types": {name: str(kind) for name, kind in totals.dtypes.items()},
+}))
+"""
+
+
+def ask(ledger: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(ledger), read_only=True) as con:
+        con.execute("set TimeZone = 'UTC'")
+        con.execute("use ledger.ledger")
+        return con.execute(query).fetchall()
+
+
+# ---- The notebook
+
+
+@pytest.fixture(scope="module")
+def ran(year: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The notebook's cells, and those around them, with their outputs."""
+    folder = tmp_path_factory.mktemp("kernel")
+    own = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, NOTEBOOK, TOLD],
+        env=os.environ | {"PFO_DATA_DIR": str(year.parent), **{name: str(folder / name) for name in own}},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout)["cells"])
+
+
+@pytest.fixture(scope="module")
+def told(ran: list[dict[str, Any]]) -> dict[str, Any]:
+    [output] = ran[-2]["outputs"]
+    return dict(json.loads("".join(output["text"])))
+
+
+def test_it_is_kept_without_what_a_run_leaves() -> None:
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+
+    assert all(
+        cell["outputs"] == [] and cell["execution_count"] is None for cell in cells if cell["cell_type"] == "code"
+    )
+
+
+def test_every_cell_runs_without_a_warning_and_shows_something(ran: list[dict[str, Any]]) -> None:
+    outputs = [cell["outputs"] for cell in ran[1:-2] if cell["cell_type"] == "code"]
+
+    assert [output for shown in outputs for output in shown if output["output_type"] in ("stream", "error")] == []
+    assert [len(shown) for shown in outputs] == [0, 1, 1, 1, 1, 1, 1]
+
+
+def test_its_positions_and_totals_are_the_ledgers_to_the_last_digit(told: dict[str, Any], year: Path) -> None:
+    def sums(rows: list[dict[str, str]], of: str) -> dict[str, Decimal]:
+        found: dict[str, Decimal] = {}
+        for row in rows:
+            if row[of] is not None:
+                found[row["currency"]] = found.get(row["currency"], Decimal()) + Decimal(row[of])
+        return found
+
+    now = dict(ask(year, "select currency, current_balance from totals where tenant_id = 'moreau'"))
+    june = dict(
+        ask(
+            year,
+            "select currency, sum(current_balance) from linked_balances_as_of(timestamptz '2026-07-01 00:00:00+00') "
+            "where tenant_id = 'moreau' group by all",
+        )
+    )
+    at_the_end_of_june = [row for row in told["totals"] if row["moment"].startswith("2026-06-30 23:59:59.999999")]
+
+    assert sums(told["positions"], "current_balance") == now
+    assert sums(at_the_end_of_june, "total") == june
+    assert told["types"]["total"] == "decimal128(38, 10)[pyarrow]"
+    assert len({row["moment"] for row in told["totals"]}) == 10
+
+
+def test_it_shows_what_changed_and_what_was_restated(told: dict[str, Any], year: Path) -> None:
+    assert told["changed"]
+    for row in told["changed"]:
+        assert Decimal(row["now"]) - Decimal(row["a_week_ago"]) == Decimal(row["change"]) != 0
+    [(name, before, now, difference)] = ask(
+        year,
+        "select display_name, said_before, says_now, difference from restatements(timestamptz '2026-01-01 00:00:00+00') "
+        "join accounts_latest using (tenant_id, account_id)",
+    )
+    [restated] = told["restated"]
+    assert (restated["display_name"], Decimal(restated["said_before"])) == (name, before)
+    assert (Decimal(restated["says_now"]), Decimal(restated["difference"])) == (now, difference)
+
+
+def test_it_shows_what_has_no_figure_first_and_the_oldest_next(told: dict[str, Any]) -> None:
+    none, oldest, *_ = told["fresh"]
+
+    assert (none["display_name"], none["hours_old"]) == ("Compte association", None)
+    assert (oldest["display_name"], float(oldest["hours_old"]) > 200) == ("Compte chèque", True)
+
+
+def test_its_picture_has_a_line_for_each_currency(ran: list[dict[str, Any]]) -> None:
+    [output] = ran[-3]["outputs"]
+    picture = "".join(output["data"]["image/svg+xml"])
+
+    assert picture.count("mark-line") == 2
+    assert ">EUR<" in picture
+    assert ">USD<" in picture
+
+
+# ---- dbt
+
+
+def sources() -> dict[str, Any]:
+    [source] = yaml.safe_load((DOCS / "dbt" / "sources.yml").read_text(encoding="utf-8"))["sources"]
+    return dict(source)
+
+
+def test_every_table_view_and_column_is_a_source_of_dbt_in_the_words_of_the_ledger(year: Path) -> None:
+    told = {
+        (table["name"], column["name"]): (column["data_type"], column["description"])
+        for table in sources()["tables"]
+        for column in table["columns"]
+    }
+    held = ask(
+        year,
+        "select table_name, column_name, lower(data_type), comment from duckdb_columns() where schema_name = 'ledger'",
+    )
+
+    assert told == {(table, column): (kind, comment) for table, column, kind, comment in held}
+    assert sources()["schema"] == "ledger"
+
+
+@pytest.mark.parametrize("test", ["not_null", "unique"])
+def test_what_dbt_is_to_test_holds(year: Path, test: str) -> None:
+    """As dbt asks it."""
+    broken = {
+        "not_null": "select count(*) from {table} where {column} is null",
+        "unique": "select count(*) from (select {column} from {table} group by 1 having count(*) > 1)",
+    }
+    queries = [
+        broken[test].format(table=table["name"], column=f'"{column["name"]}"')
+        for table in sources()["tables"]
+        for column in table["columns"]
+        if test in column.get("data_tests", ())
+    ]
+
+    assert len(queries) > (100 if test == "not_null" else 0)
+    assert ask(year, " union ".join(queries)) == [(0,)]
+
+
+def test_freshness_is_asked_of_the_table_that_every_run_writes(year: Path) -> None:
+    fresh = {table["name"]: table["config"]["loaded_at_field"] for table in sources()["tables"] if "config" in table}
+
+    assert fresh == {"loads": "recorded_at"}
+    assert ask(year, "select count(*) from loads where recorded_at > timestamptz '2026-11-20 17:00:00+00'") != [(0,)]
