@@ -34,11 +34,16 @@ def _completing(find: Callable[["Place", list[str]], _Found]) -> Complete:
                 found = dict(find(find_place(), _tenants_named(ctx)))
         except Exception:  # Whatever is wrong is told by the command itself, once it is run.
             return []
-        return [
-            CompletionItem(word, help=about) for word, about in sorted(found.items()) if word.startswith(incomplete)
-        ]
+        return [item(word, about) for word, about in sorted(found.items()) if word.startswith(incomplete)]
 
     return complete
+
+
+def item(word: str, about: str) -> CompletionItem:
+    """Shells are told one thing on a line; `about` holds what banks are called."""
+    from pfo_pipeline.commands.terminal import visible
+
+    return CompletionItem(word, help=visible(about) or None)
 
 
 def _tenants_named(ctx: click.Context) -> list[str]:

@@ -70,8 +70,10 @@ def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_a
     """
     from pfo_pipeline.commands.export import export_and_show
     from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
 
-    export_and_show(find_place(), tenant, folder, form, as_of, known_at)
+    with progress():
+        export_and_show(find_place(), tenant, folder, form, as_of, known_at)
 
 
 @click.command(
@@ -107,6 +109,8 @@ def report(
     """
     from pfo_pipeline.commands.place import find_place
     from pfo_pipeline.commands.report import report_and_show
+    from pfo_pipeline.commands.terminal import progress
     from pfo_pipeline.ledger.store import utc_now
 
-    report_and_show(find_place(), tenants, path, utc_now(), as_of=as_of, known_at=known_at, since=since)
+    with progress():
+        report_and_show(find_place(), tenants, path, utc_now(), as_of=as_of, known_at=known_at, since=since)

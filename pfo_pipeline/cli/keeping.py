@@ -64,8 +64,10 @@ def verify() -> None:
     """
     from pfo_pipeline.commands.keeping import verify_and_show
     from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
 
-    verify_and_show(find_place())
+    with progress():
+        verify_and_show(find_place())
 
 
 @click.command(
@@ -87,8 +89,10 @@ def erase(tenant: str, member: str | None, yes: bool) -> None:
     """
     from pfo_pipeline.commands.keeping import erase_and_show
     from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
 
-    erase_and_show(find_place(), tenant, member, confirming(yes))
+    with progress():
+        erase_and_show(find_place(), tenant, member, confirming(yes))
 
 
 @click.command(
@@ -100,5 +104,7 @@ def rekey(old_key: str | None) -> None:
     """Write the ledger anew under the configured encryption_key, or plain where none is configured."""
     from pfo_pipeline.commands.keeping import rekey_and_show
     from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
 
-    rekey_and_show(find_place(), old_key)
+    with progress():
+        rekey_and_show(find_place(), old_key)

@@ -25,9 +25,11 @@ def backup(folder: Path, keep: int | None, with_secrets: bool) -> None:
     """
     from pfo_pipeline.commands.backup import backup_and_show
     from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
     from pfo_pipeline.ledger.store import utc_now
 
-    backup_and_show(find_place(), folder, utc_now(), with_secrets=with_secrets, keep=keep)
+    with progress():
+        backup_and_show(find_place(), folder, utc_now(), with_secrets=with_secrets, keep=keep)
 
 
 @click.command(
@@ -48,9 +50,11 @@ def restore(folder: Path, replace_newer: bool) -> None:
     What it replaces is put aside, and a configuration or secret that is there stays as it is.
     """
     from pfo_pipeline.commands.restore import restore_and_show
+    from pfo_pipeline.commands.terminal import progress
     from pfo_pipeline.ledger.store import utc_now
 
-    restore_and_show(folder, utc_now(), replace_newer=replace_newer)
+    with progress():
+        restore_and_show(folder, utc_now(), replace_newer=replace_newer)
 
 
 @click.command(short_help="Bring the ledger to this version of pfo.", epilog=examples("pfo migrate"))
@@ -61,8 +65,10 @@ def migrate() -> None:
     """
     from pfo_pipeline.commands.migrate import migrate_and_show
     from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
 
-    migrate_and_show(find_place())
+    with progress():
+        migrate_and_show(find_place())
 
 
 @click.command(
@@ -95,7 +101,9 @@ def health(hours: int, as_json: bool) -> None:
 def tidy(days: int) -> None:
     """Delete what Dagster keeps of old runs, but never the newest state of a tenant. The ledger is not touched."""
     from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
     from pfo_pipeline.commands.tidy import tidy_and_show
     from pfo_pipeline.ledger.store import utc_now
 
-    tidy_and_show(find_place(), utc_now(), timedelta(days=days))
+    with progress():
+        tidy_and_show(find_place(), utc_now(), timedelta(days=days))

@@ -34,6 +34,7 @@ from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import version_of
 from pfo_pipeline.ledger.verify import heads_of
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.telemetry.progress import steps
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"
 _BUSY_SECONDS = 30
@@ -163,7 +164,7 @@ def _write(
         loads=loads,
         heads=heads,
         secrets=tuple(secrets),
-        files={str(path.relative_to(draft)): names.sha256_of(path) for path in files},
+        files={str(path.relative_to(draft)): names.sha256_of(path) for path in steps("Hashing files", files)},
     )
     with _new_file(draft / names.FILE) as file:
         file.write(manifest.model_dump_json(indent=2).encode())
@@ -183,7 +184,7 @@ def _state(private: Path) -> Iterator[Path]:
 
 
 def _copy_all(source: Path, target: Path, files: Iterator[Path]) -> None:
-    for file in files:
+    for file in steps("Copying files", list(files)):
         _copy(file, target / file.relative_to(source))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.telemetry.progress import steps
 
 FILE = "manifest.json"
 FORMAT = 1
@@ -87,7 +88,7 @@ def _problems(backup: Path, manifest: Manifest) -> Iterable[str]:
         yield f"{LEDGER}: is not in the manifest"
     for name in (secret.file for secret in manifest.secrets if secret.file not in manifest.files):
         yield f"{name}: is not in the manifest"
-    for name, digest in manifest.files.items():
+    for name, digest in steps("Checking files", manifest.files.items()):
         path = backup / name
         if not path.resolve().is_relative_to(backup.resolve()):
             yield f"{name}: lies outside the backup"

@@ -24,6 +24,7 @@ from pfo_pipeline.ledger.errors import LedgerForeign
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.telemetry.progress import steps
 
 
 class RestoreFailed(PfoError):
@@ -127,7 +128,7 @@ def _put_state(backup: Path, manifest: Manifest, place: Place, aside: Path) -> N
     for file in place.files.private.glob("*.sqlite-*"):  # Journals: SQLite would mix them into what is put back.
         _put_aside(file, aside / names.PRIVATE / file.name)
     folders = {names.HISTORY: home, names.PRIVATE: place.files.private, names.ALERTS: place.data_dir}
-    for name in manifest.files:
+    for name in steps("Putting files back", manifest.files):
         folder, _, rest = name.partition("/")
         if folder in folders:
             target = folders[folder] / rest

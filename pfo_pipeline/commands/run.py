@@ -47,7 +47,8 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
     )
     if choice != EVERYTHING:
         scope_of(place.config.tenant(chosen[0]), place.reader, choice)  # A mistake is told before a run is made of it.
-    with out.status("Starting Dagster") as progress:
+    waiting = console(stderr=True)  # What is under way is no result: a pipe has results alone.
+    with waiting.status("Starting Dagster") as progress:
         from pfo_pipeline.commands.workflows import WorkflowRun, run_workflows
 
         def starting(tenant_id: str, workflow: Workflow) -> None:
@@ -63,7 +64,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
     if runs[-1].was_cancelled:
         return INTERRUPTED
     now = utc_now()
-    with out.status("Telling who must act"):
+    with waiting.status("Telling who must act"):
         troubles = _tell(place, chosen)
     for trouble in troubles:
         out.print(visible(trouble))

@@ -1,21 +1,81 @@
-"""The console that people read: wide enough for a table where there is no terminal, plain on a pipe or with NO_COLOR.
+"""The terminal that people read: wide enough for a table where there is none, bars on standard error while work is long.
 
-What banks and people named is shown, never obeyed: no markup of rich's, no escape sequence of the terminal's.
+Plain on a pipe, with NO_COLOR or on a dumb terminal. What banks and people named is shown, never obeyed: no markup of rich's,
+no escape sequence of the terminal's.
 """
 
+import os
 import sys
 import unicodedata
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from pfo_pipeline.telemetry.progress import shown_by
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDTH_WITHOUT_TERMINAL = 180
 _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of controls, formats (changes of direction among them), surrogates and line ends."""
 
 
-def console() -> Console:
-    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+def console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console  # Programs ask for no table.
+
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else _WIDTH_WITHOUT_TERMINAL
+    is_plain = os.environ.get("NO_COLOR") or _is_dumb()
+    return Console(
+        stderr=stderr,
+        width=width,
+        color_system=None if is_plain else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show how far long work has come, on standard error and only where that is a terminal; nothing of it stays there."""
+    if not sys.stderr.isatty() or _is_dumb():
+        yield
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bars = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+    def show(about: str, things: Collection[Any]) -> Iterator[Any]:
+        if bars.tasks:  # Steps of a step: its own are counted.
+            yield from things
+            return
+        task = bars.add_task(about, total=len(things))
+        bars.start()
+        for thing in things:
+            yield thing
+            bars.advance(task)
+        bars.stop()
+        bars.remove_task(task)
+
+    try:
+        with shown_by(show):
+            yield
+    finally:
+        bars.stop()
 
 
 def visible(text: str) -> str:

@@ -19,6 +19,7 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
 from pfo_pipeline.defs.partitions import TENANTS
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.telemetry.progress import steps
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 200
@@ -42,15 +43,13 @@ def tidy(place: Place, now: datetime, keep: timedelta) -> Tidied:
     if place.role != "admin":
         raise OperationRefused("Tidying deletes the history of runs, so it needs role admin (PFO_ROLE).")
     os.environ["DAGSTER_HOME"] = str(place.dagster_home)
-    deleted = 0
     with opened_history(place.history_lock) as instance:
         needed = set(_newest_materializations(instance))
         old = _ended_before(instance, now - keep)
-        for run_id in old:
-            if run_id not in needed:
-                _delete(instance, place.dagster_home, run_id)
-                deleted += 1
-    return Tidied(deleted, len(old) - deleted)
+        unneeded = [run_id for run_id in old if run_id not in needed]
+        for run_id in steps("Deleting runs", unneeded):
+            _delete(instance, place.dagster_home, run_id)
+    return Tidied(len(unneeded), len(old) - len(unneeded))
 
 
 def tidy_and_show(place: Place, now: datetime, keep: timedelta) -> None:

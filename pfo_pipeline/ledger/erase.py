@@ -11,6 +11,7 @@ import duckdb
 
 from pfo_pipeline.ledger.merge import next_load
 from pfo_pipeline.ledger.proof import SEALED_TABLES, seal, seals_sql
+from pfo_pipeline.telemetry.progress import steps
 
 OPERATION = "ledger.erase"
 
@@ -86,7 +87,7 @@ def _delete(con: duckdb.DuckDBPyConnection, conditions: dict[str, str], who: dic
 
 def _seal_what_is_left(con: duckdb.DuckDBPyConnection, tenant_id: str, load_id: int) -> None:
     """A new seal for each earlier load and table that has less than its newest seal says."""
-    for table in SEALED_TABLES:
+    for table in steps("Sealing tables", SEALED_TABLES):
         con.execute(
             f"""
             insert into seals by name

@@ -23,6 +23,7 @@ from pfo_pipeline.ledger.beancount import write_beancount
 from pfo_pipeline.ledger.export_folder import ExportRefused, named_errors, new_folder
 from pfo_pipeline.ledger.export_queries import QUERIES
 from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, version_of
+from pfo_pipeline.telemetry.progress import steps
 
 Form = Literal["parquet", "csv", "beancount"]
 
@@ -137,7 +138,7 @@ def _write_tables(
 ) -> dict[str, int]:
     """A file for each of QUERIES, and the dictionary. Returns how many rows each has."""
     rows = {}
-    for name, query in QUERIES.items():
+    for name, query in steps("Writing files", QUERIES.items()):
         file = f"{name}.{form}"
         [(rows[file],)] = con.execute(
             f"copy ({query}) to {_literal(draft / file)} ({_OPTIONS[form]})", _used(parameters, query)

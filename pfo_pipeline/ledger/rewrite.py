@@ -10,6 +10,7 @@ import duckdb
 from pfo_pipeline.contracts.tables import AccountRow, table_of
 from pfo_pipeline.ledger.opening import attach
 from pfo_pipeline.ledger.schema import SCHEMA, create
+from pfo_pipeline.telemetry.progress import steps
 
 
 def write_anew(con: duckdb.DuckDBPyConnection, draft: Path, *, key: str | None, withhold_personal: bool) -> None:
@@ -26,10 +27,11 @@ def write_anew(con: duckdb.DuckDBPyConnection, draft: Path, *, key: str | None, 
         con.execute("use draft")
         con.begin()
         create(con)
-        for (name,) in con.execute(
+        names = con.execute(
             "select table_name from duckdb_tables() where database_name = 'draft' and schema_name = $schema",
             {"schema": SCHEMA},
-        ).fetchall():
+        ).fetchall()
+        for (name,) in steps("Writing tables", names):
             replaced = _withheld(name) if withhold_personal else ""
             con.execute(f'insert into {name} by name select *{replaced} from "{source}".{SCHEMA}.{name}')
         if withhold_personal:

@@ -11,6 +11,7 @@ import duckdb
 from pfo_pipeline.contracts.tables import tables
 from pfo_pipeline.ledger.proof import SEALED_TABLES, link_texts_sql, seals_sql
 from pfo_pipeline.ledger.schema import known_migrations, version_of
+from pfo_pipeline.telemetry.progress import steps
 
 _COPY = "published copy"
 
@@ -122,7 +123,7 @@ def _contents(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     The content of a table whose personal columns are left out, as a published copy may do, is not what was written.
     """
     partial = {name for (name,) in con.execute("select distinct table_name from withheld").fetchall()}
-    for table in SEALED_TABLES:
+    for table in steps("Verifying tables", SEALED_TABLES):
         differing = con.execute(
             f"""
             with sealed as (
