@@ -18,14 +18,14 @@ def test_a_terminal_is_shown_colours(demonstration: Path) -> None:
 
     assert shown.status == 0
     assert ESCAPE in shown.stdout
-    assert "needs-person" in shown.stdout
+    assert "Who must act" in shown.stdout
 
 
 @pytest.mark.parametrize("changes", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_who_wants_no_colours_gets_plain_text(demonstration: Path, changes: dict[str, str]) -> None:
     shown = run_on_terminals(["status"], demonstration, changes)
 
-    assert "needs-person" in shown.stdout
+    assert "Who must act" in shown.stdout
     assert ESCAPE not in shown.stdout
 
 
