@@ -13,7 +13,7 @@ from pfo_pipeline.report.contents import Breakdown, Bridge, CashPage, Change, Hi
 
 MOST_PLOTS = 8
 """Currencies that are drawn; the days of all stand in tables."""
-MOST_CHANGES = 12
+MOST_CHANGES = 8
 """Changed accounts that are shown at once; the others are folded."""
 MOST_ACCOUNTS_OPEN = 120
 """From more accounts on, institutions are folded."""
@@ -109,7 +109,7 @@ def view(page: CashPage) -> View:
         bridges=tuple(bridge for bridge in bridges if len(bridge.by_reason) > 1),
         short_bridges=tuple(bridge for bridge in bridges if len(bridge.by_reason) == 1),
         unchanged=tuple(bridge for bridge in bridges if not bridge.by_reason),
-        breakdowns=tuple(b for b in page.breakdowns if len(b.parts) > 1 or b.by in ("institution", "account type")),
+        breakdowns=tuple(b for b in page.breakdowns if len(b.parts) > (b.by in ("tenant", "member"))),
         changed_accounts=len({(change.tenant_id, change.account_id) for change in moved}),
         changes_by_currency=not rates and len({change.currency for change in changes}) > 1,
         changes=changes[:MOST_CHANGES],

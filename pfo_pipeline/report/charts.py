@@ -93,19 +93,19 @@ def _extremes(base: Any, y: Any) -> list[Any]:
     found = base.transform_filter("isValid(datum.total)").transform_aggregate(
         high="argmax(total)", low="argmin(total)", highest="max(total)", lowest="min(total)"
     )
-    layers = []
-    for field, place, text in (("highest", "high", "highest "), ("lowest", "low", "lowest ")):
-        one = found.transform_calculate(total=f"datum.{field}", text=f"'{text}' + datum.{place}.text")
-        if place == "low":
-            one = one.transform_filter("datum.highest != datum.lowest")
-        below = place == "low"
-        layers += [
-            one.mark_rule(stroke=_RULE, strokeWidth=1).encode(y),
-            one.mark_text(
-                align="left", baseline="top" if below else "bottom", dy=4 if below else -4, color=_SOFT, x=0
-            ).encode(y, text="text:N"),
-        ]
-    return layers
+    flat = "datum.highest == datum.lowest"
+    high = found.transform_calculate(
+        total="datum.highest", text=f"({flat} ? 'throughout ' : 'highest ') + datum.high.text"
+    )
+    low = found.transform_filter(f"!({flat})").transform_calculate(
+        total="datum.lowest", text="'lowest ' + datum.low.text"
+    )
+    beside = {"align": "left", "color": _SOFT, "x": 0, "limit": {"expr": "width"}}
+    return [
+        *(one.mark_rule(stroke=_RULE, strokeWidth=1).encode(y) for one in (high, low)),
+        high.mark_text(baseline="bottom", dy=-4, **beside).encode(y, text="text:N"),
+        low.mark_text(baseline="top", dy=4, **beside).encode(y, text="text:N"),
+    ]
 
 
 def rows(days: Iterable[date], totals: Iterable[Decimal | None], written: Iterable[str]) -> list[dict[str, Any]]:

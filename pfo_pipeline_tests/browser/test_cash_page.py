@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -14,7 +15,7 @@ from pfo_pipeline.report.contents import CashPage
 from pfo_pipeline.report.page import render
 from pfo_pipeline.report.wording import Wording
 from pfo_pipeline_tests.browser.pages import PATIENCE_MS
-from pfo_pipeline_tests.report import samples
+from pfo_pipeline_tests.report import ledgers, samples
 from pfo_pipeline_tests.report.test_page import HOSTILE
 
 Open = Callable[..., Page]
@@ -104,6 +105,18 @@ def test_the_figures_are_the_pages_own_to_the_last_digit(
         assert [None if value is None else Decimal(value) for value in reversed(values)] == list(history.totals)
 
 
+def test_what_the_browser_shows_is_what_the_ledger_holds(opened: Open, tmp_path: Path) -> None:
+    told = ledgers.told(tmp_path, ledgers.awkward)
+    page = opened(written(told.page(), tmp_path))
+    with duckdb.connect(told.ledger.files.published, read_only=True) as con:
+        con.execute("use ledger.ledger")
+        held = dict(con.execute("select account_id, current_balance from positions").fetchall())
+    assert len(held) == 11
+    for account_id, balance in held.items():
+        words = page.locator(f"tr[data-account='{account_id}'] td[data-of=current]").inner_text().split()[0]
+        assert (None if words == "—" else Decimal(words.replace(",", "").replace("−", "-"))) == balance
+
+
 def test_without_scripts_there_is_a_picture_of_each_currency_and_no_dead_switch(opened: Open, file: Path) -> None:
     page = opened(file, scripts=False)
     expect(page.locator("figure svg")).to_have_count(6)
@@ -145,7 +158,7 @@ def test_a_period_shows_as_many_days_with_their_highest_and_lowest(
     assert family.reference_history is not None
     shown = [total for total in family.reference_history.totals[-count:] if total is not None]
     words, chart = Wording.of("en_GB", "UTC"), page.locator("figure").first
-    expect(chart.locator(".mark-text.layer_1_marks")).to_have_text(f"highest {words.amount(max(shown), 'EUR')}")
+    expect(chart.locator(".mark-text.layer_2_marks")).to_have_text(f"highest {words.amount(max(shown), 'EUR')}")
     expect(chart.locator(".mark-text.layer_3_marks")).to_have_text(f"lowest {words.amount(min(shown), 'EUR')}")
 
 
