@@ -7,9 +7,11 @@ Not here: where the documents use them (README.md, docs/).
 import itertools
 import tempfile
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import FloatRect, Page, expect
+from playwright.sync_api import Browser, FloatRect, Page, expect
 
+from pfo_pipeline.report.page import render
 from pfo_pipeline_tests.browser.pages import (
     DOWNSTREAM,
     browser,
@@ -20,15 +22,57 @@ from pfo_pipeline_tests.browser.pages import (
     open_partition,
 )
 from pfo_pipeline_tests.browser.serving import PROJECT, Serving
+from pfo_pipeline_tests.report.demonstration import demonstration
 
 FOLDER = PROJECT / "docs" / "images"
 SHARPNESS = 1.5
 """Pixels of the picture per pixel of the page."""
 _MARGIN = 24
+_CASH, _PHONE = 1240, 390
+"""Widths of the page in its own pixels."""
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, browser() as chromium, Serving(Path(folder)) as serving:
+    with tempfile.TemporaryDirectory() as folder:
+        cash_page = Path(folder) / "cash.html"
+        cash_page.write_text(render(demonstration(Path(folder)), "en_GB"), encoding="utf-8")
+        with browser() as chromium:
+            cash_pages(chromium, cash_page)
+            dagsters_pages(chromium)
+
+
+def cash_pages(chromium: Browser, path: Path) -> None:
+    """`cash-page.png`: its first figures and what changed; `-dark`: over time; `-phone`: where it begins."""
+    _cash_page(chromium, path, "cash-page", _CASH, "light", until="#changes .bridges")
+    _cash_page(chromium, path, "cash-page-dark", _CASH, "dark", since="#history", until="#history .tables")
+    _cash_page(chromium, path, "cash-page-phone", _PHONE, "light", until="#now tr[data-currency=EUR]")
+
+
+def _cash_page(
+    chromium: Browser,
+    path: Path,
+    name: str,
+    width: int,
+    color_scheme: Literal["light", "dark"],
+    *,
+    since: str = "body",
+    until: str,
+) -> None:
+    page = chromium.new_page(
+        viewport={"width": width, "height": 900}, color_scheme=color_scheme, device_scale_factor=SHARPNESS
+    )
+    page.goto(path.as_uri())
+    expect(page.locator("html[data-plotted]")).to_be_attached()
+    begins, ends = page.locator(since).bounding_box(), page.locator(until).first.bounding_box()
+    assert begins is not None
+    assert ends is not None
+    page.set_viewport_size({"width": width, "height": int(ends["y"] + ends["height"] + _MARGIN)})
+    _save(page, name, {"x": 0, "y": begins["y"], "width": width, "height": ends["y"] + ends["height"] - begins["y"]})
+    page.close()
+
+
+def dagsters_pages(chromium: Browser) -> None:
+    with tempfile.TemporaryDirectory() as folder, Serving(Path(folder)) as serving:
         serving.wait_until_loaded()
         serving.wait_until_settled()
         page = new_page(chromium, serving.url, sharpness=SHARPNESS)
