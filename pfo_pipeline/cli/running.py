@@ -91,8 +91,10 @@ def config() -> None:
 
 @config.command(epilog=examples("pfo config check"))
 def check() -> None:
-    """Name every mistake in the configuration, and every secret that does not resolve, at once."""
+    """Name every mistake in the configuration, every secret that does not resolve and rates that cannot be used, at once."""
     from pfo_pipeline.config import ConfigError, SecretError, load_config
+    from pfo_pipeline.report.making import rates_of
+    from pfo_pipeline.report.rates import RatesError
 
     found = load_config()
     problems = []
@@ -104,8 +106,12 @@ def check() -> None:
             if key.endswith(".token") and reference.startswith("file:"):
                 _, tenant, _, user, _ = key.split(".")
                 problems.append(f"    A token that is not there yet: pfo connect --tenant {tenant} --member {user}")
+    try:
+        rates_of(found)
+    except RatesError as problem:
+        problems.append(f"  report.rates: {problem}")
     if problems:
-        raise ConfigError(f"{found.source} has secrets that do not resolve:\n" + "\n".join(problems))
+        raise ConfigError(f"{found.source} refers to what cannot be used:\n" + "\n".join(problems))
     users = sum(len(tenant.users) for tenant in found.tenants)
     click.echo(f"{found.source} is in order: office {found.office}, {len(found.tenants)} tenants, {users} users.")
 

@@ -42,5 +42,6 @@ def report_and_show(
     click.echo(
         visible(f"{path}: {len(page.positions)} accounts as of {page.as_of:%Y-%m-%d %H:%M}Z, {stale} of them stale")
     )
-    click.echo(f"{waiting} things wait for a person." if waiting else "Nothing waits for a person.")
+    things = "1 thing waits" if waiting == 1 else f"{waiting or 'No'} things wait"
+    click.echo(f"{things} for a person.")
     click.echo("Open it in any browser, from the disk. It holds personal data; no one but this account may read it.")

@@ -48,23 +48,22 @@ def run_findings(instance: dg.DagsterInstance, config: Config, tenant_ids: Itera
 def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflow) -> list[Condition]:
     """What is wrong since the bank was last read with success.
 
-    A later run of the query step alone, which publishes what is there, mends the failure of that step and no other.
+    A later run of other steps alone, such as the one that publishes what is there, mends the failure of those and no other.
     """
     entry = ASSET_KEYS[workflow.entry_step_id]
-    mendable = {"__".join(key.path) for key in asset_keys(workflow) if key != entry}
-    is_published = False
+    mended: set[str] = set()
     for run in _newest_runs(instance, tenant.id, workflow):
         if run.is_success:
             if not run.asset_selection or entry in run.asset_selection:
                 return []
-            is_published = True
+            mended |= {"__".join(key.path) for key in run.asset_selection}
             continue
         events = [e.dagster_event for e in instance.all_logs(run.run_id, of_type=_TELLING) if e.dagster_event]
         causes = [described_failure(event) for event in events if event.is_step_failure]
         if any(cause["code"] == CANCELLED for cause in causes):
             continue
         blocked = _blocked(events, tenant, run)
-        if is_published and not blocked and causes and {cause["step"] for cause in causes} <= mendable:
+        if not blocked and causes and {cause["step"] for cause in causes} <= mended:
             return []
         return blocked or [_failed(events, causes, tenant, workflow, run)]
     return []

@@ -15,6 +15,10 @@ class PageNotWritten(PfoError):
     """The disk has no place for a page, or none that may be written."""
 
 
+class PageNotRemoved(PfoError):
+    """A page that should not be there any more still is."""
+
+
 def pages_folder(data_dir: Path) -> Path:
     return data_dir / "reports"
 
@@ -49,13 +53,16 @@ def write_page(path: Path, html: str, *, mode: int) -> None:
 
 
 def remove_pages(data_dir: Path, tenant_ids: Iterable[str] | None = None) -> list[Path]:
-    """Delete the pages of these tenants, or all of them, drafts that a crash left too; which ones were there.
+    """Delete the pages of these tenants, or all of them, drafts that a crash left too; which pages were there.
 
-    Raises: OSError.
+    Raises: PageNotRemoved.
     """
     folder = pages_folder(data_dir)
     wanted = ["*"] if tenant_ids is None else list(tenant_ids)
     pages = sorted(path for name in wanted for path in folder.glob(f"{name}.html"))
     for path in (*pages, *(draft for name in wanted for draft in folder.glob(f".{name}.html.*"))):
-        path.unlink()
+        try:
+            path.unlink()
+        except OSError as error:
+            raise PageNotRemoved(f"{path} cannot be removed: {error.strerror or error}. Delete it yourself.") from None
     return pages

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.report.files import page_path, pages_folder, write_page
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
@@ -96,6 +97,34 @@ def test_a_tenant_that_left_is_erased_and_the_rest_verifies(mine: Office) -> Non
     assert mine.ask("select distinct tenant_id from accounts") == [("smith",)]
     assert mine.ask("select tenant_id, scope from erasures") == [("jones", "tenant")]
     assert run("verify").exit_code == 0
+
+
+def test_what_is_erased_is_on_no_page_any_more(mine: Office) -> None:
+    for tenant in ("smith", "jones"):
+        write_page(page_path(mine.data_dir, tenant), tenant, mode=0o444)
+    take_out(mine, "jones")
+
+    result = run("erase", "--tenant", "jones", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert "jones.html" in result.stdout
+    assert [page.name for page in pages_folder(mine.data_dir).iterdir()] == ["smith.html"]
+
+
+@pytest.mark.parametrize(("setting", "left"), [("", []), ("after_refresh = true", ["smith.html"])])
+def test_what_gets_a_key_lies_on_no_page_in_the_clear_unless_that_was_asked_for(
+    mine: Office, setting: str, left: list[str]
+) -> None:
+    write_page(page_path(mine.data_dir, "smith"), "amounts", mode=0o444)
+    (mine.folder / "key").write_text("correct-horse", encoding="utf-8")
+    configure(mine, 'encryption_key = "file:key"')
+    mine.config.write_text(mine.config.read_text("utf-8").replace("after_refresh = false", setting), encoding="utf-8")
+
+    result = run("rekey")
+
+    assert result.exit_code == 0, result.output
+    assert ("smith.html" in result.stdout) == (not left)
+    assert [page.name for page in pages_folder(mine.data_dir).iterdir()] == left
 
 
 @pytest.mark.parametrize(

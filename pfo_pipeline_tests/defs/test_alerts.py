@@ -15,7 +15,9 @@ from pfo_pipeline.alerts.store import read_book
 from pfo_pipeline.config import load_config
 from pfo_pipeline.defs.alerts import look_everywhere
 from pfo_pipeline.defs.conditions import run_findings
+from pfo_pipeline.ledger.errors import LedgerFull
 from pfo_pipeline.ledger.office import reader_of
+from pfo_pipeline.ledger.store import Ledger, Publication
 from pfo_pipeline_tests.alerts.servers import WebServer, free_port
 from pfo_pipeline_tests.defs.office import (
     BALANCES_JOB,
@@ -185,6 +187,39 @@ def test_what_is_only_published_again_mends_no_failure_but_its_own(
     office.files.published.rmdir()
     assert fetch_alone().success
     assert of_runs(instance) == []
+
+
+def test_a_page_that_could_not_be_written_is_told_until_it_is(smith: Office, instance: dg.DagsterInstance) -> None:
+    smith.report = {}
+    smith.write()
+    in_the_way = smith.data_dir / "reports"
+    in_the_way.write_text("")
+    assert not run_job(smith, instance, "smith", BALANCES_JOB).success
+
+    (failed,) = of_runs(instance)
+    assert (failed.kind, failed.code, failed.owner) == ("run", "PageNotWritten", "operator")
+    assert "reports/smith.html cannot be written" in failed.text
+
+    in_the_way.unlink()
+    assert run_job(smith, instance, "smith", BALANCES_JOB, assets=["reports/cash_page"]).success
+    assert of_runs(instance) == []
+
+
+def test_a_page_mends_no_publication_that_failed(
+    smith: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_place(self: Ledger) -> Publication:
+        raise LedgerFull("No place on the disk.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "publish", no_place)
+        assert not run_job(smith, instance, "smith", BALANCES_JOB).success
+    smith.report = {}
+    smith.write()
+
+    assert run_job(smith, instance, "smith", BALANCES_JOB, assets=["reports/cash_page"]).success
+
+    assert [c.kind for c in of_runs(instance)] == ["run"]
 
 
 def test_a_mistake_in_the_configuration_is_not_told_to_another_tenants_people(
