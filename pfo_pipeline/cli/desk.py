@@ -50,6 +50,7 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
     epilog=examples(
         "pfo export --tenant martin --to martin-2026",
         "pfo export --tenant martin --to martin-2026-10 --as-of 2026-10-31 --format csv",
+        "pfo export --tenant martin --to martin-books --format beancount",
     ),
 )
 @TENANT

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from pfo_pipeline_tests.docs.pages import DOCS
+from pfo_pipeline_tests.docs.pages import DOCS, blocks
 
 pytestmark = pytest.mark.xdist_group("year")
 
@@ -183,6 +183,26 @@ def test_what_dbt_is_to_test_holds(year: Path, test: str) -> None:
 
     assert len(queries) > (100 if test == "not_null" else 0)
     assert ask(year, " union ".join(queries)) == [(0,)]
+
+
+def test_the_profile_on_the_page_reaches_the_ledgers_macros_and_writes_nothing_there(
+    year: Path, tmp_path: Path
+) -> None:
+    """What dbt-duckdb does with it: it attaches, and then sets."""
+    [profile] = [block for block in blocks(DOCS / "analyst.md", "yaml") if "outputs:" in block]
+    told = yaml.safe_load(profile)["office"]["outputs"]["dev"]
+    [attached] = told["attach"]
+    assert attached["alias"] == sources()["database"]
+
+    with duckdb.connect(str(tmp_path / told["path"])) as con:
+        con.execute(f"attach '{year}' as {attached['alias']} (read_only {attached['read_only']})")
+        for name, value in told["settings"].items():
+            con.execute(f"set {name} = '{value}'")
+        con.execute("create table june as from bank.ledger.balances_as_of(timestamptz '2026-06-30 23:59:59+00')")
+
+        assert con.execute("select count(*) > 10 from office.main.june").fetchall() == [(True,)]
+        with pytest.raises(duckdb.InvalidInputException, match="read-only"):
+            con.execute("create table bank.ledger.mine as select 1 as a")
 
 
 def test_freshness_is_asked_of_the_table_that_every_run_writes(year: Path) -> None:
