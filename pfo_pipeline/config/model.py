@@ -44,7 +44,7 @@ class User(_Section):
     powens_id: int | None = Field(default=None, gt=0)
     """The user's number at Powens, where it is there already; `pfo connect` keeps that of a user which it makes."""
     name: str = ""
-    """For people; nothing is found by it."""
+    """What the cash page calls the member."""
     token: SecretReference
     """The permanent token; as `file:PATH` it is written by `pfo connect`."""
 
@@ -54,7 +54,7 @@ class Tenant(_Section):
 
     id: Slug
     name: str = ""
-    """What people call it; nothing is found by it."""
+    """What people call it: the title of its cash page."""
     domain: DomainLabel
     """Label of the Powens domain: `smith` for `https://smith.biapi.pro`."""
     base_url: BaseUrl = ""

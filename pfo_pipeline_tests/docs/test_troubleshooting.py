@@ -17,10 +17,11 @@ MESSAGES = re.findall(r"^- \*\*`([^`]+)`\*\*", PAGE, re.MULTILINE)
 
 @cache
 def words_of_the_program() -> tuple[str, ...]:
-    """Every text in the code, with … for what is put into it; and what make itself says."""
+    """Every text in the code, with … for what is put into it; what make itself says, and the cash page."""
     modules = [path for path in (PROJECT / "pfo_pipeline").rglob("*.py") if "simulator" not in path.parts]
     texts = [_text(node) for path in modules for node in ast.walk(ast.parse(path.read_text("utf-8"))) if _text(node)]
-    return (*texts, (PROJECT / "Makefile").read_text("utf-8"))
+    others = [PROJECT / "Makefile", *(PROJECT / "pfo_pipeline" / "report" / "templates").glob("*.jinja")]
+    return (*texts, *(path.read_text("utf-8") for path in others))
 
 
 def _text(node: ast.AST) -> str:

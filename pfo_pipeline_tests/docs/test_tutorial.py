@@ -101,6 +101,7 @@ def test_the_tutorial_goes_from_nothing_to_the_first_figures(reader: Reader, ban
         printed[line] = done.stdout
 
     assert "Cash positions" in printed["connect"]
+    assert (reader.folder / "data" / "reports" / "smith.html").read_text(encoding="utf-8").count("Smith household")
     assert (reader.folder / "secrets" / "smith_client").stat().st_mode & 0o777 == 0o600
     assert (reader.folder / "secrets").stat().st_mode & 0o777 == 0o700
     assert "current_balance" in printed[next(line for line in printed if "from positions" in line)]
