@@ -62,6 +62,16 @@ def test_every_variable_that_the_program_reads_is_on_the_page() -> None:
     assert page - read_ones == {"NO_COLOR"}
 
 
+def test_every_metric_is_in_the_table_of_what_machines_are_told() -> None:
+    code = "".join(read(path) for path in (PROJECT / "pfo_pipeline").rglob("*.py"))
+    told = re.findall(r'\b(measured|recorded|counted)\(\s*"(pfo\.[\w.]+)"', code)
+    metrics = {f"{name}.duration" if kind == "measured" else name for kind, name in told}
+    table = read(DOCS / "operations.md").partition("| metric (")[2].partition("\n\n")[0]
+
+    assert len(metrics) > 10
+    assert set(re.findall(r"`(pfo\.[\w.]+)`", table)) == metrics
+
+
 def test_the_measured_figures_of_the_front_page_are_those_of_the_last_measurement() -> None:
     results = read(PROJECT / "benchmarks" / "results" / "results.md")
     part = read(DOCS / "index.md").partition("| measured | value |\n|---|---|---|\n")[2].partition("\n\n")[0]

@@ -14,12 +14,12 @@ import pytest
 from pfo_pipeline_tests.docs.pages import DOCS, PAGES, PROJECT, code_words, prose, read
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-_LINK = re.compile(r"\]\(([^)\s]+)\)|<(https?://[^>\s]+)>")
+_LINK = re.compile(r"\]\(([^)\s]+)\)|<(https?://[^>\s]+)>|<img src=\"([^\"]+)\"")
 _PUNCTUATION = str.maketrans("", "", (string.punctuation + "…“”’").replace("-", "").replace("_", ""))
 
 
 def targets(page: Path) -> list[str]:
-    return [inline or auto for inline, auto in _LINK.findall(prose(page))]
+    return ["".join(found) for found in _LINK.findall(prose(page))]
 
 
 def anchors(page: Path) -> Iterator[str]:
