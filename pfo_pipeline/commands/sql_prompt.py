@@ -41,15 +41,16 @@ class _Prompt:
         self._loaded_at: datetime | None = None
 
     def answer(self, text: str) -> None:
+        """Answer one statement after the other, up to the first that fails."""
         try:
-            answer = run_sql(self._place, text, self._tenant_id, whole=shows_all(self._form))
+            for statement in _statements(text):
+                answer = run_sql(self._place, statement, self._tenant_id, whole=shows_all(self._form))
+                self._tell_which(answer.loaded_at)
+                print_answer(answer, self._form)
         except PfoError as error:
             _say(f"{type(error).__name__}: {error}")
         except KeyboardInterrupt:
             _say("Interrupted.")
-        else:
-            self._tell_which(answer.loaded_at)
-            print_answer(answer, self._form)
 
     def _tell_which(self, loaded_at: datetime | None) -> None:
         if loaded_at is not None and loaded_at != self._loaded_at:
@@ -69,7 +70,7 @@ class _Prompt:
                 columns = ["name", "kind", "holds"]
                 relations = self._catalog.relations.values()
                 rows = [dict(zip(columns, (r.called, r.kind, r.comment), strict=True)) for r in relations]
-                show(console(), columns, rows)
+                show(console(stderr=True), columns, rows)
             case [".describe", name] if relation := self._catalog.relations.get(name.lower().partition("(")[0]):
                 _describe(relation)
             case [".describe", name]:
@@ -132,15 +133,32 @@ def _is_whole(text: str) -> bool:
     stripped = text.strip()
     if not stripped or stripped.startswith("."):
         return True
-    tokens = duckdb.tokenize(stripped)
-    return stripped.endswith(";") and bool(tokens) and tokens[-1][0] == len(stripped.encode(errors="replace")) - 1
+    ends, _ = _tokens(stripped)
+    return ends[-1:] == [len(stripped.encode(errors="replace"))]
+
+
+def _statements(text: str) -> list[str]:
+    """Not as DuckDB would split it: of one `pivot` that makes two."""
+    written = text.encode(errors="surrogateescape")
+    ends, words = _tokens(text)
+    bounds = zip([0, *ends], [*ends, len(written)], strict=True)
+    found = [written[start:end] for start, end in bounds if any(start <= word < end for word in words)]
+    return [statement.decode(errors="surrogateescape") for statement in found] or [text]
+
+
+def _tokens(text: str) -> tuple[list[int], list[int]]:
+    """Where statements end, behind each `;` that is no part of a text or a comment, and where all else begins: in bytes."""
+    written = text.encode(errors="replace")  # What no UTF-8 can be is a ? here; whoever runs the query refuses it.
+    starts = [start for start, _ in duckdb.tokenize(written.decode())]
+    ends = [start + 1 for start in starts if written[start : start + 1] == b";"]
+    return ends, [start for start in starts if start + 1 not in ends]
 
 
 def _describe(relation: Relation) -> None:
     _say(f"{relation.kind} {relation.called}: {relation.comment}")
     columns = ["column", "type", "holds"]
     rows = [dict(zip(columns, (c.name, c.type, c.comment), strict=True)) for c in relation.columns]
-    show(console(), columns, rows)
+    show(console(stderr=True), columns, rows)
 
 
 def _say(text: str) -> None:
@@ -157,7 +175,7 @@ class _KeptHistory(FileHistory):
             return []
 
     def store_string(self, string: str) -> None:
-        with suppress(OSError):
+        with suppress(OSError, UnicodeError):
             super().store_string(string)
 
 

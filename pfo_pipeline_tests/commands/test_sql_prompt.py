@@ -240,6 +240,36 @@ def test_a_statement_ends_where_its_semicolon_is_neither_text_nor_comment(
 
 
 @pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("select 1 as a; select 'é;' as b; /* no more */ ;\n", ["a", "1", "b", "é;"]),
+        ("select 1 as a; select nonsense; select 3 as c;\n", ["a", "1"]),
+        ("pivot (select 'x' as k, 1 as v) on k using sum(v);\n", ["x", "1"]),
+        (";\nselect 1 as a;;\n", ["a", "1"]),
+    ],
+)
+def test_each_of_several_statements_is_answered_up_to_the_first_mistake(
+    ledger: Ledger, keys: PipeInput, capsys: pytest.CaptureFixture[str], text: str, answers: list[str]
+) -> None:
+    typed(ledger, keys, text)
+
+    assert capsys.readouterr().out.split() == answers
+
+
+def test_what_is_no_utf_8_is_told(
+    ledger: Ledger, keys: PipeInput, history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys.send_bytes(b"select '\xff\xfe' as a;\r")
+
+    typed(ledger, keys, "select 42 as b;\n")
+
+    out, err = capsys.readouterr()
+    assert "QueryError: The query is not UTF-8 text." in err
+    assert out.split() == ["b", "42"]
+    assert "select 42" in history.read_text()
+
+
+@pytest.mark.parametrize(
     ("command", "told"),
     [
         (".help", ".describe"),
@@ -257,7 +287,9 @@ def test_a_command_tells_what_there_is(
 ) -> None:
     typed(ledger, keys, f"{command}\n")
 
-    assert told in "".join(capsys.readouterr())
+    out, err = capsys.readouterr()
+    assert told in err
+    assert out == "", "where answers go into a file, nothing else does"
 
 
 @pytest.mark.parametrize("kept", ["file", "unreadable", "no home"])

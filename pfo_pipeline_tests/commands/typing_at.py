@@ -103,8 +103,7 @@ def on_a_terminal(
 
 # The terminal's signals reach who leads a session on it.
 _LEAD = """
-import fcntl, sys, termios
+import fcntl, runpy, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from pfo_pipeline.cli import main
-main(sys.argv[1:], prog_name="pfo")
+runpy.run_module("pfo_pipeline.cli", run_name="__main__", alter_sys=True)
 """

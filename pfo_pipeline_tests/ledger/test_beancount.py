@@ -12,8 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pfo_pipeline.contracts.tables import IdentityRow
+from pfo_pipeline.ledger.beancount import BankAccount, account_names
 from pfo_pipeline.ledger.export import export_tenant
 from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import open_published
@@ -295,6 +298,21 @@ def test_a_currency_that_beancount_has_no_name_for_is_left_out_and_said(ledger: 
 
     assert book.asserted == []
     assert "; Left out: Assets:Banque-Exemple:Compte-courant" in book.texts
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.sampled_from(HOSTILE) | st.text(max_size=12)), max_size=12))
+def test_whatever_banks_call_accounts_each_has_a_name_that_beancount_takes(called: list[tuple[str, str]]) -> None:
+    accounts = [
+        BankAccount(f"acc_{n}", bank, name, bank, name, "checking", None, None, None, None, None)
+        for n, (bank, name) in enumerate(called)
+    ]
+
+    names = account_names(accounts)
+
+    assert len(set(names.values())) == len(accounts)
+    for name in names.values():
+        assert_account(name)
+    assert account_names(accounts[:-1]).items() <= names.items(), "who comes later renames nobody"
 
 
 def test_two_thousand_accounts_of_one_name_all_have_their_own(ledger: Ledger) -> None:
