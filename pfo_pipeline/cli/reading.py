@@ -92,18 +92,18 @@ def status(tenants: tuple[str, ...], known_at: datetime | None, form: str | None
 
     With --known-at only the connections, as they were known to stand: what waits and what is stale is told of now.
     """
-    from pfo_pipeline.commands import overview
     from pfo_pipeline.commands.place import chosen_tenants, find_place
-    from pfo_pipeline.commands.terminal import console
 
-    now = datetime.now(UTC)
     with find_place().at_once() as place:
         chosen = chosen_tenants(place, tenants)
         if form or known_at:
-            rows = [row for tenant_id in chosen for row in overview.connection_rows(place, tenant_id, known_at)]
+            from pfo_pipeline.commands import connections
+
+            rows = [row for tenant_id in chosen for row in connections.known_connections(place, tenant_id, known_at)]
+            print_rows(list(connections.KNOWN_COLUMNS if form else connections.KNOWN_SHOWN), rows, form)
         else:
-            views = [overview.view_of(place, tenant_id, now) for tenant_id in chosen]
-    if form or known_at:
-        print_rows(list(overview.CONNECTION_COLUMNS if form else overview.CONNECTIONS_SHOWN), rows, form)
-    else:
-        overview.print_status(console(), place, views, now)
+            from pfo_pipeline.commands.overview import print_status, view_of
+            from pfo_pipeline.commands.terminal import console
+
+            now = datetime.now(UTC)
+            print_status(console(), place, [view_of(place, tenant_id, now) for tenant_id in chosen], now)

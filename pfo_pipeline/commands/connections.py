@@ -1,6 +1,8 @@
-"""`pfo connections`: every connection with its accounts, and the accounts that wait for consent."""
+"""`pfo connections`: every connection with its accounts, and those that wait for consent; and as `pfo status` has them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any
 
 from pfo_pipeline.commands.place import Place
@@ -65,3 +67,21 @@ def waiting_accounts(place: Place, tenant_id: str) -> list[dict[str, Any]]:
 def waits_for_consent(account: KnownAccount) -> bool:
     """Powens found it, and may not read it."""
     return account.disabled_at is not None and account.deleted_at is None
+
+
+KNOWN_COLUMNS = ("tenant_id", *(f.name for f in fields(KnownConnection)))
+KNOWN_SHOWN = (
+    "tenant_id",
+    "user_id",
+    "connection_id",
+    "institution_name",
+    "status",
+    "last_success_at",
+    "next_try_at",
+    "consent_expires_at",
+)
+
+
+def known_connections(place: Place, tenant_id: str, known_at: datetime | None) -> list[dict[str, Any]]:
+    """Every connection with all that is known of it, or was at a moment."""
+    return [{"tenant_id": tenant_id, **asdict(c)} for c in place.reader.connections(tenant_id, known_at=known_at)]

@@ -1,9 +1,8 @@
 """The tables that end a run and answer `pfo status`: positions, totals, who must act. From the published ledger alone."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -57,24 +56,6 @@ def view_of(place: Place, tenant_id: str, now: datetime) -> TenantView:
             freshness,
             limits,
         )
-
-
-CONNECTION_COLUMNS = ("tenant_id", *(f.name for f in fields(KnownConnection)))
-CONNECTIONS_SHOWN = (
-    "tenant_id",
-    "user_id",
-    "connection_id",
-    "institution_name",
-    "status",
-    "last_success_at",
-    "next_try_at",
-    "consent_expires_at",
-)
-
-
-def connection_rows(place: Place, tenant_id: str, known_at: datetime | None) -> list[dict[str, Any]]:
-    """Every connection with all that is known of it, or was at a moment."""
-    return [{"tenant_id": tenant_id, **asdict(c)} for c in place.reader.connections(tenant_id, known_at=known_at)]
 
 
 def positions(views: Iterable[TenantView], now: datetime) -> Table:
