@@ -8,6 +8,8 @@ PfoError
 ├── Export…                ledger/export_folder.py: what cannot be exported, or not to there
 ├── NotConnected           operations/onboarding.py: a member has no token, or came back without a bank
 ├── InboxError             webhooks/inbox.py: posts cannot be kept
+├── RatesError             report/: a file of exchange rates that cannot be used
+├── MomentRefused          report/: a moment that no page can be of
 └── OperationRefused …     operations/guards.py: role, integration slot, capability
 
 Each message names the thing, the reason and the remedy, and holds no secret and no personal data. The command line

@@ -7,7 +7,7 @@ state. What is now known of b's own date, less b, is a restatement; what the acc
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import get_args
 
@@ -80,7 +80,7 @@ def changes_since(
         *_new(earlier, later),
     ]
     changes.sort(key=lambda c: (c.tenant_id, c.institution_name, c.display_name, c.account_id, c.currency))
-    return Changes(since, _bridges(earlier, later, changes), tuple(changes))
+    return Changes(since.astimezone(UTC), _bridges(earlier, later, changes), tuple(changes))
 
 
 def _state(accounts: Iterable[AccountThen], belongings: Mapping[Key, str]) -> _State:

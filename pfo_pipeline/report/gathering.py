@@ -6,7 +6,7 @@ changed (changes.py), what waits (waiting.py), rates (rates.py), how it is shown
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -88,7 +88,7 @@ def gather(
     """
     tenant_ids = tuple(dict.fromkeys(asked.tenant_ids))
     zone = ZoneInfo(timezone)
-    moment, until, known_at = asked.as_of or now, asked.as_of or ALWAYS, asked.known_at or ALWAYS
+    moment, until, known_at = (asked.as_of or now).astimezone(UTC), asked.as_of or ALWAYS, asked.known_at or ALWAYS
     _refuse_later(asked.since, moment, known_at)
     days = days_up_to(moment, zone)
     with reader.at_once() as ledger:
@@ -97,9 +97,7 @@ def gather(
         connections = [(tenant, c) for tenant in tenant_ids for c in ledger.connections(tenant, known_at=known_at)]
         positions = _positions(accounts, limits, moment, rates, days[-1])
         totals = totals_by_day(ledger, tenant_ids, ends_of(days, zone, until), known_at)
-        since = asked.since or last_complete_load(
-            ledger, tenant_ids, REFRESH_BALANCES.key, before=start_of(days[-1], zone), known_at=known_at
-        )
+        since = asked.since or _last_report(ledger, tenant_ids, start_of(days[-1], zone), known_at)
         stale = {(p.tenant_id, p.account_id) for p in positions if p.is_stale}
         reference = reference_of(positions, rates, days[-1]) if rates else None
         return CashPage(
@@ -109,7 +107,7 @@ def gather(
             names=dict(names),
             timezone=timezone,
             as_of=moment,
-            known_at=asked.known_at or max([now, *(load.recorded_at for load in loads)]),
+            known_at=(asked.known_at or max([now, *(load.recorded_at for load in loads)])).astimezone(UTC),
             positions=positions,
             cash=amounts_of(p for p in positions if not p.is_liability),
             liabilities=amounts_of(p for p in positions if p.is_liability),
@@ -133,6 +131,12 @@ def _refuse_later(since: datetime | None, moment: datetime, known_at: datetime) 
     if since is not None and since > min(moment, known_at):
         of_what = "the page's own moment" if since > moment else "what the page may know"
         raise MomentRefused(f"since: {since.isoformat()} is after {of_what}. Take an earlier one.")
+
+
+def _last_report(
+    ledger: Reader, tenant_ids: Sequence[str], start_of_day: datetime, known_at: datetime
+) -> datetime | None:
+    return last_complete_load(ledger, tenant_ids, REFRESH_BALANCES.key, before=start_of_day, known_at=known_at)
 
 
 def _positions(

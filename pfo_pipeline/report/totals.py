@@ -71,7 +71,7 @@ def _parts(positions: Iterable[Position], name_of: Callable[[Position], str]) ->
     for position in positions:
         by_name[name_of(position)].append(position)
     parts = [_part(name, amounts_of(some)) for name, some in sorted(by_name.items())]
-    return tuple(sorted(parts, key=lambda part: (part.converted is None, -(part.converted or 0))))
+    return tuple(sorted(parts, key=lambda part: (part.converted is None, EXACT.minus(part.converted or Decimal(0)))))
 
 
 def _part(name: str, amounts: tuple[Amount, ...]) -> Part:

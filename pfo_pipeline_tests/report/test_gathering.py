@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -224,6 +223,19 @@ def test_an_enabled_account_without_a_figure_is_there_without_one(told: Told) ->
     assert page.cash == ()
 
 
+def test_a_joined_account_is_spoken_for_by_the_newest_figure_of_those_that_count(told: Told) -> None:
+    """Account 2's figure is newer, but that link was disabled; account 3's is as new as account 1's."""
+    told.tell(NOW - DAY, linked(2, disabled_at=NOW - DAY), linked(3), linked(4))
+    told.tell(NOW - DAY, *(IdentityRow("smith", f"acc_{n}", "acc_1", "iban", "evidence") for n in (2, 3, 4)))
+    told.tell(NOW - HOUR, figure(1, "1.00", NOW - 3 * HOUR), figure(2, "2.00", NOW - 2 * HOUR))
+    told.tell(NOW - HOUR, figure(3, "3.00", NOW - 3 * HOUR), figure(4, "4.00", NOW - 4 * HOUR))
+
+    page = told.page()
+
+    assert [(p.account_id, p.current) for p in page.positions] == [("acc_1", Decimal(3))]
+    assert [history.totals[-1] for history in page.history] == [Decimal(3)]
+
+
 @pytest.mark.parametrize("account_type", ["loan", "mortgage", "consumercredit", "revolvingcredit"])
 def test_what_is_owed_is_apart_and_an_overdraft_is_cash(told: Told, account_type: str) -> None:
     told.tell(NOW - HOUR, linked(2, account_type=account_type))
@@ -404,11 +416,15 @@ def test_asked_again_with_its_own_moments_a_page_is_the_same(told: Told) -> None
     assert again == page
 
 
-def test_moments_may_be_given_in_any_time_zone(told: Told) -> None:
+def test_moments_may_be_given_in_any_time_zone_and_are_told_in_utc(told: Told) -> None:
     told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
-    east = NOW.astimezone(datetime.strptime("+0530", "%z").tzinfo)
+    east = timezone(timedelta(hours=5, minutes=30))
 
-    assert replace(told.page(as_of=east), as_of=NOW) == told.page(as_of=NOW)
+    page = told.page(as_of=NOW.astimezone(east), known_at=NOW.astimezone(east), since=(NOW - DAY).astimezone(east))
+
+    assert page == told.page(as_of=NOW, known_at=NOW, since=NOW - DAY)
+    assert page.changes is not None
+    assert {moment.tzinfo for moment in (page.as_of, page.known_at, page.changes.since)} == {UTC}
 
 
 # --- Any moment by any knowledge, as the macros say
