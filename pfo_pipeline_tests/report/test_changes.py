@@ -131,10 +131,14 @@ def test_a_hidden_account_is_gone_and_new_when_it_appears_again(told: Told, hidd
     assert back.bridges == (bridge("100", "107", new_account="7"),)
 
 
-def test_an_account_that_is_hidden_from_tomorrow_on_is_still_there(told: Told) -> None:
-    told.tell(NOW - HOUR, linked(2, disabled_at=NOW + DAY))
+@pytest.mark.parametrize("hidden", ["disabled_at", "deleted_at"])
+def test_an_account_counts_on_a_page_of_a_moment_before_it_was_hidden(told: Told, hidden: str) -> None:
+    told.tell(NOW - HOUR, linked(2, **{hidden: NOW - 2 * HOUR}))
 
-    assert lines(changes_of(told, as_of=NOW)) == []
+    assert lines(changes_of(told, as_of=NOW - 3 * HOUR)) == []
+    assert lines(changes_of(told, as_of=NOW - 2 * HOUR)) == [
+        ("acc_2", "account gone", Decimal("-7.00"), hidden.removesuffix("_at"))
+    ]
 
 
 def test_of_two_that_were_joined_one_is_gone_and_says_what_it_counts_as(told: Told) -> None:
