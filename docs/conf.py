@@ -28,3 +28,20 @@ html_show_sphinx = False
 html_show_copyright = False
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
+smartquotes = False  # commands and messages are copied as they stand
+
+
+def setup(app):
+    """Show the examples of a command's help as a block to copy: sphinx-click makes lines of prose of them."""
+    app.connect("sphinx-click-process-epilog", _examples_as_block)
+
+
+def _examples_as_block(_app, _context, lines):
+    if lines[:1] == ["| Examples:"]:
+        lines[:] = [
+            ".. rubric:: Examples",
+            "",
+            ".. code-block:: text",
+            "",
+            *(line.removeprefix("|") for line in lines[1:]),
+        ]

@@ -75,6 +75,8 @@ def test_the_reference_of_the_command_line_has_every_command(pages: dict[Path, R
     text = (site / "command-line.html").read_text(encoding="utf-8")
     for heading in ("pfo run", "connections enable", "webhooks register", "identity split", "export"):
         assert heading in re.sub(r"<[^>]+>", "", text), heading
+    # Examples are blocks to copy, with quotes that a shell takes.
+    assert "<pre><span></span>pfo run\npfo status\npfo sql 'from totals'\n" in text
 
 
 class Visit:
