@@ -1,4 +1,6 @@
-"""(e) What starting costs: importing the code location against Dagster alone, a household's run against an empty one."""
+"""(e) What starting costs: importing the code location against Dagster alone, a household's run against an empty one, and the
+commands that need no Dagster against a Python that does nothing.
+"""
 
 import sys
 from pathlib import Path
@@ -16,10 +18,21 @@ _IMPORTS = {
 }
 _EMPTY = {"empty run of four assets": 1, "two empty runs of two assets": 2}
 _HOUSEHOLD = "one tenant's whole run"
+_NOTHING = "python -c pass"
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "pfo --help": ("--help",),
+    "pfo accounts": ("accounts",),
+    "pfo balances --json": ("balances", "--json"),
+    "pfo status": ("status",),
+    "pfo sql": ("sql", "from totals"),
+    "pfo connections": ("connections",),
+    "pfo identity": ("identity",),
+}
 
 
 def measure(sizes: Sizes, folder: Path, tell: Tell) -> Part:
     imports: dict[str, list[Cost]] = {name: [] for name in _IMPORTS}
+    commands: dict[str, list[Cost]] = {name: [] for name in (_NOTHING, *_COMMANDS)}
     runs: dict[str, list[Measured]] = {name: [] for name in (_HOUSEHOLD, *_EMPTY)}
     with bank_server(sizes.household) as server:
         # Once before anything is counted: Python's bytecode, Dagster's storage and the ledger are there on both sides.
@@ -29,9 +42,12 @@ def measure(sizes: Sizes, folder: Path, tell: Tell) -> Part:
             tell(f"start-up, repetition {repetition + 1}")
             for name, code in _IMPORTS.items():
                 imports[name].append(run_program([sys.executable, "-c", code])[0])
+            for name, costs in commands.items():
+                costs.append(run_program(_command(name, folder))[0])
             for name, measured in runs.items():
                 measured.append(_run(name, server.root, folder))
         figures = {name: figure_of_program(name, costs) for name, costs in imports.items()}
+        figures |= {name: figure_of_program(name, costs) for name, costs in commands.items()}
         figures |= {name: figure(name, measured) for name, measured in runs.items()}
         comparisons = _comparisons({name: f.process_cpu_seconds for name, f in figures.items()}) + tuple(
             times(f"{_HOUSEHOLD} / {name}, {what}", mine, base)
@@ -63,6 +79,14 @@ def _run(name: str, root: str, folder: Path, *, profile: bool = False) -> Measur
     return run_unit("empty_run", home=str(folder / f"empty-{_EMPTY[name]}"), jobs=_EMPTY[name])
 
 
+def _command(name: str, folder: Path) -> list[str]:
+    """On the ledger that the household's run has left; with nothing configured, whose it is is not asked."""
+    if name == _NOTHING:
+        return [sys.executable, "-c", "pass"]
+    nowhere = ["env", "-u", "PFO_CONFIG", f"PFO_DATA_DIR={folder / 'household'}"]
+    return [*nowhere, sys.executable, "-m", "pfo_pipeline.cli", *_COMMANDS[name]]
+
+
 def _comparisons(cpu: dict[str, float]) -> tuple[Comparison, ...]:
     """Of the CPU seconds of whole processes."""
     dagster = cpu["import dagster"]
@@ -72,6 +96,11 @@ def _comparisons(cpu: dict[str, float]) -> tuple[Comparison, ...]:
             "import of the code location / import dagster, CPU", cpu["import pfo_pipeline.definitions"], dagster, 1.3
         ),
         times("its definitions loaded / import dagster, CPU", cpu["definitions loaded"], dagster),
+        *(
+            times(f"{name} / {base}, CPU of the process", cpu[name], cpu[base])
+            for name in _COMMANDS
+            for base in (_NOTHING, "import dagster")
+        ),
         *(
             times(f"{_HOUSEHOLD} / {name}, CPU of the process", mine, cpu[name], 1.5 if jobs == 1 else None)
             for name, jobs in _EMPTY.items()
