@@ -61,8 +61,6 @@ def run_sql(place: Place, query: str, tenant_id: str | None, *, whole: bool = Tr
             _lock_in(con)
             try:
                 return _answered(con, query, whole, loaded_at and loaded_at.astimezone(UTC))
-            except UnicodeEncodeError:
-                raise QueryError("The query is not UTF-8 text.") from None
             except (OverflowError, TypeError, ValueError) as error:
                 raise QueryError(
                     f"Python has no form for a value of the answer ({error}). Make it text in the query: value::varchar."
@@ -98,6 +96,10 @@ def _counted(answer: Answer) -> str | None:
 
 
 def _answered(con: duckdb.DuckDBPyConnection, query: str, whole: bool, loaded_at: datetime | None) -> Answer:
+    try:
+        query.encode()  # DuckDB's own error for that depends on its version.
+    except UnicodeEncodeError:
+        raise QueryError("The query is not UTF-8 text.") from None
     # DuckDB's Python gives None for a text without a statement, whatever its type says.
     cursor: duckdb.DuckDBPyConnection | None = con.execute(query)
     if cursor is None:

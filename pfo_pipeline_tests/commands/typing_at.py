@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_DEADLINE_SECONDS = 20  # Until a program that hangs is given up: no test waits for it otherwise.
+_DEADLINE_SECONDS = 60  # Until a program that hangs is given up: no test waits for it otherwise.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[=>]|\r")
 
 CTRL_C, CTRL_D, TAB, ENTER, UP = "\x03", "\x04", "\t", "\r", "\x1b[A"
