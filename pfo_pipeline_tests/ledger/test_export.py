@@ -301,7 +301,7 @@ def test_the_dictionary_explains_every_column_and_names_the_personal_ones(export
         "column": "current_balance",
         "type": "DECIMAL(38,10)",
         "unit": "the row's currency",
-        "meaning": "Booked balance, in the account's currency, exact.",
+        "meaning": "Booked balance, in units of currency, exact; negative where owed.",
         "personal": "no",
     }
     personal = {column.name for table in tables() for column in table.columns if column.personal}
