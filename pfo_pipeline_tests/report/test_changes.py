@@ -77,6 +77,14 @@ def test_another_figure_of_the_same_date_is_a_restatement(told: Told) -> None:
     assert changes.bridges == (bridge("107", "97", restatement="-10"),)
 
 
+def test_what_was_corrected_after_the_moment_of_knowledge_is_no_restatement_yet(told: Told) -> None:
+    told.tell(NOW - 2 * HOUR, figure(1, "90.00", BEFORE))
+    told.tell(NOW - HOUR, figure(1, "80.00", BEFORE))
+
+    assert lines(changes_of(told, known_at=NOW - 2 * HOUR)) == [("acc_1", "restatement", Decimal(-10), "")]
+    assert lines(changes_of(told)) == [("acc_1", "restatement", Decimal(-20), "")]
+
+
 def test_a_restatement_and_a_movement_of_one_account_are_two_lines(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "90.00", BEFORE), figure(1, "95.00", NOW - 2 * HOUR))
 
