@@ -12,7 +12,7 @@ import dagster as dg
 from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.records import EXACT, plain
 from pfo_pipeline.defs.failures import named_errors
-from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE, MATERIALIZED_DAILY
+from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
 from pfo_pipeline.defs.partitions import tenants
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.defs.shown import cell, table
@@ -43,7 +43,6 @@ _RATES = dg.AssetCheckSpec(
     ),
     check_specs=[_RATES],
     output_required=False,
-    freshness_policy=MATERIALIZED_DAILY,
 )
 def cash_page(
     context: dg.AssetExecutionContext, office: OfficeResource
