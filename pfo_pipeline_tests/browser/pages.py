@@ -24,7 +24,7 @@ _OPTIONS = [
 # Dagster's dialog that asks for an e-mail address; in the browser's memory it has been answered.
 _NO_GREETING = "localStorage.setItem('communityNux', '1')"
 
-DOWNSTREAM = "/assets/accounts/synced?view=lineage&lineageScope=downstream&lineageDepth=3"
+DOWNSTREAM = "/assets/accounts/synced?view=lineage&lineageScope=downstream&lineageDepth=4"
 
 
 @contextmanager

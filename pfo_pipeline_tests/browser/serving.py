@@ -27,7 +27,7 @@ PROJECT = Path(__file__).parents[2]
 TENANTS = ("martin", "lindqvist", "moreau")
 ASSETS = ("accounts/synced", "accounts/fetched", "balances/refreshed", "balances/fetched")
 
-_TRIES = 240
+_TRIES = 480
 _pace = threading.Event()
 _SECONDS_BETWEEN_TRIES = 0.5
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline_tests.browser.pages import (
     DOWNSTREAM,
@@ -30,6 +31,7 @@ SCHEDULES_AND_SENSORS = (
     "webhooks",
     "alerts",
 )
+PAGE = "reports/cash_page"
 SYNC, REFRESH = "sync_openbanking_accounts", "refresh_openbanking_balances"
 
 # All at one moment, since the drawing still moves while it is fitted into the page.
@@ -50,26 +52,28 @@ def test_all_schedules_and_sensors_are_running(page: Page) -> None:
     expect(page.locator("a[href*='/schedules/'], a[href*='/sensors/']")).to_have_count(len(SCHEDULES_AND_SENSORS))
 
 
-def test_the_lineage_page_shows_a_group_of_accounts_and_a_group_of_balances(page: Page) -> None:
+def test_the_lineage_page_shows_accounts_balances_and_reports_as_groups(page: Page) -> None:
     page.goto("/")
     page.get_by_role("link", name="Lineage").click()
     groups = page.locator("foreignObject")
     expect(groups.get_by_text("accounts", exact=True)).to_be_visible()
     expect(groups.get_by_text("balances", exact=True)).to_be_visible()
-    expect(page.locator("path[marker-end]")).to_have_count(1)
+    expect(groups.get_by_text("reports", exact=True)).to_be_visible()
+    expect(page.locator("path[marker-end]")).to_have_count(2)
 
 
-def test_the_graph_shows_the_four_assets_in_a_row_each_after_the_one_before(page: Page) -> None:
+def test_the_graph_shows_the_assets_in_a_row_each_after_the_one_before(page: Page) -> None:
     page.goto(DOWNSTREAM)
-    expect(page.locator("path[marker-end]")).to_have_count(3)
-    expect(page.locator("foreignObject").get_by_text("Latest event")).to_have_count(4)
+    expect(page.locator("path[marker-end]")).to_have_count(4)
+    expect(page.locator("foreignObject").get_by_text("Latest event")).to_have_count(5)
 
     drawing: dict[str, Any] = page.evaluate(_DRAWING)
 
     assets = [node for node in drawing["nodes"] if "Latest event" in node[2]]
     groups = {node[2]: node for node in drawing["nodes"] if "Latest event" not in node[2]}
-    assert [asset[2].partition("Latest event")[0] for asset in assets] == ["synced", "fetched", "refreshed", "fetched"]
-    for asset, key in zip(assets, ASSETS, strict=True):
+    names = [asset[2].partition("Latest event")[0] for asset in assets]
+    assert names == ["synced", "fetched", "refreshed", "fetched", "cash_page"]
+    for asset, key in zip(assets, (*ASSETS, PAGE), strict=True):
         group = groups[key.partition("/")[0]]
         assert group[0] < asset[0] < asset[1] < group[1], key
     for edge, (before, after) in zip(drawing["edges"], pairwise(assets), strict=True):
@@ -139,9 +143,9 @@ def test_the_runs_of_a_tenant_show_no_personal_data(page: Page, office: Serving,
     page.set_viewport_size({"width": 1600, "height": 8000})  # The list of events draws only what is in sight.
     first = office.first_runs()
     text = ""
-    for job in (SYNC, REFRESH):
+    for job, materialized in ((SYNC, 2), (REFRESH, 3)):
         open_run(page, first[tenant, job].id)
-        expect(page.get_by_text("ASSET_MATERIALIZATION")).to_have_count(2)
+        expect(page.get_by_text("ASSET_MATERIALIZATION")).to_have_count(materialized)
         text += page.locator("body").inner_text().replace(" ", "")
 
     assert not [secret for secret in kept_secret if secret in text]
@@ -156,6 +160,17 @@ def test_balances_follow_accounts_by_themselves_for_every_tenant(page: Page, off
     for tenant in TENANTS:
         assert first[tenant, SYNC].tags["dagster/sensor_name"] == "tenants"
         assert first[tenant, REFRESH].tags["dagster/sensor_name"] == "after_sync"
+
+
+def test_the_cash_page_is_previewed_and_its_place_named(page: Page, office: Serving) -> None:
+    [(currency, cash)] = _in_the_ledger(
+        office, "select currency, current_balance from totals where tenant_id = 'martin'"
+    )
+
+    page.goto(f"/assets/{PAGE}?view=partitions&partition=martin")
+
+    expect(metadata(page, "page")).to_contain_text("reports/martin.html")
+    expect(metadata(page, "preview")).to_contain_text(re.compile(rf"{currency}\s*9\s*{re.escape(plain(cash))}"))
 
 
 def test_the_published_ledger_is_open_to_readers_while_everything_runs(office: Serving) -> None:
