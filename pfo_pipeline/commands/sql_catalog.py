@@ -32,6 +32,10 @@ order by all
 """
 
 
+# Where the meaning of a macro's column is from, by its name: the catalog keeps none. The first that has it.
+_MEANT_IN = ("balances", "accounts", "totals", "account_identity")
+
+
 @dataclass(frozen=True)
 class NamedColumn:
     name: str
@@ -68,9 +72,14 @@ def read_catalog(con: duckdb.DuckDBPyConnection) -> Catalog:
         name: tuple(NamedColumn(*rest) for _, *rest in rows)
         for name, rows in groupby(con.execute(_COLUMNS, schema).fetchall(), key=lambda row: row[0])
     }
+    meanings = {c.name: c.comment for table in reversed(_MEANT_IN) for c in columns.get(table, ())}
     relations = {
         name: Relation(
-            name, kind, tuple(parameters), comment or "", columns.get(name) or _columns_of_macro(con, name, parameters)
+            name,
+            kind,
+            tuple(parameters),
+            comment or "",
+            columns.get(name) or _columns_of_macro(con, name, parameters, meanings),
         )
         for name, kind, parameters, comment in con.execute(_RELATIONS, schema).fetchall()
     }
@@ -81,8 +90,10 @@ def read_catalog(con: duckdb.DuckDBPyConnection) -> Catalog:
     )
 
 
-def _columns_of_macro(con: duckdb.DuckDBPyConnection, name: str, parameters: list[str]) -> tuple[NamedColumn, ...]:
+def _columns_of_macro(
+    con: duckdb.DuckDBPyConnection, name: str, parameters: list[str], meanings: dict[str, str]
+) -> tuple[NamedColumn, ...]:
     """The catalog has none: they are those of a call."""
     required = "null" if parameters else ""  # Each of ours needs one at most; the others have a default.
     described = con.execute(f'describe from "{name}"({required})').fetchall()
-    return tuple(NamedColumn(column, kind, "") for column, kind, *_ in described)
+    return tuple(NamedColumn(column, kind, meanings.get(column, "")) for column, kind, *_ in described)
