@@ -98,7 +98,7 @@ def view(page: CashPage) -> View:
         has_figures=any(position.current is not None for position in page.positions),
         is_before_the_first=page.first_as_of is not None and page.as_of < page.first_as_of,
         has_tenants=len(page.tenant_ids) > 1,
-        institutions=len({position.institution_name for position in page.positions}),
+        institutions=len({p.institution_name for p in page.positions if p.current is not None and not p.is_liability}),
         cash_accounts=sum(amount.accounts for amount in page.cash),
         stale=sum(position.is_stale and position.current is not None for position in page.positions),
         without_figure=sum(position.current is None for position in page.positions),

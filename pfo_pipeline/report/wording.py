@@ -6,6 +6,7 @@ here, what would direct HTML is escaped by the template.
 
 import re
 import unicodedata
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, localcontext
@@ -91,7 +92,7 @@ class Wording:
 
     def _number(self, value: Decimal, least_decimals: int) -> str:
         digits = len(plain(value).partition(".")[2])
-        pattern = self._pattern
+        pattern = copy(self._pattern)
         pattern.frac_prec = (least_decimals, max(digits, least_decimals))
         with localcontext(EXACT):  # Babel counts by the context in force, which would round at 28 digits.
             written = pattern.apply(value.copy_abs(), self.locale)

@@ -357,6 +357,21 @@ def test_of_a_moment_before_the_first_figure_the_page_says_when_that_was() -> No
     assert "Nothing is known of that moment: the first figure is of 23 Nov 2026, 19:00." in words
 
 
+def test_where_only_loans_are_known_there_is_no_cash_of_nothing() -> None:
+    words = rendered(page(position(is_liability=True))).one("p", class_="lead").text
+    assert "No cash is known, only loans." in words
+
+
+@pytest.mark.parametrize(
+    ("days_left", "words"),
+    [(-2, "▲ over"), (0, "▲ within a day"), (1, "▲ in 1 day"), (14, "▲ in 14 days"), (15, "in 15 days")],
+)
+def test_a_consent_says_how_long_it_still_holds(days_left: int, words: str) -> None:
+    consent = replace(samples.family().consents[0], days_left=days_left)
+    table = rendered(replace(page(position()), consents=(consent,))).one("table", class_="consents")
+    assert table.one("span", class_="age").text == words
+
+
 def test_accounts_without_a_figure_are_no_zero() -> None:
     shown = rendered(page(position(current=None)))
     assert "1 account, and no figure yet" in shown.one("p", class_="lead").text
