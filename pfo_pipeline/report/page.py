@@ -69,6 +69,7 @@ def _environment(words: Wording) -> Any:
         "link": wording.link,
         "kind": wording.kind,
         "iso": wording.iso,
+        "exact": wording.exact,
         "age": wording.age,
         "count": wording.count,
         "plain": plain,

@@ -131,6 +131,11 @@ def iso(value: date) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value.isoformat()
 
 
+def exact(value: datetime) -> str:
+    """To the microsecond, in UTC: what asks for the same page again."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def age(length: timedelta) -> str:
     """One number and its unit, rounded down."""
     minutes = max(0, length // timedelta(minutes=1))

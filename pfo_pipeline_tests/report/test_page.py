@@ -182,7 +182,13 @@ def test_the_foot_names_run_and_digest(family: CashPage, shown: Element) -> None
     foot = shown.one("footer").text
     assert family.sources[0].run_id in foot
     assert family.sources[0].digest in foot  # type: ignore[operator]
-    assert "20 Nov 2026, 19:00 (Europe/Stockholm)" in foot
+    assert "20 Nov 2026, 19:00 (Europe/Stockholm, 2026-11-20T18:00:00Z)" in foot
+
+
+def test_the_foot_has_the_moments_that_ask_for_the_same_page_again() -> None:
+    later = NOW + timedelta(microseconds=120_003)
+    foot = rendered(replace(page(position()), known_at=later)).one("footer").text
+    assert later.isoformat().replace("+00:00", "Z") in foot
 
 
 def test_the_structure_can_be_walked_without_seeing_it(shown: Element) -> None:
