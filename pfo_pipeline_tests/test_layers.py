@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "ledger": {"contracts", "telemetry", "config", "errors"},
     "webhooks": {"contracts", "config", "errors", "powens"},
     "operations": {"contracts", "config", "errors", "powens", "ledger"},
-    "report": {"contracts", "config", "errors", "powens", "ledger", "operations"},
+    "report": {"contracts", "telemetry", "config", "errors", "powens", "ledger", "operations"},
     "defs": {
         *(
             "contracts",

@@ -74,7 +74,7 @@ def dev(port: int) -> None:
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
     short_help="A Powens on loopback, with a clock and faults.",
-    epilog=examples("pfo simulator --help", "pfo simulator --world empty --port 8700"),
+    epilog=examples("pfo simulator", "pfo simulator --world empty --port 8700"),
 )
 @click.pass_context
 def simulator(ctx: click.Context) -> None:

@@ -18,6 +18,7 @@ from pfo_pipeline.report import arranging, charts, drawing, wording
 from pfo_pipeline.report.arranging import Shown
 from pfo_pipeline.report.contents import CashPage
 from pfo_pipeline.report.wording import Wording
+from pfo_pipeline.telemetry.progress import steps
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -44,7 +45,7 @@ def render(page: CashPage, locale: str) -> str:
     html: str = template.render(
         page=page,
         view=view,
-        pictures={history.id: _picture(history, words) for history in drawn},
+        pictures={history.id: _picture(history, words) for history in steps("Drawing plots", drawn)},
         style=style,
         scripts=scripts,
         told=_inside_script(told),

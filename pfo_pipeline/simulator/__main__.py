@@ -11,16 +11,24 @@ from pathlib import Path
 from pfo_pipeline.simulator.paris import from_text
 from pfo_pipeline.simulator.program import Options, PortUnusable, run
 
+_AFTERWORD = """\
+An empty world needs a domain. This answers with its base_url, client_id and tokens; webview_url is URL/webview/en:
+  curl -X POST URL/admin/domains \\
+    -d '{{"domain": "smith-sandbox", "redirect_uris": ["http://127.0.0.1:8765/powens"]}}'
+
+Examples:
+  {prog}
+  {prog} --world empty --port 8700
+"""
+
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m pfo_pipeline.simulator") -> None:
     """Read the command line, or `arguments`, and run."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="A Powens on loopback.",
-        epilog='An empty world needs a domain: curl -X POST URL/admin/domains -d \'{"domain": "smith-sandbox", '
-        '"redirect_uris": ["http://127.0.0.1:8765/powens"]}\' '
-        "answers with its base_url, client_id and tokens; "
-        "webview_url is URL/webview/en.",
+        epilog=_AFTERWORD.format(prog=prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--world", choices=("demo", "empty"), default="demo")
     parser.add_argument("--port", type=port, default=0, help="0 for any free one")

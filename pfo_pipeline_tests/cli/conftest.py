@@ -24,6 +24,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""  # What is under way is told on terminals alone.
     return folder
 
 

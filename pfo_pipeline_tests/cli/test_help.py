@@ -31,7 +31,7 @@ PARSED_ALONE = {
     # They serve until they are ended.
     "pfo dev",
     "pfo dev --port 3001",
-    "pfo simulator --help",
+    "pfo simulator",
     "pfo simulator --world empty --port 8700",
     "pfo webhooks serve",
     "pfo webhooks serve --host 127.0.0.1 --port 8711",
@@ -69,8 +69,8 @@ def test_every_command_has_one_to_three_examples_of_its_own(path: str) -> None:
     assert 1 <= len(found) <= 3
     assert all(line.startswith(f"pfo {path}") for line in found)
     shown = CliRunner().invoke(main, [*path.split(), "--help"], terminal_width=200).stdout
-    if path != "simulator":  # Its help is its own program's.
-        assert "\n  Examples:\n" + "".join(f"    {line}\n" for line in found) in shown
+    indent = "" if path == "simulator" else "  "  # Its help is its own program's.
+    assert f"\n{indent}Examples:\n" + "".join(f"{indent}  {line}\n" for line in found) in shown
 
 
 def words_of(line: str) -> list[str]:

@@ -49,3 +49,42 @@ def test_what_the_demonstration_does_not_have_is_told_so(
     monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "data"))
 
     assert refused(*words).startswith("ConfigError: Nothing is configured: this is the demonstration")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--help"], 0),
+        (["balances"], 1),
+        (["balance"], 2),
+        (["balances", "--tenants", "smith"], 2),
+        (["erase"], 2),
+        (["sql", "select 1", "2"], 2),
+        (["health", "--hours", "0"], 2),
+    ],
+    ids=str,
+)
+def test_a_script_can_tell_what_is_to_be_mended_from_wrong_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], status: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PFO_CONFIG", raising=False)
+    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "data"))
+
+    result = CliRunner().invoke(main, words)
+
+    assert result.exit_code == status
+    assert (result.stdout == "") == (status != 0)
+
+
+@pytest.mark.parametrize("command", ["accounts", "status", "connections", "verify"])
+def test_an_interrupt_has_a_status_of_its_own(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pfo_pipeline.commands.place.find_place", interrupted)
+
+    result = CliRunner().invoke(main, [command])
+
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "Interrupted. Nothing was lost; run again to go on.\n"
