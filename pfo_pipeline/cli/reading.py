@@ -102,8 +102,8 @@ def status(tenants: tuple[str, ...], known_at: datetime | None, form: str | None
             rows = [row for tenant_id in chosen for row in connections.known_connections(place, tenant_id, known_at)]
             print_rows(list(connections.KNOWN_COLUMNS if form else connections.KNOWN_SHOWN), rows, form)
         else:
-            from pfo_pipeline.commands.overview import print_status, view_of
+            from pfo_pipeline.commands.overview import print_status, views_of
             from pfo_pipeline.commands.terminal import console
 
             now = datetime.now(UTC)
-            print_status(console(), place, [view_of(place, tenant_id, now) for tenant_id in chosen], now)
+            print_status(console(), place, views_of(place, chosen, now), now)

@@ -42,20 +42,25 @@ class TenantView:
         return [u for u in self.users if u.status != "ok"]
 
 
-def view_of(place: Place, tenant_id: str, now: datetime) -> TenantView:
+def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantView]:
+    """In their order, from one state of the ledger. Raises: LedgerError, SecretError."""
     limits = place.config.freshness if place.config else Freshness()
     with place.reader.at_once() as reader:
-        accounts = reader.accounts(tenant_id)
-        (freshness,) = freshness_of(reader, [tenant_id], limits, now)
-        return TenantView(
-            tenant_id,
-            sorted(accounts, key=lambda a: (a.institution_name, a.account_type, a.display_name, a.account_id)),
-            reader.connections(tenant_id),
-            reader.users(tenant_id),
-            reader.totals(tenant_id),
-            freshness,
-            limits,
-        )
+        return [
+            TenantView(
+                fresh.tenant_id,
+                sorted(
+                    reader.accounts(fresh.tenant_id),
+                    key=lambda a: (a.institution_name, a.account_type, a.display_name, a.account_id),
+                ),
+                reader.connections(fresh.tenant_id),
+                reader.users(fresh.tenant_id),
+                reader.totals(fresh.tenant_id),
+                fresh,
+                limits,
+            )
+            for fresh in freshness_of(reader, tenant_ids, limits, now)
+        ]
 
 
 def positions(views: Iterable[TenantView], now: datetime) -> Table:

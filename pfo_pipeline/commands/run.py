@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pfo_pipeline.alerts.store import read_book
 from pfo_pipeline.alerts.telling import tell, unreached_targets
-from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, view_of, who_must_act
+from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, views_of, who_must_act
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import console, visible
 from pfo_pipeline.contracts.model import Workflow
@@ -69,7 +69,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
     for trouble in troubles:
         out.print(visible(trouble))
     try:
-        views = [view_of(place, tenant_id, now) for tenant_id in chosen]
+        views = views_of(place, chosen, now)
     except LedgerError as unreadable:
         out.print(visible(str(unreadable)))
         return 1

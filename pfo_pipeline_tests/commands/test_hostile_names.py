@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pfo_pipeline.alerts.book import looked
 from pfo_pipeline.alerts.store import change_book
 from pfo_pipeline.cli import main
-from pfo_pipeline.commands.overview import freshness, positions, totals, view_of, who_must_act
+from pfo_pipeline.commands.overview import freshness, positions, totals, views_of, who_must_act
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.commands.terminal import console, visible
 from pfo_pipeline_tests.alerts.samples import condition, found
@@ -69,7 +69,7 @@ def test_a_table_shows_names_and_obeys_none(hostile: Path, words: list[str]) -> 
 
 
 def test_the_tables_that_end_a_run_show_names_and_obey_none(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    view = view_of(find_place(), "smith", APRIL_1)
+    [view] = views_of(find_place(), ["smith"], APRIL_1)
     for part in (
         positions([view], APRIL_1),
         totals([view]),
