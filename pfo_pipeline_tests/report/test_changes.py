@@ -262,6 +262,16 @@ def test_the_same_figure_beyond_its_limit_is_carried_forward(told: Told) -> None
     assert page.changes.bridges == (bridge("107", "107"),)
 
 
+def test_a_newer_figure_beyond_its_limit_is_not_carried_forward(told: Told) -> None:
+    told.tell(NOW - HOUR, figure(1, "120.00", BEFORE + HOUR), figure(2, "7.00", BEFORE + HOUR))
+
+    page = page_of(told.reader(), since=YESTERDAY + HOUR, now=NOW + 9 * DAY)
+
+    assert page.changes is not None
+    assert {position.is_stale for position in page.positions} == {True}
+    assert lines(page.changes) == [("acc_1", "movement", Decimal(20), "")]
+
+
 def test_a_figure_may_be_restated_and_carried_forward_at_once(told: Told) -> None:
     told.tell(NOW - HOUR, figure(2, "6.00", BEFORE))
 
