@@ -204,7 +204,6 @@ class AccountThen:
     currency: str | None
     counts: bool
     """Neither disabled nor deleted at that moment."""
-    disabled_at: datetime | None
     deleted_at: datetime | None
     current_balance: Decimal | None
     available_balance: Decimal | None
