@@ -42,6 +42,6 @@ def report_and_show(
     click.echo(
         visible(f"{path}: {len(page.positions)} accounts as of {page.as_of:%Y-%m-%d %H:%M}Z, {stale} of them stale")
     )
-    things = "1 thing waits" if waiting == 1 else f"{waiting or 'No'} things wait"
+    things = {0: "Nothing waits", 1: "1 thing waits"}.get(waiting, f"{waiting} things wait")
     click.echo(f"{things} for a person.")
     click.echo("Open it in any browser, from the disk. It holds personal data; no one but this account may read it.")

@@ -50,6 +50,7 @@ def changes_since(
     reader: Reader,
     tenant_ids: Sequence[str],
     since: datetime,
+    last_report: datetime | None,
     now: Iterable[AccountThen],
     known_at: datetime,
     stale: Collection[Key],
@@ -80,7 +81,7 @@ def changes_since(
         *_new(earlier, later),
     ]
     changes.sort(key=lambda c: (c.tenant_id, c.institution_name, c.display_name, c.account_id, c.currency))
-    return Changes(since.astimezone(UTC), _bridges(earlier, later, changes), tuple(changes))
+    return Changes(since.astimezone(UTC), since == last_report, _bridges(earlier, later, changes), tuple(changes))
 
 
 def _state(accounts: Iterable[AccountThen], belongings: Mapping[Key, str]) -> _State:

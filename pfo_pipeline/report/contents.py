@@ -146,9 +146,11 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Changes:
-    """Since the last report, which was as of `since`, by what was known then."""
+    """Since the state as of `since`, by what was known then."""
 
     since: datetime
+    is_last_report: bool
+    """Whether that is the last report's moment, or one that was asked for."""
     bridges: tuple[Bridge, ...]
     changes: tuple[Change, ...]
 

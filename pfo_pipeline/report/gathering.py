@@ -97,7 +97,8 @@ def gather(
         connections = [(tenant, c) for tenant in tenant_ids for c in ledger.connections(tenant, known_at=known_at)]
         positions = _positions(accounts, limits, moment, rates, days[-1])
         totals = totals_by_day(ledger, tenant_ids, ends_of(days, zone, until), known_at)
-        since = asked.since or _last_report(ledger, tenant_ids, start_of(days[-1], zone), known_at)
+        last_report = _last_report(ledger, tenant_ids, start_of(days[-1], zone), known_at)
+        since = asked.since or last_report
         stale = {(p.tenant_id, p.account_id) for p in positions if p.is_stale}
         reference = reference_of(positions, rates, days[-1]) if rates else None
         return CashPage(
@@ -115,7 +116,7 @@ def gather(
             reference=reference,
             history=history_of(days, totals),
             reference_history=reference_history_of(days, totals, reference, rates) if reference and rates else None,
-            changes=changes_since(ledger, tenant_ids, since, accounts, known_at, stale) if since else None,
+            changes=changes_since(ledger, tenant_ids, since, last_report, accounts, known_at, stale) if since else None,
             tasks=tasks_of(
                 troubled_users_at(ledger, tenant_ids, known_at),
                 connections,

@@ -197,6 +197,7 @@ def _changes() -> Changes:
     )
     return Changes(
         NOW - timedelta(days=7),
+        True,
         (
             Bridge("EUR", False, Decimal("231870.15"), reasons, Decimal("234220.15")),
             Bridge("GBP", False, Decimal("96750.1"), (), Decimal("96750.1")),

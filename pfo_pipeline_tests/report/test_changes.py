@@ -312,6 +312,8 @@ def test_only_complete_refreshes_of_balances_were_reported(told: Told) -> None:
     told.tell(YESTERDAY + 2 * HOUR, linked(3), operation="openbanking.accounts.sync")
 
     assert changes_of(told).since == YESTERDAY + timedelta(microseconds=1)
+    assert changes_of(told).is_last_report
+    assert not changes_of(told, since=NOW - HOUR).is_last_report
 
 
 def test_what_was_not_known_yet_is_no_last_report(told: Told) -> None:

@@ -109,7 +109,9 @@ def test_the_biggest_difference_comes_first_by_what_it_is_worth(family: CashPage
     some = tuple(replace(change, currency=currency, difference=Decimal(n)) for currency, n in listed)
 
     def order(cash_page: CashPage) -> list[str]:
-        section = rendered(replace(cash_page, changes=Changes(NOW, (), some), history=())).one("section", id="changes")
+        section = rendered(replace(cash_page, changes=Changes(NOW, True, (), some), history=())).one(
+            "section", id="changes"
+        )
         return [row.one("abbr").text for row in section.one("table", class_="stack changes").all("tr")[1:]]
 
     assert order(replace(family, reference_history=None)) == ["GBP", "EUR", "JPY", "TND", "BTC"]
@@ -118,7 +120,7 @@ def test_the_biggest_difference_comes_first_by_what_it_is_worth(family: CashPage
 
 def test_in_one_currency_the_first_lines_say_by_how_much() -> None:
     bridge = replace(samples.family().changes.bridges[0], currency="EUR")  # type: ignore[union-attr]
-    changes = Changes(NOW - timedelta(days=1), (bridge,), samples.family().changes.changes)  # type: ignore[union-attr]
+    changes = Changes(NOW - timedelta(days=1), True, (bridge,), samples.family().changes.changes)  # type: ignore[union-attr]
     words = rendered(replace(page(position()), changes=changes)).one("p", class_="lead").text
     assert "4 accounts changed, +2,350.00 EUR in all, since the last report" in words
 
@@ -253,6 +255,7 @@ def test_whatever_somebody_is_called_is_text(name: str) -> None:
             ),
             changes=Changes(
                 NOW,
+                True,
                 (),
                 tuple(
                     replace(change, display_name=name, institution_name=name, detail=name)
@@ -395,20 +398,29 @@ def test_when_nothing_is_in_time_the_page_says_how_many_figures_are_stale() -> N
 def test_several_currencies_without_rates_have_no_total() -> None:
     shown = rendered(page(position(), position("2", currency="USD")))
     assert shown.one("p", id="total").text == "1,234.50 EUR 1,234.50 USD"
-    assert "No rates are given, so nothing is added up across currencies." in shown.one("section", id="now").text
+    assert (
+        "There are no rates to go by, so nothing is added up across currencies." in shown.one("section", id="now").text
+    )
     assert "Nothing is added up across currencies" in shown.one("footer").text
 
 
 def test_that_nothing_changed_is_told() -> None:
-    shown = rendered(replace(page(position()), changes=Changes(NOW - timedelta(days=1), (), ())))
+    shown = rendered(replace(page(position()), changes=Changes(NOW - timedelta(days=1), True, (), ())))
     assert "Nothing has changed since the last report of 19 Nov 2026, 19:00." in shown.one("p", class_="lead").text
     assert "Nothing has changed." in shown.one("section", id="changes").text
+
+
+def test_a_moment_that_was_asked_for_is_no_last_report() -> None:
+    shown = rendered(replace(page(position()), changes=Changes(NOW - timedelta(days=1), False, (), ())))
+
+    assert "Nothing has changed since 19 Nov 2026, 19:00." in shown.one("p", class_="lead").text
+    assert "last report" not in shown.one("section", id="changes").text
 
 
 def test_of_many_changes_the_first_are_shown_and_all_are_there() -> None:
     change = samples.family().changes.changes[0]  # type: ignore[union-attr]
     many = tuple(replace(change, account_id=str(n), difference=Decimal(9000 - n)) for n in range(100))
-    section = rendered(replace(page(position()), changes=Changes(NOW, (), many))).one("section", id="changes")
+    section = rendered(replace(page(position()), changes=Changes(NOW, True, (), many))).one("section", id="changes")
     first, rest = section.all("table", class_="stack changes")
     assert len(first.all("tr")) == 9
     assert section.one("summary").text == "And 92 more"
