@@ -1,7 +1,7 @@
 """A small picture of what a tenant has over time, as SVG within Markdown.
 
-Written by hand: one line per currency needs no plotting library, and the one that draws without a browser costs a tenth of a
-gigabyte on the disk and a second of CPU (docs/architecture.md). Whole numbers throughout: no amount becomes a binary float.
+Written by hand: one line per currency needs no plotting library, and the one that draws without a browser takes a second of
+CPU (docs/architecture.md). Whole numbers throughout: no amount becomes a binary float.
 """
 
 from base64 import b64encode

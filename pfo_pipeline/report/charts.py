@@ -21,8 +21,9 @@ DAYS = (30, 90, 365)
 _INK, _SOFT, _RULE, _ACCENT = "var(--ink)", "var(--soft)", "var(--rule)", "var(--accent)"
 
 
+@cache
 def libraries() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, fit to stand inside `<script>`."""
+    """Vega, Vega-Lite and Vega-Embed as one script, fit to stand inside `<script>`; a second of CPU to make."""
     import vl_convert
 
     return (
