@@ -93,8 +93,7 @@ def config() -> None:
 def check() -> None:
     """Name every mistake in the configuration, every secret that does not resolve and rates that cannot be used, at once."""
     from pfo_pipeline.config import ConfigError, SecretError, load_config
-    from pfo_pipeline.report.making import rates_of
-    from pfo_pipeline.report.rates import RatesError
+    from pfo_pipeline.report.rates import RatesError, rates_of
 
     found = load_config()
     problems = []

@@ -10,7 +10,8 @@ from pfo_pipeline.commands.place import Place, chosen_tenants
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.report.files import write_page
 from pfo_pipeline.report.gathering import Asked
-from pfo_pipeline.report.making import make_page, rates_of
+from pfo_pipeline.report.making import make_page
+from pfo_pipeline.report.rates import rates_of
 
 _PRIVATE_MODE = 0o600
 """Of a page that somebody asked for: where it lies, and who else reads there, is theirs to say."""

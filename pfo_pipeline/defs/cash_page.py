@@ -80,8 +80,7 @@ def _made(context: dg.AssetExecutionContext, office: OfficeResource, config: Con
 
 def _rates(config: Config) -> tuple["Rates | None", dg.AssetCheckResult]:
     """A page without conversions is better than none: its figures are the bank's."""
-    from pfo_pipeline.report.making import rates_of
-    from pfo_pipeline.report.rates import RatesError
+    from pfo_pipeline.report.rates import RatesError, rates_of
 
     try:
         return rates_of(config), dg.AssetCheckResult(check_name=_RATES.name, passed=True)

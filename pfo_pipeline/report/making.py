@@ -15,12 +15,6 @@ from pfo_pipeline.report.page import render
 from pfo_pipeline.report.rates import Rates
 
 
-def rates_of(config: Config) -> Rates | None:
-    """The configured rates; None where there are none. Raises: RatesError."""
-    path, reference = config.report.rates, config.report.reference_currency
-    return None if path is None or reference is None else Rates.read(config.source.parent / path, reference)
-
-
 def make_page(
     reader: Reader, asked: Asked, *, office: str, config: Config | None, rates: Rates | None, now: datetime
 ) -> tuple[CashPage, str]:

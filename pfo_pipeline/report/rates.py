@@ -19,6 +19,7 @@ from pathlib import Path
 
 from babel.numbers import get_currency_precision
 
+from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.report.contents import Rate
@@ -205,3 +206,9 @@ def _value(here: str, cell: str) -> str | None:
     if not cell.strip("0."):
         raise RatesError(f"{here}: a rate of zero. Correct it, or leave it empty where there is none.")
     return cell
+
+
+def rates_of(config: Config) -> Rates | None:
+    """The configured rates; None where there are none. Raises: RatesError."""
+    path, reference = config.report.rates, config.report.reference_currency
+    return None if path is None or reference is None else Rates.read(config.source.parent / path, reference)
