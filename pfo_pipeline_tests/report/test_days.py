@@ -149,6 +149,22 @@ def test_liabilities_are_in_no_history(told: Told) -> None:
     assert told.page().history == ()
 
 
+def test_what_is_joined_as_a_loan_is_no_cash_on_any_day(told: Told) -> None:
+    """One kind was left out before it was known which of the two speaks for the account: the page's own total was another."""
+    told.tell(NOW - 19 * DAY, figure(1, "10.00", NOW - 19 * DAY))
+    told.tell(
+        NOW - 5 * DAY,
+        linked(2, account_type="loan"),
+        figure(2, "-500.00", NOW - 3 * DAY),
+        IdentityRow("smith", "acc_2", "acc_1", "a decision", "operator"),
+    )
+
+    page = told.page()
+
+    assert page.cash == ()
+    assert list(last_totals(history(page), 5).values()) == [Decimal("10.00"), *[Decimal(0)] * 4]
+
+
 def test_sums_have_more_digits_than_the_ledgers_type(told: Told) -> None:
     told.tell(NOW - 5 * DAY, linked(2), figure(1, HUGE, NOW - 6 * DAY), figure(2, HUGE, NOW - 6 * DAY))
 
