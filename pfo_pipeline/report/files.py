@@ -1,6 +1,7 @@
 """Where the tenants' pages are: beside the published ledger, each replaced as a whole, and as readable as that is."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +34,11 @@ def write_page(path: Path, html: str, *, mode: int) -> None:
     Two that write at once do no harm: the later one stays.
     Raises: PageNotWritten: the page that was there stays.
     """
+    if not _may_be_replaced(path):
+        raise PageNotWritten(
+            f"{path} cannot be written: a folder, a link or a device is there, which a page does not replace. Name "
+            "another place."
+        )
     draft = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,12 +50,21 @@ def write_page(path: Path, html: str, *, mode: int) -> None:
         draft.chmod(mode)
         draft.replace(path)
     except OSError as error:
-        if draft is not None:
-            draft.unlink(missing_ok=True)
         raise PageNotWritten(
             f"{path} cannot be written: {error.strerror or error}. Free the disk, or name another place, and run again; "
             "the ledger is as it was."
         ) from None
+    finally:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Whether a rename onto it takes nothing but a file away: by one onto `/dev/stdout`, root would lose that."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return True  # Nothing is there, or writing will tell what is in the way.
 
 
 def remove_pages(data_dir: Path, tenant_ids: Iterable[str] | None = None) -> list[Path]:

@@ -1,5 +1,7 @@
 """Where pages are: replaced as a whole, named where they cannot be, gone with whom they are about."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,13 +37,33 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one_and_no_draft(
     assert [p.name for p in path.parent.iterdir()] == ["smith.html"]
 
 
-def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
-    (tmp_path / "page.html").mkdir()
+def test_a_draft_does_not_outlive_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
 
-    with pytest.raises(PageNotWritten, match=r"page\.html cannot be written: Is a directory"):
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         write_page(tmp_path / "page.html", "text", mode=0o600)
 
-    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "put_there",
+    [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("file")],
+    ids=["a folder", "a device", "a link, as /dev/stdout is one"],
+)
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, put_there: Callable[[Path], None]) -> None:
+    (tmp_path / "file").write_text("somebody's")
+    put_there(tmp_path / "page.html")
+    before = (tmp_path / "page.html").lstat()
+
+    with pytest.raises(PageNotWritten, match=r"page\.html cannot be written: a folder, a link or a device is there"):
+        write_page(tmp_path / "page.html", "text", mode=0o600)
+
+    assert (tmp_path / "page.html").lstat() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "page.html"]
+    assert (tmp_path / "file").read_text() == "somebody's"
 
 
 def test_pages_of_a_tenant_are_removed_and_others_stay(tmp_path: Path) -> None:
