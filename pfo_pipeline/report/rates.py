@@ -193,7 +193,7 @@ def _of_line(path: Path, line: int, names: tuple[str, ...], cells: tuple[str, ..
 def _without_last_comma(cells: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
     """The cells of a line that may end with a comma, as the ECB's do."""
     columns = len(names) - (names[-1] == "")
-    return cells[:columns] if len(cells) == columns + 1 and cells[-1] == "" else cells
+    return cells[:-1] if len(cells) > columns and cells[-1] == "" else cells
 
 
 def _value(here: str, cell: str) -> str | None:

@@ -178,6 +178,7 @@ def test_files_that_differ_in_form_alone_are_read_alike(write: Write, content: s
         ("Date,USD\n2026-11-20,1.08\n2026-11-20,1.09\n", "line 3: 2026-11-20 is there twice"),
         ("Date,USD,JPY\n2026-11-20,1.08\n", "line 2: 2 values for 3 columns"),
         ("Date,USD\n2026-11-20,1.08,1.09\n", "line 2: 3 values for 2 columns"),
+        ("Date,USD,\n2026-11-20,1,08,\n", "line 2: 3 values for 2 columns"),
         ("Date,USD\n\n2026-11-20,1.08 USD\n", "line 3, USD: not a number"),
         ("Date,USD\n2026-11-20,-1.08\n", "line 2, USD: not a number"),
         ("Date,USD\n2026-11-20,1e5\n", "line 2, USD: not a number"),
