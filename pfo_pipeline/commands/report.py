@@ -40,9 +40,8 @@ def report_and_show(
     write_page(path, html, mode=_PRIVATE_MODE)
     waiting = sum(task.needs_person for task in page.tasks)
     stale = sum(position.is_stale for position in page.positions)
-    click.echo(
-        visible(f"{path}: {len(page.positions)} accounts as of {page.as_of:%Y-%m-%d %H:%M}Z, {stale} of them stale")
-    )
+    written = f"{path}: {len(page.positions)} accounts as of {page.as_of:%Y-%m-%d %H:%M}Z"
+    click.echo(visible(f"{written}, {stale} of them stale or without a figure"))
     things = {0: "Nothing waits", 1: "1 thing waits"}.get(waiting, f"{waiting} things wait")
     click.echo(f"{things} for a person.")
     click.echo("Open it in any browser, from the disk. It holds personal data; no one but this account may read it.")
