@@ -97,7 +97,9 @@ def _described(page: "CashPage") -> dict[str, dg.MetadataValue | int]:
     waiting = sum(task.needs_person for task in page.tasks)
     stale = sum(position.is_stale for position in page.positions)
     return {
-        "preview": dg.MetadataValue.md(f"{_cash(page)}\n\nStale figures: {stale}. Waiting for a person: {waiting}."),
+        "preview": dg.MetadataValue.md(
+            f"{_cash(page)}\n\nStale or without a figure: {stale}. Waiting for a person: {waiting}."
+        ),
         "as_of": dg.MetadataValue.timestamp(page.as_of),
         "known_at": dg.MetadataValue.timestamp(page.known_at),
         "accounts": len(page.positions),
@@ -109,7 +111,13 @@ def _described(page: "CashPage") -> dict[str, dg.MetadataValue | int]:
 def _cash(page: "CashPage") -> str:
     bridges = {b.currency: b for b in (page.changes.bridges if page.changes else ()) if not b.is_liability}
     rows = [
-        (cell(a.currency), str(a.accounts), plain(a.total), _change(bridges.get(a.currency)), plain(a.stale))
+        (
+            cell(a.currency),
+            str(a.accounts),
+            plain(a.total),
+            _change(bridges.get(a.currency)),
+            plain(a.stale or Decimal(0)),
+        )
         for a in page.cash
     ]
     since = f"since {page.changes.since:%Y-%m-%d %H:%M}Z" if page.changes else "since the last report"

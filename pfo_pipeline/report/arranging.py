@@ -18,6 +18,11 @@ MOST_CHANGES = 8
 MOST_ACCOUNTS_OPEN = 120
 """From more accounts on, institutions are folded."""
 
+INVESTED = frozenset(
+    "article83 capitalisation crowdlending lifeinsurance madelin market pea pee per perco perp real_estate rsp".split()
+)
+"""Powens' account types whose figure is what the bank values holdings at. They are in the cash, and the page says so."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -64,6 +69,8 @@ class View:
     cash_accounts: int
     stale: int
     without_figure: int
+    invested: tuple[str, ...]
+    """The account types in the cash that are INVESTED."""
     breakdowns: tuple[Breakdown, ...]
     """Those that tell more than the total."""
     rates: Mapping[str, Rate]
@@ -102,6 +109,7 @@ def view(page: CashPage) -> View:
         cash_accounts=sum(amount.accounts for amount in page.cash),
         stale=sum(position.is_stale and position.current is not None for position in page.positions),
         without_figure=sum(position.current is None for position in page.positions),
+        invested=tuple(sorted({p.account_type for p in page.positions if p.current is not None} & INVESTED)),
         rates={rate.currency: rate for rate in page.reference.rates} if page.reference else {},
         groups=_groups(page.positions),
         is_folded=len(page.positions) > MOST_ACCOUNTS_OPEN,

@@ -55,8 +55,8 @@ class Amount:
     currency: str
     accounts: int
     total: Decimal
-    stale: Decimal
-    """How much of `total` is figures beyond their limit."""
+    stale: Decimal | None
+    """How much of `total` is figures beyond their limit; None: none is. They may add up to zero."""
     oldest_as_of: datetime
     converted: Decimal | None
 

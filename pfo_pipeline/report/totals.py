@@ -33,11 +33,12 @@ def amounts_of(positions: Iterable[Position]) -> tuple[Amount, ...]:
 
 def _amount(currency: str, positions: list[Position]) -> Amount:
     converted = [position.converted for position in positions if position.converted is not None]
+    stale = [position.current for position in positions if position.current is not None and position.is_stale]
     return Amount(
         currency=currency,
         accounts=len(positions),
         total=exact_sum(p.current for p in positions if p.current is not None),
-        stale=exact_sum(p.current for p in positions if p.current is not None and p.is_stale),
+        stale=exact_sum(stale) if stale else None,
         oldest_as_of=min(p.as_of for p in positions if p.as_of is not None),
         converted=exact_sum(converted) if len(converted) == len(positions) else None,
     )

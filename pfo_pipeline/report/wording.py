@@ -24,8 +24,17 @@ MINUS, NONE = "\N{MINUS SIGN}", "\N{EM DASH}"
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 """Formats that only join: emoji and several scripts are written with them."""
 _QUOTED = Context(prec=6)
-_KINDS = {"lifeinsurance": "life insurance", "consumercredit": "consumer credit", "revolvingcredit": "revolving credit"}
-"""Powens' account types that are not words."""
+_KINDS = {
+    "lifeinsurance": "life insurance",
+    "consumercredit": "consumer credit",
+    "revolvingcredit": "revolving credit",
+    "livret_a": "Livret A",
+    "livret_b": "Livret B",
+    "madelin": "Madelin",
+    "perco": "PERCO",
+    **{name: name.upper() for name in ("cat", "cel", "csl", "ldds", "lep", "pea", "pee", "pel", "per", "perp", "rsp")},
+}
+"""Powens' account types that are not words, and names and short forms that have capitals."""
 _DIRECTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode's categories of controls, formats (changes of direction among them), surrogates and line ends."""
 

@@ -79,7 +79,7 @@ def amounts(positions: list[Position]) -> tuple[Amount, ...]:
             currency,
             len(some),
             total([one.current for one in some]),
-            total([one.current for one in some if one.is_stale]),
+            total([one.current for one in some if one.is_stale]) if any(one.is_stale for one in some) else None,
             min(one.as_of for one in some if one.as_of),
             total([one.converted for one in some]) if all(one.converted is not None for one in some) else None,
         )

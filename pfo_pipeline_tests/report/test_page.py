@@ -395,6 +395,18 @@ def test_when_nothing_is_in_time_the_page_says_how_many_figures_are_stale() -> N
     assert "2 figures are stale." in lead
 
 
+def test_stale_figures_that_add_up_to_nothing_are_stale_in_their_total() -> None:
+    shown = rendered(page(position(current="100.00", hours_old=300), position("2", current="-100.00", hours_old=300)))
+    assert "▲ stale: 0.00" in shown.one("tr", data_currency="EUR").text
+
+
+def test_what_is_no_money_is_named_beside_the_cash() -> None:
+    held = (position("2", account_type="pea"), position("3", account_type="lifeinsurance"))
+    note = rendered(page(position(), *held)).one("p", id="invested").text
+    assert "accounts of type life insurance and PEA are in it, at the value that the bank gives" in note
+    assert not rendered(page(position(), position("4", account_type="market", current=None))).all("p", id="invested")
+
+
 def test_several_currencies_without_rates_have_no_total() -> None:
     shown = rendered(page(position(), position("2", currency="USD")))
     assert shown.one("p", id="total").text == "1,234.50 EUR 1,234.50 USD"
