@@ -31,6 +31,7 @@ def open_file(path: Path, *, key: str | None = None, read_only: bool = False) ->
     try:
         attach(con, path, "canonical", key=key, read_only=read_only)
         con.execute("use canonical")
+        _spill_nothing_in_the_clear(con, path, read_only=read_only)
     except BaseException:
         con.close()
         raise
@@ -48,6 +49,18 @@ def attach(
             _load_openssl(con)
     literal = str(path).replace("'", "''")
     con.execute(f"attach '{literal}' as {name} ({', '.join(options)})", {"key": key} if key is not None else None)
+
+
+def _spill_nothing_in_the_clear(con: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+    """DuckDB (1.5) would write what memory does not hold into the working directory, for everybody to read.
+
+    Who only reads has no OpenSSL to encrypt it with, and writes none of it.
+    """
+    if read_only:
+        con.execute("set temp_directory = ''")
+    else:
+        literal = f"{path}.tmp".replace("'", "''")
+        con.execute(f"set temp_file_encryption = true; set temp_directory = '{literal}'")
 
 
 def _load_openssl(con: duckdb.DuckDBPyConnection) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from pfo_pipeline.ledger.errors import LedgerKeyRefused
 from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (
@@ -67,6 +68,39 @@ def test_any_duckdb_reads_the_published_copy_with_the_key_alone(encrypted: Ledge
         con.execute(f"attach '{encrypted.files.published}' as bank (read_only, encryption_key '{KEY}')")
 
         assert con.execute("select iban from bank.ledger.accounts").fetchall() == [(IBAN.decode(),)]
+
+
+def outgrow_the_memory(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("set memory_limit = '60MB'; set threads = 1")
+    con.execute(
+        "create temp table sorted as select $iban || range as iban from range(2000000) order by hash(range)",
+        {"iban": IBAN.decode()},
+    )
+
+
+def test_what_a_writer_does_not_hold_in_memory_is_encrypted_beside_its_file(encrypted: Ledger) -> None:
+    primary = encrypted.files.primary
+    with open_file(primary, key=KEY) as con:
+        outgrow_the_memory(con)
+        spilled = b"".join(path.read_bytes() for path in primary.with_name(f"{primary.name}.tmp").iterdir())
+
+    assert len(spilled) > 1_000_000
+    assert IBAN not in spilled
+
+
+def test_a_reader_puts_nothing_of_it_on_the_disk(
+    encrypted: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+
+    with (
+        open_file(encrypted.files.published, key=KEY, read_only=True) as con,
+        pytest.raises(duckdb.OutOfMemoryException),
+    ):
+        outgrow_the_memory(con)
+
+    assert set(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
