@@ -108,6 +108,15 @@ def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
         )
     if "encryption key" in text or "without a key" in text or "key is explicitly specified" in text:
         return LedgerKeyRefused(f"{path}: {_what_about_the_key(text)}")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return LedgerError(
+            f"{path}: reading it needs more memory than there is. Give this machine more, or ask for less."
+        )
+    if isinstance(error, duckdb.OutOfRangeException) and "HUGEINT" in text:
+        return LedgerError(
+            f"{path}: amounts add up to more than the 28 digits before the point that DuckDB can tell. Look for one that "
+            "cannot be true: pfo balances."
+        )
     # DuckDB 2.0 gives a checksum that does not match no class of its own.
     if "Corrupt database file" in text or isinstance(
         error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException

@@ -14,7 +14,9 @@ _EXTENT = "\n".join(
         "union all select 'newest load of the run', max(load_id)::varchar from loads where run_id = $run",
         # A newer load replaces newest balances: they are compared where there is none.
         "union all select 'newest balances', case when $newest = $through then",
-        "count(*) || ' rows, ' || coalesce(sum(current_balance), 0) end from balances_current",
+        # Whole and fraction apart: together they may have more digits than the ledger's type.
+        "count(*) || ' rows, ' || coalesce(sum(trunc(current_balance)::hugeint), 0) || ' and ' ||",
+        "coalesce(sum(current_balance - trunc(current_balance)), 0) end from balances_current",
         *(
             f"union all select '{table.name}', count(*) || ' rows' from {table.name} where load_id <= $through"
             for table in tables()

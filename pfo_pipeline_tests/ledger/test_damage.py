@@ -287,6 +287,7 @@ def test_a_disk_that_fills_up_after_the_commit_loses_nothing_and_says_so(publish
         (duckdb.IOException('Could not set lock on file "x": Conflicting lock is held'), LedgerBusy),
         (duckdb.IOException('The file "x" exists, but it is not a valid DuckDB database file!'), LedgerDamaged),
         (duckdb.SerializationException("Serialization Error: Failed to deserialize"), LedgerDamaged),
+        (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), LedgerError),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, Exception) else value.__name__,
 )
@@ -298,6 +299,16 @@ def test_what_the_system_and_duckdb_say_gets_a_name_with_the_file(
 
     assert type(error.value) is named
     assert error.value.__cause__ is problem
+
+
+def test_amounts_whose_sum_has_too_many_digits_are_told(tmp_path: Path) -> None:
+    largest = Decimal("9" * 28 + "." + "9" * 10)
+
+    with (
+        pytest.raises(LedgerError, match=r"amounts add up to more than the 28 digits .* Look for one"),
+        named_ledger_errors(tmp_path),
+    ):
+        duckdb.execute("select sum($largest::decimal(38, 10)) from range(2)", {"largest": largest}).fetchall()
 
 
 def test_a_mistake_in_a_query_keeps_its_own_name(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from pfo_pipeline.ledger.errors import LedgerMissing
+from pfo_pipeline.ledger.publication import differences
 from pfo_pipeline.ledger.reader import open_published, published_reader
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger, account, balance, batch, connection
@@ -185,3 +186,11 @@ def test_positions_and_states_are_each_tenants_own_even_where_ids_are_alike(ledg
         rows = con.execute("select tenant_id, current_balance, connection_status from positions order by 1").fetchall()
 
     assert rows == [("jones", 2, "gone"), ("smith", 1, "healthy")]
+
+
+def test_copies_are_compared_whatever_their_amounts_add_up_to(ledger: Ledger) -> None:
+    largest = Decimal("9" * 28 + "." + "9" * 10)
+    ledger.merge(batch(*(balance(largest, account_id=f"acc_{number}") for number in range(3))))
+    ledger.publish()
+
+    assert differences(ledger.reader(), published_reader(ledger.files.published), "run-1") == []
