@@ -25,5 +25,5 @@ def export_and_show(
         exported = export_tenant(con, tenant_id, folder, form, as_of=as_of, known_at=known_at, now=utc_now())
     click.echo(visible(f"{exported.folder}: tenant {tenant_id}"))
     for name, count in exported.rows.items():
-        click.echo(f"  {name}  {count} rows")
+        click.echo(f"  {name}  {count} {'row' if count == 1 else 'rows'}")
     click.echo("The files are not encrypted and hold personal data; no one but this account may read them.")

@@ -75,4 +75,4 @@ def show(
     for row in rows:
         table.add_row(*(Text(visible_lines(_cell(row[name]))) for name in columns))
     console.print(table)
-    console.print(counted or f"{len(rows)} rows")
+    console.print(counted or f"{len(rows)} {'row' if len(rows) == 1 else 'rows'}")

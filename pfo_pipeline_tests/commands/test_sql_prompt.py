@@ -70,7 +70,7 @@ def test_a_statement_of_two_lines_is_completed_answered_and_left_by_ctrl_d(ledge
         terminal.type(f"{ENTER}from posit{TAB}")
         terminal.shows("from posit", "ions")
         terminal.type(f" where tenant_id = 'smith';{ENTER}")
-        terminal.shows("The ledger as loaded at 2026-04-05 12:00:00 UTC.", "12345678901234567890.12", "1 rows")
+        terminal.shows("The ledger as loaded at 2026-04-05 12:00:00 UTC.", "12345678901234567890.12", "1 row")
         asked(terminal).type(CTRL_D)
 
         assert terminal.ends() == 0
@@ -96,7 +96,7 @@ def test_what_was_typed_once_comes_back_in_the_next_run(ledger: Ledger, history:
 def test_ctrl_c_ends_a_long_query_or_drops_a_line_and_the_prompt_stays(ledger: Ledger) -> None:
     with on_a_terminal("sql") as terminal:
         asked(terminal).type(f"select 1;{ENTER}")
-        terminal.shows("1 rows")
+        terminal.shows("1 row")
         asked(terminal).type(ENDLESS + ENTER)
         terminal.shows("= 0;")
         terminal.reads_keys(yes=False)
@@ -118,7 +118,7 @@ def test_a_mistake_is_told_and_the_prompt_stays(ledger: Ledger) -> None:
         terminal.shows("QueryError: ", "syntax error", "jones>")
         terminal.type("select tenant_id, current_balance from positions;")
         terminal.type(ENTER)
-        shown = terminal.shows("1 rows", "jones>")
+        shown = terminal.shows("1 row", "jones>")
 
     assert "smith" not in shown
 
@@ -127,7 +127,7 @@ def test_a_mistake_is_told_and_the_prompt_stays(ledger: Ledger) -> None:
 def test_no_colour_and_a_dumb_terminal_are_respected(ledger: Ledger, environment: dict[str, str], escapes: str) -> None:
     with on_a_terminal("sql", environment=environment) as terminal:
         asked(terminal).type(f"select 40{ENTER}+ 2;{ENTER}")
-        terminal.shows("42", "1 rows")
+        terminal.shows("42", "1 row")
         asked(terminal).type(CTRL_D)
         assert terminal.ends() == 0
 
