@@ -33,9 +33,9 @@ def file(family: CashPage, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(family, tmp_path_factory.mktemp("family"))
 
 
-def written(cash_page: CashPage, folder: Path) -> Path:
+def written(cash_page: CashPage, folder: Path, locale: str = "en_GB") -> Path:
     path = folder / "cash.html"
-    path.write_text(render(cash_page, "en_GB"), encoding="utf-8")
+    path.write_text(render(cash_page, locale), encoding="utf-8")
     return path
 
 
@@ -254,6 +254,24 @@ def test_on_a_phone_an_account_stands_with_its_figure_and_how_old_it_is(opened: 
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 360
+
+
+@pytest.mark.parametrize(("locale", "is_from_the_left"), [("en_GB", True), ("he_IL", False)])
+def test_a_date_is_written_in_the_direction_of_its_words(
+    opened: Open, family: CashPage, locale: str, is_from_the_left: bool, tmp_path: Path
+) -> None:
+    page = opened(written(family, tmp_path, locale))
+
+    day, minute = page.locator("#cash time").first.evaluate(
+        """time => [0, time.firstChild.length - 1].map(place => {
+            const range = document.createRange();
+            range.setStart(time.firstChild, place);
+            range.setEnd(time.firstChild, place + 1);
+            return range.getBoundingClientRect().left;
+        })"""
+    )
+
+    assert (day < minute) is is_from_the_left
 
 
 def test_a_plot_follows_the_width_of_its_window(opened: Open, file: Path) -> None:
