@@ -67,6 +67,19 @@ def test_a_newer_figure_of_the_same_amount_is_no_change(told: Told) -> None:
     assert lines(changes_of(told)) == []
 
 
+def test_a_correction_into_another_currency_is_not_taken_for_this_one(told: Told) -> None:
+    told.tell(
+        NOW - HOUR,
+        figure(1, "9000.00", BEFORE, currency="USD"),
+        figure(1, "130.50", NOW - 2 * HOUR),
+    )
+
+    changes = changes_of(told)
+
+    assert lines(changes) == [("acc_1", "restatement", Decimal("30.50"), "")]
+    assert changes.bridges == (bridge("107", "137.50", restatement="30.50"),)
+
+
 def test_another_figure_of_the_same_date_is_a_restatement(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "90.00", BEFORE))
 

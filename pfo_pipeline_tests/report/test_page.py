@@ -211,6 +211,7 @@ def test_the_structure_can_be_walked_without_seeing_it(shown: Element) -> None:
 def test_a_browser_may_run_the_pages_own_scripts_only(html: str, shown: Element) -> None:
     policy = shown.one("meta", http_equiv="Content-Security-Policy").attributes["content"]
     assert policy.startswith("default-src 'none'; ")
+    assert policy.endswith("; base-uri 'none'; form-action 'none'")
     assert "unsafe" not in policy
     for tag in ("script", "style"):
         for content in re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL):
@@ -273,6 +274,19 @@ def test_whatever_somebody_is_called_is_text(name: str) -> None:
     directing = {c for c in written if unicodedata.category(c) in ("Cf", "Cc", "Cs") and c not in "\n\u200d\u200c"}
     assert directing == set()
     written.encode()
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ("👩\u200d👧 می\u200cخواهم", "👩\u200d👧 می\u200cخواهم"),
+        ("invoice\u202egpj.exe", "invoice\ufffdgpj.exe"),
+        ("\x1b[31m\x00", "\ufffd[31m\ufffd"),
+        ("one\u2028two\tthree", "one two three"),
+    ],
+)
+def test_what_joins_letters_stays_and_what_directs_them_is_marked(named: str, shown: str) -> None:
+    assert text(named) == shown
 
 
 @given(st.text(max_size=60))
