@@ -4,7 +4,8 @@ Here: one text of SQL and its answer. Not here: the prompt on which it is typed 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,7 +61,9 @@ def run_sql(place: Place, query: str, tenant_id: str | None, *, whole: bool = Tr
             [(loaded_at,)] = con.execute("select max(recorded_at) from loads").fetchall()
             _lock_in(con)
             try:
-                return _answered(con, query, whole, loaded_at and loaded_at.astimezone(UTC))
+                return _interruptibly(
+                    con, lambda: _answered(con, query, whole, loaded_at and loaded_at.astimezone(UTC))
+                )
             except (OverflowError, TypeError, ValueError) as error:
                 raise QueryError(
                     f"Python has no form for a value of the answer ({error}). Make it text in the query: value::varchar."
@@ -93,6 +96,17 @@ def _counted(answer: Answer) -> str | None:
         return None
     found = f"more than {_COUNTED}" if answer.found is None else answer.found
     return f"{found} rows, the first {len(answer.rows)} shown; all of them: --csv, --json, or a pipe"
+
+
+def _interruptibly(con: duckdb.DuckDBPyConnection, ask: Callable[[], Answer]) -> Answer:
+    """DuckDB's Python (1.5) sees a Ctrl-C only between two pieces of its work, of which a join may have one of hours."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        answer = pool.submit(ask)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            con.interrupt()
+            raise
 
 
 def _answered(con: duckdb.DuckDBPyConnection, query: str, whole: bool, loaded_at: datetime | None) -> Answer:
