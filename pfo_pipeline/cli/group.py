@@ -57,7 +57,10 @@ class PfoGroup(click.Group):
             thing, reason = error.filename or type(error).__name__, error.strerror or error
             _tell(f"{thing}: {reason}. Mend that and run again; nothing was lost.")
             ctx.exit(1)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            # DuckDB's Python makes a RuntimeError of a Ctrl-C.
+            if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
             click.echo("Interrupted. Nothing was lost; run again to go on.", err=True)
             ctx.exit(130)
 

@@ -78,8 +78,13 @@ def test_a_script_can_tell_what_is_to_be_mended_from_wrong_words(
 
 
 @pytest.mark.parametrize("command", ["accounts", "status", "connections", "verify"])
-def test_an_interrupt_has_a_status_of_its_own(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+@pytest.mark.parametrize("is_in_a_query", [False, True], ids=["in Python", "in DuckDB"])
+def test_an_interrupt_has_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, command: str, is_in_a_query: bool
+) -> None:
     def interrupted() -> None:
+        if is_in_a_query:
+            raise RuntimeError("Query interrupted") from KeyboardInterrupt()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pfo_pipeline.commands.place.find_place", interrupted)
