@@ -560,7 +560,7 @@ def test_a_query_that_outgrows_the_memory_is_told_what_else_to_do(
 def test_an_interrupted_query_ends_without_a_traceback(
     here: Office, monkeypatch: pytest.MonkeyPatch, query: str, tenant: list[str]
 ) -> None:
-    """DuckDB's Python told of it as a RuntimeError, and of the second one only when it was answered."""
+    """DuckDB's Python told of it as a RuntimeError, and by chance not before the query was answered."""
     lock_in = sql._lock_in
 
     def lock_in_and_interrupt_soon(con: duckdb.DuckDBPyConnection) -> None:
