@@ -5,7 +5,7 @@ Here: one text of SQL and its answer. Not here: the prompt on which it is typed 
 
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,7 +105,9 @@ def _interruptibly(con: duckdb.DuckDBPyConnection, ask: Callable[[], Answer]) ->
         try:
             return answer.result()
         except KeyboardInterrupt:
-            con.interrupt()
+            while not answer.done():  # Again, since what has not begun yet is not interrupted.
+                con.interrupt()
+                wait([answer], timeout=0.05)
             raise
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 _DEADLINE_SECONDS = 60  # Until a program that hangs is given up: no test waits for it otherwise.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[=>]|\r")
@@ -54,6 +55,19 @@ class Terminal:
         while bool(termios.tcgetattr(self._handle)[3] & termios.ICANON) is yes:
             assert time.monotonic() < deadline, self.text
             self._read(patience_seconds=0.01)
+
+    def works(self, seconds: float) -> None:
+        """Wait until the program has had so much more of the processor: by then it is amid what it was told to do."""
+        enough = self._processor_seconds() + seconds
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while self._processor_seconds() < enough:
+            assert time.monotonic() < deadline, self.text
+            self._read(patience_seconds=0.01)
+
+    def _processor_seconds(self) -> float:
+        """As Linux counts them: user and system time are the 14th and the 15th value, the name before them may hold blanks."""
+        values = Path(f"/proc/{self.program.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, values[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def ends(self) -> int:
         """The exit status of the program, which ends by itself."""
