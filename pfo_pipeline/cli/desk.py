@@ -1,7 +1,7 @@
 """Commands of the analyst's desk: queries on the published ledger, its data as files and as a page."""
 
 import sys
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import click
 
 from pfo_pipeline.cli import completing
 from pfo_pipeline.cli.group import examples
-from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, TENANTS, Moment, formats
+from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, TENANTS, MomentOrDay, formats
 from pfo_pipeline.cli.starting import without_pandas
 
 
@@ -86,11 +86,9 @@ def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_a
     ),
 )
 @TENANTS
-@AS_OF
-@KNOWN_AT
-@click.option(
-    "--since", type=Moment(), metavar="MOMENT", help="What has changed since then, in place of since the last report."
-)
+@click.option("--as-of", type=MomentOrDay(), metavar="MOMENT", help="What the banks said of that moment.")
+@click.option("--known-at", type=MomentOrDay(), metavar="MOMENT", help="What the ledger knew at that moment.")
+@click.option("--since", type=MomentOrDay(), metavar="MOMENT", help="What changed since then, not the last report.")
 @click.option(
     "--to",
     "path",
@@ -100,13 +98,12 @@ def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_a
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the page is written; a file that is there is replaced.",
 )
-def report(
-    tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, since: datetime | None, path: Path
-) -> None:
+def report(tenants: tuple[str, ...], as_of: date | None, known_at: date | None, since: date | None, path: Path) -> None:
     """Write the cash page: how much there is, where, as of when, what changed and why, who must act.
 
     One HTML file for any browser, without a server or a network. Each refresh writes one for its tenant by itself.
-    A MOMENT is as for pfo export.
+    A MOMENT is an ISO date, which here means the end of that day in the tenant's time zone, or an ISO date and time, in UTC
+    where no zone is given.
     """
     from pfo_pipeline.commands.place import find_place
     from pfo_pipeline.commands.report import report_and_show

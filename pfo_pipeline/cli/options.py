@@ -30,6 +30,18 @@ class Moment(click.ParamType[datetime]):
             )
 
 
+class MomentOrDay(Moment):
+    """As Moment, but an ISO date stays one: which moment its end is depends on whose day it is."""
+
+    def convert(  # type: ignore[override]
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        try:
+            return date.fromisoformat(value)
+        except (TypeError, ValueError):
+            return super().convert(value, param, ctx)
+
+
 def _parsed(text: str) -> datetime:
     try:
         return datetime.combine(date.fromisoformat(text), time.max)

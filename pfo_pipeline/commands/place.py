@@ -201,5 +201,5 @@ def chosen_tenants(place: Place, wanted: tuple[str, ...]) -> list[str]:
     present = place.reader.tenants()
     unknown = [tenant for tenant in wanted if tenant not in present]
     if unknown:
-        raise ConfigError(f"The ledger has no tenant {unknown[0]!r}. It has: {', '.join(present)}.")
+        raise ConfigError(f"The ledger has no tenant {unknown[0]!r}. It has: {', '.join(present) or 'none yet'}.")
     return list(wanted) or present

@@ -1,7 +1,8 @@
 """`pfo report`: the cash page of chosen tenants, as of any moment."""
 
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -10,7 +11,7 @@ from pfo_pipeline.commands.place import Place, chosen_tenants
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.report.files import write_page
 from pfo_pipeline.report.gathering import Asked
-from pfo_pipeline.report.making import make_page
+from pfo_pipeline.report.making import make_page, timezone_of
 from pfo_pipeline.report.rates import rates_of
 
 _PRIVATE_MODE = 0o600
@@ -23,17 +24,21 @@ def report_and_show(
     path: Path,
     now: datetime,
     *,
-    as_of: datetime | None,
-    known_at: datetime | None,
-    since: datetime | None,
+    as_of: date | None,
+    known_at: date | None,
+    since: date | None,
 ) -> None:
     """Write one page about these tenants together, all that the ledger has when none is named; print where it is.
 
+    Args:
+        as_of, known_at, since: A date is the end of that day where the tenants are.
     Raises:
         ConfigError: the ledger has no such tenant.
         MomentRefused, RatesError, LedgerError, SecretError, PageNotWritten: what was at `path` stays.
     """
-    asked = Asked(tuple(chosen_tenants(place, tenants)), as_of, known_at, since)
+    chosen = tuple(chosen_tenants(place, tenants))
+    zone = ZoneInfo(timezone_of(place.config, chosen))
+    asked = Asked(chosen, *(_moment(given, zone) for given in (as_of, known_at, since)))
     rates = rates_of(place.config) if place.config else None
     office = place.config.office if place.config else DEMO_OFFICE
     page, html = make_page(place.reader, asked, office=office, config=place.config, rates=rates, now=now)
@@ -45,3 +50,9 @@ def report_and_show(
     things = {0: "Nothing waits", 1: "1 thing waits"}.get(waiting, f"{waiting} things wait")
     click.echo(f"{things} for a person.")
     click.echo("Open it in any browser, from the disk. It holds personal data; no one but this account may read it.")
+
+
+def _moment(given: date | None, zone: ZoneInfo) -> datetime | None:
+    if given is None or isinstance(given, datetime):
+        return given
+    return datetime.combine(given, time.max, zone)

@@ -174,7 +174,7 @@ def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnect
             ).to_arrow_table()
             for (name,) in named
         }
-    con = duckdb.connect(":memory:")
+    con = duckdb.connect(":memory:", config={"temp_directory": ""})  # Nothing of it on the disk: it may be encrypted.
     try:
         con.execute(f"create schema {SCHEMA}")
         enter(con)

@@ -132,12 +132,19 @@ def view(page: CashPage) -> View:
 def _histories(page: CashPage) -> tuple[Shown, ...]:
     """The reference currency's first, then each currency's that has figures."""
     accounts = {amount.currency: amount.accounts for amount in page.cash}
-    known = [history for history in page.history if _has_figures(history)]
+    known = [_from_its_first(history) for history in page.history if _has_figures(history)]
     most = sorted(known, key=lambda history: -accounts.get(history.currency, 0))[:MOST_PLOTS]
     reference = page.reference_history
-    first = [Shown("days-all", reference, True, is_all=True)] if reference and _has_figures(reference) else []
+    all_of_it = [_from_its_first(reference)] if reference and _has_figures(reference) else []
+    first = [Shown("days-all", history, True, is_all=True) for history in all_of_it]
     rest = [Shown(f"days-{index}", history, history in most, is_all=False) for index, history in enumerate(known)]
     return (*first, *rest)
+
+
+def _from_its_first(history: History) -> History:
+    """Without the days before the first figure."""
+    first = next(index for index, total in enumerate(history.totals) if total is not None)
+    return History(history.currency, history.days[first:], history.totals[first:])
 
 
 def _has_figures(history: History) -> bool:

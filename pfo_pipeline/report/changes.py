@@ -15,7 +15,7 @@ from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.ledger.known import AccountThen, FigureThen
 from pfo_pipeline.ledger.moments import accounts_at, belongings_at, figures_of
-from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.ledger.reader import ALWAYS, Reader
 from pfo_pipeline.report.contents import Bridge, Change, Changes, Reason
 from pfo_pipeline.report.totals import exact_sum
 
@@ -62,7 +62,9 @@ def changes_since(
         known_at: By what `now` is known; not before `since`.
         stale: Those of them whose figure is beyond its limit.
     """
-    earlier = _state(accounts_at(reader, tenant_ids, since, since), belongings_at(reader, tenant_ids, since))
+    # A report shows the newest figures, those too that a bank has dated ahead of the clock.
+    until = ALWAYS if since == last_report else since
+    earlier = _state(accounts_at(reader, tenant_ids, until, since), belongings_at(reader, tenant_ids, since))
     later = _state(now, belongings_at(reader, tenant_ids, known_at))
     in_both = {
         _key(before): (before, after)

@@ -112,3 +112,14 @@ def test_rates_are_used_where_they_are_configured_and_named_where_they_are_wrong
     rates.write_text("Date,USD,\n1999-01-04,1.5,\n", encoding="utf-8")
     assert report().exit_code == 0
     assert "no rate since" in Path("cash-page.html").read_text(encoding="utf-8")
+
+
+def test_a_date_is_the_end_of_that_day_where_the_tenant_is(here: Office) -> None:
+    """Not in UTC, where it would be the first hour of the next one."""
+    result = report("--tenant", "jones", "--as-of", "2026-01-31")
+
+    assert result.exit_code == 0, result.output
+    html = Path("cash-page.html").read_text(encoding="utf-8")
+    assert "31 January 2026, 23:59" in html
+    assert "1 February 2026" not in html
+    assert "2026-01-31 22:59Z" in result.stdout

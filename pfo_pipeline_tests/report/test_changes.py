@@ -336,6 +336,18 @@ def test_what_was_not_known_yet_is_no_last_report(told: Told) -> None:
     assert told.page(known_at=YESTERDAY - HOUR).changes is None
 
 
+def test_a_figure_that_the_last_report_showed_ahead_of_its_time_has_not_moved(told: Told) -> None:
+    """A bank may date a figure at the end of its day."""
+    told.tell(YESTERDAY + HOUR, figure(1, "101.00", YESTERDAY + 9 * HOUR))
+    told.tell(NOW - HOUR, figure(2, "7.00", NOW - 2 * HOUR))
+
+    changes = changes_of(told)
+
+    assert changes.since == YESTERDAY + HOUR
+    assert [(bridge.before, bridge.after) for bridge in changes.bridges] == [(Decimal(108), Decimal(108))]
+    assert changes.changes == ()
+
+
 def test_several_tenants_are_compared_at_one_moment(told: Told) -> None:
     mine = {"tenant_id": "jones"}
     told.tell(YESTERDAY - HOUR, user(**mine), linked(1, **mine), figure(1, "50.00", BEFORE, **mine))
