@@ -102,7 +102,9 @@ def test_the_figures_are_the_pages_own_to_the_last_digit(
         values = table.locator("tbody tr").evaluate_all(
             "rows => rows.map((row) => row.querySelector('data')?.value ?? null)"
         )
-        assert [None if value is None else Decimal(value) for value in reversed(values)] == list(history.totals)
+        first = next(index for index, total in enumerate(history.totals) if total is not None)
+        shown_totals = [None if value is None else Decimal(value) for value in reversed(values)]
+        assert shown_totals == list(history.totals[first:])
 
 
 def test_what_the_browser_shows_is_what_the_ledger_holds(opened: Open, tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_the_pointer_reads_the_exact_figure_of_the_day_that_it_is_over(opened: O
         known = list(days(page, table).items())
         box = figure.locator(".plot").bounding_box()
         assert box is not None
-        for index in (20, 111 + number, 363):
+        for index in (20, 111 + number, len(known) - 2):
             part = index / (len(known) - 1)
             page.mouse.move(box["x"] + 4 + part * (box["width"] - 8), box["y"] + 60)
             day, amount = known[index]
