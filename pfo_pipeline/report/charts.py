@@ -11,11 +11,13 @@ from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from babel import Locale
 
 from pfo_pipeline.contracts.records import plain
+from pfo_pipeline.report.keeping import kept
 
 DAYS = (30, 90, 365)
 _INK, _SOFT, _RULE, _ACCENT = "var(--ink)", "var(--soft)", "var(--rule)", "var(--accent)"
@@ -23,14 +25,18 @@ _INK, _SOFT, _RULE, _ACCENT = "var(--ink)", "var(--soft)", "var(--rule)", "var(-
 
 @cache
 def libraries() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, fit to stand inside `<script>`; a second of CPU to make."""
-    import vl_convert
-
+    """Vega, Vega-Lite and Vega-Embed as one script, fit to stand inside `<script>`."""
     return (
-        str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed"))
+        kept(f"vega-{version('vl-convert-python')}.js", _bundled)
         .replace("</script", "<\\/script")
         .replace("<!--", "<\\!--")
     )
+
+
+def _bundled() -> str:
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed"))
 
 
 @cache
