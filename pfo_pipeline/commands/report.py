@@ -43,10 +43,9 @@ def report_and_show(
     office = place.config.office if place.config else DEMO_OFFICE
     page, html = make_page(place.reader, asked, office=office, config=place.config, rates=rates, now=now)
     write_page(path, html, mode=_PRIVATE_MODE)
-    waiting = sum(task.needs_person for task in page.tasks)
-    stale = sum(position.is_stale for position in page.positions)
     written = f"{path}: {len(page.positions)} accounts as of {page.as_of:%Y-%m-%d %H:%M}Z"
-    click.echo(visible(f"{written}, {stale} of them stale or without a figure"))
+    click.echo(visible(f"{written}, {page.stale_accounts} of them stale or without a figure"))
+    waiting = page.waiting_for_a_person
     things = {0: "Nothing waits", 1: "1 thing waits"}.get(waiting, f"{waiting} things wait")
     click.echo(f"{things} for a person.")
     click.echo("Open it in any browser, from the disk. It holds personal data; no one but this account may read it.")

@@ -94,17 +94,14 @@ def _rates(config: Config) -> tuple["Rates | None", dg.AssetCheckResult]:
 
 
 def _described(page: "CashPage") -> dict[str, dg.MetadataValue | int]:
-    waiting = sum(task.needs_person for task in page.tasks)
-    stale = sum(position.is_stale for position in page.positions)
+    states = f"Stale or without a figure: {page.stale_accounts}. Waiting for a person: {page.waiting_for_a_person}."
     return {
-        "preview": dg.MetadataValue.md(
-            f"{_cash(page)}\n\nStale or without a figure: {stale}. Waiting for a person: {waiting}."
-        ),
+        "preview": dg.MetadataValue.md(f"{_cash(page)}\n\n{states}"),
         "as_of": dg.MetadataValue.timestamp(page.as_of),
         "known_at": dg.MetadataValue.timestamp(page.known_at),
         "accounts": len(page.positions),
-        "stale": stale,
-        "waiting_for_a_person": waiting,
+        "stale": page.stale_accounts,
+        "waiting_for_a_person": page.waiting_for_a_person,
     }
 
 

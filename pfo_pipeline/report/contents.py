@@ -223,3 +223,12 @@ class CashPage:
     sources: tuple[Source, ...]
     first_as_of: datetime | None
     """The earliest figure that is known of these tenants; a page as of an earlier moment is empty."""
+
+    @property
+    def stale_accounts(self) -> int:
+        """Those whose figure is beyond its limit, or that have none."""
+        return sum(position.is_stale for position in self.positions)
+
+    @property
+    def waiting_for_a_person(self) -> int:
+        return sum(task.needs_person for task in self.tasks)
