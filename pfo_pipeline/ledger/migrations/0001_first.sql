@@ -1,5 +1,5 @@
 -- No primary keys or indexes: uniqueness is kept by the merge, at a third of the file's size and a quarter of the memory.
--- Views and macros name their tables without a schema: the file is opened under more than one catalog name.
+-- Tables only: views and macros are made by views.sql after the last migration.
 
 create table office (
     office varchar not null,
@@ -148,58 +148,3 @@ create table telemetry (
     load_id bigint not null,
     run_id varchar not null
 );
-
-create view users_latest as
-    from users
-    qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1;
-
-create view connections_latest as
-    from connections
-    qualify row_number() over (partition by tenant_id, connection_id order by load_id desc) = 1;
-
-create view accounts_latest as
-    from accounts
-    qualify row_number() over (partition by tenant_id, account_id order by load_id desc) = 1;
-
-create view accounts_history as
-    select *, lead(recorded_at) over (partition by tenant_id, account_id order by load_id) as superseded_at
-    from accounts;
-
-create view balances_latest as
-    from balances_current;
-
-create view positions as
-    select
-        a.tenant_id,
-        a.user_id,
-        a.institution_name,
-        a.account_id,
-        a.display_name,
-        a.account_type,
-        coalesce(b.currency, a.currency) as currency,
-        b.current_balance,
-        b.available_balance,
-        b.as_of,
-        b.recorded_at,
-        a.connection_id,
-        c.status as connection_status,
-        c.state as connection_state
-    from accounts_latest a
-    left join balances_latest b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
-    left join connections_latest c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
-    where a.disabled_at is null and a.deleted_at is null;
-
-create view runs as
-    select
-        run_id,
-        tenant_id,
-        operation,
-        min(recorded_at) as first_load_at,
-        max(recorded_at) as last_load_at,
-        max(attempt) as attempts,
-        bool_or(complete) as complete,
-        sum(added)::bigint as added,
-        arg_max(synced, load_id) as synced,
-        arg_max(failed, load_id) as failed
-    from loads
-    group by all;

@@ -34,12 +34,3 @@ create table withheld (
 );
 
 alter table accounts add column provider_updated_at timestamptz;
-
--- A view keeps the columns that its table had.
-create or replace view accounts_latest as
-    from accounts
-    qualify row_number() over (partition by tenant_id, account_id order by load_id desc) = 1;
-
-create or replace view accounts_history as
-    select *, lead(recorded_at) over (partition by tenant_id, account_id order by load_id) as superseded_at
-    from accounts;
