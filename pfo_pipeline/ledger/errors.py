@@ -62,11 +62,11 @@ class LedgerUnwritable(LedgerError):
     pass
 
 
-_PUT_BACK = "Put a backup in its place; the last published ledger is whole and can serve as one."
+ASK_VERIFY = "Nothing was replaced. To see what is still whole, and the command that puts it right: pfo verify"
 
 
 @contextmanager
-def named_ledger_errors(path: Path, *, if_damaged: str = _PUT_BACK) -> Iterator[None]:
+def named_ledger_errors(path: Path, *, if_damaged: str = ASK_VERIFY) -> Iterator[None]:
     """Turn what DuckDB and the system say about `path` into the errors above; `if_damaged` is the remedy for that."""
     try:
         yield
@@ -117,9 +117,13 @@ def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
             f"{path}: amounts add up to more than the 28 digits before the point that DuckDB can tell. Look for one that "
             "cannot be true: pfo balances."
         )
-    # DuckDB 2.0 gives a checksum that does not match no class of its own.
-    if "Corrupt database file" in text or isinstance(
-        error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException
+    # DuckDB 2.0 has no class for a checksum that does not match, and 1.5 none for an encrypted block that was changed.
+    if (
+        "Corrupt database file" in text
+        or "AES tag" in text
+        or isinstance(
+            error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException
+        )
     ):
         return LedgerDamaged(f"{path}: the file does not open ({type(error).__name__}). {if_damaged}")
     raise error

@@ -1,4 +1,4 @@
-"""Where the ledger's files are. Not here: who may open them (store.py)."""
+"""Where the ledger's files are."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,11 @@ class LedgerFiles:
     @property
     def lock(self) -> Path:
         return self.private / "canonical.lock"
+
+    @property
+    def backup_memory(self) -> Path:
+        """When and where the last backup was made."""
+        return self.private / "backup.json"
 
     def turn(self, tenant_id: str) -> Path:
         """What a run of the tenant holds from its first step to its last."""

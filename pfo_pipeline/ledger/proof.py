@@ -16,7 +16,12 @@ from pfo_pipeline.contracts.tables import MONEY, PROVENANCE, BalanceRow, ColumnT
 
 SEALED_TABLES = (*(table.name for table in tables()), "telemetry", "erasures")
 
+OFFICE_TABLES = ("migrations", "office")
+"""Tables of the whole office. Each tenant's first load after a change seals them as a whole."""
+
 _COLUMNS: dict[str, dict[str, ColumnType]] = {
+    "migrations": {"version": "bigint", "name": "varchar", "applied_at": "timestamptz"},
+    "office": {"office": "varchar", "created_at": "timestamptz"},
     "loads": {
         "load_id": "bigint",
         "tenant_id": "varchar",
@@ -75,7 +80,33 @@ def seal(con: duckdb.DuckDBPyConnection, load_id: int, touched: Collection[str] 
             "where about_load_id = $load_id",
             {"load_id": load_id},
         )
+    for table in OFFICE_TABLES:
+        con.execute(_SEAL_OFFICE_TABLE.format(table=table, contents=office_table_sql(table)), {"load_id": load_id})
     link(con, load_id)
+
+
+_SEAL_OFFICE_TABLE = """
+insert into seals by name
+select l.tenant_id, l.load_id, l.load_id as about_load_id, '{table}' as table_name, f.rows,
+    null::decimal(38,10) as amount_sum, f.content_hash
+from loads l cross join ({contents}) f
+where l.load_id = $load_id and f.content_hash is distinct from (
+    select max_by(content_hash, load_id) from seals
+    where table_name = '{table}' and tenant_id = (select tenant_id from loads where load_id = $load_id)
+)
+"""
+
+
+def office_table_sql(table: str, source: str | None = None) -> str:
+    """A query of what a table of the whole office holds: rows, content_hash.
+
+    Args:
+        source: The rows to take instead of the whole table.
+    """
+    return f"""
+        select count(*) as rows, sha256(string_agg(row_hash, '' order by row_hash)) as content_hash
+        from (select sha256({row_text_sql(table)}) as row_hash from {source or table})
+    """
 
 
 def link(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
@@ -123,13 +154,14 @@ def link_texts_sql() -> str:
     """
 
 
-def row_text_sql(table: str, prefix: str = "") -> str:
+def row_text_sql(table: str, prefix: str = "", *, without: Collection[str] = ()) -> str:
     """An SQL expression: the canonical text of a row, which no two different rows share.
 
     Each column that is not null, in the order of their names, as name, length in bytes and value; moments in microseconds
     since 1970 in UTC. A column that a later version adds is null in earlier rows, so their text stays what it was.
     """
-    return " || ".join(_column_text(name, kind, prefix) for name, kind in sorted(sealed_columns(table).items()))
+    columns = sorted((name, kind) for name, kind in sealed_columns(table).items() if name not in without)
+    return " || ".join(_column_text(name, kind, prefix) for name, kind in columns)
 
 
 def sealed_columns(table: str) -> dict[str, ColumnType]:

@@ -1,10 +1,12 @@
-"""Bringing a ledger file to the newest schema: numbered migrations, forward only.
+"""The schema of a ledger file: tables by numbered migrations, forward only; views and macros from one file.
 
 A file that a newer version of this program has touched is refused, not damaged.
 """
 
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import duckdb
 
 from pfo_pipeline.ledger.comments import write_comments
 from pfo_pipeline.ledger.errors import LedgerForeign, LedgerNewer
+from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.proof import seal
 
 SCHEMA = "ledger"
@@ -89,15 +92,63 @@ def create(con: duckdb.DuckDBPyConnection, *, from_version: int = 0, applied_at:
             con.execute(migration.sql)
             if applied_at is not None:
                 con.execute("insert into migrations values (?, ?, ?)", [migration.version, migration.name, applied_at])
+    make_views(con)
+
+
+def make_views(con: duckdb.DuckDBPyConnection) -> None:
+    """Make every view and macro anew, with comments; remove those that are not ours. The schema must be entered."""
+    for kind, name in con.execute(
+        """
+        select 'view', view_name from duckdb_views() where database_name = current_database() and schema_name = $schema
+        union all select distinct if(function_type = 'table_macro', 'macro table', 'macro'), function_name
+        from duckdb_functions()
+        where database_name = current_database() and schema_name = $schema and function_type in ('macro', 'table_macro')
+        """,
+        {"schema": SCHEMA},
+    ).fetchall():
+        con.execute(f'drop {kind} "{name}"')
+    con.execute(files("pfo_pipeline.ledger").joinpath("views.sql").read_text(encoding="utf-8"))
     write_comments(con)
+
+
+_CATALOGUE = """
+select 'table ' || table_name, sql from duckdb_tables() where database_name = current_database() and schema_name = $schema
+union all
+select 'view ' || view_name, sql from duckdb_views() where database_name = current_database() and schema_name = $schema
+union all
+select 'macro ' || function_name, string_agg(parameters::varchar || ' ' || macro_definition, '; ' order by macro_definition)
+from duckdb_functions()
+where database_name = current_database() and schema_name = $schema and function_type in ('macro', 'table_macro')
+group by function_name
+"""
+
+
+def catalogue_of(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The definition of each table, view and macro in the ledger behind `con`, by its kind and name."""
+    return dict(con.execute(_CATALOGUE, {"schema": SCHEMA}).fetchall())
+
+
+@cache
+def expected_catalogue() -> dict[str, str]:
+    """What `catalogue_of` gives for a ledger that was just made.
+
+    From a file, since DuckDB prints a definition that it has just parsed and one that it has read back differently.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "expected.duckdb"
+        with open_file(path) as con:
+            create(con)
+        with open_file(path, read_only=True) as con:
+            enter(con)
+            return catalogue_of(con)
 
 
 def refuse_other_office(con: duckdb.DuckDBPyConnection, path: Path, office: str) -> None:
     """Raises: LedgerForeign: the ledger behind `con` belongs to another office."""
-    owner = con.execute("select office from office").fetchall()
+    owner = con.execute("select distinct office from office order by 1").fetchall()
     if owner != [(office,)]:
         raise LedgerForeign(
-            f"{path} belongs to office {owner[0][0]!r}, the configuration is of office {office!r}. Set data_dir to "
+            f"{path} belongs to office {', '.join(name for (name,) in owner)!r}, the configuration is of office {office!r}. Set data_dir to "
             "another folder, or move that ledger away (for the demonstration's: pfo demo remove)."
         )
 

@@ -1,9 +1,9 @@
 """The ledger's files: the private primary that the pipeline writes, the published copy that everybody reads.
 
-Who owns what: this module alone opens the primary, only while it holds the lock file, for one short transaction, and
-closes it before the lock is let go. Nothing may open or copy the primary while a connection is open in the same process:
-closing that second handle drops DuckDB's own lock. Readers open the published copy, which is replaced by one atomic
-rename, so that nobody is ever refused and whoever has it open keeps what they opened.
+This module alone opens the primary, only while it holds the lock file, for one short transaction, and closes it before it
+releases the lock. Nothing may open or copy the primary while a connection is open in the same process: closing that second
+handle drops DuckDB's own lock. Readers open the published copy, which is replaced by one atomic rename: no reader is ever
+refused, and an open reader keeps what it opened. Every file is read back in full before it replaces another.
 """
 
 import filecmp
@@ -13,27 +13,38 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import duckdb
 
 from pfo_pipeline.ledger.batch import Batch, MergeResult
 from pfo_pipeline.ledger.drafts import draft_of, scratch_beside
 from pfo_pipeline.ledger.erase import Erased, erase
-from pfo_pipeline.ledger.errors import LedgerAhead, LedgerBusy, LedgerDamaged, LedgerMissing, named_ledger_errors
+from pfo_pipeline.ledger.errors import (
+    ASK_VERIFY,
+    LedgerAhead,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerMissing,
+    named_ledger_errors,
+)
 from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.inspection import holds, inspect, newest_load, open_or_damage
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.merge import apply
 from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.reader import Reader, open_published
+from pfo_pipeline.ledger.recovery import Load, last_backup
 from pfo_pipeline.ledger.rewrite import write_anew
-from pfo_pipeline.ledger.schema import bring_up_to_date, enter, version_of
-from pfo_pipeline.ledger.verify import Verified, compare, verify
+from pfo_pipeline.ledger.schema import bring_up_to_date, enter, make_views, version_of
+from pfo_pipeline.ledger.verify import PERSONAL_COLUMNS, Verified, read_every_block, verify
 from pfo_pipeline.telemetry.lines import tell
 from pfo_pipeline.telemetry.measures import counted, measured
 
 DEADLINE_SECONDS = 120.0
-_PUT_BACKUP_BACK = "Put a backup of the primary in its place: the published copy lacks the personal columns."
+_TAKE_ANOTHER = "Nothing was changed. Name another backup."
+_HEADER_BYTES = 12_288
+"""Three headers of 4,096 bytes: a DuckDB file that is shorter never held anything (DuckDB docs, Storage)."""
 Clock = Callable[[], datetime]
 
 
@@ -108,10 +119,7 @@ class Ledger:
         with self._turn():
             with self._rewriting_primary(self._key) as con:
                 if verify(con).findings:
-                    raise LedgerDamaged(
-                        f"{self.files.primary} is not what was written into it (pfo verify tells what). Nothing was erased. "
-                        "Put a backup in its place, and erase then."
-                    )
+                    raise LedgerDamaged(f"{self.files.primary} is not what was written into it. {ASK_VERIFY}")
                 erased = erase(con, tenant_id, user_id, run_id, self._clock())
             self._publish()
         return erased
@@ -132,18 +140,33 @@ class Ledger:
     def verify(self) -> Verified:
         """Check primary and published copy against their own proof, and against each other.
 
-        Works on a copy, made in one turn: however long it takes, no run waits for it.
+        Works on a copy that is made under the lock, so that no run waits for the check. A file that cannot be read is a
+        finding; the remedy names the command that puts it right.
         Raises:
-            LedgerError: as for `merge`; LedgerMissing: nothing was loaded yet; LedgerDamaged: a block cannot be read.
+            LedgerError: busy beyond the deadline, newer, foreign, or another key; LedgerMissing: nothing was loaded yet.
         """
         self._require_any()
-        with named_ledger_errors(self.files.primary), ExitStack() as until_checked:
+        files = self.files
+        with ExitStack() as until_checked:
             with self._turn():
-                copy = until_checked.enter_context(self._copied_primary())
-                published = until_checked.enter_context(self._published())
-                is_same = published is not None and filecmp.cmp(self.files.primary, self.files.published, shallow=False)
-            verified = verify(copy)
-            return verified if is_same else compare(verified, published)
+                primary = open_or_damage(files.primary, lambda: until_checked.enter_context(self._copied_primary()))
+                published = open_or_damage(files.published, lambda: until_checked.enter_context(self._published()))
+                is_same = (
+                    files.primary.exists()
+                    and files.published.exists()
+                    and filecmp.cmp(files.primary, files.published, shallow=False)
+                )
+            withheld = () if self._publish_personal else PERSONAL_COLUMNS
+            return inspect(files, primary, published, is_same=is_same, withheld=withheld)
+
+    def remake_views(self) -> Publication:
+        """Make the primary's views and macros anew, and publish it. Raises: LedgerError: as for `publish`."""
+        with self._turn():
+            with self._connection(self._key) as con:
+                con.begin()
+                make_views(con)
+                con.commit()
+            return self._publish()
 
     @contextmanager
     def snapshot(self) -> Iterator[BinaryIO]:
@@ -153,8 +176,8 @@ class Ledger:
             LedgerError: as for `merge`; LedgerMissing: nothing was loaded yet.
         """
         self._require_any()
-        with named_ledger_errors(self.files.primary), ExitStack() as until_read:
-            with self._turn(), scratch_beside(self.files.primary) as draft:
+        with ExitStack() as until_read:
+            with named_ledger_errors(self.files.primary), self._turn(), scratch_beside(self.files.primary) as draft:
                 self._copy_primary(draft)
                 taken = until_read.enter_context(draft.open("rb"))
             yield taken
@@ -170,15 +193,16 @@ class Ledger:
                 holds more. Everything stays as it was then.
         """
         path = self.files.primary
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with named_ledger_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._turn(), named_ledger_errors(path):
             with draft_of(path, 0o600) as draft:
                 shutil.copyfile(copy, draft)
-                with open_file(draft, key=self._key) as con:
+                with named_ledger_errors(copy, if_damaged=_TAKE_ANOTHER), open_file(draft, key=self._key) as con:
                     is_ledger = version_of(con) > 0
                     bring_up_to_date(con, copy, self._office, self._clock())
                     if not is_ledger or verify(con).findings:
-                        raise LedgerDamaged(f"{copy} is not what was written into the ledger. Take another backup.")
+                        raise LedgerDamaged(f"{copy} is not what was written into the ledger. {_TAKE_ANOTHER}")
                     if not replace_newer:
                         self._refuse_to_lose_loads(con)
                     con.execute("checkpoint")
@@ -220,6 +244,7 @@ class Ledger:
             yield con
             con.execute("checkpoint")  # A write-ahead log left behind would be taken for the new file's.
             write_anew(con, draft, key=self._key, withhold_personal=False)
+            self._read_back(draft)
 
     def _publish(self, *, replaces_newer: bool = False) -> Publication:
         path = self.files.published
@@ -233,7 +258,16 @@ class Ledger:
                     write_anew(con, draft, key=self._key, withhold_personal=True)
             if self._publish_personal:
                 _copy_closed(self.files.primary, draft)
+            self._read_back(draft)
         return Publication(path, path.stat().st_size)
+
+    def _read_back(self, draft: Path) -> None:
+        """Raises: LedgerDamaged: a block of the draft cannot be read, so the primary, which it was made from, is damaged."""
+        with (
+            named_ledger_errors(self.files.primary),
+            open_file(draft, key=self._key, read_only=True) as con,
+        ):
+            read_every_block(con)
 
     @contextmanager
     def _copied_primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -262,22 +296,42 @@ class Ledger:
     def _connection(self, key: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
         path = self.files.primary
         with named_ledger_errors(path):
-            is_new = not path.exists()
-            if is_new and self.files.published.exists():
-                raise LedgerDamaged(f"{path} is gone, but {self.files.published} is there. {self._put_back}")
+            if not path.exists() and self.files.published.exists():
+                raise LedgerDamaged(f"{path} is gone, but {self.files.published} is there. {ASK_VERIFY}")
+            if not path.exists() or self._was_never_begun():
+                self._begin(key)
             con = open_file(path, key=key)
             try:
                 path.chmod(0o600)  # Each time: whoever made it may have died before.
-                if not is_new and self.files.published.exists() and version_of(con) == 0:
-                    raise LedgerDamaged(
-                        f"{path} holds no ledger, but {self.files.published} is there. {self._put_back}"
-                    )
+                if self.files.published.exists() and version_of(con) == 0:
+                    raise LedgerDamaged(f"{path} holds no ledger, but {self.files.published} is there. {ASK_VERIFY}")
                 bring_up_to_date(con, path, self._office, self._clock())
                 if con.execute("select 1 from withheld limit 1").fetchall():
-                    raise LedgerDamaged(f"{path} is a published copy without personal columns. {_PUT_BACKUP_BACK}")
+                    raise LedgerDamaged(f"{path} is a published copy without personal columns. {ASK_VERIFY}")
                 yield con
             finally:
                 con.close()
+
+    def _was_never_begun(self) -> bool:
+        """Whether the primary is what is left of a first start that was cut short, before anything could be written.
+
+        Release 0.1.0 made the first file in place. Today it is made whole beside its place.
+        """
+        path = self.files.primary
+        log = path.with_name(path.name + ".wal")
+        return (
+            path.is_file()
+            and path.stat().st_size < _HEADER_BYTES
+            and not (log.exists() and log.stat().st_size)
+            and not self.files.published.exists()
+            and last_backup(self.files) is None
+        )
+
+    def _begin(self, key: str | None) -> None:
+        """Make the first file: whoever finds one finds a whole one."""
+        with draft_of(self.files.primary, 0o600) as draft, open_file(draft, key=key) as con:
+            bring_up_to_date(con, self.files.primary, self._office, self._clock())
+            con.execute("checkpoint")
 
     def _refuse_lost_history(self, con: duckdb.DuckDBPyConnection) -> None:
         """An older backup in the primary's place would take from readers what they had, and number its loads anew.
@@ -285,17 +339,17 @@ class Ledger:
         Raises: LedgerDamaged: what was published last is not in the primary.
         """
         newest = _newest_load(self.files.published, self._key)
-        if newest and not _holds(con, newest):
+        if newest and not holds(con, newest):
             raise LedgerDamaged(
                 f"{self.files.primary} is not what {self.files.published} was copied from, or an older state of it. "
-                f"{self._put_back}"
+                f"{ASK_VERIFY}"
             )
 
     def _refuse_to_lose_loads(self, con: duckdb.DuckDBPyConnection) -> None:
         """Raises: LedgerAhead: the primary or its published copy holds loads that the ledger behind `con` lacks."""
         for path in (self.files.primary, self.files.published):
             newest = _newest_load(path, self._key)
-            if newest and not _holds(con, newest):
+            if newest and not holds(con, newest):
                 raise LedgerAhead(
                     f"{path} holds loads that the backup lacks, the newest of {newest[2]:%Y-%m-%d %H:%M} UTC. "
                     "Nothing was changed. To go back to the backup all the same: --replace-newer."
@@ -309,34 +363,16 @@ class Ledger:
             if file.exists():
                 file.replace(aside / file.name)
 
-    @property
-    def _put_back(self) -> str:
-        if not self._publish_personal:
-            return _PUT_BACKUP_BACK
-        return (
-            "Starting from it would replace what is published by less. Put that back first: "
-            f"cp {self.files.published} {self.files.primary} && rm -f {self.files.primary}.wal "
-            f"&& chmod 600 {self.files.primary}"
-        )
 
-
-def _newest_load(path: Path, key: str | None) -> tuple[Any, ...] | None:
-    """What tells a file's newest load from any other; None where there is no file that can be read."""
+def _newest_load(path: Path, key: str | None) -> Load | None:
+    """The newest load of a file; None where there is no file that can be read."""
     if not path.exists():
         return None
     try:
         with open_file(path, key=key, read_only=True) as con:
-            if version_of(con) == 0:
-                return None
-            return con.execute(
-                "select load_id, run_id, recorded_at from loads order by load_id desc limit 1"
-            ).fetchone()
+            return newest_load(con) if version_of(con) else None
     except duckdb.Error:
         return None  # Garbled, it serves nobody: a whole one takes its place.
-
-
-def _holds(con: duckdb.DuckDBPyConnection, load: tuple[Any, ...]) -> bool:
-    return bool(con.execute("select 1 from loads where (load_id, run_id, recorded_at) = (?, ?, ?)", load).fetchall())
 
 
 def _copy_closed(primary: Path, target: Path) -> None:

@@ -201,7 +201,7 @@ def test_an_empty_batch_leaves_its_load_and_nothing_else(ledger: Ledger) -> None
     merged = ledger.merge(batch(synced=0))
 
     assert merged.counts == {}
-    assert everything_in(ledger) == {"loads": 1, "chain": 1}
+    assert everything_in(ledger) == {"loads": 1, "chain": 1, "seals": 2}
 
 
 def test_what_is_put_aside_is_told_once_and_counted_each_time(ledger: Ledger) -> None:

@@ -84,8 +84,9 @@ def test_publishing_again_follows_the_configuration(ledger: Ledger) -> None:
 
 def test_the_copy_cannot_stand_in_for_the_primary(ledger: Ledger) -> None:
     ledger.files.primary.unlink()
-    with pytest.raises(LedgerDamaged, match="Put a backup of the primary in its place"):
+    with pytest.raises(LedgerDamaged, match="is gone"):
         ledger.publish()
+    assert "--from-published" not in (ledger.verify().remedy or "")
     ledger.files.primary.write_bytes(ledger.files.published.read_bytes())
 
     with pytest.raises(LedgerDamaged, match="is a published copy without personal columns"):

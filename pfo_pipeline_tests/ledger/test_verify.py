@@ -1,13 +1,14 @@
 """A ledger proves what was written: whatever is changed afterwards is found, and named with its load and table."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from pfo_pipeline.ledger import store
-from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing
+from pfo_pipeline.ledger import inspection
+from pfo_pipeline.ledger.errors import LedgerMissing
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.ledger.verify import Verified, verify
 from pfo_pipeline_tests.ledger.samples import (
@@ -195,7 +196,7 @@ def test_what_is_not_published_yet_is_told(sound: Ledger) -> None:
     (finding,) = sound.verify().findings
 
     assert (finding.tenant_id, finding.about) == ("smith", "published copy")
-    assert finding.problem.endswith("the next run publishes it")
+    assert sound.verify().remedy == "pfo run\n  The primary is whole. The run publishes it again."
 
     sound.publish()
     assert sound.verify().findings == ()
@@ -210,8 +211,10 @@ def test_a_flipped_byte_is_named_with_its_file(sound: Ledger, which: str) -> Non
     path.chmod(0o600)
     path.write_bytes(content)
 
-    with pytest.raises(LedgerDamaged, match=path.name):
-        sound.verify()
+    (finding,) = sound.verify().findings
+
+    assert finding.about == ("primary" if which == "primary" else "published copy")
+    assert path.name in finding.problem
 
 
 def test_without_a_ledger_there_is_nothing_to_verify(tmp_path: Path) -> None:
@@ -222,14 +225,14 @@ def test_without_a_ledger_there_is_nothing_to_verify(tmp_path: Path) -> None:
 
 
 def test_runs_go_on_while_a_ledger_is_verified(sound: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    def verify_beside_a_run(con: duckdb.DuckDBPyConnection) -> Verified:
+    def verify_beside_a_run(con: duckdb.DuckDBPyConnection, *, withheld: Sequence[tuple[str, str]]) -> Verified:
         if not beside:
             beside.append(a_ledger(sound.files.data_dir, deadline_seconds=0))
             beside[0].merge(batch(balance("14", APRIL_1), run_id="run-4"))
-        return verify(con)
+        return verify(con, withheld=withheld)
 
     beside: list[Ledger] = []
-    monkeypatch.setattr(store, "verify", verify_beside_a_run)
+    monkeypatch.setattr(inspection, "verify", verify_beside_a_run)
 
     assert sound.verify().findings == ()
     assert len(beside) == 1

@@ -1,0 +1,111 @@
+"""Checking both files of a ledger: what is wrong with which of them, and the command that puts it right."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, named_ledger_errors
+from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.recovery import Copy, Load, remedy
+from pfo_pipeline.ledger.verify import (
+    Finding,
+    Verified,
+    differences,
+    differing_rows,
+    is_of_today,
+    of_published,
+    verify,
+)
+
+Opened = duckdb.DuckDBPyConnection | LedgerDamaged | None
+"""A connection, or why the file does not open; None where there is no file."""
+
+
+def open_or_damage(path: Path, connect: Callable[[], duckdb.DuckDBPyConnection | None]) -> Opened:
+    """What `connect` gives, or the damage that keeps the file from opening. Raises: LedgerError: anything else."""
+    try:
+        with named_ledger_errors(path):
+            return connect()
+    except LedgerDamaged as damage:
+        return damage
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a look at one file found. `verified` is None where its content could not be checked."""
+
+    verified: Verified | None
+    findings: tuple[Finding, ...]
+    newest_load: Load | None = None
+
+    def as_copy(self, opened: Opened, other: Load | None, *, lacks_personal: bool) -> Copy:
+        is_readable = self.verified is not None
+        holds_other = other is None or (is_readable and _holds(opened, other))
+        return Copy(opened is not None, is_readable, self.findings, self.newest_load, holds_other, lacks_personal)
+
+
+def inspect(
+    files: LedgerFiles, primary: Opened, published: Opened, *, is_same: bool, withheld: Sequence[tuple[str, str]]
+) -> Verified:
+    """Check both files against their own proof and against each other.
+
+    Args:
+        is_same: The two files are equal to the byte, so that one check serves for both.
+        withheld: Table and column of what the published copy leaves out.
+    """
+    ours = _look(files.primary, primary, "primary", withheld=())
+    theirs = ours if is_same else _look(files.published, published, "published copy", withheld=withheld)
+    findings = [*ours.findings, *(() if is_same else map(of_published, theirs.findings))]
+    if ours.verified and theirs.verified and not is_same:
+        findings += differences(ours.verified, theirs.verified)
+        if withheld:
+            assert isinstance(primary, duckdb.DuckDBPyConnection)
+            assert isinstance(published, duckdb.DuckDBPyConnection)
+            findings += differing_rows(primary, published)
+    verified = ours.verified or Verified(0, 0, {}, ())
+    if not findings:
+        return verified
+    first = ours.as_copy(primary, theirs.newest_load, lacks_personal=False)
+    second = theirs.as_copy(published, ours.newest_load, lacks_personal=bool(withheld))
+    return replace(verified, findings=tuple(findings), remedy=remedy(files, first, second))
+
+
+def _look(path: Path, opened: Opened, name: str, *, withheld: Sequence[tuple[str, str]]) -> _Look:
+    if opened is None:
+        return _Look(None, (Finding("", name, "is not there"),))
+    if isinstance(opened, LedgerDamaged):
+        return _Look(None, (Finding("", name, _without_advice(opened)),))
+    newest: Load | None = None
+    try:
+        with named_ledger_errors(path):
+            newest = newest_load(opened)
+            if not is_of_today(opened):
+                return _Look(None, (Finding("", name, "is of an earlier version"),), newest)
+            verified = verify(opened, withheld=withheld)
+    except LedgerDamaged as damage:
+        return _Look(None, (Finding("", name, _without_advice(damage)),), newest)
+    return _Look(verified, verified.findings, newest)
+
+
+def _without_advice(damage: LedgerDamaged) -> str:
+    return str(damage).removesuffix(ASK_VERIFY).rstrip()
+
+
+def newest_load(con: duckdb.DuckDBPyConnection) -> Load | None:
+    """The newest load of the ledger behind `con`, whose schema is entered; None where nothing was loaded.
+
+    Raises: duckdb.Error: it cannot be read.
+    """
+    rows = con.execute("select load_id, run_id, recorded_at from loads order by load_id desc limit 1").fetchall()
+    return rows[0] if rows else None
+
+
+def holds(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
+    """Whether the ledger behind `con` has a load. Raises: duckdb.Error: it cannot be read."""
+    return bool(con.execute("select 1 from loads where (load_id, run_id, recorded_at) = (?, ?, ?)", load).fetchall())
+
+
+def _holds(opened: Opened, load: Load) -> bool:
+    return isinstance(opened, duckdb.DuckDBPyConnection) and holds(opened, load)
