@@ -33,28 +33,33 @@ def backup(folder: Path, keep: int | None, with_secrets: bool) -> None:
 
 
 @click.command(
-    short_help="Put a backup back.", epilog=examples("pfo restore --from backups/pfo-smith-2026-11-05T120000Z")
+    short_help="Put a backup or the published copy back.",
+    epilog=examples("pfo restore --from backups/pfo-smith-2026-11-05T120000Z", "pfo restore --from-published"),
 )
 @click.option(
-    "--from",
-    "folder",
-    required=True,
-    metavar="BACKUP",
-    type=click.Path(path_type=Path),
-    help="A folder that pfo backup made.",
+    "--from", "folder", metavar="BACKUP", type=click.Path(path_type=Path), help="A folder that pfo backup made."
 )
-@click.option("--replace-newer", is_flag=True, help="Even when the ledger that is there holds more than the backup.")
-def restore(folder: Path, replace_newer: bool) -> None:
+@click.option(
+    "--from-published", is_flag=True, help="The published copy takes the place of a damaged or lost private ledger."
+)
+@click.option("--replace-newer", is_flag=True, help="Even when the ledger that is there holds more loads.")
+def restore(folder: Path | None, from_published: bool, replace_newer: bool) -> None:
     """Put a backup back, here or on a new machine, and check every row of it. End the servers first.
 
-    What it replaces is put aside, and a configuration or secret that is there stays as it is.
+    Everything is checked before anything is changed. What is replaced is put aside, and a configuration or secret that is
+    there stays as it is. With --from-published the ledger alone is put back, from the copy that readers have.
     """
-    from pfo_pipeline.commands.restore import restore_and_show
+    from pfo_pipeline.commands.restore import restore_and_show, restore_published_and_show
     from pfo_pipeline.commands.terminal import progress
     from pfo_pipeline.ledger.store import utc_now
 
+    if (folder is None) != from_published:
+        raise click.UsageError("Name either --from BACKUP or --from-published.")
     with progress():
-        restore_and_show(folder, utc_now(), replace_newer=replace_newer)
+        if folder is None:
+            restore_published_and_show(utc_now(), replace_newer=replace_newer)
+        else:
+            restore_and_show(folder, utc_now(), replace_newer=replace_newer)
 
 
 @click.command(short_help="Bring the ledger to this version of pfo.", epilog=examples("pfo migrate"))

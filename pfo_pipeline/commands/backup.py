@@ -1,9 +1,9 @@
 """`pfo backup`: everything that a new machine needs to go on, in one folder, all of it or nothing.
 
-In this order: Dagster's history, the private folder's state, the ledger. So the ledger is the newest of them: nothing that the
-history calls done is missing in it, and what the history lacks is only asked for again.
-Not here: the count of calls to Powens, locks and turns, which mean nothing elsewhere; the published copy, which `pfo restore`
-makes from the primary; Dagster's captured output of steps.
+Dagster's history is copied first, then the private folder's state, then the ledger. So the ledger is the newest of them: no
+run that the history calls done is missing in it, and a run that the history lacks is only asked for again. Every file is read
+back in full before the backup gets its name. Left out: locks and the count of calls to Powens, which mean nothing elsewhere;
+the published copy, which `pfo restore` makes from the primary; Dagster's captured output of steps.
 """
 
 import json
@@ -29,18 +29,18 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import USER_NOTE, Config
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, named_ledger_errors
+from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import version_of
-from pfo_pipeline.ledger.verify import heads_of
+from pfo_pipeline.ledger.verify import Verified, verify
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.telemetry.progress import steps
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"
 _BUSY_SECONDS = 30
 _SQLITE = (".sqlite", ".db")
-_LAST = "backup.json"
-"""In the private folder: when the last backup was made, for `pfo health`."""
 
 
 class BackupFailed(PfoError):
@@ -80,10 +80,12 @@ def back_up(place: Place, to: Path, now: datetime, *, with_secrets: bool = False
             manifest, unread = _write(place, office, draft, now, with_secrets=with_secrets)
             _to_disk(draft)
             draft.rename(target)
-            removed = _remove_older(to.absolute(), office, keep)
-            _remember(place.files.private / _LAST, target, now)
+            removed = _remove_others(target, office, keep)
+            _remember(place.files.backup_memory, target, now)
     except TurnNotReached as holder:
         raise BackupFailed(f"{holder} is making a backup of {place.data_dir}. Let it finish.") from None
+    except LedgerDamaged as damage:
+        raise BackupFailed(f"No backup was made, and the ones before are as they were. {damage}") from None
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
         thing = getattr(error, "filename", None) or to
@@ -109,14 +111,6 @@ def backup_and_show(place: Place, to: Path, now: datetime, *, with_secrets: bool
         click.echo(f"Removed: {path}")
 
 
-def last_backup_at(private: Path) -> datetime | None:
-    """When the last backup was made; None where that is not known."""
-    try:
-        return datetime.fromisoformat(json.loads((private / _LAST).read_bytes())["at"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _remember(memory: Path, target: Path, now: datetime) -> None:
     with draft_of(memory, 0o600) as draft:
         draft.write_text(json.dumps({"at": now.isoformat(), "folder": str(target)}), encoding="utf-8")
@@ -135,7 +129,7 @@ def _write(
     place: Place, office: str, draft: Path, now: datetime, *, with_secrets: bool
 ) -> tuple[Manifest, tuple[str, ...]]:
     _copy_all(place.dagster_home, draft / names.HISTORY, _history(place.dagster_home))
-    _copy_all(place.files.private, draft / names.PRIVATE, _state(place.files.private))
+    _copy_all(place.files.private, draft / names.PRIVATE, _state(place.files))
     if (place.data_dir / ALERTS).exists():
         _copy(place.data_dir / ALERTS, draft / names.ALERTS / ALERTS)
     secrets: list[SecretFile] = []
@@ -149,10 +143,7 @@ def _write(
     _make_folder(ledger.parent)
     with place.ledger.snapshot() as taken, _new_file(ledger) as copy:
         shutil.copyfileobj(taken, copy, 1024 * 1024)
-    with open_file(ledger, key=key, read_only=True) as con:
-        schema_version = version_of(con)
-        [(loads,)] = con.execute("select count(*) from loads").fetchall()
-        heads = heads_of(con)
+    schema_version, verified = _verified(place.files.primary, ledger, key)
     files = sorted(path for path in draft.rglob("*") if path.is_file())
     manifest = Manifest(
         format=names.FORMAT,
@@ -161,14 +152,26 @@ def _write(
         schema_version=schema_version,
         office=office,
         encrypted=key is not None,
-        loads=loads,
-        heads=heads,
+        loads=verified.loads,
+        heads=verified.heads,
         secrets=tuple(secrets),
         files={str(path.relative_to(draft)): names.sha256_of(path) for path in steps("Hashing files", files)},
     )
     with _new_file(draft / names.FILE) as file:
         file.write(manifest.model_dump_json(indent=2).encode())
     return manifest, tuple(unread)
+
+
+def _verified(primary: Path, copy: Path, key: str | None) -> tuple[int, Verified]:
+    """The schema version of the ledger that was copied, and that every row of the copy is as it was written.
+
+    Raises: LedgerDamaged: it is not, or a block cannot be read.
+    """
+    with named_ledger_errors(primary), open_file(copy, key=key, read_only=True) as con:
+        version_found, verified = version_of(con), verify(con)
+    if verified.findings:
+        raise LedgerDamaged(f"{primary} is not what was written into it. {ASK_VERIFY}")
+    return version_found, verified
 
 
 def _history(home: Path) -> Iterator[Path]:
@@ -178,9 +181,10 @@ def _history(home: Path) -> Iterator[Path]:
     yield from home.glob("history/**/*.db")
 
 
-def _state(private: Path) -> Iterator[Path]:
+def _state(files: LedgerFiles) -> Iterator[Path]:
     """What the pipeline remembers beside the ledger, such as the inbox of webhooks and who was warned of what."""
-    yield from sorted(p for p in private.glob("*") if p.suffix in (".sqlite", ".json") and p.name != _LAST)
+    found = (p for p in files.private.glob("*") if p.suffix in (".sqlite", ".json"))
+    yield from sorted(path for path in found if path != files.backup_memory)
 
 
 def _copy_all(source: Path, target: Path, files: Iterator[Path]) -> None:
@@ -198,9 +202,15 @@ def _copy(source: Path, target: Path) -> None:
                 closing(sqlite3.connect(target)) as copy,
             ):
                 live.backup(copy)
+                problems = copy.execute("pragma integrity_check(1)").fetchall()
             target.chmod(0o600)
         except sqlite3.Error as error:
-            raise BackupFailed(f"{source} cannot be copied ({error}). No backup was made.") from None
+            problems = [(error,)]
+        if problems != [("ok",)]:
+            raise BackupFailed(
+                f"{source} is damaged ({problems[0][0]}). No backup was made. Move it away, with its -wal and -shm files; "
+                "the next start makes it anew."
+            )
         return
     with source.open("rb") as live_file, _new_file(target) as copied:
         shutil.copyfileobj(live_file, copied)
@@ -249,13 +259,18 @@ def _to_disk(folder: Path) -> None:
             os.close(handle)
 
 
-def _remove_older(to: Path, office: str, keep: int | None) -> tuple[Path, ...]:
-    """Backups of this office alone: the name says whose it is and when it was made, the manifest that it is one."""
+def _remove_others(made: Path, office: str, keep: int | None) -> tuple[Path, ...]:
+    """Remove other backups of this office, the earliest first, so that `keep` are left. The one just made always stays.
+
+    The name says whose a backup is and when it was made, the manifest that it is one.
+    """
     if keep is None:
         return ()
     mine = re.compile(rf"pfo-{re.escape(office)}-\d{{4}}-\d\d-\d\dT\d{{6}}Z")
-    made = sorted(p for p in to.iterdir() if mine.fullmatch(p.name) and (p / names.FILE).is_file())
-    doomed = tuple(made[:-keep])
+    others = sorted(
+        p for p in made.parent.iterdir() if p != made and mine.fullmatch(p.name) and (p / names.FILE).is_file()
+    )
+    doomed = tuple(others[: max(0, len(others) - (keep - 1))])
     for path in doomed:
         shutil.rmtree(path)
     return doomed

@@ -14,12 +14,12 @@ from typing import Literal
 
 import click
 
-from pfo_pipeline.commands.backup import last_backup_at
 from pfo_pipeline.commands.figures import duration
 from pfo_pipeline.commands.place import Place, find_place
 from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.recovery import last_backup
 
 Level = Literal["ok", "warn", "critical"]
 LEVELS: tuple[Level, ...] = ("ok", "warn", "critical")
@@ -117,10 +117,11 @@ def _disk(place: Place) -> Iterator[Finding]:
 
 
 def _backup(place: Place, now: datetime) -> Iterator[Finding]:
-    at = last_backup_at(place.files.private)
-    if at is None:
+    last = last_backup(place.files)
+    if last is None:
         yield Finding("warn", "backup", "none was ever made. Make one: pfo backup --to FOLDER")
         return
+    at = last.at
     yield Finding("ok" if now - at <= BACKUP_AGE else "warn", "backup", f"made {duration(now - at)} ago")
 
 

@@ -30,8 +30,9 @@ def verify_and_show(place: Place) -> None:
     for tenant_id, head in verified.heads.items():
         click.echo(f"  {tenant_id}  {head}")
     if verified.findings:
-        lines = [f"  {f.tenant_id} {f.about}: {f.problem}" for f in verified.findings]
-        raise LedgerNotAsWritten("\n".join(["the ledger is not what was written into it:", *lines]))
+        lines = [f"  {f'{f.tenant_id} {f.about}'.strip()}: {f.problem}" for f in verified.findings]
+        way_out = ["To put it right:", f"  {verified.remedy}"]
+        raise LedgerNotAsWritten("\n".join(["the ledger is not what was written into it:", *lines, *way_out]))
     click.echo("Everything is as it was written, and the published copy holds the same.")
 
 

@@ -1,10 +1,10 @@
-"""What a backup says of itself, in `manifest.json`: which files it has, their SHA-256, and which ledger they are of.
-
-Here: the manifest, written and checked. Not here: taking a backup (backup.py), putting it back (restore.py).
-"""
+"""The manifest of a backup: which files it has, their SHA-256, and which ledger they are of."""
 
 import hashlib
+import re
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +18,12 @@ FORMAT = 1
 LEDGER = "ledger/canonical.duckdb"
 PRIVATE, HISTORY, ALERTS, CONFIG, SECRETS = "private", "dagster", "alerts", "config", "secrets"
 """Folders of a backup: the private folder's state beside the ledger, Dagster's home, the alerts, the configuration."""
+
+_OURS = re.compile(
+    rf"{re.escape(LEDGER)}|{PRIVATE}/[^/]+\.(sqlite|json)|{HISTORY}/dagster\.yaml|{HISTORY}/schedules/[^/]+\.db"
+    rf"|{HISTORY}/history/([^/]+/)*[^/]+\.db|{ALERTS}/alerts\.jsonl|{CONFIG}/pfo\.toml|{SECRETS}/[0-9]+"
+)
+"""What `pfo backup` writes. A file of another name could take the place of one that a restore must not touch."""
 
 
 class BackupDamaged(PfoError):
@@ -72,14 +78,14 @@ def read_manifest(backup: Path) -> Manifest:
 
 
 def check_files(backup: Path, manifest: Manifest) -> None:
-    """Every file is there as it was written, and lies within the backup.
+    """Every file is one that `pfo backup` writes, is there as it was written, and lies within the backup.
 
     Raises: BackupDamaged: each file that is not, in a line.
     """
     problems = list(_problems(backup, manifest))
     if problems:
         raise BackupDamaged(
-            f"{backup} is damaged. Nothing was restored; take another backup.\n" + "\n".join(f"  {p}" for p in problems)
+            f"{backup} is damaged. Nothing was restored. Name another backup.\n" + "\n".join(f"  {p}" for p in problems)
         )
 
 
@@ -92,7 +98,19 @@ def _problems(backup: Path, manifest: Manifest) -> Iterable[str]:
         path = backup / name
         if not path.resolve().is_relative_to(backup.resolve()):
             yield f"{name}: lies outside the backup"
+        elif not _OURS.fullmatch(name) or ".." in Path(name).parts:
+            yield f"{name}: is none that a backup has"
         elif not path.is_file():
             yield f"{name}: is missing"
         elif sha256_of(path) != digest:
             yield f"{name}: is not what was written (SHA-256)"
+        elif path.suffix in (".sqlite", ".db") and not _is_whole_database(path):
+            yield f"{name}: is a damaged database"
+
+
+def _is_whole_database(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as con:
+            return con.execute("pragma integrity_check(1)").fetchall() == [("ok",)]
+    except sqlite3.Error:
+        return False

@@ -21,7 +21,7 @@ def migrate_and_show(place: Place) -> None:
     if place.role != "admin":
         raise OperationRefused("Migrating changes the private ledger, so it needs role admin (PFO_ROLE).")
     if place.files.primary.exists() or place.files.published.exists():
-        click.echo(f"{place.ledger.publish().path} is of this version.")
+        click.echo(f"{place.ledger.remake_views().path} is of this version.")
     else:
         click.echo("There is no ledger yet; the first run makes it.")
     prepare(place)

@@ -111,10 +111,14 @@ def find_place() -> Place:
     """
     role_of_process()  # Refused at once, and by every command.
     is_demonstration = not os.environ.get(CONFIG_VARIABLE) and not config_path().exists()
-    config = None if is_demonstration else load_config()
+    return place_of(None if is_demonstration else load_config())
+
+
+def place_of(config: Config | None) -> Place:
+    """Where a configuration has its data; None is the demonstration. Raises: PlaceError: as `find_place`."""
     folder = data_dir(config)
     _refuse_other_than_folder(folder)
-    place = Place(config, folder, is_demonstration)
+    place = Place(config, folder, is_demonstration=config is None)
     if place.files.published.is_dir():
         raise PlaceError(f"{place.files.published} is a folder, in the ledger's place. Move it away and run `pfo run`.")
     return place

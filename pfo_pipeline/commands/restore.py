@@ -1,12 +1,13 @@
-"""`pfo restore`: put a backup back, on this machine or a new one.
+"""`pfo restore`: put a backup back, on this machine or a new one, or the published copy in the place of a damaged primary.
 
-Everything is checked before anything is touched, and what is replaced is put aside, not deleted. The ledger goes first: it
-is the one that may refuse. Interrupted, it is run again.
-Not here: what a backup holds (backup.py), its manifest (manifest.py).
+Everything is checked before anything is changed, and replaced files are put aside, not deleted. The ledger goes first: it is
+the one that may refuse. An interrupted restore is run again.
 """
 
+import shlex
 import shutil
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +15,21 @@ from pathlib import Path
 import click
 
 from pfo_pipeline.commands import manifest as names
-from pfo_pipeline.commands.demo import serving_lock, turns
-from pfo_pipeline.commands.manifest import Manifest, check_files, read_manifest
-from pfo_pipeline.commands.place import Place, find_place
-from pfo_pipeline.config import Config, SecretError, config_path, load_config, role_of_process
+from pfo_pipeline.commands.demo import DEMO_OFFICE, serving_lock
+from pfo_pipeline.commands.manifest import BackupDamaged, Manifest, check_files, read_manifest
+from pfo_pipeline.commands.place import Place, find_place, place_of
+from pfo_pipeline.config import USER_NOTE, Config, SecretError, config_path, load_config, role_of_process
+from pfo_pipeline.config.secrets import read_secret
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.drafts import draft_of
-from pfo_pipeline.ledger.errors import LedgerForeign
+from pfo_pipeline.ledger.errors import LedgerForeign, LedgerMissing
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.schema import known_migrations
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.telemetry.progress import steps
+
+_CONFIG_FILE = f"{names.CONFIG}/pfo.toml"
 
 
 class RestoreFailed(PfoError):
@@ -39,6 +44,8 @@ class Restored:
     manifest: Manifest
     config_written: Path | None
     secrets_written: tuple[Path, ...]
+    secrets_outside: tuple[tuple[Path, Path], ...]
+    """Secrets that belong outside of the configuration's folder: the backup's file, and its place. They are not written."""
     aside: Path | None
     heads: dict[str, str]
     unresolved: tuple[str, ...]
@@ -51,73 +58,144 @@ def restore(backup: Path, now: datetime, *, replace_newer: bool = False) -> Rest
         replace_newer: Even when the ledger that is there holds loads that the backup lacks.
     Raises:
         OperationRefused: not an admin.
-        BackupDamaged: a file of the backup is missing or changed.
+        BackupDamaged: a file of the backup is missing, changed, or none that a backup has.
+        ConfigError, SecretError: the backup's configuration cannot be used, or the key of its ledger is missing.
         LedgerError: see `Ledger.take_back`.
         RestoreFailed: something is at work on the data folder, or a file cannot be written.
     """
-    if role_of_process() != "admin":
-        raise OperationRefused("Restoring replaces the private ledger, so it needs role admin (PFO_ROLE).")
+    _require_admin()
     manifest = read_manifest(backup)
     check_files(backup, manifest)
-    _refuse_other_office(manifest)
+    config = _configuration(backup, manifest)
+    _refuse_other_office(manifest, config)
+    secrets, outside = _secrets(backup, manifest, config)
+    place = place_of(config)
+    ledger = _ledger(place, secrets)
+    with _alone(place):
+        aside = _aside(place, now)
+        ledger.take_back(backup / names.LEDGER, aside, replace_newer=replace_newer)
+        written = [path for path in secrets if not path.exists()]
+        for path in written:
+            _put(secrets[path], path)
+        target = config_path()
+        is_new = _CONFIG_FILE in manifest.files and not target.exists()
+        if is_new:
+            _put(backup / _CONFIG_FILE, target)
+        _put_state(backup, manifest, place, aside)
+    return Restored(
+        place,
+        manifest,
+        target if is_new else None,
+        tuple(written),
+        outside,
+        aside if any(aside.iterdir()) else None,
+        ledger.verify().heads,
+        tuple(_unresolved(config)) if config else (),
+    )
+
+
+def _require_admin() -> None:
+    if role_of_process() != "admin":
+        raise OperationRefused("Restoring replaces the private ledger, so it needs role admin (PFO_ROLE).")
+
+
+@contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Hold every lock of the data folder.
+
+    Raises: RestoreFailed: a server or a run is at work, or a file cannot be written.
+    """
+    tenants = [tenant.id for tenant in place.config.tenants] if place.config else []
+    runs = {*map(place.files.turn, tenants), *place.files.turn("").parent.glob("*.lock")}
     try:
-        config_written, secrets_written = _put_configuration(backup, manifest)
-        place = find_place()
-        with ExitStack() as alone:
-            for lock in (serving_lock(place.data_dir), *turns(place.files)):
-                alone.enter_context(queue_for(lock, deadline_seconds=0))
-            aside = place.files.private / f"before-restore-{now.astimezone(UTC):%Y-%m-%dT%H%M%SZ}"
-            place.ledger.take_back(backup / names.LEDGER, aside, replace_newer=replace_newer)
-            _put_state(backup, manifest, place, aside)
+        with ExitStack() as held:
+            for lock in (serving_lock(place.data_dir), *sorted(runs)):
+                held.enter_context(queue_for(lock, deadline_seconds=0))
+            yield
     except TurnNotReached as holder:
         raise RestoreFailed(
             f"{holder} is at work on the data folder (pfo dev or a run). End it, and run again."
         ) from None
     except OSError as error:
         raise RestoreFailed(
-            f"{error.filename or backup}: {error.strerror or error}. Mend that and run it again; nothing was lost."
+            f"{error.filename or place.data_dir}: {error.strerror or error}. Mend that and run it again; nothing was lost."
         ) from None
-    return Restored(
-        place,
-        manifest,
-        config_written,
-        secrets_written,
-        aside if any(aside.iterdir()) else None,
-        place.ledger.verify().heads,
-        tuple(_unresolved(place.config)) if place.config else (),
-    )
 
 
-def _refuse_other_office(manifest: Manifest) -> None:
+def _aside(place: Place, now: datetime) -> Path:
+    return place.files.private / f"before-restore-{now.astimezone(UTC):%Y-%m-%dT%H%M%SZ}"
+
+
+def _configuration(backup: Path, manifest: Manifest) -> Config | None:
+    """The configuration that is there, else the backup's as it will be once it is written; None for the demonstration's."""
+    target = config_path()
+    if target.exists():
+        return load_config(target)
+    if _CONFIG_FILE not in manifest.files:
+        return None
+    return load_config(backup / _CONFIG_FILE).model_copy(update={"source": target})
+
+
+def _refuse_other_office(manifest: Manifest, config: Config | None) -> None:
     """Before anything is written: the backup's secrets would be taken for those of the office that is configured.
 
     Raises: LedgerForeign.
     """
-    path = config_path()
-    if not path.exists():
-        return
-    office = load_config().office
+    office = config.office if config else DEMO_OFFICE
     if office != manifest.office:
         raise LedgerForeign(
-            f"The backup is of office {manifest.office!r}, and {path} is of office {office!r}. Nothing was changed. "
+            f"The backup is of office {manifest.office!r}, and {config_path()} is of office {office!r}. Nothing was changed. "
             "Name another configuration in PFO_CONFIG, one that is not there yet for the backup's own."
         )
 
 
-def _put_configuration(backup: Path, manifest: Manifest) -> tuple[Path | None, tuple[Path, ...]]:
-    """The configuration and its secrets, where there are none: what an operator has written is never replaced."""
-    target = config_path()
-    written = []
+def _secrets(
+    backup: Path, manifest: Manifest, config: Config | None
+) -> tuple[dict[Path, Path], tuple[tuple[Path, Path], ...]]:
+    """The backup's files of secrets by the place where each belongs; and those whose place is outside of the
+    configuration's folder, where a restore writes nothing.
+
+    Raises: BackupDamaged: a secret that the configuration does not name.
+    """
+    folder = config_path().parent
+    named = _named_files(config)
+    within: dict[Path, Path] = {}
+    outside = []
     for secret in manifest.secrets:
-        path = target.parent / secret.reference.partition(":")[2]
-        if not path.exists():
-            _put(backup / secret.file, path)
-            written.append(path)
-    source = f"{names.CONFIG}/pfo.toml"
-    if source not in manifest.files or target.exists():
-        return None, tuple(written)
-    _put(backup / source, target)
-    return target, tuple(written)
+        if secret.reference not in named:
+            raise BackupDamaged(
+                f"{backup / names.FILE}: the configuration has no secret {secret.reference!r}. Nothing was restored. "
+                "Name another backup."
+            )
+        path = folder / secret.reference.partition(":")[2]
+        if path.resolve().is_relative_to(folder.resolve()):
+            within[path] = backup / secret.file
+        elif not path.exists():
+            outside.append((backup / secret.file, path))
+    return within, tuple(outside)
+
+
+def _named_files(config: Config | None) -> set[str]:
+    """The references to files that a configuration has, and those to the notes beside its tokens."""
+    if config is None:
+        return set()
+    tokens = [user.token for tenant in config.tenants for user in tenant.users]
+    references = [reference for _, reference in config.secret_references()]
+    return {r for r in (*references, *(f"{token}{USER_NOTE}" for token in tokens)) if r.startswith("file:")}
+
+
+def _ledger(place: Place, secrets: dict[Path, Path]) -> Ledger:
+    """The ledger, by its key as it will be once the backup's secrets are written. Raises: SecretError."""
+    config = place.config
+    if config is None:
+        return place.ledger
+    reference = config.encryption_key or ""
+    file = config.source.parent / reference.partition(":")[2]
+    if file in secrets and not file.exists():
+        key = read_secret(f"file:{secrets[file].absolute()}", folder=config.source.parent, key="encryption_key")
+    else:
+        key = config.ledger_key() or ""
+    return Ledger(place.files, config.office, key=key or None, publish_personal=config.publish_personal_columns)
 
 
 def _put_state(backup: Path, manifest: Manifest, place: Place, aside: Path) -> None:
@@ -174,9 +252,37 @@ def restore_and_show(backup: Path, now: datetime, *, replace_newer: bool) -> Non
     click.echo("Every row is as it was written.")
     if done.config_written:
         click.echo(f"The configuration was not there; the backup's is in {done.config_written} now.")
-    if done.aside:
-        click.echo(f"What was replaced is in {done.aside}. Delete it once it is of no use.")
+    _show_aside(done.aside)
+    if done.secrets_outside:
+        click.echo("Not written, since their places are outside of the configuration's folder. To put them there:")
+    for source, path in done.secrets_outside:
+        click.echo(f"  cp {shlex.quote(str(source))} {shlex.quote(str(path))}")
     click.echo("Next:")
     for problem in done.unresolved:
         click.echo(f"  {problem}")
     click.echo("  pfo run, which fetches what has happened since; then start the servers.")
+
+
+def restore_published_and_show(now: datetime, *, replace_newer: bool) -> None:
+    """Put the published copy in the primary's place, and check every row of it.
+
+    Raises:
+        OperationRefused: not an admin.
+        LedgerError: see `Ledger.take_back`; LedgerMissing: nothing was published.
+        RestoreFailed: something is at work on the data folder, or a file cannot be written.
+    """
+    _require_admin()
+    place = find_place()
+    if not place.files.published.exists():
+        raise LedgerMissing(f"There is no published ledger at {place.files.published}. Name a backup: --from BACKUP.")
+    with _alone(place):
+        aside = _aside(place, now)
+        place.ledger.take_back(place.files.published, aside, replace_newer=replace_newer)
+    click.echo(f"{place.files.primary} is what {place.files.published} holds. Every row is as it was written.")
+    _show_aside(aside if any(aside.iterdir()) else None)
+    click.echo("Next:\n  pfo run, which fetches what has happened since; then start the servers.")
+
+
+def _show_aside(aside: Path | None) -> None:
+    if aside:
+        click.echo(f"What was replaced is in {aside}. Delete it once it is of no use.")

@@ -111,7 +111,9 @@ def at_work(storage: dg.DagsterInstance, at: datetime, *, but: tuple[str, ...] =
 
 
 def remember_backup(mine: Office, at: datetime) -> None:
-    (mine.files.private / "backup.json").write_text(json.dumps({"at": at.isoformat()}), encoding="utf-8")
+    (mine.files.private / "backup.json").write_text(
+        json.dumps({"at": at.isoformat(), "folder": "backups"}), encoding="utf-8"
+    )
 
 
 def troubles(now: datetime) -> list[tuple[str, str]]:
