@@ -1,0 +1,1 @@
+"""What earlier releases wrote is kept here, and every later release is held to it."""
