@@ -20,6 +20,7 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 
 GRACE_SECONDS = 20
+_WORKSPACE = Path(__file__).with_name("workspace.yaml")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -49,9 +50,8 @@ def serve_dagster(port: int, *, lock: Path, ready: Callable[[str], None]) -> Non
         HistoryUnusable: Dagster's storage cannot be made.
         ServerError: one of them ended by itself; its own words are above.
     """
-    workspace = str(Path("workspace.yaml").absolute())
-    if not Path(workspace).exists():
-        raise ServerError(f"{workspace} is not there. Start from the project's folder.")
+    here = Path("workspace.yaml").absolute()
+    workspace = str(here if here.exists() else _WORKSPACE)
     programs = Path(sys.executable).parent
     _open_history(lock)
     commands = {
