@@ -232,6 +232,9 @@ def _user_failed(
 ) -> None:
     """One user's reads failed; the others go on."""
     result.add_failure(f"user {user.id}: {error}", count=count)
+    if isinstance(error, WrongClock):
+        result.wrong_clock = error  # It is nothing about the user, and a row of it would be dated by that clock.
+        return
     if isinstance(error, WrongHost):
         result.transient.append(error)
         remedy = (
@@ -250,9 +253,6 @@ def _user_failed(
             f"then pfo connect --tenant {context.tenant.id} --member {user.id}. "
             "If the user was deleted there, take it out of the configuration."
         )
-        row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
-    elif isinstance(error, WrongClock):
-        remedy = f"Set the clock of this machine and have it kept right (NTP): {error.reason}. Nothing was read."
         row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
     elif isinstance(error, SecretError):
         row = UserRow(context.tenant.id, user.id, "refused", "secret", "operator", str(error))

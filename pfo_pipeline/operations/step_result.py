@@ -10,7 +10,7 @@ from pfo_pipeline.contracts.tables import DriftRow, LedgerRow, QuarantineRow, Us
 from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.operations.forced import Forced
 from pfo_pipeline.powens.drift import Drift
-from pfo_pipeline.powens.errors import Transient
+from pfo_pipeline.powens.errors import Transient, WrongClock
 
 Row = TypeVar("Row", bound=LedgerRow)
 
@@ -24,6 +24,8 @@ class StepResult:
     users_read: int = 0
     errors: list[str] = field(default_factory=list)
     transient: list[Transient] = field(default_factory=list)
+    wrong_clock: WrongClock | None = None
+    """An answer proved that our clock is wrong: nothing else of the step may be recorded."""
     telemetry: list[TelemetryRecord] = field(default_factory=list)
     drift: Counter[Drift] = field(default_factory=Counter)
     forced: Forced | None = None
@@ -39,6 +41,7 @@ class StepResult:
             whole.users_read += part.users_read
             whole.errors += part.errors
             whole.transient += part.transient
+            whole.wrong_clock = whole.wrong_clock or part.wrong_clock
             whole.telemetry += part.telemetry
             whole.drift.update(part.drift)
             whole.forced = whole.forced or part.forced

@@ -23,7 +23,7 @@ from pfo_pipeline.operations.guards import authorize, require_integration
 from pfo_pipeline.operations.interrupts import run_interruptible
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import OpenBanking
-from pfo_pipeline.powens.errors import RateLimited, Transient
+from pfo_pipeline.powens.errors import RateLimited, Transient, WrongClock
 
 LONGEST_WAIT_SECONDS = 300.0
 """The bound within which a server's own Retry-After is obeyed."""
@@ -47,7 +47,7 @@ class TryAgain(Exception):
 
 
 class StepFailed(PfoError):
-    """No user of the tenant could be read; further attempts are over or would not help."""
+    """No user of the tenant could be read, or none under a right clock; further attempts are over or would not help."""
 
     def __init__(self, text: str, code: str, who_acts: str) -> None:
         super().__init__(text)
@@ -88,7 +88,8 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
     Raises:
         OperationRefused: the role, the integration slot or a capability is missing, or what was chosen is not there.
         TryAgain: something failed that another attempt may cure; the rest is merged already.
-        StepFailed: nobody could be read, and asking again would not help or is over.
+        StepFailed: nobody could be read, and asking again would not help or is over; or our clock is wrong: then nothing
+            is recorded, also of those who were read before it jumped.
         LedgerError: the ledger cannot be read or written.
     """
     authorize(step.operation, context.role)
@@ -97,6 +98,9 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
     if context.attempt.number == 1:
         context.banking.forget(context.tenant, step.id)  # Of an earlier run that was ended between its attempts.
     result = run_interruptible(_gathered(step, context, scope))
+    if result.wrong_clock is not None:
+        context.banking.forget(context.tenant, step.id)
+        raise _under_a_wrong_clock(context.tenant, result.wrong_clock)
 
     def batch(*, has_ended: bool) -> Batch:
         return result.batch(
@@ -109,7 +113,11 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
         )
 
     if result.transient and not context.attempt.is_last:
-        context.ledger.merge(batch(has_ended=False))
+        gathered = batch(has_ended=False)
+        if (
+            gathered.rows
+        ):  # A load of nothing says nothing, and no answer has told yet whether our clock dates it rightly.
+            context.ledger.merge(gathered)
         raise _try_again(result.transient)
     context.banking.forget(context.tenant, step.id)
     if result.users_read == 0:
@@ -138,6 +146,15 @@ def _try_again(failures: list[Transient]) -> TryAgain:
     told = [f.retry_after_seconds for f in failures if isinstance(f, RateLimited) and f.retry_after_seconds is not None]
     wait = min(max(told), LONGEST_WAIT_SECONDS) if told else None
     return TryAgain("; ".join(sorted({str(failure) for failure in failures})), wait)
+
+
+def _under_a_wrong_clock(tenant: Tenant, proof: WrongClock) -> StepFailed:
+    return StepFailed(
+        f"Tenant {tenant.id}: nothing was recorded, since what is recorded is dated by this machine's clock for ever. "
+        f"Set the clock of this machine and have it kept right (NTP). Then: pfo run --tenant {tenant.id}. Call: {proof}",
+        code=proof.code,
+        who_acts="operator",
+    )
 
 
 def _nobody_was_read(tenant: Tenant, result: StepResult) -> StepFailed:

@@ -158,13 +158,15 @@ class PowensClient:
                     await response.aclose()
         except (httpx.RequestError, aiohttp.ClientError, OSError) as error:
             raise self._failure(error, name) from None
-        answer = _decode(response, body, name)
         if method == "GET":  # What another call has changed is told, whatever the time is.
             self._refuse_wrong_clock(response, name)
-        return answer
+        return _decode(response, body, name)
 
     def _refuse_wrong_clock(self, response: httpx.Response, name: str) -> None:
-        """Powens' figures are judged by our clock, and dated by it for ever: a wrong one must not read any."""
+        """Powens' figures are judged by our clock, and dated by it for ever: a wrong one must not read any.
+
+        An answer that refuses has a date too, and proves as much as any other.
+        """
         try:
             theirs = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
         except (KeyError, ValueError, TypeError, OverflowError):

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Household:
     members: dict[str, SimulatedUser]
     role: Role = "admin"
     merged: list[MergeResult] = field(default_factory=list)
+    ahead: timedelta = timedelta()
+    """How far this machine's clock is ahead of the bank's."""
 
     @property
     def domain(self) -> str:
@@ -88,7 +90,7 @@ class Household:
             attempt=Attempt(attempt, is_last=last),
             banking=self.banking,
             ledger=self.ledger,
-            clock=self.bank.now,
+            clock=self.machine_time,
             choice=choice,
             sleep=sleep,
         )
@@ -131,6 +133,9 @@ class Household:
     @property
     def now(self) -> datetime:
         return self.bank.now()
+
+    def machine_time(self) -> datetime:
+        return self.bank.now() + self.ahead
 
     def command(self, bank: Any, role: Role = "admin") -> CommandContext:
         return CommandContext(self.tenant, role, bank, self.ledger.reader(), self.now, self.bank.now)

@@ -1,16 +1,12 @@
 """When reading fails: who is retried, who is not, and that nothing which succeeded is lost or asked for twice."""
 
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.operations.steps import LONGEST_WAIT_SECONDS, StepFailed, TryAgain
 from pfo_pipeline.powens.bank import OpenBanking
-from pfo_pipeline.powens.client import aiohttp_transport
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, token_file
 
 BOTH = pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id)
@@ -346,36 +342,3 @@ def test_a_page_that_fails_in_the_middle_of_a_list_gives_no_part_of_it(family: H
     assert family.accounts() == []
     assert len(family.run(SYNC, attempt=2).batch.rows) > 0
     assert len(family.accounts()) == 3
-
-
-@pytest.mark.parametrize("days", [-2, 2])
-def test_under_a_wrong_clock_nothing_is_read_and_the_operator_is_told_so(smith: Household, days: int) -> None:
-    smith.connect("jane", "1")
-
-    def shifted() -> httpx.AsyncBaseTransport:
-        return Shifted(timedelta(days=days))
-
-    smith.banking = OpenBanking(smith.banking.config, shifted)
-
-    with pytest.raises(StepFailed, match=r"Set the clock of this machine and have it kept right \(NTP\)") as failed:
-        smith.sync()
-
-    assert (failed.value.code, failed.value.who_acts) == ("clock", "operator")
-    assert smith.ask("select count(*) from accounts") == smith.ask("select count(*) from connections") == [(0,)]
-    assert smith.users()["jane"].status == "refused"
-
-
-class Shifted(httpx.AsyncBaseTransport):
-    """The bank's answers, with a date as a machine sees it whose own clock is that much behind."""
-
-    def __init__(self, by: timedelta) -> None:
-        self._by = by
-        self._inner = aiohttp_transport()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        response.headers["Date"] = format_datetime(datetime.now(UTC) + self._by, usegmt=True)
-        return response
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()

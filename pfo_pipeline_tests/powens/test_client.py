@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from pfo_pipeline.ledger.store import Clock, utc_now
 from pfo_pipeline.powens import client as client_module
 from pfo_pipeline.powens.client import CALLS_AT_ONCE, PowensClient, TransportFactory, aiohttp_transport
 from pfo_pipeline.powens.errors import (
@@ -78,9 +79,13 @@ def answered_by(handler: Callable[[httpx.Request], httpx.Response]) -> Transport
     return lambda: httpx.MockTransport(handler)
 
 
-def failure_of_answer(response: httpx.Response) -> PowensError:
-    transport = answered_by(lambda _: response)
-    return failure(lambda: with_client(ROOT, lambda c: c.call("GET", f"{ROOT}/users/me", "t0ken"), transport=transport))
+def failure_of_answer(response: httpx.Response, clock: Clock = utc_now) -> PowensError:
+    async def run() -> None:
+        client = PowensClient(ROOT, timeout_seconds=30, transport=answered_by(lambda _: response), clock=clock)
+        async with client:
+            await client.call("GET", f"{ROOT}/users/me", "t0ken")
+
+    return failure(lambda: asyncio.run(run()))
 
 
 class TestAnswers:
@@ -257,8 +262,9 @@ class TestTooManyCalls:
     )
     def test_any_way_to_tell_the_wait_is_understood_or_left_alone(self, told: str, seconds: float | None) -> None:
         headers = [(b"Retry-After", told.encode()), (b"Date", b"Tue, 10 Mar 2026 12:00:00 GMT")]
+        answer = httpx.Response(429, headers=headers, json={"code": "tooManyRequests"})
 
-        error = failure_of_answer(httpx.Response(429, headers=headers, json={"code": "tooManyRequests"}))
+        error = failure_of_answer(answer, clock=lambda: datetime(2026, 3, 10, 12, tzinfo=UTC))
 
         assert isinstance(error, RateLimited)
         assert error.retry_after_seconds == seconds
@@ -359,9 +365,11 @@ class TestClock:
 
     THEIRS = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
-    def ask(self, ours: datetime, method: str = "GET", date: str = "Tue, 10 Mar 2026 12:00:00 GMT") -> dict[str, Any]:
+    def ask(
+        self, ours: datetime, method: str = "GET", date: str = "Tue, 10 Mar 2026 12:00:00 GMT", status: int = 200
+    ) -> dict[str, Any]:
         def handler(request: httpx.Request) -> httpx.Response:
-            return httpx.Response(200, json={"id": 1}, headers={"Date": date} if date else {})
+            return httpx.Response(status, json={"id": 1}, headers={"Date": date} if date else {})
 
         async def run() -> dict[str, Any]:
             client = PowensClient(ROOT, timeout_seconds=5, transport=answered_by(handler), clock=lambda: ours)
@@ -384,6 +392,12 @@ class TestClock:
 
         assert isinstance(error, WrongClock)
         assert (error.code, error.reason) == ("clock", f"this machine's clock is {told} that of Powens")
+
+    @pytest.mark.parametrize("status", [401, 404, 429, 503])
+    def test_an_answer_that_refuses_proves_it_too(self, status: int) -> None:
+        error = failure(lambda: self.ask(self.THEIRS + timedelta(days=2), status=status))
+
+        assert isinstance(error, WrongClock)
 
     @pytest.mark.parametrize("minutes", [-29, 0, 29])
     def test_a_clock_that_drifts_is_tolerated(self, minutes: int) -> None:
