@@ -20,7 +20,7 @@ from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations.forced import Sleep
 from pfo_pipeline.operations.guards import OperationRefused, authorize
 from pfo_pipeline.powens.bank import BankSession
-from pfo_pipeline.powens.mapping import account_row, connection_row, situation
+from pfo_pipeline.powens.mapping import account_row, connection_row, lacks_a_date, situation
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,12 @@ async def sync_accounts(
         raise OperationRefused(f"User {user.id} of tenant {tenant.id} has no connection {request.connection_id}.")
     connection, record = found
     wanted = set(request.account_ids) if request.account_ids is not None else None
+    mine = [item for item in (await context.bank.accounts(user)).items if item[0].id_connection == connection.id]
+    is_asked = any(lacks_a_date(account, context.now) for account, _ in mine)
+    known = {a.source_id: a for a in context.known.linked_accounts(tenant.id)} if is_asked else {}
     rows = [
-        account_row(tenant, user.id, account, connection, raw)
-        for account, raw in (await context.bank.accounts(user)).items
-        if account.id_connection == connection.id
+        account_row(tenant, user.id, account, connection, raw, context.now, known.get(account.id))
+        for account, raw in mine
     ]
     rows = [row for row in rows if wanted is None or row.account_id in wanted]
     stands = situation(connection, context.now)

@@ -16,6 +16,11 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator
 
 PARIS = ZoneInfo("Europe/Paris")
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(8999, 12, 31, tzinfo=UTC)
+"""The dates that we keep; one told beyond them is kept as the bound. Banks write `9999-12-31` for never, and Python's years
+end there: in a time zone to the east, or a day later, it is no date any more. A page is asked of the same years
+(report/gathering.py).
+"""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_NUMBER_LENGTH = 200
@@ -115,7 +120,7 @@ def to_utc(value: object) -> datetime:
 
     The hour that October repeats is read as its first pass (summer time): Powens gives nothing to tell the two apart,
     so a figure taken in the second pass is dated up to one hour early. An hour that March skips is read with the offset
-    that held before it.
+    that held before it. A date beyond EARLIEST or LATEST is that bound.
 
     Raises: ValueError: not such a text, or a date that does not exist.
     """
@@ -125,10 +130,10 @@ def to_utc(value: object) -> datetime:
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError("not a date") from None
-    try:
-        return (moment.replace(tzinfo=PARIS) if moment.tzinfo is None else moment).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a date out of range") from None
+    if not EARLIEST.year <= moment.year <= LATEST.year:  # At the calendar's ends no time zone can be applied.
+        return EARLIEST if moment.year < EARLIEST.year else LATEST
+    moment = (moment.replace(tzinfo=PARIS) if moment.tzinfo is None else moment).astimezone(UTC)
+    return min(max(moment, EARLIEST), LATEST)
 
 
 def digest(record: object) -> str:

@@ -4,7 +4,8 @@ Facts: Powens docs (Connections, Bank accounts, Bank account types), official SD
 that several clients report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.contracts.tables import QuarantineRow
@@ -36,6 +37,7 @@ KNOWN_ACCOUNT_TYPES = frozenset(
 _KNOWN_USAGES = frozenset({"PRIV", "ORGA", "ASSO"})
 _KNOWN_OWNERSHIPS = frozenset({"owner", "co-owner", "attorney"})
 
+NO_DATE = "(no date)"
 Drift = tuple[str, str]
 """(where, the unknown enum value; empty when the field itself is unknown)."""
 
@@ -64,6 +66,24 @@ def account_drift(account: Account) -> set[Drift]:
         | _unknown_values("account.usage", [account.usage], _KNOWN_USAGES)
         | _unknown_values("account.ownership", [account.ownership], _KNOWN_OWNERSHIPS)
     )
+
+
+def unread_dates(record: Connection | Account, raw: Mapping[str, Any]) -> set[Drift]:
+    """Dates that were told and cannot be read; the record is kept without them."""
+    if isinstance(record, Account):
+        since = {"disabled": record.disabled, "deleted": record.deleted}
+        return {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
+    told: list[tuple[str, Wire, Mapping[str, Any], tuple[str, ...]]] = [
+        ("connection", record, raw, ("created", "last_update", "next_try", "expire"))
+    ]
+    sources = zip(record.sources or (), raw.get("sources") or (), strict=True)
+    told += [("source", source, record_of, ("last_update", "next_try")) for source, record_of in sources]
+    return {
+        (f"{what}.{name}", NO_DATE)
+        for what, read, from_raw, names in told
+        for name in names
+        if from_raw.get(name) is not None and getattr(read, name) is None
+    }
 
 
 def misfits(what: str, put_aside: QuarantineRow) -> set[Drift]:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,7 +21,7 @@ from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.paging import record_id
 from pfo_pipeline.powens.states import FailingSource, Situation, read_state
-from pfo_pipeline.powens.wire import Account, Connection, Wire
+from pfo_pipeline.powens.wire import Account, Connection, Since, Wire
 
 UNKNOWN = "unknown"
 
@@ -117,9 +117,29 @@ def _institution(connection: Connection) -> tuple[str, str]:
     return uuid or UNKNOWN, (connector.name if connector else None) or UNKNOWN
 
 
+class Hidden(Protocol):
+    """An account as it was known before."""
+
+    @property
+    def disabled_at(self) -> datetime | None: ...
+
+    @property
+    def deleted_at(self) -> datetime | None: ...
+
+
 def account_row(
-    tenant: Tenant, user_id: str, account: Account, connection: Connection, record: Mapping[str, Any]
+    tenant: Tenant,
+    user_id: str,
+    account: Account,
+    connection: Connection,
+    record: Mapping[str, Any],
+    now: datetime,
+    known: Hidden | None = None,
 ) -> AccountRow:
+    """
+    Args:
+        known: The account as the ledger has it; needed where `lacks_a_date`.
+    """
     institution_id, institution_name = _institution(connection)
     return AccountRow(
         tenant_id=tenant.id,
@@ -138,11 +158,26 @@ def account_row(
         usage=word(account.usage) if account.usage else None,
         ownership=word(account.ownership) if account.ownership else None,
         parent_account_id=account_id(tenant, account.id_parent) if account.id_parent else None,
-        disabled_at=account.disabled,
-        deleted_at=account.deleted,
+        disabled_at=_hidden_at(account.disabled, known.disabled_at if known else None, now),
+        deleted_at=_hidden_at(account.deleted, known.deleted_at if known else None, now),
         provider_updated_at=account.last_update,
         payload_digest=digest(record),
     )
+
+
+def lacks_a_date(account: Account, now: datetime) -> bool:
+    """Whether the account is hidden, and Powens gives no date that says since when."""
+    return any(since and _not_ahead(since.at, now) is None for since in (account.disabled, account.deleted))
+
+
+def _hidden_at(since: Since | None, known: datetime | None, now: datetime) -> datetime | None:
+    """Since when an account is hidden: as told; where that is no past date, since it was first seen so.
+
+    A date to come would count the account until then, and one of long ago would take it out of days on which it was there.
+    """
+    if since is None:
+        return None
+    return _not_ahead(since.at, now) or _not_ahead(known, now) or now
 
 
 def balance_row(

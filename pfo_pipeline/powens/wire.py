@@ -5,12 +5,13 @@ Facts: Powens docs, Connections, Bank accounts, Connectors; official SDK specifi
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
-from pfo_pipeline.powens.decode import Amount, ParisMoment, to_utc
+from pfo_pipeline.powens.decode import EARLIEST, Amount, ParisMoment, ToldTwice, to_utc
 
 
 def _id_text(value: object) -> str:
@@ -34,13 +35,29 @@ def _currency_code(value: object) -> object:
 
 def _moment_if_any(value: object) -> datetime | None:
     try:
-        return to_utc(value)
+        moment = to_utc(value)
     except ValueError:
         return None
+    return moment if moment > EARLIEST else None
+
+
+@dataclass(frozen=True)
+class Since:
+    """That something is so, and since when; `at` is None where the date that was told is none."""
+
+    at: datetime | None
+
+
+def _since(value: object) -> Since | None:
+    """Powens says by a date that an account is disabled or deleted: the fact holds, whatever the date is worth."""
+    if isinstance(value, ToldTwice):
+        raise ValueError("told twice")
+    return Since(_moment_if_any(value)) if value else None
 
 
 MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
-"""Where nothing but a warning hangs on it: what is no date must not put the whole record aside."""
+"""Where no figure hangs on it: what is no date, or one before EARLIEST, must not put the whole record aside."""
+SinceIfAny = Annotated[Since | None, BeforeValidator(_since)]
 Id = Annotated[str, BeforeValidator(_id_text)]
 TypeName = Annotated[str, BeforeValidator(_type_name)]
 
@@ -79,10 +96,10 @@ class Connection(Wire):
     state: str | None = None
     connector_uuid: str | None = None
     connector: Connector | None = None
-    created: ParisMoment | None = None
-    last_update: ParisMoment | None = None
-    next_try: ParisMoment | None = None
-    expire: ParisMoment | None = None
+    created: MomentIfAny = None
+    last_update: MomentIfAny = None
+    next_try: MomentIfAny = None
+    expire: MomentIfAny = None
     active: bool | None = None
     sources: tuple[Source, ...] | None = None
 
@@ -102,8 +119,8 @@ class Account(Wire):
     coming: Amount | None = None
     coming_balance: Amount | None = None
     last_update: ParisMoment | None = None
-    disabled: ParisMoment | None = None
-    deleted: ParisMoment | None = None
+    disabled: SinceIfAny = None
+    deleted: SinceIfAny = None
     usage: str | None = None
     ownership: str | None = None
     error: str | None = None

@@ -17,7 +17,7 @@ from pfo_pipeline.powens.bank import BankSession, OpenBanking, Records
 from pfo_pipeline.powens.drift import Drift
 from pfo_pipeline.powens.errors import Invalid, PowensError, Refused, ServerFault
 from pfo_pipeline.powens.mapping import situation
-from pfo_pipeline.powens.wire import Account
+from pfo_pipeline.powens.wire import Account, Since
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 
 R = TypeVar("R")
@@ -82,7 +82,7 @@ class TestReading:
         assert [account.id for account, _ in records.items] == [str(number) for number in made.account_ids]
         enabled, disabled, deleted = (account for account, _ in records.items)
         assert (enabled.disabled, enabled.deleted) == (None, None)
-        assert disabled.disabled == deleted.deleted == datetime(2026, 3, 10, 12, tzinfo=UTC)
+        assert disabled.disabled == deleted.deleted == Since(datetime(2026, 3, 10, 12, tzinfo=UTC))
 
     def test_enabled_accounts_are_those_that_powens_syncs(
         self, bank: SimulatedBank, user: SimulatedUser, household: Household

@@ -4,13 +4,13 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.powens.decode import MAX_DEPTH, digest, parse_json, to_amount, to_utc
+from pfo_pipeline.powens.decode import EARLIEST, LATEST, MAX_DEPTH, digest, parse_json, to_amount, to_utc
 
 steady = settings(derandomize=True, deadline=None)
 PARIS = ZoneInfo("Europe/Paris")
@@ -284,10 +284,23 @@ class TestMoments:
         with pytest.raises(ValueError, match=r"^not a date$"):
             to_utc(value)
 
-    @pytest.mark.parametrize("text", ["0001-01-01 00:00:00", "9999-12-31 23:59:59-14:00"])
-    def test_a_date_beyond_the_calendar_is_refused(self, text: str) -> None:
-        with pytest.raises(ValueError, match=r"^a date out of range$"):
-            to_utc(text)
+    @pytest.mark.parametrize(
+        ("text", "bound"),
+        [
+            *((text, EARLIEST) for text in ("0001-01-01 00:00:00", "0001-01-01 00:00:00+14:00", "1899-12-31 23:59:59")),
+            ("1900-01-01 00:00:00+14:00", EARLIEST),
+            ("8999-12-31 00:00:00-01:00", LATEST),
+            *((text, LATEST) for text in ("9000-01-01 00:00:00", "9999-12-31 23:59:59", "9999-12-31 23:59:59-14:00")),
+        ],
+    )
+    def test_a_date_beyond_the_bounds_is_the_bound(self, text: str, bound: datetime) -> None:
+        assert to_utc(text) == bound
+
+    def test_the_bounds_have_room_for_every_time_zone_and_for_reckoning(self) -> None:
+        for zone in available_timezones():
+            for bound in (EARLIEST, LATEST):
+                for days in (-36_000, 36_000):
+                    assert (bound.astimezone(ZoneInfo(zone)) + timedelta(days=days)).astimezone(UTC)
 
     @steady
     @given(st.text())

@@ -1,6 +1,6 @@
 """Canonical rows out of wire records: ids, institutions, the derived balance, what is put aside and why."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow
-from pfo_pipeline.powens.decode import digest
+from pfo_pipeline.powens.decode import LATEST, ToldTwice, digest
 from pfo_pipeline.powens.mapping import (
     account_id,
     account_row,
     balance_row,
     connection_row,
     fits,
+    lacks_a_date,
     parse,
     quarantined,
     situation,
@@ -27,6 +28,7 @@ from pfo_pipeline.powens.wire import Account, Connection
 
 steady = settings(derandomize=True, deadline=None)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+NO_DATES = ("0000-00-00 00:00:00", "0001-01-01 00:00:00", "1900-01-01 00:00:00", "soon", 17)
 UUID = "338178e6-3d01-564f-9a7b-52ca442459bf"
 
 ACCOUNT: dict[str, Any] = {
@@ -130,7 +132,7 @@ class TestIds:
 
 class TestAccounts:
     def test_an_account_becomes_a_row_with_all_that_powens_says(self) -> None:
-        row = account_row(SMITH, "jane", account(), connection(), ACCOUNT)
+        row = account_row(SMITH, "jane", account(), connection(), ACCOUNT, NOW)
 
         assert row.tenant_id == "smith"
         assert row.account_id == account_id(SMITH, "17")
@@ -147,7 +149,7 @@ class TestAccounts:
         nothing = dict.fromkeys(ACCOUNT)
         record = nothing | {"id": 17, "disabled": "2026-03-10 13:00:00"}
 
-        row = account_row(SMITH, "jane", account(**record), connection(), record)
+        row = account_row(SMITH, "jane", account(**record), connection(), record, NOW)
 
         assert row.display_name == "Account 17"
         assert row.account_type == "unknown"
@@ -163,15 +165,17 @@ class TestAccounts:
         ],
     )
     def test_an_account_is_shown_by_the_best_name_there_is(self, names: dict[str, object], shown: str) -> None:
-        assert account_row(SMITH, "jane", account(**names), connection(), {}).display_name == shown
+        assert account_row(SMITH, "jane", account(**names), connection(), {}, NOW).display_name == shown
 
     def test_a_card_points_to_the_account_that_it_belongs_to(self) -> None:
-        row = account_row(SMITH, "jane", account(id=18, id_parent=17), connection(), {})
+        row = account_row(SMITH, "jane", account(id=18, id_parent=17), connection(), {}, NOW)
 
         assert row.parent_account_id == account_id(SMITH, "17")
 
     def test_a_type_that_nobody_knows_is_kept(self) -> None:
-        assert account_row(SMITH, "jane", account(type="piggy_bank"), connection(), {}).account_type == "piggy_bank"
+        assert (
+            account_row(SMITH, "jane", account(type="piggy_bank"), connection(), {}, NOW).account_type == "piggy_bank"
+        )
 
     # The documentation's table shows an object, live payloads a text: either way the list must be readable.
     def test_a_type_may_come_as_an_object_with_a_name(self) -> None:
@@ -181,9 +185,43 @@ class TestAccounts:
         assert put_aside(Account, type={"id": 2}).reason == "type: input should be a valid string"
 
     def test_moments_are_read_as_wall_time_in_paris(self) -> None:
-        row = account_row(SMITH, "jane", account(deleted="2026-07-01 14:00:00"), connection(), {})
+        row = account_row(SMITH, "jane", account(deleted="2025-07-01 14:00:00"), connection(), {}, NOW)
 
-        assert row.deleted_at == datetime(2026, 7, 1, 12, tzinfo=UTC)
+        assert row.deleted_at == datetime(2025, 7, 1, 12, tzinfo=UTC)
+
+    @pytest.mark.parametrize("name", ["disabled", "deleted"])
+    @pytest.mark.parametrize("told", [*NO_DATES, True, "9999-12-31 23:59:59", "2026-03-12 00:00:00"], ids=repr)
+    def test_a_hidden_account_stays_hidden_whatever_its_date_is_worth(self, name: str, told: object) -> None:
+        hidden = account(**{name: told})
+
+        assert lacks_a_date(hidden, NOW)
+        first = account_row(SMITH, "jane", hidden, connection(), {}, NOW)
+        assert getattr(first, f"{name}_at") == NOW
+        later = account_row(SMITH, "jane", hidden, connection(), {}, NOW + timedelta(hours=5), known=first)
+        assert getattr(later, f"{name}_at") == NOW, "since it was first seen so"
+        other = "deleted" if name == "disabled" else "disabled"
+        assert getattr(later, f"{other}_at") is None
+
+    def test_a_date_to_come_that_was_recorded_before_is_not_kept(self) -> None:
+        hidden = account(disabled="9999-12-31 23:59:59")
+        known = replace(account_row(SMITH, "jane", hidden, connection(), {}, NOW), disabled_at=LATEST)
+
+        assert account_row(SMITH, "jane", hidden, connection(), {}, NOW, known).disabled_at == NOW
+
+    @pytest.mark.parametrize("told", [None, False, 0, ""], ids=repr)
+    def test_what_says_no_hides_no_account(self, told: object) -> None:
+        row = account_row(SMITH, "jane", account(disabled=told, deleted=told), connection(), {}, NOW)
+
+        assert (row.disabled_at, row.deleted_at) == (None, None)
+        assert not lacks_a_date(account(disabled=told), NOW)
+
+    def test_a_date_that_is_told_holds(self) -> None:
+        told = account(disabled="2026-03-10 14:00:00", deleted="2026-03-11 12:59:59")
+        row = account_row(SMITH, "jane", told, connection(), {}, NOW, known=None)
+
+        assert not lacks_a_date(told, NOW)
+        assert row.disabled_at == datetime(2026, 3, 10, 13, tzinfo=UTC)
+        assert row.deleted_at == datetime(2026, 3, 11, 11, 59, 59, tzinfo=UTC)
 
     @pytest.mark.parametrize(
         ("changes", "institution"),
@@ -197,7 +235,7 @@ class TestAccounts:
     def test_an_institution_is_named_as_far_as_it_is_known(
         self, changes: dict[str, object], institution: tuple[str, str]
     ) -> None:
-        row = account_row(SMITH, "jane", account(), connection(**changes), {})
+        row = account_row(SMITH, "jane", account(), connection(**changes), {}, NOW)
 
         assert (row.institution_id, row.institution_name) == institution
 
@@ -245,6 +283,20 @@ class TestConnections:
         failing = connection(sources=[{"state": "bug", "last_update": "yesterday", "next_try": 5}])
 
         assert situation(failing, NOW).who_acts == "powens"
+
+    @pytest.mark.parametrize("name", ["created", "last_update", "next_try", "expire"])
+    @pytest.mark.parametrize("told", NO_DATES, ids=repr)
+    def test_what_is_no_date_is_none_and_puts_no_connection_aside(self, name: str, told: object) -> None:
+        row = connection_row(SMITH, "jane", connection(**{name: told}), {}, NOW)
+
+        columns = {"created": "created_at", "last_update": "last_success_at", "next_try": "next_try_at"}
+        assert getattr(row, columns.get(name, "consent_expires_at")) is None
+
+    def test_a_consent_for_ever_ends_with_the_dates_that_are_kept(self) -> None:
+        never = "9999-12-31 23:59:59"
+        row = connection_row(SMITH, "jane", connection(expire=never, next_try=never, last_update=never), {}, NOW)
+
+        assert (row.consent_expires_at, row.next_try_at, row.last_success_at) == (LATEST, LATEST, None)
 
     def test_a_connection_with_the_fewest_fields_is_accepted(self) -> None:
         parsed = parse(Connection, "smith", {"id": 38})
@@ -311,7 +363,8 @@ class TestBalances:
         [
             ("2031-05-01 00:00:00", "last_update: more than a day in the future"),
             ("1969-12-31 23:59:59", "last_update: before 1970"),
-            ("0001-01-02 00:00:00", "last_update: before 1970"),
+            ("0001-01-01 00:00:00", "last_update: before 1970"),
+            ("9999-12-31 23:59:59", "last_update: more than a day in the future"),
         ],
     )
     def test_a_date_that_no_figure_has_is_told(self, last_update: str, reason: str) -> None:
@@ -403,7 +456,7 @@ class TestQuarantine:
             ({"coming": Decimal("NaN")}, "coming: not a finite number"),
             ({"coming_balance": Decimal("1e99999999")}, "coming_balance: not of a size that an amount has"),
             ({"last_update": "yesterday"}, "last_update: not a date"),
-            ({"disabled": True}, "disabled: not a date"),
+            ({"disabled": ToldTwice()}, "disabled: told twice"),
             ({"currency": {}}, "currency.id: field required"),
             ({"iban": 5}, "iban: input should be a valid string"),
             ({"type": ["checking"]}, "type: input should be a valid string"),
@@ -425,10 +478,11 @@ class TestQuarantine:
         assert row.reason.endswith("; sources.state: input should be a valid string")
 
     def test_every_broken_rule_is_told_once_and_in_order(self) -> None:
-        row = put_aside(Connection, sources=[{"state": 1}, {"state": 2}], created="x", connector_uuid=1)
+        row = put_aside(Connection, sources=[{"state": 1}, {"state": 2}], active="x", connector_uuid=1)
 
         assert row.reason == (
-            "connector_uuid: input should be a valid string; created: not a date; "
+            "active: input should be a valid boolean, unable to interpret input; "
+            "connector_uuid: input should be a valid string; "
             "sources.state: input should be a valid string"
         )
 
