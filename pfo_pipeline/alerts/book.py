@@ -75,6 +75,7 @@ class Notice:
 
 def looked(book: Book, findings: Findings, now: datetime, targets: Iterable[str]) -> Book:
     """The book after a look; memories of targets that are configured no more are dropped."""
+    book = _put_back(book, now)
     found = {condition.key: condition for condition in findings.conditions}
     memories = {name: book.targets.get(name, TargetMemory()) for name in targets}
     entries: dict[Key, Entry] = {}
@@ -90,6 +91,27 @@ def looked(book: Book, findings: Findings, now: datetime, targets: Iterable[str]
         for name, memory in memories.items()
     }
     return Book(entries, remembered)
+
+
+def _put_back(book: Book, now: datetime) -> Book:
+    """The book without dates to come, which a clock that was ahead has left: nothing would be repeated or tried until then."""
+    entries = {
+        key: replace(
+            entry, since=min(entry.since, now), absent_since=entry.absent_since and min(entry.absent_since, now)
+        )
+        for key, entry in book.entries.items()
+    }
+    targets = {name: _memory_put_back(memory, now) for name, memory in book.targets.items()}
+    return Book(entries, targets)
+
+
+def _memory_put_back(memory: TargetMemory, now: datetime) -> TargetMemory:
+    told = {key: replace(told, at=min(told.at, now)) for key, told in memory.told.items()}
+    outage = memory.outage
+    if outage is not None:
+        next_try_at = min(outage.next_try_at, now + RETRY_LAST)
+        outage = replace(outage, since=min(outage.since, now), next_try_at=next_try_at)
+    return TargetMemory(told, outage)
 
 
 def _kept(entry: Entry, found: Condition | None, now: datetime, *, absent: bool) -> Entry:

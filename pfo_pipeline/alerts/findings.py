@@ -15,7 +15,7 @@ from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.ledger.known import Figure, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations.consents import EndingConsent, ending_consents
-from pfo_pipeline.operations.freshness import Held, aged
+from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Held, aged
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.states import waiting_is_enough
 
@@ -39,6 +39,8 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
         read_at = last_read.get(tenant.id)
         if tenant.integration == "connected" and read_at is not None and now - read_at > stale_after:
             found.append(_stale(tenant.id, read_at))
+        if read_at is not None and read_at - now > CLOCK_DRIFT:
+            found.append(_dated_ahead(tenant.id, read_at))
     return Findings(tuple(found), KINDS, chosen)
 
 
@@ -115,6 +117,22 @@ def _stale(tenant_id: str, read_at: datetime) -> Condition:
         code="stale",
         text=f"The tenant's figures are stale: read last on {read_at:%Y-%m-%d %H:%M} UTC",
         remedy="Look at its failed runs and at who must act: pfo status. Then run it: pfo run --tenant " + tenant_id,
+    )
+
+
+def _dated_ahead(tenant_id: str, read_at: datetime) -> Condition:
+    return Condition(
+        kind="stale",
+        tenant_id=tenant_id,
+        thing="loads",
+        owner="operator",
+        severity="warning",
+        code="datedAhead",
+        text=(
+            f"The tenant's last load is dated {read_at:%Y-%m-%d %H:%M} UTC, ahead of this machine's clock: until then nobody "
+            "is told when its figures are no longer read"
+        ),
+        remedy="pfo health says what it means, and what to do.",
     )
 
 

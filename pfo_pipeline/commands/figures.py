@@ -38,6 +38,11 @@ def age(as_of: datetime | None, now: datetime, limit: timedelta) -> str:
     return f"{'fresh' if old <= limit else 'stale'} ({f'{hours} h' if hours < 48 else f'{hours // 24} d'})"
 
 
+def ago(length: timedelta) -> str:
+    """How long since; or how far ahead of this machine's clock, by which a wrong one has dated it."""
+    return f"{duration(length)} ago" if length >= timedelta(0) else f"{duration(-length)} ahead of this clock"
+
+
 def duration(length: timedelta) -> str:
     """One number and its unit, rounded down; what a clock that was put back makes negative is 0."""
     seconds = max(0, int(length.total_seconds()))

@@ -14,12 +14,14 @@ from typing import Literal
 
 import click
 
-from pfo_pipeline.commands.figures import duration
+from pfo_pipeline.commands.figures import ago, duration
 from pfo_pipeline.commands.place import Place, find_place
 from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.known import LoadsAhead
 from pfo_pipeline.ledger.recovery import last_backup
+from pfo_pipeline.operations.freshness import CLOCK_DRIFT
 
 Level = Literal["ok", "warn", "critical"]
 LEVELS: tuple[Level, ...] = ("ok", "warn", "critical")
@@ -88,13 +90,34 @@ def _ledger(place: Place, now: datetime, stale_after: timedelta) -> Iterator[Fin
     last_read = place.reader.last_read()
     published_at = datetime.fromtimestamp(place.files.published.stat().st_mtime, UTC)
     age = now - published_at
-    yield Finding(_level(age, stale_after), "ledger", f"opens, published {duration(age)} ago")
+    if age < -CLOCK_DRIFT:
+        yield Finding("warn", "ledger", f"opens, published {ago(age)}. The next run publishes anew: pfo run")
+    else:
+        yield Finding(_level(age, stale_after), "ledger", f"opens, published {duration(age)} ago")
+    ahead = {found.tenant_id: found for found in place.reader.loads_after(now + CLOCK_DRIFT)}
+    yield from (_dated_ahead(found, now) for found in ahead.values())
     for tenant_id in _expected(place.config) if place.config else last_read:
+        if tenant_id in ahead:
+            continue
         if tenant_id not in last_read:
             yield Finding("warn", f"tenant {tenant_id}", "nothing of it was ever read. Look at: pfo status")
             continue
         age = now - last_read[tenant_id]
         yield Finding(_level(age, stale_after), f"tenant {tenant_id}", f"last read {duration(age)} ago")
+
+
+def _dated_ahead(found: LoadsAhead, now: datetime) -> Finding:
+    """Loads of a run under a wrong clock, and those since, which are dated a microsecond apart just after it."""
+    until = f"{found.newest_at:%Y-%m-%d %H:%M} UTC"
+    return Finding(
+        "critical",
+        f"tenant {found.tenant_id}",
+        f"loads dated ahead of this clock: {found.loads}, the newest {ago(now - found.newest_at)} ({until}). "
+        "If this clock is wrong, set it. If it is right, a run was made under a wrong one, and loads since are dated just "
+        f"after it: until {until} nobody can tell when the tenant was last read, and known_at sees the state before that "
+        "run. Figures and the banks' own dates are right, nothing is lost, and later loads are dated rightly again. Wait "
+        "until then, or put a backup from before it back: pfo restore --from FOLDER --replace-newer, then pfo run",
+    )
 
 
 def _expected(config: Config) -> list[str]:
@@ -122,6 +145,10 @@ def _backup(place: Place, now: datetime) -> Iterator[Finding]:
         yield Finding("warn", "backup", "none was ever made. Make one: pfo backup --to FOLDER")
         return
     at = last.at
+    if at - now > CLOCK_DRIFT:
+        lacking = "so nobody can tell how old it is. Make one: pfo backup --to FOLDER"
+        yield Finding("warn", "backup", f"dated {ago(now - at)}, {lacking}")
+        return
     yield Finding("ok" if now - at <= BACKUP_AGE else "warn", "backup", f"made {duration(now - at)} ago")
 
 

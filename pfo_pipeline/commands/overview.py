@@ -1,6 +1,6 @@
 """The tables that end a run and answer `pfo status`: positions, totals, who must act. From the published ledger alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,14 +10,14 @@ from rich.text import Text
 
 from pfo_pipeline.alerts.store import AlertsError, read_book
 from pfo_pipeline.alerts.telling import unreached_targets
-from pfo_pipeline.commands.figures import age, amount, duration, moment, until
+from pfo_pipeline.commands.figures import age, ago, amount, duration, moment, until
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
-from pfo_pipeline.operations.freshness import BUDGET_DAYS, Aged, TenantFreshness, freshness_of
+from pfo_pipeline.operations.freshness import BUDGET_DAYS, CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.states import waiting_is_enough
 
 
@@ -112,7 +112,7 @@ def totals(views: Iterable[TenantView]) -> Table:
     return table
 
 
-def freshness(views: Iterable[TenantView]) -> RenderableType:
+def freshness(views: Sequence[TenantView], now: datetime) -> RenderableType:
     """Per tenant and currency, what of it is older than its limit; then the accounts that are, and where each is held up."""
     table = Table(
         title="Freshness",
@@ -133,17 +133,31 @@ def freshness(views: Iterable[TenantView]) -> RenderableType:
             table.add_row(view.tenant_id, visible(a.currency), *cells, budget)
         table.add_section()
         lines += [_stale_line(view, aged) for aged in fresh.stale]
-    return Group(table, *([Text("Stale figures", style="italic"), *lines] if lines else []))
+    ahead = [line for view in views for line in _dated_ahead(view, now)]
+    return Group(table, *ahead, *([Text("Stale figures", style="italic"), *lines] if lines else []))
 
 
 def _stale_line(view: TenantView, aged: Aged) -> Text:
     f = aged.figure
     ages = ", ".join(
-        f"{name} {duration(old) if old is not None else 'never'}"
+        f"{name} {_length(old)}"
         for name, old in (("bank", aged.at_bank), ("Powens", aged.at_powens), ("ledger", aged.in_ledger))
     )
     what = f"{f.account_id}, {f.institution_name}, {f.account_type}: {ages}; limit {duration(aged.limit)}"
     return Text.assemble((view.tenant_id, "bold"), f" · {visible(what)}: ", (aged.held or "", "yellow"))
+
+
+def _length(old: timedelta | None) -> str:
+    if old is None:
+        return "never"
+    return duration(old) if old >= timedelta(0) else ago(old)
+
+
+def _dated_ahead(view: TenantView, now: datetime) -> Iterator[Text]:
+    read_at = view.freshness.last_read_at
+    if read_at is not None and read_at - now > CLOCK_DRIFT:
+        told = f" · last read: {moment(read_at)}, {ago(now - read_at)}. What that means, and what to do: pfo health"
+        yield Text.assemble((view.tenant_id, "bold"), (told, "yellow"))
 
 
 def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> RenderableType:
@@ -221,7 +235,7 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
             )
         table.add_section()
     console.print(table)
-    console.print(freshness(views))
+    console.print(freshness(views, now))
     console.print(who_must_act(views, is_demonstration=place.is_demonstration))
     console.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
     console.print(open_alerts(place, {view.tenant_id for view in views}))

@@ -45,6 +45,20 @@ def run_findings(instance: dg.DagsterInstance, config: Config, tenant_ids: Itera
     return Findings(tuple(found), frozenset({"run", "check"}), chosen)
 
 
+def clock_is_wrong(instance: dg.DagsterInstance) -> bool:
+    """Whether the newest run that asked Powens ended because this machine's clock is wrong: no age can be told then."""
+    runs = [
+        record
+        for workflow in WORKFLOWS
+        for record in instance.get_run_records(dg.RunsFilter(job_name=job_name(workflow), statuses=_ENDED), limit=1)
+    ]
+    if not runs:
+        return False
+    run = max(runs, key=lambda record: record.storage_id).dagster_run
+    failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE) if run.is_failure else ()
+    return any(described_failure(e.dagster_event)["code"] == "clock" for e in failures if e.dagster_event)
+
+
 def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflow) -> list[Condition]:
     """What is wrong since the bank was last read with success.
 

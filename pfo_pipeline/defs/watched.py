@@ -170,7 +170,10 @@ def _stale_row(aged: Aged) -> tuple[str, ...]:
 
 
 def _hours(age: timedelta | None) -> str:
-    return "never" if age is None else f"{int(age.total_seconds() // 3600)} h"
+    if age is None:
+        return "never"
+    hours = int(abs(age).total_seconds() // 3600)
+    return f"{hours} h" if age >= timedelta(0) else f"{hours} h ahead"
 
 
 def stale_tenants(look: Look) -> Seen:

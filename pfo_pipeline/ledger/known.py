@@ -136,6 +136,15 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadsAhead:
+    """A tenant's loads that are dated after some moment, and the newest of those dates."""
+
+    tenant_id: str
+    loads: int
+    newest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AgesByDay:
     """How old the figure of an account was at one hour of each day, in seconds, oldest day first; null before it was known."""
 

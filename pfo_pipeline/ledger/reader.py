@@ -23,6 +23,7 @@ from pfo_pipeline.ledger.known import (
     KnownConnection,
     KnownIdentity,
     KnownUser,
+    LoadsAhead,
     Quarantined,
     Total,
     Trouble,
@@ -37,6 +38,7 @@ from pfo_pipeline.ledger.watched import (
     DRIFT_SINCE,
     FIGURES,
     LAST_LOADS,
+    LOADS_AFTER,
     QUARANTINE_GROWN,
     TOTALS_BY_DAY,
 )
@@ -291,6 +293,10 @@ class Reader:
         with self._connect() as con:
             rows = con.execute(LAST_LOADS, {"tenants": tenant_ids, "operation": operation}).fetchall()
         return {tenant_id: _in_utc(at) for tenant_id, at in rows}
+
+    def loads_after(self, moment: datetime) -> list[LoadsAhead]:
+        """The loads that are dated after a moment, of every tenant: after now, a wrong clock has dated one of them."""
+        return self.typed(LoadsAhead, LOADS_AFTER, {"after": moment})
 
     def closings(self, tenant_id: str, since: datetime) -> list[Closings]:
         """The last figure of each day since then, of every account of the tenant that has one."""

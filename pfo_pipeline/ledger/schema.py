@@ -145,10 +145,10 @@ def expected_catalogue() -> dict[str, str]:
 
 def refuse_other_office(con: duckdb.DuckDBPyConnection, path: Path, office: str) -> None:
     """Raises: LedgerForeign: the ledger behind `con` belongs to another office."""
-    owner = con.execute("select distinct office from office order by 1").fetchall()
-    if owner != [(office,)]:
+    owners = [name for (name,) in con.execute("select distinct office from office order by 1").fetchall()]
+    if owners != [office]:
         raise LedgerForeign(
-            f"{path} belongs to office {', '.join(name for (name,) in owner)!r}, the configuration is of office {office!r}. Set data_dir to "
+            f"{path} belongs to office {', '.join(owners)!r}, the configuration is of office {office!r}. Set data_dir to "
             "another folder, or move that ledger away (for the demonstration's: pfo demo remove)."
         )
 

@@ -61,6 +61,10 @@ where list_contains($tenants, tenant_id) and operation = $operation and complete
 group by all order by all
 """
 
+LOADS_AFTER = """
+select tenant_id, count(*), max(recorded_at) from loads where recorded_at > $after group by all order by all
+"""
+
 # The last figure of each day of an account, oldest first, as it is known now.
 CLOSINGS = """
 select account_id, list(current_balance order by day)

@@ -19,13 +19,18 @@ from pfo_pipeline.ledger.known import AgesByDay, Figure
 from pfo_pipeline.ledger.reader import Reader
 
 BUDGET_DAYS = 30
+CLOCK_DRIFT = timedelta(minutes=5)
+"""What is dated by this machine and further ahead of its clock than this was dated by a wrong one, or just after it."""
 Held = Literal["no figure", "not read by us", "not synced by Powens", "not given by the bank"]
 """Where a figure that is too old is held up."""
 
 
 @dataclass(frozen=True)
 class Aged:
-    """A figure and its three ages: since the bank's own date, since Powens' last good sync, since we recorded it."""
+    """A figure and its three ages: since the bank's own date, since Powens' last good sync, since we recorded it.
+
+    The last is negative where a wrong clock has dated the record ahead of ours.
+    """
 
     figure: Figure
     limit: timedelta
@@ -124,10 +129,12 @@ def aged(figure: Figure, limits: Freshness, now: datetime, read_at: datetime | N
         read_at: When we last read the tenant's balances to the end.
     """
     limit = limits.limit(figure.account_type, figure.connection_class)
-    at_bank, at_powens, in_ledger, since_read = (
-        None if at is None else max(now - at, timedelta(0))
-        for at in (figure.as_of, figure.synced_at, figure.recorded_at, read_at)
+    at_bank, at_powens, since_read = (
+        None if at is None else max(now - at, timedelta(0)) for at in (figure.as_of, figure.synced_at, read_at)
     )
+    in_ledger = None if figure.recorded_at is None else now - figure.recorded_at
+    if in_ledger is not None and -CLOCK_DRIFT <= in_ledger < timedelta(0):
+        in_ledger = timedelta(0)
     held: Held | None = None
     if at_bank is None:
         held = "no figure"

@@ -193,3 +193,27 @@ def test_an_old_condition_is_told_of_since_when_it_lasts(desk: Desk) -> None:
     (notice,) = due(looked(desk.book, found(condition("38")), later, ["mail"]), "mail", REPEATS, later)
 
     assert notice.since == NOW
+
+
+def test_what_a_clock_ahead_has_put_down_holds_up_nothing_once_it_is_right(desk: Desk) -> None:
+    lasting = condition("38", severity="critical")
+    desk.dead = {"chat"}
+    assert desk.sees(lasting, after=400 * DAY) == ["opened 38"]
+
+    assert desk.sees(lasting, after=-400 * DAY) == []
+    assert [entry.since for entry in desk.book.entries.values()] == [desk.now]
+    outage = desk.book.targets["chat"].outage
+    assert outage is not None
+    assert outage.since == desk.now
+    assert outage.next_try_at == desk.now + HOUR
+
+    assert desk.sees(lasting, after=DAY) == ["repeated 38"]
+    assert desk.book.targets["mail"].told[lasting.key].at == desk.now
+
+
+def test_what_was_over_under_a_clock_ahead_settles_by_the_right_one(desk: Desk) -> None:
+    desk.sees(condition("38"))
+    desk.sees(after=400 * DAY)
+    desk.sees(after=-400 * DAY)
+
+    assert desk.sees(after=2 * HOUR) == ["resolved 38"]

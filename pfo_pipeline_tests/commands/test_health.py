@@ -296,3 +296,39 @@ def test_before_anything_has_run_it_says_so_and_writes_nothing(
     assert {f.about for f in found if f.level == "critical"} >= {"ledger", "dagster"}
     assert list(tmp_path.iterdir()) == []
     assert find_place().is_demonstration
+
+
+FAR = timedelta(days=400)
+
+
+def test_loads_dated_ahead_are_critical_and_told_with_what_they_mean(mine: Office, now: datetime) -> None:
+    remember_backup(mine, now)
+
+    found = troubles(now - FAR)
+
+    assert {("critical", "tenant smith"), ("critical", "tenant jones"), ("warn", "ledger"), ("warn", "backup")} <= set(found)
+    told = text(now - FAR, "tenant smith")
+    assert "loads dated ahead of this clock: 2, the newest 399 d ahead of this clock (" in told
+    assert "known_at sees the state before that run" in told
+    assert "pfo restore --from FOLDER --replace-newer" in told
+    assert "published 399 d ahead of this clock. The next run publishes anew: pfo run" in text(now - FAR, "ledger")
+    assert "dated 400 d ahead of this clock, so nobody can tell how old it is." in text(now - FAR, "backup")
+
+
+def test_a_tenant_that_is_configured_no_more_is_told_too_as_its_loads_date_those_of_all(
+    mine: Office, now: datetime
+) -> None:
+    del mine.tenants["jones"]
+    mine.write()
+
+    assert ("critical", "tenant jones") in troubles(now - FAR)
+    assert ("critical", "tenant jones") not in troubles(now)
+
+
+@pytest.mark.parametrize(("minutes", "level"), [(4, "ok"), (6, "critical")])
+def test_a_clock_that_drifts_by_minutes_is_no_finding(mine: Office, minutes: int, level: str) -> None:
+    [(newest,)] = mine.ask("select max(recorded_at) from loads where tenant_id = 'jones'")
+
+    found = health(newest - timedelta(minutes=minutes), HALF_A_DAY)
+
+    assert [f.level for f in found if f.about == "tenant jones"] == [level]
