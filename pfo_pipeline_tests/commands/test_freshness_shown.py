@@ -1,6 +1,6 @@
 """`pfo status` says how much of what a tenant has is older than its limit, and where each stale figure is held up."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,3 +70,15 @@ def test_a_limit_of_its_own_makes_the_same_figure_fresh(office: Path) -> None:
 
     assert row(told, "smith", "EUR")[2] == "0.00"
     assert "Stale figures" not in told
+
+
+def test_what_a_clock_ahead_has_dated_is_of_no_age(office: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "ahead of this clock" not in status(office)
+    past = type("Past", (datetime,), {"now": classmethod(lambda cls, tz: datetime.now(tz) - 3 * DAY)})
+    monkeypatch.setattr("pfo_pipeline.cli.reading.datetime", past)
+
+    told = " ".join(status(office, "[freshness]\nhours = 12").split())
+
+    assert "smith · last read: " in told
+    assert "2 d ahead of this clock. What that means, and what to do: pfo health" in told
+    assert "acc_2, Banque Exemple, savings: bank 24 h, Powens 0 s, ledger 2 d ahead of this clock; limit 12 h" in told

@@ -306,7 +306,9 @@ def test_loads_dated_ahead_are_critical_and_told_with_what_they_mean(mine: Offic
 
     found = troubles(now - FAR)
 
-    assert {("critical", "tenant smith"), ("critical", "tenant jones"), ("warn", "ledger"), ("warn", "backup")} <= set(found)
+    assert {("critical", "tenant smith"), ("critical", "tenant jones"), ("warn", "ledger"), ("warn", "backup")} <= set(
+        found
+    )
     told = text(now - FAR, "tenant smith")
     assert "loads dated ahead of this clock: 2, the newest 399 d ahead of this clock (" in told
     assert "known_at sees the state before that run" in told

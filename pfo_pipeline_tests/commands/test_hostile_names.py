@@ -73,7 +73,7 @@ def test_the_tables_that_end_a_run_show_names_and_obey_none(hostile: Path, capsy
     for part in (
         positions([view], APRIL_1),
         totals([view]),
-        freshness([view]),
+        freshness([view], APRIL_1),
         who_must_act([view], is_demonstration=False),
     ):
         console().print(part, width=2000)

@@ -121,6 +121,15 @@ def test_a_tenant_that_was_not_read_for_a_day_is_stale(smith: Office) -> None:
     assert not stale(timedelta(hours=27))
 
 
+def test_a_load_that_is_dated_ahead_is_told_since_no_staleness_is(smith: Office) -> None:
+    assert stale(timedelta(minutes=-4)) == []
+    assert stale(timedelta(days=-400)) == [("smith", "loads")]
+
+    (ahead,) = [c for c in of_ledger(timedelta(days=-400)) if c.kind == "stale"]
+    assert (ahead.code, ahead.owner) == ("datedAhead", "operator")
+    assert "ahead of this machine's clock" in ahead.text
+
+
 def test_figures_that_stand_still_are_told_where_nobody_else_is_told_of_them(smith: Office) -> None:
     assert not stale()
     spoil(smith, "update balances_current set as_of = as_of - interval 4 day", of="published")

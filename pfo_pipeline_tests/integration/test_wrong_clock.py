@@ -1,0 +1,68 @@
+"""`pfo run` as a program of its own on a machine whose clock is wrong, then right, then wrong again."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import pfo_pipeline
+from pfo_pipeline.alerts.store import read_book
+from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
+from pfo_pipeline_tests.integration.programs import pfo
+
+pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
+
+# Python runs this before the program: both places that ask for the time then see that of another day.
+MOVED = """
+import datetime, os
+from pfo_pipeline.ledger import store
+from pfo_pipeline.powens import client
+
+class Moved(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.datetime.now(tz) + datetime.timedelta(days=int(os.environ["DAYS_AHEAD"]))
+
+store.datetime = client.datetime = Moved
+"""
+
+
+def run(office: Office, days: int) -> tuple[int, str]:
+    """`pfo run` under a clock that is so many days ahead."""
+    folder = office.folder / "clock"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(MOVED, encoding="utf-8")
+    root = Path(pfo_pipeline.__file__).parents[1]
+    told = {"PYTHONPATH": os.pathsep.join([str(folder), str(root)]), "DAYS_AHEAD": str(days)}
+    finished = pfo("run", cwd=office.folder, told=office.environment() | told)
+    assert "Traceback" not in finished.stdout + finished.stderr
+    return finished.returncode, finished.stdout
+
+
+def test_a_clock_far_ahead_and_back_and_far_ahead_again_leaves_nothing_of_itself(office: Office) -> None:
+    for tenant in ("smith", "jones"):
+        office.add_tenant(tenant, "jane")
+        office.connect(tenant, "jane", "7")
+    assert run(office, 0)[0] == 0
+    loads = office.ask("from loads")
+    published = office.files.published.stat().st_ino
+
+    for days in (400, -400, 400):
+        status, out = run(office, days)
+        assert status == 1
+        for tenant in ("smith", "jones"):
+            assert f"Then: pfo run --tenant {tenant}. Call: GET " in out
+        assert f"9600.0 hours {'ahead of' if days > 0 else 'behind'} that of Powens [clock]" in out
+        assert office.ask("from loads", published=False) == loads
+        assert office.files.published.stat().st_ino == published
+    told = {entry.condition.kind for entry in read_book(office.files.private).entries.values()}
+    assert told == {"run"}, "what is old or over cannot be told under a wrong clock"
+
+    assert run(office, 0)[0] == 0
+    now = datetime.now(UTC)
+    [(newest,)] = office.ask("select max(recorded_at) from loads")
+    assert timedelta(0) <= now - newest < timedelta(minutes=5)
+    book = read_book(office.files.private)
+    assert all(entry.since <= now and (entry.absent_since or now) <= now for entry in book.entries.values())
+    assert all(told.at <= now for memory in book.targets.values() for told in memory.told.values())
