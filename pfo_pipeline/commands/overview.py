@@ -156,7 +156,7 @@ def _length(old: timedelta | None) -> str:
 def _dated_ahead(view: TenantView, now: datetime) -> Iterator[Text]:
     read_at = view.freshness.last_read_at
     if read_at is not None and read_at - now > CLOCK_DRIFT:
-        told = f" · last read: {moment(read_at)}, {ago(now - read_at)}. What that means, and what to do: pfo health"
+        told = f" · newest load: {moment(read_at)}, {ago(now - read_at)}. What that means, and what to do: pfo health"
         yield Text.assemble((view.tenant_id, "bold"), (told, "yellow"))
 
 

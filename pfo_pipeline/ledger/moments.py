@@ -20,10 +20,10 @@ from pfo_pipeline.ledger.known import (
     ProposedIdentity,
     TroubledUser,
 )
-from pfo_pipeline.ledger.reader import Reader, within
+from pfo_pipeline.ledger.reader import Reader
 
 # Those that do not count are rows too: why an account is gone is asked of them. The rest is cash_position.
-_ACCOUNTS = f"""
+_ACCOUNTS = """
 with linked as (
     select
         a.*,
@@ -40,7 +40,7 @@ connections_then as (
 )
 select
     a.tenant_id, a.canonical_id, a.account_id, a.user_id, a.connection_id, a.institution_name, a.display_name,
-    a.account_type, coalesce(b.currency, a.currency), a.counts, {within("a.deleted_at")},
+    a.account_type, coalesce(b.currency, a.currency), a.counts, a.deleted_at,
     b.current_balance, b.available_balance, b.as_of, b.recorded_at,
     c.status, c.who_acts,
     case when not c.active then 'paused' when c.consent_expires_at is null then 'credentials' else 'consent' end,

@@ -50,9 +50,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def within(column: str) -> str:
-    """The column within the dates that are recorded today (powens/decode.py); once it was any, and Python has not all of them
-    in every time zone of a machine."""
+def _within(column: str) -> str:
+    """The column within the dates that are recorded today (powens/decode.py); once it was any, and a page that shows it in
+    its own time zone may have no such date.
+    """
     first, last = (f"timestamptz '{day} 00:00:00+00'" for day in ("1900-01-01", "8999-12-31"))
     return f"case when {column} > {last} then {last} when {column} < {first} then {first} else {column} end"
 
@@ -62,7 +63,7 @@ select
     {account_id} as account_id, i.canonical_id, said.decided_by, a.user_id, a.connection_id, a.source_id,
     a.institution_id, a.institution_name, a.account_type,
     coalesce(b.currency, a.currency) as currency, a.display_name, a.number, a.iban, a.bic, a.usage, a.ownership,
-    a.parent_account_id, {disabled_at}, {deleted_at}, f.created_at, a.recorded_at as updated_at,
+    a.parent_account_id, a.disabled_at, a.deleted_at, f.created_at, a.recorded_at as updated_at,
     b.current_balance, b.available_balance, b.available_basis, b.as_of, b.recorded_at as balance_recorded_at,
     c.status as connection_status, c.last_success_at
 from {accounts} a
@@ -105,17 +106,16 @@ _AT_A_MOMENT = {
     qualify row_number() over (partition by tenant_id, connection_id order by load_id desc) = 1
 )""",
 }
-_HIDDEN = {name: within(f"a.{name}") for name in ("disabled_at", "deleted_at")}
-_LINKED = _ACCOUNTS.format(account_id="a.account_id", once="", **_HIDDEN, **_NEWEST)
+_LINKED = _ACCOUNTS.format(account_id="a.account_id", once="", **_NEWEST)
 # Of those through which a bank account is seen the one that is enabled and has the newest figure speaks for it.
-_EACH_ONCE = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_HIDDEN, **_NEWEST)
-_EACH_ONCE_AT_A_MOMENT = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_HIDDEN, **_AT_A_MOMENT)
+_EACH_ONCE = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_NEWEST)
+_EACH_ONCE_AT_A_MOMENT = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_AT_A_MOMENT)
 ALWAYS = datetime.max.replace(tzinfo=UTC)
 """Up to which everything counts that ever was."""
 
 _CONNECTIONS = f"""
 select connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
-    last_success_at, {within("next_try_at")}, {within("consent_expires_at")}
+    last_success_at, {_within("next_try_at")}, {_within("consent_expires_at")}
 from connections where tenant_id = $tenant and recorded_at <= $known_at
 qualify row_number() over (partition by connection_id order by load_id desc) = 1
 order by connection_id

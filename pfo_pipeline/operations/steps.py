@@ -99,7 +99,6 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
         context.banking.forget(context.tenant, step.id)  # Of an earlier run that was ended between its attempts.
     result = run_interruptible(_gathered(step, context, scope))
     if result.wrong_clock is not None:
-        context.banking.forget(context.tenant, step.id)
         raise _under_a_wrong_clock(context.tenant, result.wrong_clock)
 
     def batch(*, has_ended: bool) -> Batch:
@@ -114,9 +113,8 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
 
     if result.transient and not context.attempt.is_last:
         gathered = batch(has_ended=False)
-        if (
-            gathered.rows
-        ):  # A load of nothing says nothing, and no answer has told yet whether our clock dates it rightly.
+        # A load of nothing says nothing, and no answer has told yet whether our clock would date it rightly.
+        if gathered.rows:
             context.ledger.merge(gathered)
         raise _try_again(result.transient)
     context.banking.forget(context.tenant, step.id)

@@ -79,6 +79,6 @@ def test_what_a_clock_ahead_has_dated_is_of_no_age(office: Path, monkeypatch: py
 
     told = " ".join(status(office, "[freshness]\nhours = 12").split())
 
-    assert "smith · last read: " in told
+    assert "smith · newest load: " in told
     assert "2 d ahead of this clock. What that means, and what to do: pfo health" in told
     assert "acc_2, Banque Exemple, savings: bank 24 h, Powens 0 s, ledger 2 d ahead of this clock; limit 12 h" in told

@@ -11,7 +11,7 @@ from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_
 from pfo_pipeline.defs.checks import CHECKS
 from pfo_pipeline.defs.failures import described_failure
 from pfo_pipeline.defs.shown import MOST_ROWS, table
-from pfo_pipeline.defs.watched import Look, broken, stale_accounts, stale_tenants
+from pfo_pipeline.defs.watched import Look, _hours, broken, stale_accounts, stale_tenants
 from pfo_pipeline.ledger.office import ledger_of
 from pfo_pipeline.ledger.store import Ledger, Publication
 from pfo_pipeline_tests.defs.office import (
@@ -268,3 +268,10 @@ def test_every_command_step_has_checks_and_every_name_is_a_sentence() -> None:
 
     assert sorted(CHECKS) == sorted(commands)
     assert all("_" in check.name for checks in CHECKS.values() for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("age", "told"), [(None, "never"), (timedelta(hours=5), "5 h"), (timedelta(hours=-9600), "9600 h ahead")]
+)
+def test_an_age_is_told_in_hours_and_which_way(age: timedelta | None, told: str) -> None:
+    assert _hours(age) == told

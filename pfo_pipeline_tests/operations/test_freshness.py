@@ -51,6 +51,15 @@ def test_a_figure_has_three_ages() -> None:
     assert (found.at_bank, found.at_powens, found.in_ledger) == (5 * HOUR, 4 * HOUR, 3 * HOUR)
 
 
+@pytest.mark.parametrize(("minutes", "told"), [(4, 0), (5, 0), (6, -6)])
+def test_a_record_ahead_of_our_clock_is_of_age_nought_within_its_drift_and_ahead_beyond(
+    minutes: int, told: int
+) -> None:
+    ahead = judged(figure(recorded_at=NOW + timedelta(minutes=minutes)))
+
+    assert ahead.in_ledger == timedelta(minutes=told)
+
+
 def test_a_bank_ahead_of_our_clock_is_of_age_nought() -> None:
     assert judged(figure(-HOUR)).at_bank == timedelta(0)
 
