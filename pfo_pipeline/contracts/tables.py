@@ -1,10 +1,9 @@
-"""The ledger's rows: one frozen class per table, each column with its type and meaning.
+"""The ledger's rows: one frozen class per table, each column with its type, its meaning and whether it is personal.
 
-Here: what a row holds, which columns identify it, which are personal. From this come the Arrow schemas, the comments in
-the database and the column schema that Dagster shows. Not here: SQL (ledger/migrations).
+The Arrow schemas, the comments in the database and the column schema that Dagster shows come from here.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -50,8 +49,11 @@ class Table:
         return tuple(c.name for c in self.columns if c.name not in (*self.key, *unlearnt))
 
 
-def _column(column_type: ColumnType, description: str, *, null: bool = False, personal: bool = False) -> Any:
-    return field(metadata={"type": column_type, "description": description, "null": null, "personal": personal})
+def _column(
+    column_type: ColumnType, description: str, *, null: bool = False, personal: bool = False, default: Any = MISSING
+) -> Any:
+    metadata = {"type": column_type, "description": description, "null": null, "personal": personal}
+    return field(metadata=metadata, default=default)
 
 
 def _columns(row: type) -> tuple[Column, ...]:
@@ -132,11 +134,32 @@ class AccountRow:
     disabled_at: datetime | None = _column(
         "timestamptz", "Since when Powens does not sync it: no consent given.", null=True
     )
-    deleted_at: datetime | None = _column("timestamptz", "Since when the bank no longer lists it.", null=True)
+    deleted_at: datetime | None = _column(
+        "timestamptz", "Since when it is gone, so that it no longer counts; ended_by says by whom.", null=True
+    )
     provider_updated_at: datetime | None = _column(
         "timestamptz", "Powens' own time of the record that this version was read from.", null=True
     )
     payload_digest: str = _column("varchar", _DIGEST)
+    connection_source_id: str | None = _column(
+        "varchar",
+        "Powens' id of the connection's source that lists it; null where Powens names none.",
+        null=True,
+        default=None,
+    )
+    missing_since: datetime | None = _column(
+        "timestamptz",
+        "Since when no list has it and nothing says that it ended. It counts with its last balance.",
+        null=True,
+        default=None,
+    )
+    ended_by: str | None = _column(
+        "varchar",
+        "Why deleted_at is set: bank (Powens' own date), connection (it was removed), missing (no list had it for a day), "
+        "operator (ended by a person).",
+        null=True,
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +208,69 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True)
 class IdentityRow:
-    """That a linked account is the same bank account as another one, or may be; the newest decision holds."""
+    """Which account a linked account is, and whether it counts there; the newest row holds."""
 
     tenant_id: str = _column("varchar", _TENANT)
     account_id: str = _column("varchar", "Canonical id of the linked account that it is said of.")
-    same_as: str = _column("varchar", "Canonical id of the bank account that it is; its own when it was told apart.")
-    evidence: str = _column("varchar", "iban, number, end of number, name, or a person's decision.")
-    decided_by: str = _column("varchar", "evidence (by itself), operator, or proposed: not decided, for a person.")
+    same_as: str = _column("varchar", "Id of the account that it is; its own where it is an account by itself.")
+    evidence: str = _column("varchar", "iban, number, successor, balance of the parent, or a person's decision.")
+    decided_by: str = _column(
+        "varchar",
+        "evidence or operator. Rows of release 0.1.0 may say proposed; see account_proposals for those of today.",
+    )
+    counts_as: str | None = _column(
+        "varchar",
+        "Null: a link of its account. one_of: a link of one of several accounts, it is not known which, so it does not "
+        "count. part_of: a card that repeats the balance of its parent, so it does not count.",
+        null=True,
+        default=None,
+    )
+    others: str | None = _column(
+        "varchar",
+        "The accounts that it may be one of, or its parent: ids, with commas between.",
+        null=True,
+        default=None,
+    )
+    account_class: str | None = _column(
+        "varchar",
+        "Class of the account where this link's own type does not tell; see account_types.",
+        null=True,
+        default=None,
+    )
 
 
-LedgerRow = UserRow | ConnectionRow | AccountRow | BalanceRow | QuarantineRow | DriftRow | IdentityRow
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """What a person decided about two linked accounts; the newest row of a pair holds."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    account_id: str = _column("varchar", "Id of one linked account, the first of the two in order.")
+    other_id: str = _column("varchar", "Id of the other linked account.")
+    decision: str = _column("varchar", "same, different, or undone: evidence decides again.")
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRow:
+    """That a linked account may be another account, on evidence that does not decide; the newest row of a pair holds."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    account_id: str = _column("varchar", "Id of the linked account.")
+    other_id: str = _column("varchar", "Id of the account that it may be.")
+    evidence: str = _column("varchar", "iban, number, end of number, name, or gap: no live link for over 180 days.")
+    state: str = _column("varchar", "open, or withdrawn: decided, or the evidence is gone.")
+
+
+LedgerRow = (
+    UserRow
+    | ConnectionRow
+    | AccountRow
+    | BalanceRow
+    | QuarantineRow
+    | DriftRow
+    | IdentityRow
+    | DecisionRow
+    | ProposalRow
+)
 
 _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
     UserRow: ("users", ("tenant_id", "user_id")),
@@ -204,6 +280,8 @@ _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
     QuarantineRow: ("quarantine", ("tenant_id", "record", "source_id", "reason", "payload_digest")),
     DriftRow: ("drift", ("tenant_id", "field", "value")),
     IdentityRow: ("identities", ("tenant_id", "account_id")),
+    DecisionRow: ("account_decisions", ("tenant_id", "account_id", "other_id")),
+    ProposalRow: ("account_proposals", ("tenant_id", "account_id", "other_id")),
 }
 
 

@@ -21,23 +21,56 @@ create view accounts_history as
 create view balances_latest as
     from balances_current;
 
-create view account_identity as
-    select a.tenant_id, a.account_id, coalesce(i.same_as, a.account_id) as canonical_id, i.evidence, i.decided_by
+-- The class of each account type of Powens (Powens docs, Bank account types, and types seen live). A type that is not here is
+-- unclassified: it is in no cash total.
+create view account_types as
+    from (values
+        ('checking', 'cash'), ('joint', 'cash'), ('deposit', 'cash'),
+        ('savings', 'savings'), ('livret_a', 'savings'), ('livret_b', 'savings'), ('ldds', 'savings'), ('lep', 'savings'),
+        ('cel', 'savings'), ('pel', 'savings'), ('csl', 'savings'), ('cat', 'savings'),
+        ('card', 'card'),
+        ('market', 'investments'), ('pea', 'investments'), ('pee', 'investments'), ('per', 'investments'),
+        ('perco', 'investments'), ('perp', 'investments'), ('rsp', 'investments'), ('article83', 'investments'),
+        ('madelin', 'investments'), ('crowdlending', 'investments'), ('real_estate', 'investments'),
+        ('lifeinsurance', 'insurance'), ('capitalisation', 'insurance'),
+        ('crypto', 'crypto'),
+        ('loan', 'loan'), ('mortgage', 'loan'), ('consumercredit', 'loan'), ('revolvingcredit', 'loan')
+    ) as t(account_type, class);
+
+-- Which account each linked account is, by what had been decided at a moment, and whether it counts there (counts_as is null).
+create macro account_identity_as_of(known_at) as table
+    select
+        a.tenant_id, a.account_id, coalesce(i.same_as, a.account_id) as canonical_id,
+        i.evidence, i.decided_by, i.counts_as, i.others, i.account_class
     from (select distinct tenant_id, account_id from accounts) a
     left join (
-        from identities where decided_by <> 'proposed'
+        from identities where decided_by <> 'proposed' and recorded_at <= known_at
         qualify row_number() over (partition by tenant_id, account_id order by load_id desc) = 1
     ) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id;
 
-create view identities_proposed as
-    select p.tenant_id, p.account_id, p.same_as, p.evidence, p.recorded_at
-    from identities p
-    where p.decided_by = 'proposed' and not exists (
-        from identities d where d.decided_by <> 'proposed' and d.tenant_id = p.tenant_id and d.account_id = p.account_id
-    )
-    qualify row_number() over (partition by p.tenant_id, p.account_id order by p.load_id desc) = 1;
+create view account_identity as
+    from account_identity_as_of('infinity'::timestamptz);
 
--- Each bank account once, by the newest figure of those through which it is seen.
+-- Ids that are no longer an account's own: where each leads now.
+create view account_aliases as
+    select tenant_id, account_id as alias_id, canonical_id as account_id
+    from account_identity
+    where account_id <> canonical_id;
+
+create macro proposals_as_of(known_at) as table
+    select tenant_id, account_id, other_id, evidence, recorded_at
+    from (
+        from account_proposals where recorded_at <= known_at
+        qualify row_number() over (partition by tenant_id, account_id, other_id order by load_id desc) = 1
+    )
+    where state = 'open';
+
+-- The name of 0.1.0.
+create view identities_proposed as
+    select tenant_id, account_id, other_id as same_as, evidence, recorded_at
+    from proposals_as_of('infinity'::timestamptz);
+
+-- Each account once, with the newest balance of the links that count.
 create view positions as
     select
         a.tenant_id,
@@ -54,12 +87,16 @@ create view positions as
         a.connection_id,
         c.status as connection_status,
         c.state as connection_state,
-        list_sort(list(a.connection_id) over (partition by a.tenant_id, i.canonical_id)) as linked_through
+        list_sort(list(a.connection_id) over (partition by a.tenant_id, i.canonical_id)) as linked_through,
+        coalesce(i.account_class, t.class, 'unclassified') as account_class,
+        a.missing_since,
+        a.account_id as linked_id
     from accounts_latest a
     join account_identity i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    left join account_types t on t.account_type = a.account_type
     left join balances_latest b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
     left join connections_latest c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
-    where a.disabled_at is null and a.deleted_at is null
+    where a.disabled_at is null and a.deleted_at is null and i.counts_as is null
     qualify row_number() over (
         partition by a.tenant_id, i.canonical_id order by b.as_of desc nulls last, a.account_id desc
     ) = 1;
@@ -68,14 +105,26 @@ create view totals as
     select
         tenant_id,
         currency,
-        count(*) as accounts,
-        sum(current_balance) filter (where not is_loan) as current_balance,
-        sum(current_balance) filter (where is_loan) as loans,
-        min(as_of) as oldest_as_of
+        count(*) filter (where account_class not in ('loan', 'unclassified')) as accounts,
+        sum(current_balance) filter (where account_class not in ('loan', 'unclassified')) as current_balance,
+        sum(current_balance) filter (where account_class = 'loan') as loans,
+        min(as_of) filter (where account_class not in ('loan', 'unclassified')) as oldest_as_of,
+        sum(current_balance) filter (where account_class = 'cash') as cash,
+        sum(current_balance) filter (where account_class = 'savings') as savings,
+        sum(current_balance) filter (where account_class = 'card') as cards,
+        sum(current_balance) filter (where account_class = 'investments') as investments,
+        sum(current_balance) filter (where account_class = 'insurance') as insurance,
+        sum(current_balance) filter (where account_class = 'crypto') as crypto,
+        sum(current_balance) filter (where account_class = 'unclassified') as unclassified,
+        coalesce(sum(abs(current_balance)) filter (where is_proposed), 0)::decimal(38,10) as possibly_double
     from (
-        select *, account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
-        from positions
-        where as_of is not null
+        select p.*, (p.tenant_id, p.account_id) in (
+            select (o.tenant_id, o.account_id)
+            from proposals_as_of('infinity'::timestamptz) o
+            join positions q on q.tenant_id = o.tenant_id and q.account_id = o.other_id and q.as_of is not null
+        ) as is_proposed
+        from positions p
+        where p.as_of is not null
     )
     group by tenant_id, currency;
 
@@ -107,15 +156,6 @@ create macro linked_balances_as_of("at", known_at := 'infinity'::timestamptz) as
         group by tenant_id, account_id
     ) n on n.newest = b.rowid;
 
--- account_identity, by what had been decided at a moment.
-create macro account_identity_as_of(known_at) as table
-    select a.tenant_id, a.account_id, coalesce(i.same_as, a.account_id) as canonical_id
-    from (select distinct tenant_id, account_id from accounts) a
-    left join (
-        from identities where decided_by <> 'proposed' and recorded_at <= known_at
-        qualify row_number() over (partition by tenant_id, account_id order by load_id desc) = 1
-    ) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id;
-
 create macro balances_as_of("at", known_at := 'infinity'::timestamptz) as table
     select
         b.tenant_id,
@@ -123,6 +163,7 @@ create macro balances_as_of("at", known_at := 'infinity'::timestamptz) as table
         b.as_of, b.recorded_at, b.currency, b.current_balance, b.available_balance, b.run_id
     from linked_balances_as_of("at", known_at := known_at) b
     left join account_identity_as_of(known_at) i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
+    where i.counts_as is null
     qualify row_number() over (
         partition by b.tenant_id, coalesce(i.canonical_id, b.account_id) order by b.as_of desc, b.account_id desc
     ) = 1;
@@ -132,28 +173,96 @@ create macro accounts_as_of("at") as table
     from accounts_history
     where recorded_at <= "at" and (superseded_at is null or superseded_at > "at");
 
--- Which accounts count is asked of the latest that was known, since an account may be older than our knowledge of it.
+-- Every linked account with its last balance up to a moment. Which accounts there are is asked of the latest that was known,
+-- since an account may be older than our knowledge of it. `out` says why a link does not count in its account.
+create macro links_as_of("at", known_at := 'infinity'::timestamptz) as table
+    select
+        a.tenant_id, a.account_id as linked_id, i.canonical_id as account_id, a.source_id, a.user_id, a.connection_id,
+        a.institution_name, a.display_name, a.account_type,
+        coalesce(i.account_class, t.class, 'unclassified') as account_class,
+        coalesce(b.currency, a.currency) as currency, b.current_balance, b.available_balance, b.as_of, b.recorded_at,
+        a.disabled_at, a.deleted_at, a.ended_by, a.missing_since, i.evidence, i.others,
+        case
+            when a.deleted_at <= "at" then case a.ended_by when 'bank' then 'deleted' when 'operator' then 'ended' else 'gone' end
+            when a.disabled_at <= "at" then 'disabled'
+            else i.counts_as
+        end as "out"
+    from accounts_as_of(known_at) a
+    join account_identity_as_of(known_at) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    left join account_types t on t.account_type = a.account_type
+    left join linked_balances_as_of("at", known_at := known_at) b
+        on b.tenant_id = a.tenant_id and b.account_id = a.account_id;
+
+-- Each account that counts at a moment, once, by the newest balance of its links.
+create macro positions_as_of("at", known_at := 'infinity'::timestamptz) as table
+    from links_as_of("at", known_at := known_at)
+    where "out" is null
+    qualify row_number() over (partition by tenant_id, account_id order by as_of desc nulls last, linked_id desc) = 1;
+
 create macro cash_position("at", known_at := 'infinity'::timestamptz) as table
     select
         tenant_id,
         currency,
-        sum(current_balance) filter (where not is_loan) as total,
-        sum(current_balance) filter (where is_loan) as loans,
-        count(*) as accounts,
-        min(as_of) as oldest_as_of
-    from (
-        select
-            b.tenant_id, b.currency, b.current_balance, b.as_of,
-            a.account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
-        from linked_balances_as_of("at", known_at := known_at) b
-        join accounts_as_of(known_at) a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
-        join account_identity_as_of(known_at) i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
-        where (a.disabled_at is null or a.disabled_at > "at") and (a.deleted_at is null or a.deleted_at > "at")
-        qualify row_number() over (
-            partition by b.tenant_id, i.canonical_id order by b.as_of desc, b.account_id desc
-        ) = 1
-    )
+        sum(current_balance) filter (where account_class not in ('loan', 'unclassified')) as total,
+        sum(current_balance) filter (where account_class = 'loan') as loans,
+        count(*) filter (where account_class not in ('loan', 'unclassified')) as accounts,
+        min(as_of) filter (where account_class not in ('loan', 'unclassified')) as oldest_as_of,
+        sum(current_balance) filter (where account_class = 'cash') as cash,
+        sum(current_balance) filter (where account_class = 'unclassified') as unclassified
+    from positions_as_of("at", known_at := known_at)
+    where as_of is not null
     group by tenant_id, currency;
+
+-- Every linked account that a bank ever sent: counted, or the one reason why not. What could not be read is a row too.
+create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
+    with speaking as (
+        select *, row_number() over (
+            partition by tenant_id, account_id, "out" is null order by as_of desc nulls last, linked_id desc
+        ) = 1 and "out" is null as speaks
+        from links_as_of("at", known_at := known_at)
+    ),
+    users_then as (
+        from users where recorded_at <= known_at
+        qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1
+    ),
+    put_aside as (
+        from quarantine where record = 'account' and recorded_at <= known_at
+        qualify row_number() over (partition by tenant_id, coalesce(source_id, payload_digest) order by load_id desc) = 1
+    )
+    select
+        s.tenant_id, s.linked_id, s.account_id, s.source_id, s.user_id, s.connection_id, s.institution_name, s.account_class,
+        s.currency, s.current_balance, s.as_of,
+        s.speaks and s.as_of is not null and s.account_class not in ('loan', 'unclassified') as counted,
+        case
+            when s."out" is not null then s."out"
+            when not s.speaks then 'same_as'
+            when s.as_of is null then 'no_balance'
+            when s.account_class = 'loan' then 'loan'
+            when s.account_class = 'unclassified' then 'unclassified'
+        end as reason,
+        case
+            when s."out" in ('one_of', 'part_of') then s.others
+            when s."out" in ('deleted', 'gone', 'ended') then (s.deleted_at::date)::varchar
+            when s."out" = 'disabled' then (s.disabled_at::date)::varchar
+            when not s.speaks then s.account_id || ' by ' || coalesce(s.evidence, 'id')
+            when s.account_class = 'unclassified' then s.account_type
+        end as detail,
+        case
+            when s."out" is not null then null
+            when u.status = 'not_configured' then 'user_not_read'
+            when s.missing_since <= "at" then 'missing'
+        end as note,
+        s.missing_since
+    from speaking s
+    left join users_then u on u.tenant_id = s.tenant_id and u.user_id = s.user_id
+    union all by name
+    select
+        q.tenant_id, q.source_id, false as counted, 'quarantined' as reason, q.reason as detail
+    from put_aside q
+    where not exists (from accounts a where a.tenant_id = q.tenant_id and a.source_id = q.source_id);
+
+create view coverage as
+    from coverage_as_of('infinity'::timestamptz);
 
 create macro balance_history(account) as table
     select *, lead(recorded_at) over (partition by tenant_id, account_id, as_of order by load_id) as superseded_at

@@ -1,0 +1,32 @@
+-- Which linked accounts are one account, and what becomes of those that a bank no longer shows.
+
+alter table accounts add column connection_source_id varchar;
+alter table accounts add column missing_since timestamptz;
+alter table accounts add column ended_by varchar;
+
+alter table identities add column counts_as varchar;
+alter table identities add column others varchar;
+alter table identities add column account_class varchar;
+
+create table account_decisions (
+    tenant_id varchar not null,
+    account_id varchar not null,
+    other_id varchar not null,
+    decision varchar not null,
+    load_id bigint not null,
+    recorded_at timestamptz not null,
+    run_id varchar not null,
+    operation varchar not null
+);
+
+create table account_proposals (
+    tenant_id varchar not null,
+    account_id varchar not null,
+    other_id varchar not null,
+    evidence varchar not null,
+    state varchar not null,
+    load_id bigint not null,
+    recorded_at timestamptz not null,
+    run_id varchar not null,
+    operation varchar not null
+);
