@@ -1,94 +1,178 @@
-"""`pfo identity`: which linked accounts are the same bank account; joining them, telling them apart."""
+"""`pfo identity`: which linked accounts are one account; joining them, telling them apart, undoing either."""
 
-import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.contracts.tables import IdentityRow
-from pfo_pipeline.ledger.batch import Batch
-from pfo_pipeline.ledger.known import KnownAccount
+from pfo_pipeline.contracts.records import plain
+from pfo_pipeline.contracts.tables import DecisionRow
+from pfo_pipeline.ledger.known import KnownLink
+from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.account_links import Matching
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.identities import DIFFERENT, SAME, UNDONE, KnownMatching
 
-OPERATION = "ledger.identity"
-COLUMNS = ("tenant_id", "account_id", "same_as", "evidence", "decided_by", "institution", "display_name")
+COLUMNS = (
+    "tenant_id",
+    "account_id",
+    "same_as",
+    "evidence",
+    "decided_by",
+    "institution",
+    "display_name",
+    "counts",
+    "currency",
+    "current_balance",
+)
+
+Pair = tuple[str, str]
+
+_RECORDS = """
+with counting as (
+    select linked_id, counted or reason in ('loan', 'unclassified') as counts from coverage where tenant_id = $tenant
+),
+shared as (
+    select canonical_id from account_identity where tenant_id = $tenant group by canonical_id having count(*) > 1
+)
+select
+    a.account_id, i.canonical_id, coalesce(i.evidence, 'oldest link'), coalesce(i.decided_by, 'evidence'),
+    a.institution_name, a.display_name, coalesce(i.counts_as, if(c.counts, 'yes', 'no')), b.currency, b.current_balance
+from accounts_latest a
+join account_identity i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+left join counting c on c.linked_id = a.account_id
+left join balances_current b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+where a.tenant_id = $tenant
+    and (i.canonical_id in (from shared) or i.counts_as is not null or i.decided_by = 'operator')
+union all
+select
+    p.account_id, p.other_id, p.evidence, 'proposed', a.institution_name, a.display_name,
+    'would no longer', q.currency, if(o.account_id is null, null, q.current_balance)
+from proposals_as_of('infinity'::timestamptz) p
+join accounts_latest a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
+left join positions q on q.tenant_id = p.tenant_id and q.account_id = p.account_id
+left join positions o on o.tenant_id = p.tenant_id and o.account_id = p.other_id
+where p.tenant_id = $tenant
+order by 2, 1
+"""
 
 
 def identity_records(place: Place, tenant_id: str) -> list[dict[str, Any]]:
-    """Accounts that are, or may be, the same as another; what was told apart by a person too."""
-    accounts = {account.account_id: account for account in place.reader.linked_accounts(tenant_id)}
-    return [
-        {
-            "tenant_id": tenant_id,
-            "account_id": said.account_id,
-            "same_as": said.same_as,
-            "evidence": said.evidence,
-            "decided_by": said.decided_by,
-            "institution": accounts[said.account_id].institution_name,
-            "display_name": accounts[said.account_id].display_name,
-        }
-        for said in place.reader.identities(tenant_id)
-    ]
+    """The links of every account that has several or was decided on, and the open proposals.
+
+    The balance of a proposal is what the totals would lose if it were accepted; null where they would stay.
+    """
+
+    def record(*values: Any) -> dict[str, Any]:
+        found = dict(zip(COLUMNS, (tenant_id, *values), strict=True))
+        amount = found["current_balance"]
+        return found | {"current_balance": None if amount is None else plain(amount)}
+
+    return place.reader.typed(record, _RECORDS, {"tenant": tenant_id})
 
 
 def join(place: Place, tenant_id: str, account_id: str, other_id: str) -> list[str]:
-    """Say that two linked accounts are one bank account, which keeps the id and history of `other_id`.
+    """Say that two linked accounts are one account.
 
     Returns:
-        The accounts that are now the same as `other_id`'s.
-    Raises: OperationRefused: not an admin, an unknown account, or one currency too many.
+        The id of the account that they are now, then the ids of its links.
+    Raises: OperationRefused: not an admin, an unknown account, or a person told the two apart.
     """
-    account, other = _known(place, tenant_id, account_id), _known(place, tenant_id, other_id)
-    if account.canonical_id == other.canonical_id:
-        raise OperationRefused(f"{account_id} and {other_id} are the same account already.")
-    if account.currency != other.currency:
+    known = _known(place, tenant_id, account_id, other_id)
+    links = {link.account_id: link for link in known.links}
+    if links[account_id].canonical_id == links[other_id].canonical_id:
+        raise OperationRefused(f"{account_id} and {other_id} are one account already.")
+    if None not in (one := links[account_id].currency, other := links[other_id].currency) and one != other:
         raise OperationRefused(f"{account_id} and {other_id} have different currencies; they cannot be one account.")
-    members = [a for a in place.ledger.reader().linked_accounts(tenant_id) if a.canonical_id == account.canonical_id]
-    _decide(place, [IdentityRow(tenant_id, m.account_id, other.canonical_id, "decision", "operator") for m in members])
-    return [member.account_id for member in members]
+    _refuse_contradiction(tenant_id, known, links[account_id], links[other_id])
+    matching = _decide(place, tenant_id, known, {_pair(account_id, other_id): SAME})
+    canonical_id = matching.placements[account_id].canonical_id
+    members = [a for a, placed in matching.placements.items() if placed.canonical_id == canonical_id]
+    return [canonical_id, *members]
 
 
-def split(place: Place, tenant_id: str, account_id: str) -> None:
-    """Say that a linked account is a bank account of its own, whatever the evidence says; undoes a join.
+def split(place: Place, tenant_id: str, account_id: str, other_id: str | None = None) -> list[str]:
+    """Say that a linked account is not the same account as another, whatever the evidence says.
 
-    Raises: OperationRefused: not an admin, an unknown account, or the one that others were joined to.
+    Args:
+        other_id: None for all that it is the same as, or may be.
+    Returns:
+        What it was told apart from.
+    Raises: OperationRefused: not an admin, an unknown account, nothing to tell it apart from, or joined by a person.
     """
-    account = _known(place, tenant_id, account_id)
-    others = [
-        a.account_id
-        for a in place.reader.linked_accounts(tenant_id)
-        if a.canonical_id == account_id and a.account_id != account_id
-    ]
-    if others:
-        raise OperationRefused(f"{account_id} is what others were joined to. Split those: {', '.join(others)}.")
-    _decide(place, [IdentityRow(tenant_id, account.account_id, account.account_id, "decision", "operator")])
+    known = _known(place, tenant_id, account_id, *((other_id,) if other_id else ()))
+    links = {link.account_id: link for link in known.links}
+    others = [other_id] if other_id else _one_with(known, links[account_id])
+    if not others:
+        raise OperationRefused(f"{account_id} is an account by itself, and nobody proposes otherwise.")
+    joins = {pair for pair in _pairs_said(known, SAME) if account_id in pair and not set(pair) <= {account_id, *others}}
+    for one, other in sorted(joins):
+        raise OperationRefused(
+            f"A person joined {one} and {other}. Undo that first: pfo identity undo --tenant {tenant_id} {one} {other}"
+        )
+    _decide(place, tenant_id, known, {_pair(account_id, other): DIFFERENT for other in others})
+    return others
 
 
-def _known(place: Place, tenant_id: str, account_id: str) -> KnownAccount:
+def undo(place: Place, tenant_id: str, account_id: str, other_id: str) -> None:
+    """Take a decision of a person on two linked accounts back: evidence decides again.
+
+    Raises: OperationRefused: not an admin, an unknown account, or nothing was decided on the two.
+    """
+    known = _known(place, tenant_id, account_id, other_id)
+    said = {(d.account_id, d.other_id): d.decision for d in known.decisions}
+    if said.get(_pair(account_id, other_id), UNDONE) == UNDONE:
+        raise OperationRefused(
+            f"No person decided on {account_id} and {other_id}. See: pfo identity --tenant {tenant_id}"
+        )
+    _decide(place, tenant_id, known, {_pair(account_id, other_id): UNDONE})
+
+
+def _pair(one: str, other: str) -> Pair:
+    return min(one, other), max(one, other)
+
+
+def _pairs_said(known: KnownMatching, decision: str) -> list[Pair]:
+    return [(d.account_id, d.other_id) for d in known.decisions if d.decision == decision]
+
+
+def _one_with(known: KnownMatching, link: KnownLink) -> list[str]:
+    """The linked accounts that a link is one account with, or is proposed to be."""
+    same = [a.account_id for a in known.links if a.canonical_id == link.canonical_id and a is not link]
+    proposed = [p.other_id for p in known.proposals if p.account_id == link.canonical_id]
+    proposed += [p.account_id for p in known.proposals if p.other_id == link.canonical_id]
+    return same or proposed
+
+
+def _refuse_contradiction(tenant_id: str, known: KnownMatching, one: KnownLink, other: KnownLink) -> None:
+    """Raises: OperationRefused: a person told links of the two accounts apart."""
+    account_of = {link.account_id: link.canonical_id for link in known.links}
+    for first, second in _pairs_said(known, DIFFERENT):
+        if {account_of.get(first), account_of.get(second)} == {one.canonical_id, other.canonical_id}:
+            raise OperationRefused(
+                f"A person told {first} and {second} apart. Undo that first: "
+                f"pfo identity undo --tenant {tenant_id} {first} {second}"
+            )
+
+
+def _known(place: Place, tenant_id: str, *account_ids: str) -> KnownMatching:
     if place.role != "admin":
         raise OperationRefused(
             "Which accounts are the same decides what is counted, so it needs role admin (PFO_ROLE)."
         )
-    accounts = {account.account_id: account for account in place.reader.linked_accounts(tenant_id)}
-    if account_id not in accounts:
-        raise OperationRefused(
-            f"Tenant {tenant_id} has no linked account {account_id}. See: pfo accounts, pfo identity."
-        )
-    return accounts[account_id]
+    known = KnownMatching.of(place.ledger.reader(), tenant_id)
+    ids = {link.account_id for link in known.links}
+    for account_id in account_ids:
+        if account_id not in ids:
+            raise OperationRefused(
+                f"Tenant {tenant_id} has no linked account {account_id}. See: pfo accounts, pfo identity."
+            )
+    return known
 
 
-def _decide(place: Place, rows: list[IdentityRow]) -> None:
+def _decide(place: Place, tenant_id: str, known: KnownMatching, decisions: Mapping[Pair, str]) -> Matching:
+    matching = known.match(utc_now(), decisions=decisions)
+    said = [DecisionRow(tenant_id, *pair, decision) for pair, decision in decisions.items()]
     ledger = place.ledger
-    ledger.merge(
-        Batch(
-            tenant_id=rows[0].tenant_id,
-            run_id=f"identity-{uuid.uuid4()}",
-            operation=OPERATION,
-            code_version="1.0.0",
-            attempt=1,
-            complete=True,
-            synced=0,
-            failed=0,
-            rows={IdentityRow: tuple(rows)},
-        )
-    )
+    known.record(ledger, tenant_id, matching, said)
     ledger.publish()
+    return matching

@@ -26,6 +26,8 @@ class Batch:
     failed: int
     rows: Mapping[type[LedgerRow], tuple[LedgerRow, ...]]
     telemetry: tuple[TelemetryRecord, ...] = ()
+    known_load: int = 0
+    """The newest load that the rows take into account: what a person decided later stands."""
 
     def __post_init__(self) -> None:
         tenants = {row.tenant_id for rows in self.rows.values() for row in rows} | {t.tenant_id for t in self.telemetry}

@@ -80,6 +80,57 @@ class KnownUser:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownLink:
+    """A linked account as account matching needs it: its newest version, its newest balance, what was decided of it."""
+
+    account_id: str
+    canonical_id: str
+    user_id: str
+    connection_id: str
+    connection_source_id: str | None
+    source_id: str
+    institution_id: str
+    account_type: str
+    currency: str | None
+    iban: str | None
+    number: str | None
+    display_name: str
+    parent_account_id: str | None
+    disabled_at: datetime | None
+    deleted_at: datetime | None
+    missing_since: datetime | None
+    created_at: datetime
+    first_updated_at: datetime | None
+    """Powens' time of the first version: a balance that is newer shows that the account advanced."""
+    listed_since: datetime | None
+    """Since when it has been listed without a break; None while it is not."""
+    as_of: datetime | None
+    balance_recorded_at: datetime | None
+    current_balance: Decimal | None
+    evidence: str | None
+    decided_by: str | None
+    counts_as: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDecision:
+    """What a person decided of two linked accounts last: same, different or undone."""
+
+    account_id: str
+    other_id: str
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProposal:
+    """An open proposal that two accounts are one."""
+
+    account_id: str
+    other_id: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnownIdentity:
     """What was said last of a linked account: that it is the same bank account as another, may be, or is its own."""
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 _STAGE = "stage"
 """The name under which the queries below see the rows of a batch, one table after another."""
 
-_STANDS = {"identities": " and (l.facts.decided_by is distinct from 'operator' or s.decided_by = 'operator')"}
-"""What a person has decided stands, though a run that began before knows nothing of it (simulation, seed 4)."""
+_STANDS = {
+    "identities": " and (l.facts.decided_by is distinct from 'operator' or s.decided_by = 'operator'"
+    " or l.newest_load <= $known_load)"
+}
+"""What a person decided stands, though a run that began before knows nothing of it (simulation, seed 4)."""
 
 _CURRENT = """
 merge into balances_current as c
@@ -104,7 +107,10 @@ def _append_changed(
         "recorded_at": recorded_at,
         "run_id": batch.run_id,
         "operation": batch.operation,
+        "known_load": batch.known_load,
     }
+    if table.name not in _STANDS:
+        del parameters["known_load"]
     [(added,)] = con.execute(_append_changed_sql(table), parameters).fetchall()
     return TableCount(offered=stage.num_rows, added=int(added))
 
@@ -125,7 +131,10 @@ def _append_changed_sql(table: Table) -> str:
 def _newest_sql(table: Table) -> str:
     keys = ", ".join(table.key)
     newest = f"arg_max({_facts(table)}, load_id)" if table.facts else "true"
-    return f"select {keys}, {newest} as facts from {table.name} where tenant_id = $tenant_id group by {keys}"
+    return (
+        f"select {keys}, {newest} as facts, max(load_id) as newest_load "
+        f"from {table.name} where tenant_id = $tenant_id group by {keys}"
+    )
 
 
 def _newest_balances_sql(table: Table) -> str:

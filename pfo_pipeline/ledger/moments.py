@@ -28,7 +28,8 @@ with linked as (
     select
         a.*,
         i.canonical_id,
-        (a.disabled_at is null or a.disabled_at > $at) and (a.deleted_at is null or a.deleted_at > $at) as counts
+        (a.disabled_at is null or a.disabled_at > $at) and (a.deleted_at is null or a.deleted_at > $at)
+            and i.counts_as is null as counts
     from accounts_as_of($known_at) a
     join account_identity_as_of($known_at) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
     where list_contains($tenants, a.tenant_id)
@@ -212,14 +213,15 @@ linked as (
         a.tenant_id, a.account_id, row_number() over (order by a.tenant_id, a.account_id) as number,
         dense_rank() over (order by a.tenant_id, i.canonical_id) as bank_account,
         least(a.disabled_at, a.deleted_at) as hidden_at,
-        a.account_type in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit') as is_loan
+        coalesce(i.account_class, t.class, 'unclassified') in ('loan', 'unclassified') as is_apart
     from accounts_as_of($known_at) a
     join account_identity_as_of($known_at) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
-    where list_contains($tenants, a.tenant_id)
+    left join account_types t on t.account_type = a.account_type
+    where list_contains($tenants, a.tenant_id) and i.counts_as is null
 ),
 newest as (
     select
-        a.bank_account, a.number, a.hidden_at, a.is_loan, d.day,
+        a.bank_account, a.number, a.hidden_at, a.is_apart, d.day,
         arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
     from balances b
     join linked a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
@@ -234,7 +236,7 @@ figures as (
     from newest n join balances b on b.rowid = n.newest
 ),
 closings as (
-    select d.day, f.currency, f.current_balance, f.is_loan
+    select d.day, f.currency, f.current_balance, f.is_apart
     from (select *, unnest(range(day, next_day)) as carried_to from figures) f
     join days d on d.day = f.carried_to and (f.hidden_at is null or f.hidden_at > d.day_end)
     qualify row_number() over (partition by f.bank_account, d.day order by f.as_of desc, f.number desc) = 1
@@ -242,7 +244,7 @@ closings as (
 select
     currency, day - 1, sum(trunc(current_balance)::hugeint), sum(current_balance - trunc(current_balance))
 from closings
-where not is_loan
+where not is_apart
 group by currency, day
 order by currency, day
 """

@@ -21,7 +21,10 @@ from pfo_pipeline.ledger.known import (
     Figure,
     KnownAccount,
     KnownConnection,
+    KnownDecision,
     KnownIdentity,
+    KnownLink,
+    KnownProposal,
     KnownUser,
     LoadsAhead,
     Quarantined,
@@ -81,7 +84,7 @@ where a.tenant_id = $tenant
     and ($user_id is null or a.user_id = $user_id)
     and ($connection_id is null or a.connection_id = $connection_id)
     and ($institution_id is null or a.institution_id = $institution_id)
-    and ($hidden or not coalesce(least(a.disabled_at, a.deleted_at) <= $as_of, false))
+    and ($hidden or (i.counts_as is null and not coalesce(least(a.disabled_at, a.deleted_at) <= $as_of, false)))
     and ($after is null or {account_id} > $after)
 {once}
 order by 1
@@ -89,7 +92,11 @@ limit coalesce($limit, 9223372036854775807)
 """
 _ONCE = """qualify row_number() over (
     partition by i.canonical_id
-    order by coalesce(least(a.disabled_at, a.deleted_at) <= $as_of, false), b.as_of desc nulls last, a.account_id desc
+    order by
+        i.counts_as is not null,
+        coalesce(least(a.disabled_at, a.deleted_at) <= $as_of, false),
+        b.as_of desc nulls last,
+        a.account_id desc
 ) = 1"""
 _NEWEST = {
     "accounts": "accounts_latest",
@@ -152,6 +159,63 @@ _IDENTITIES = """
 select account_id, same_as, evidence, decided_by from identities where tenant_id = $tenant
 qualify row_number() over (partition by account_id order by load_id desc) = 1
 order by account_id
+"""
+
+_LINKS = """
+with versions as (
+    select
+        account_id, min(recorded_at) as created_at, arg_min(provider_updated_at, load_id) as first_updated_at,
+        max(load_id) filter (where coalesce(disabled_at, deleted_at, missing_since) is not null) as last_out
+    from accounts where tenant_id = $tenant group by account_id
+),
+listed as (
+    select a.account_id, min(a.recorded_at) as since
+    from accounts a join versions v on v.account_id = a.account_id
+    where a.tenant_id = $tenant and a.load_id > coalesce(v.last_out, 0)
+    group by a.account_id
+)
+select
+    a.account_id, coalesce(i.canonical_id, a.account_id), a.user_id, a.connection_id, a.connection_source_id, a.source_id,
+    a.institution_id, a.account_type, a.currency, a.iban, a.number, a.display_name, a.parent_account_id,
+    a.disabled_at, a.deleted_at, a.missing_since, v.created_at, v.first_updated_at, l.since,
+    b.as_of, b.recorded_at, b.current_balance, i.evidence, i.decided_by, i.counts_as
+from accounts_latest a
+join versions v on v.account_id = a.account_id
+left join listed l on l.account_id = a.account_id
+left join account_identity i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+left join balances_current b on b.tenant_id = a.tenant_id and b.account_id = a.account_id
+where a.tenant_id = $tenant
+order by v.created_at, a.source_id
+"""
+
+# Before account_decisions there was, a person's decision was a row of identities: a join named the other account, and a split
+# named the account itself, apart from what it had been the same as.
+_DECISIONS = """
+with before as (
+    select account_id, same_as, load_id, decided_by
+    from identities
+    where tenant_id = $tenant
+        and recorded_at < (select coalesce(min(applied_at), 'infinity') from migrations where name = '0006_matching')
+),
+last_said as (
+    from before where decided_by = 'operator'
+    qualify row_number() over (partition by account_id order by load_id desc) = 1
+),
+said as (
+    select account_id, same_as as other_id, 'same' as decision, load_id from last_said where same_as <> account_id
+    union all
+    select l.account_id, b.same_as, 'different', l.load_id
+    from last_said l join before b on b.account_id = l.account_id and b.load_id < l.load_id and b.same_as <> l.account_id
+    where l.same_as = l.account_id
+    union all
+    select account_id, other_id, decision, load_id from account_decisions where tenant_id = $tenant
+)
+select least(account_id, other_id), greatest(account_id, other_id), arg_max(decision, load_id)
+from said group by 1, 2 order by all
+"""
+
+_PROPOSALS = """
+select account_id, other_id, evidence from proposals_as_of('infinity'::timestamptz) where tenant_id = $tenant order by all
 """
 
 _FAILED_LAST = """
@@ -244,6 +308,22 @@ class Reader:
 
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self.typed(KnownUser, _USERS, {"tenant": tenant_id})
+
+    def links(self, tenant_id: str) -> list[KnownLink]:
+        """Every linked account of the tenant, as account matching needs it, oldest first."""
+        return self.typed(KnownLink, _LINKS, {"tenant": tenant_id})
+
+    def decisions(self, tenant_id: str) -> list[KnownDecision]:
+        """What persons decided of two linked accounts, the latest of each pair."""
+        return self.typed(KnownDecision, _DECISIONS, {"tenant": tenant_id})
+
+    def proposals(self, tenant_id: str) -> list[KnownProposal]:
+        return self.typed(KnownProposal, _PROPOSALS, {"tenant": tenant_id})
+
+    def account_classes(self) -> dict[str, str]:
+        """The class of each account type."""
+        with self._connect() as con:
+            return dict(con.execute("from account_types").fetchall())
 
     def identities(self, tenant_id: str) -> list[KnownIdentity]:
         return self.typed(KnownIdentity, _IDENTITIES, {"tenant": tenant_id})

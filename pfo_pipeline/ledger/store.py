@@ -322,6 +322,7 @@ class Ledger:
         return (
             path.is_file()
             and path.stat().st_size < _HEADER_BYTES
+            and _is_begun_header(path.read_bytes())
             and not (log.exists() and log.stat().st_size)
             and not self.files.published.exists()
             and last_backup(self.files) is None
@@ -362,6 +363,11 @@ class Ledger:
         for file in (path.with_name(path.name + ".wal"), path):
             if file.exists():
                 file.replace(aside / file.name)
+
+
+def _is_begun_header(content: bytes) -> bool:
+    """Whether DuckDB began to write a file's header, or did not get so far (DuckDB docs, Storage: magic bytes)."""
+    return not content.strip(b"\0") or content[8:12] == b"DUCK"
 
 
 def _newest_load(path: Path, key: str | None) -> Load | None:

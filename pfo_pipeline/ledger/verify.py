@@ -144,12 +144,12 @@ group by load_id
 def _schema(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     """Tables, views and macros are those that the migrations make: a changed view changes every answer."""
     ours, expected = catalogue_of(con), expected_catalogue()
-    for name in sorted(ours | expected):
+    for name in sorted(ours.keys() | expected.keys()):
         if name not in ours:
             yield Finding("", name, "is missing")
         elif name not in expected:
             yield Finding("", name, "is none that the migrations make")
-        elif ours[name] != expected[name]:
+        elif ours[name] not in expected[name]:
             yield Finding("", name, "is not what the migrations make")
     strangers = con.execute(
         """

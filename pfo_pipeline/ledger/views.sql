@@ -63,7 +63,23 @@ create macro proposals_as_of(known_at) as table
         from account_proposals where recorded_at <= known_at
         qualify row_number() over (partition by tenant_id, account_id, other_id order by load_id desc) = 1
     )
-    where state = 'open';
+    where state = 'open'
+    union all by name
+    -- Release 0.1.0 wrote its proposals into identities.
+    select p.tenant_id, p.account_id, p.same_as as other_id, p.evidence, p.recorded_at
+    from identities p
+    where p.decided_by = 'proposed' and p.recorded_at <= known_at
+        and not exists (
+            from identities d
+            where d.decided_by <> 'proposed' and d.tenant_id = p.tenant_id and d.account_id = p.account_id
+                and d.recorded_at <= known_at
+        )
+        and not exists (
+            from account_proposals n
+            where n.tenant_id = p.tenant_id and n.account_id = p.account_id and n.other_id = p.same_as
+                and n.recorded_at <= known_at
+        )
+    qualify row_number() over (partition by p.tenant_id, p.account_id order by p.load_id desc) = 1;
 
 -- The name of 0.1.0.
 create view identities_proposed as

@@ -71,7 +71,7 @@ select account_id, list(current_balance order by day)
 from (
     select i.canonical_id as account_id, b.as_of::date as day, b.current_balance
     from balances b join account_identity i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
-    where b.tenant_id = $tenant and b.recorded_at > $since and b.as_of > $since
+    where b.tenant_id = $tenant and b.recorded_at > $since and b.as_of > $since and i.counts_as is null
     qualify row_number() over (
         partition by i.canonical_id, b.as_of::date order by b.as_of desc, b.load_id desc, b.account_id desc
     ) = 1
@@ -115,6 +115,7 @@ known as (
 figures as (
     select i.canonical_id as account_id, k.as_of, arg_max(k.current_balance, k.load_id) as current_balance
     from known k join account_identity i on i.tenant_id = k.tenant_id and i.account_id = k.account_id
+    where i.counts_as is null
     group by all
 )
 select currency, list(total order by day)
@@ -123,7 +124,7 @@ from (
     from positions p
     cross join days d
     asof join figures f on f.account_id = p.account_id and f.as_of <= d.day
-    where p.tenant_id = $tenant and p.account_type not in ('loan', 'mortgage', 'consumercredit', 'revolvingcredit')
+    where p.tenant_id = $tenant and p.account_class not in ('loan', 'unclassified')
     group by all
 )
 group by currency order by currency

@@ -6,6 +6,7 @@ Here: the reads, side by side for all users, and what a failure of one means for
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from pfo_pipeline.config import SecretError, Tenant, User
 from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
@@ -18,12 +19,12 @@ from pfo_pipeline.operations.balances import NoBalance, refresh_balances
 from pfo_pipeline.operations.chosen import Scope
 from pfo_pipeline.operations.forced import force_sync
 from pfo_pipeline.operations.guards import OperationRefused
-from pfo_pipeline.operations.identity import identify
+from pfo_pipeline.operations.identities import KnownMatching
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
-from pfo_pipeline.powens.mapping import connection_row, quarantined
+from pfo_pipeline.powens.mapping import account_id, connection_row, quarantined
 from pfo_pipeline.powens.wire import Account, Connection
 
 
@@ -57,13 +58,26 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     Only where everything is read can something be gone: what is not listed for one user may have moved to another.
     """
     tenant = context.tenant
+    matching = KnownMatching.of(context.known, tenant.id)
     known = _Known(context.known.linked_accounts(tenant.id), context.known.connections(tenant.id))
     gathered = await asyncio.gather(*(_sync_user(context, user, known, scope) for user in scope.users))
     result = StepResult.of([part for part, _ in gathered])
     if scope.is_everything:
         _add_gone(context, known, [served for _, served in gathered if served], result)
-    result.add(identify(known.accounts, result.rows_of(AccountRow)))
+    balances = await _balances(context, [served.user for _, served in gathered if served])
+    decided = matching.match(context.now, result.rows_of(AccountRow), balances)
+    result.add(matching.rows(tenant.id, decided))
+    result.known_load = matching.newest_load
     return result
+
+
+async def _balances(context: CommandContext, users: list[User]) -> dict[str, Decimal | None]:
+    """By account: its balance as it was just read."""
+    found: dict[str, Decimal | None] = {}
+    for user in users:
+        accounts = await context.bank.accounts(user)
+        found |= {account_id(context.tenant, account.id): account.balance for account, _ in accounts.items}
+    return found
 
 
 async def _sync_user(

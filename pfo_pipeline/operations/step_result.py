@@ -29,6 +29,7 @@ class StepResult:
     telemetry: list[TelemetryRecord] = field(default_factory=list)
     drift: Counter[Drift] = field(default_factory=Counter)
     forced: Forced | None = None
+    known_load: int = 0
     _rows: dict[type[LedgerRow], dict[tuple[Any, ...], LedgerRow]] = field(default_factory=dict)
 
     @classmethod
@@ -89,4 +90,5 @@ class StepResult:
             failed=self.failed + self.quarantined,
             rows={kind: tuple(rows.values()) for kind, rows in self._rows.items() if has_ended or kind is not UserRow},
             telemetry=tuple(self.telemetry) if has_ended else (),
+            known_load=self.known_load,
         )

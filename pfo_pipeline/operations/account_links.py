@@ -1,0 +1,159 @@
+"""A linked account as account matching sees it, and what it may be together with another."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Literal
+
+from pfo_pipeline.operations.account_keys import do_numbers_differ, plain_iban, plain_number, whole_number
+
+State = Literal["listed", "missing", "disabled", "ended"]
+
+
+@dataclass(frozen=True)
+class LinkedAccount:
+    """One account as one source of a connection lists it.
+
+    Args:
+        account_class: None for a type that fits any class, such as unknown.
+        first_seen: A moment and Powens' id, which order linked accounts.
+        listed_since: Since when it has been listed without a break.
+        advanced_at: When its last update was last seen to move on; None if it never did.
+        vanished_at: Since when it is not listed; None while it is.
+        canonical_id, evidence, decided_by, counts_as: As decided until now.
+    """
+
+    account_id: str
+    canonical_id: str
+    user_id: str
+    connection_id: str
+    source_id: str | None
+    institution_id: str | None
+    account_type: str
+    account_class: str | None
+    currency: str | None
+    iban: str | None
+    number: str | None
+    name: str
+    parent_id: str | None
+    state: State
+    first_seen: tuple[datetime, int]
+    listed_since: datetime
+    updated_at: datetime | None
+    advanced_at: datetime | None
+    vanished_at: datetime | None
+    balance: Decimal | None
+    evidence: str | None = None
+    decided_by: str | None = None
+    counts_as: str | None = None
+
+    @property
+    def list_key(self) -> Hashable:
+        return self.connection_id, self.source_id
+
+    @property
+    def lineage(self) -> Hashable:
+        """Whose account at which institution: what stays when a user adds a bank again."""
+        return self.user_id, self.institution_id
+
+    @cached_property
+    def plain_iban(self) -> str | None:
+        return plain_iban(self.iban)
+
+    @cached_property
+    def plain_number(self) -> str | None:
+        return plain_number(self.number)
+
+    @cached_property
+    def whole_number(self) -> str | None:
+        return whole_number(self.plain_number) if self.institution_id else None
+
+    @cached_property
+    def strong_keys(self) -> frozenset[Hashable]:
+        keys: set[Hashable] = set()
+        if self.plain_iban:
+            keys.add(self.plain_iban)
+        if self.whole_number:
+            keys.add((self.institution_id, self.whole_number))
+        return frozenset(keys)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided about two linked accounts."""
+
+    account_id: str
+    other_id: str
+    is_same: bool
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which account a linked account is, and whether it counts there.
+
+    Args:
+        others: Ids of the accounts that it may be one of, or of its parent.
+        account_class: Class of the account, where the type of this link does not tell.
+    """
+
+    account_id: str
+    canonical_id: str
+    evidence: str
+    decided_by: str
+    counts_as: Literal["one_of", "part_of"] | None = None
+    others: tuple[str, ...] = ()
+    account_class: str | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """That one account may be another, which a person must decide. Both are ids of accounts."""
+
+    account_id: str
+    other_id: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Matching:
+    """`placements` has every linked account, by its id."""
+
+    placements: Mapping[str, Placement]
+    proposals: tuple[Proposal, ...]
+
+
+def is_compatible(one: LinkedAccount, other: LinkedAccount) -> bool:
+    """Whether class, currency and number allow the two to be one account. None fits any."""
+    return (
+        (one.account_class is None or other.account_class is None or one.account_class == other.account_class)
+        and (one.currency is None or other.currency is None or one.currency == other.currency)
+        and not do_numbers_differ(one.plain_number, other.plain_number)
+    )
+
+
+def stood_in_one_list(one: LinkedAccount, other: LinkedAccount) -> datetime | None:
+    """Since when one list had both; None if none ever did."""
+    if one.list_key != other.list_key:
+        return None
+    since = max(one.listed_since, other.listed_since)
+    both = all(a.vanished_at is None or a.vanished_at > since for a in (one, other))
+    return since if both and "disabled" not in (one.state, other.state) else None
+
+
+def advanced_side_by_side(one: LinkedAccount, other: LinkedAccount) -> bool:
+    """Whether both stood in one list and each advanced after that: then they are two accounts."""
+    since = stood_in_one_list(one, other)
+    return since is not None and all(a.advanced_at is not None and a.advanced_at > since for a in (one, other))
+
+
+def stood_side_by_side(one: LinkedAccount, other: LinkedAccount) -> bool:
+    """Whether one list had both, and nothing says that the later one took the place of the earlier."""
+    since = stood_in_one_list(one, other)
+    if since is None:
+        return False
+    first, second = sorted((one, other), key=lambda a: a.listed_since)
+    if first.listed_since == second.listed_since:
+        return True
+    return first.advanced_at is not None and first.advanced_at > since

@@ -1,0 +1,213 @@
+"""What account matching decides for a tenant, as rows of the ledger: from what is known and what was just read."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from pfo_pipeline.contracts.tables import AccountRow, DecisionRow, IdentityRow, LedgerRow, ProposalRow
+from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.known import KnownDecision, KnownLink, KnownProposal
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.operations.account_links import Decision, LinkedAccount, Matching, Placement, State
+from pfo_pipeline.operations.account_matching import match
+from pfo_pipeline.powens.mapping import UNKNOWN
+
+FITS_ANY_CLASS = ("unknown", "joint")
+"""Account types of Powens that say nothing of the class: one is for what it cannot tell, one is deprecated."""
+
+OPERATION = "ledger.identity"
+SAME = "same"
+DIFFERENT = "different"
+UNDONE = "undone"
+
+
+@dataclass(frozen=True)
+class KnownMatching:
+    """What the ledger knows of a tenant's account matching."""
+
+    links: Sequence[KnownLink]
+    decisions: Sequence[KnownDecision]
+    proposals: Sequence[KnownProposal]
+    classes: Mapping[str, str]
+    """Class of each account type."""
+    newest_load: int
+    """Number of the newest load that all this takes into account."""
+
+    @classmethod
+    def of(cls, reader: Reader, tenant_id: str) -> "KnownMatching":
+        """Raises: LedgerError."""
+        with reader.at_once() as ledger:
+            return cls(
+                ledger.links(tenant_id),
+                ledger.decisions(tenant_id),
+                ledger.proposals(tenant_id),
+                ledger.account_classes(),
+                ledger.newest_load(),
+            )
+
+    def match(
+        self,
+        now: datetime,
+        rows: Iterable[AccountRow] = (),
+        balances: Mapping[str, Decimal | None] | None = None,
+        decisions: Mapping[tuple[str, str], str] | None = None,
+    ) -> Matching:
+        """Match the accounts as the ledger knows them and `rows` has them now.
+
+        Args:
+            balances: By account, as just read; others have the ledger's.
+            decisions: By pair, further decisions of a person.
+        """
+        fresh = {row.account_id: row for row in rows}
+        known = {link.account_id for link in self.links}
+        linked = [self._linked(link, fresh.get(link.account_id), now, balances or {}) for link in self.links]
+        linked += [self._new(row, now, balances or {}) for row in fresh.values() if row.account_id not in known]
+        decided = {(d.account_id, d.other_id): d.decision for d in self.decisions} | dict(decisions or {})
+        return match(linked, [Decision(*pair, said == SAME) for pair, said in decided.items() if said != UNDONE])
+
+    def rows(self, tenant_id: str, matching: Matching) -> list[LedgerRow]:
+        """The rows by which the ledger learns of a matching; what it knows already is among them, and writes nothing."""
+        said = {link.account_id for link in self.links if link.evidence is not None}
+        placed = [
+            _identity_row(tenant_id, placement)
+            for account_id, placement in matching.placements.items()
+            if account_id in said or not _is_plain(placement)
+        ]
+        opened = {(p.account_id, p.other_id): p.evidence for p in matching.proposals}
+        withdrawn = [p for p in self.proposals if (p.account_id, p.other_id) not in opened]
+        return [
+            *placed,
+            *(ProposalRow(tenant_id, *pair, evidence, "open") for pair, evidence in opened.items()),
+            *(ProposalRow(tenant_id, p.account_id, p.other_id, p.evidence, "withdrawn") for p in withdrawn),
+        ]
+
+    def is_changed_by(self, matching: Matching) -> bool:
+        """Whether a matching decides or proposes anything else than the ledger knows."""
+        known = {link.account_id: (link.canonical_id, link.counts_as) for link in self.links}
+        placed = {a: (p.canonical_id, p.counts_as) for a, p in matching.placements.items()}
+        proposed = {(p.account_id, p.other_id) for p in matching.proposals}
+        return known != placed or proposed != {(p.account_id, p.other_id) for p in self.proposals}
+
+    def record(self, ledger: Ledger, tenant_id: str, matching: Matching, decisions: Iterable[DecisionRow] = ()) -> None:
+        """Merge a matching that no read of a bank led to, with what a person decided. Raises: LedgerError."""
+        rows: dict[type[LedgerRow], list[LedgerRow]] = {}
+        for row in (*decisions, *self.rows(tenant_id, matching)):
+            rows.setdefault(type(row), []).append(row)
+        ledger.merge(
+            Batch(
+                tenant_id=tenant_id,
+                run_id=f"identity-{uuid.uuid4()}",
+                operation=OPERATION,
+                code_version="2.0.0",
+                attempt=1,
+                complete=True,
+                synced=0,
+                failed=0,
+                rows={kind: tuple(of_kind) for kind, of_kind in rows.items()},
+                known_load=self.newest_load,
+            )
+        )
+
+    def _linked(
+        self, link: KnownLink, row: AccountRow | None, now: datetime, balances: Mapping[str, Decimal | None]
+    ) -> LinkedAccount:
+        source = row or link
+        was_listed = _state(link) == "listed"
+        updated_at = row.provider_updated_at if row else None
+        has_advanced = link.as_of is not None and updated_at is not None and updated_at > link.as_of
+        advanced_before = link.as_of is not None and (
+            link.first_updated_at is None or link.as_of > link.first_updated_at
+        )
+        return LinkedAccount(
+            account_id=link.account_id,
+            canonical_id=link.canonical_id,
+            user_id=source.user_id,
+            connection_id=source.connection_id,
+            source_id=source.connection_source_id,
+            institution_id=None if source.institution_id == UNKNOWN else source.institution_id,
+            account_type=source.account_type,
+            account_class=self._class_of(source.account_type),
+            currency=source.currency,
+            iban=source.iban,
+            number=source.number,
+            name=source.display_name,
+            parent_id=source.parent_account_id,
+            state=_state(source),
+            first_seen=(link.created_at, int(link.source_id)),
+            listed_since=link.listed_since if was_listed and link.listed_since else now if row else link.created_at,
+            updated_at=updated_at or link.as_of,
+            advanced_at=now if has_advanced else link.balance_recorded_at if advanced_before else None,
+            vanished_at=_vanished_at(source, now),
+            balance=balances.get(link.account_id, link.current_balance),
+            evidence=link.evidence,
+            decided_by=link.decided_by,
+            counts_as=link.counts_as,
+        )
+
+    def _new(self, row: AccountRow, now: datetime, balances: Mapping[str, Decimal | None]) -> LinkedAccount:
+        return LinkedAccount(
+            account_id=row.account_id,
+            canonical_id=row.account_id,
+            user_id=row.user_id,
+            connection_id=row.connection_id,
+            source_id=row.connection_source_id,
+            institution_id=None if row.institution_id == UNKNOWN else row.institution_id,
+            account_type=row.account_type,
+            account_class=self._class_of(row.account_type),
+            currency=row.currency,
+            iban=row.iban,
+            number=row.number,
+            name=row.display_name,
+            parent_id=row.parent_account_id,
+            state=_state(row),
+            first_seen=(now, int(row.source_id)),
+            listed_since=now,
+            updated_at=row.provider_updated_at,
+            advanced_at=None,
+            vanished_at=_vanished_at(row, now),
+            balance=balances.get(row.account_id),
+        )
+
+    def _class_of(self, account_type: str) -> str | None:
+        """None for a type that fits any class; a type that no documentation knows is a class of its own."""
+        return None if account_type in FITS_ANY_CLASS else self.classes.get(account_type, f"type {account_type}")
+
+
+def _state(account: KnownLink | AccountRow) -> State:
+    if account.deleted_at is not None:
+        return "ended"
+    if account.disabled_at is not None:
+        return "disabled"
+    return "missing" if account.missing_since is not None else "listed"
+
+
+def _vanished_at(account: KnownLink | AccountRow, now: datetime) -> datetime | None:
+    moments = [m for m in (account.deleted_at, account.disabled_at, account.missing_since) if m is not None]
+    return min(*moments, now) if moments else None
+
+
+def _is_plain(placement: Placement) -> bool:
+    """An account by itself, of which nothing needs to be said."""
+    return (
+        placement.canonical_id == placement.account_id
+        and placement.counts_as is None
+        and placement.account_class is None
+        and placement.decided_by != "operator"
+    )
+
+
+def _identity_row(tenant_id: str, placement: Placement) -> IdentityRow:
+    known_class = placement.account_class
+    return IdentityRow(
+        tenant_id,
+        placement.account_id,
+        placement.canonical_id,
+        placement.evidence,
+        placement.decided_by,
+        placement.counts_as,
+        ",".join(placement.others) or None,
+        None if known_class is None or known_class.startswith("type ") else known_class,
+    )
