@@ -1,0 +1,614 @@
+"""The right totals, from the bytes that were sent and nothing else.
+
+Rules, in short. Linked accounts are one where they share an IBAN, or a whole number at one bank, and nothing says that they
+are two. Two are two where both stood in one list and each advanced after that, where their whole numbers differ, or where a person
+says so. On a key that several share there are as many accounts as the longest list shows. Of each account one linked account
+speaks. What is missing keeps its balance; what is gone does not. Decisions where the rules leave something open: README.md.
+
+Clear before fast: every pair is looked at, at each moment.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import chain, combinations, product
+from urllib.parse import parse_qs
+
+from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED, class_of
+from pfo_pipeline_tests.oracle.links import Memory, Seen
+from pfo_pipeline_tests.oracle.reading import Accounts, Connections, Row, accounts_in, connections_in
+from pfo_pipeline_tests.oracle.recording import Decision, Exchange, Link
+
+FRESH = timedelta(hours=48)
+GAP = timedelta(days=180)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+Totals = dict[tuple[str, str], Decimal]
+"""By class and currency."""
+
+Evidence = Callable[[Seen, Seen], bool]
+
+
+@dataclass(frozen=True)
+class RealAccount:
+    """One account of the real world that is added up."""
+
+    number: int
+    links: frozenset[Link]
+    speaks: Link
+    class_name: str
+    currency: str
+    value: Decimal
+    also: frozenset[Decimal]
+    """What its other linked accounts say now. Which one speaks turns on what is fresh, a figure that no rule names."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is right at the end of a moment."""
+
+    at: datetime
+    totals: Totals
+    accounts: tuple[RealAccount, ...]
+    says: dict[Link, str]
+    """Of every linked account there ever was: that it counts, or why not."""
+    proposals: frozenset[frozenset[Link]]
+    """Pairs that a person is asked about."""
+    possibly_double: Totals
+    unreadable: int
+    """Rows that no account can be found by."""
+    empty_connections: frozenset[tuple[str, int]]
+
+    def agrees(self, totals: Totals) -> bool:
+        """Whether totals are right: these, or these with another fresh voice for an account that has several."""
+        if totals == self.totals:
+            return True
+        open_ones = [account for account in self.accounts if account.also]
+        for values in product(*[[account.value, *account.also] for account in open_ones]):
+            moved = dict(self.totals)
+            for account, value in zip(open_ones, values, strict=True):
+                moved[account.class_name, account.currency] += value - account.value
+            if moved == totals:
+                return True
+        return False
+
+
+@dataclass(eq=False)
+class Cluster:
+    """Linked accounts that are one account."""
+
+    number: int
+    members: list[Seen]
+    speaker: Seen | None = None
+
+    @property
+    def links(self) -> frozenset[Link]:
+        return frozenset(seen.link for seen in self.members)
+
+    @property
+    def whole_numbers(self) -> set[str]:
+        return set().union(*(seen.whole_numbers for seen in self.members))
+
+    @property
+    def plain_numbers(self) -> set[str]:
+        return set().union(*(seen.plain_numbers for seen in self.members))
+
+    @property
+    def all_numbers(self) -> set[str]:
+        return set().union(*(seen.numbers for seen in self.members))
+
+    @property
+    def strong_keys(self) -> set[tuple[str, str | None, str]]:
+        ibans = {("iban", None, iban) for seen in self.members for iban in seen.ibans}
+        numbers = {("number", seen.bank, number) for seen in self.members for number in seen.whole_numbers if seen.bank}
+        return ibans | numbers
+
+    @property
+    def classes(self) -> set[str]:
+        return {row.binding_class for row in self._rows() if row.binding_class}
+
+    @property
+    def currencies(self) -> set[str]:
+        return {row.currency for row in self._rows() if row.currency}
+
+    @property
+    def last_listed(self) -> datetime | None:
+        return max((seen.last_listed for seen in self.members if seen.last_listed), default=None)
+
+    def _rows(self) -> list[Row]:
+        """As it is now: what is listed or missing, else what there was."""
+        now = [seen.row for seen in self.members if seen.state in ("listed", "missing")]
+        return now or [seen.row for seen in self.members]
+
+
+@dataclass
+class Oracle:
+    """Reads on, moment by moment."""
+
+    memory: Memory = field(default_factory=Memory)
+    clusters: list[Cluster] = field(default_factory=list)
+    heirs: dict[Link, Link] = field(default_factory=dict)
+    """By linked account, the one that took over from it within its source."""
+    splits: set[frozenset[int]] = field(default_factory=set)
+    away: set[str] = field(default_factory=set)
+    now: datetime = _LONG_AGO
+    _numbers: int = 0
+
+    def settle(self, at: datetime, exchanges: Sequence[Exchange], decisions: Iterable[Decision]) -> Answer:
+        """What is right once these answers were read."""
+        self.now = at
+        for decision in decisions:
+            self._decide(decision)
+        for member in dict.fromkeys(exchange.member for exchange in exchanges):
+            self.memory.read(at, member, *_lists([e for e in exchanges if e.member == member]))
+        self._welcome_new_ones()
+        self._drop_heirs_that_are_none()
+        self._find_heirs()
+        self._break_what_cannot_be_one()
+        self._unite()
+        return self._answer()
+
+    # Which linked accounts are one
+
+    def _welcome_new_ones(self) -> None:
+        known = {link for cluster in self.clusters for link in cluster.links}
+        for link, seen in self.memory.links.items():
+            if link not in known:
+                self._new_cluster([seen])
+
+    def _new_cluster(self, members: list[Seen]) -> Cluster:
+        self._numbers += 1
+        cluster = Cluster(self._numbers, members)
+        self.clusters.append(cluster)
+        return cluster
+
+    def _cluster_of(self, link: Link) -> Cluster:
+        return next(cluster for cluster in self.clusters if link in cluster.links)
+
+    def _merge(self, one: Cluster, other: Cluster) -> None:
+        """The older number survives, and with it the splits of both."""
+        kept, lost = sorted((one, other), key=lambda cluster: cluster.number)
+        kept.members += lost.members
+        kept.speaker = kept.speaker or lost.speaker
+        self.clusters.remove(lost)
+        self.splits = {frozenset(kept.number if n == lost.number else n for n in pair) for pair in self.splits}
+
+    def _throw_out(self, link: Link) -> Cluster:
+        """An account of its own for a linked account and those that it took over from or that took over from it."""
+        old = self._cluster_of(link)
+        leaving, before = {link}, set[Link]()
+        while leaving != before:
+            before = set(leaving)
+            for gone, heir in self.heirs.items():
+                if gone in leaving or heir in leaving:
+                    leaving |= {gone, heir}
+        moved = [seen for seen in old.members if seen.link in leaving]
+        old.members = [seen for seen in old.members if seen.link not in leaving]
+        if old.speaker in moved:
+            old.speaker = None
+        return self._new_cluster(moved) if old.members else self._put_back(old, moved)
+
+    @staticmethod
+    def _put_back(old: Cluster, moved: list[Seen]) -> Cluster:
+        old.members = moved
+        return old
+
+    def _decide(self, decision: Decision) -> None:
+        if decision.kind == "leave":
+            self.away.add(decision.member)
+        elif decision.kind == "return":
+            self.away.discard(decision.member)
+        elif decision.kind == "split":
+            one, other = self._cluster_of(decision.one), self._cluster_of(decision.other)
+            if one is other:
+                other = self._throw_out(decision.other)
+            self.splits.add(frozenset((one.number, other.number)))
+        else:
+            one, other = self._cluster_of(decision.one), self._cluster_of(decision.other)
+            if one is not other and frozenset((one.number, other.number)) not in self.splits:
+                self._merge(one, other)
+
+    def _apart(self, one: Cluster, other: Cluster) -> bool:
+        """Whether two accounts cannot be one."""
+        return (
+            frozenset((one.number, other.number)) in self.splits
+            or _differ(one.classes, other.classes)
+            or _differ(one.currencies, other.currencies)
+            or _differ(one.whole_numbers, other.whole_numbers)
+            or any(self._are_two(a, b) for a in one.members for b in other.members)
+        )
+
+    def _are_two(self, one: Seen, other: Seen) -> bool:
+        is_now = one.state == other.state == "listed"
+        return self._stood_together(one.link, other.link) or (is_now and _renumbered(one, other))
+
+    def _stood_together(self, one: Link, other: Link) -> bool:
+        """In one list, both; not where one took over from the other."""
+        if self.heirs.get(one) == other or self.heirs.get(other) == one:
+            return False
+        return frozenset((one, other)) in self.memory.together
+
+    def _proved_two(self, one: Seen, other: Seen) -> bool:
+        """Both stood in one list, and each advanced after that."""
+        first = self.memory.together.get(frozenset((one.link, other.link)))
+        return first is not None and one.advanced_after(first) and other.advanced_after(first)
+
+    # Heirs, within one source
+
+    def _drop_heirs_that_are_none(self) -> None:
+        for gone, heir in list(self.heirs.items()):
+            old, new = self.memory.links[gone], self.memory.links[heir]
+            if self._proved_two(old, new) or (old.state == "listed" and old.advanced_after(new.first_read)):
+                del self.heirs[gone]
+                if self._cluster_of(gone) is self._cluster_of(heir):
+                    self._throw_out(heir)
+
+    def _find_heirs(self) -> None:
+        for evidence in (_same_whole_number, _same_iban_and_number, _same_iban_type_and_name, _same_iban_and_type):
+            self._find_heirs_by(evidence)
+        for evidence in (_same_iban, _same_weak_number, _same_name):
+            self._find_heirs_by(evidence)
+
+    def _find_heirs_by(self, evidence: Evidence) -> None:
+        """Where each has exactly one that it may be."""
+        pairs = [
+            (old, new)
+            for old, new in product(self.memory.links.values(), repeat=2)
+            if old.link not in self.heirs
+            and new.link not in self.heirs.values()
+            and self._may_take_over(old, new)
+            and evidence(old, new)
+        ]
+        for old, new in pairs:
+            if sum(a is old for a, _ in pairs) == 1 and sum(b is new for _, b in pairs) == 1:
+                self._take_over(old, new)
+
+    def _take_over(self, old: Seen, new: Seen) -> None:
+        self.heirs[old.link] = new.link
+        one, other = self._cluster_of(old.link), self._cluster_of(new.link)
+        if one is other:
+            return
+        if self._apart(one, other):
+            del self.heirs[old.link]
+        else:
+            self._merge(one, other)
+
+    def _may_take_over(self, old: Seen, new: Seen) -> bool:
+        """One stopped and one appeared, in one source, and nothing that both show contradicts."""
+        return (
+            old.source == new.source
+            and bool(new.updates)
+            and bool(old.updates)
+            and old.first_read < new.first_read
+            and not old.advanced_after(new.first_read)
+            and (old.state in ("missing", "deleted", "gone") or _stopped(old, new))
+            and not _differ({old.row.binding_class} - {None}, {new.row.binding_class} - {None})
+            and not _differ({old.row.currency} - {None}, {new.row.currency} - {None})
+            and not _differ(old.whole_numbers, new.whole_numbers)
+        )
+
+    def _break_what_cannot_be_one(self) -> None:
+        for cluster in list(self.clusters):
+            for one, other in combinations(list(cluster.members), 2):
+                if not {one.link, other.link} <= cluster.links:
+                    continue
+                if self.heirs.get(one.link) == other.link or self.heirs.get(other.link) == one.link:
+                    continue
+                if one.state == other.state == "listed" and (self._proved_two(one, other) or _renumbered(one, other)):
+                    self._throw_out(other.link)
+
+    # Across sources, banks and members
+
+    def _unite(self) -> None:
+        """Decide what can be decided, the surest first, until nothing is left."""
+        while True:
+            edges = self._edges()
+            sure = [pair for pair in edges if self._is_sure(*pair, edges)]
+            if not sure:
+                return
+            self._merge(*max(sure, key=lambda pair: (_likeness(*pair), -pair[0].number, -pair[1].number)))
+
+    def _edges(self, *, with_gaps: bool = False) -> list[tuple[Cluster, Cluster]]:
+        """Pairs that share a strong key and may be one."""
+        return [
+            (one, other)
+            for one, other in combinations(self.clusters, 2)
+            if one.strong_keys & other.strong_keys
+            and not self._apart(one, other)
+            and (with_gaps or not self._is_gap(one, other))
+        ]
+
+    def _is_gap(self, one: Cluster, other: Cluster) -> bool:
+        """Half a year without a living link, then another member: banks reuse numbers."""
+        if {seen.member for seen in one.members} & {seen.member for seen in other.members}:
+            return False
+        dates = [cluster.last_listed for cluster in (one, other)]
+        return any(date is None or self.now - date > GAP for date in dates)
+
+    def _is_sure(self, one: Cluster, other: Cluster, edges: list[tuple[Cluster, Cluster]]) -> bool:
+        """Whether no rival is as like: an account that could be the one, but not also the other."""
+        if _differ(one.plain_numbers, other.plain_numbers):
+            return False
+        likeness = _likeness(one, other)
+        for mine, theirs in ((one, other), (other, one)):
+            options = [b if a is mine else a for a, b in edges if mine in (a, b)]
+            rivals = [option for option in options if option is not theirs and self._apart(option, theirs)]
+            if any(_likeness(mine, rival) >= likeness for rival in rivals):
+                return False
+        return True
+
+    # What counts
+
+    def _answer(self) -> Answer:
+        for cluster in self.clusters:
+            cluster.speaker = self._speaker(cluster)
+        speaking = [cluster for cluster in self.clusters if cluster.speaker is not None]
+        chosen = self._as_many_as_there_are(speaking)
+        counted = [cluster for cluster in chosen if not self._repeats_parent(cluster, chosen)]
+        accounts = tuple(self._real(cluster) for cluster in counted)
+        totals: Totals = {}
+        for account in accounts:
+            _add(totals, account, account.value)
+        proposals, double = self._proposals(speaking, counted)
+        return Answer(
+            at=self.now,
+            totals=totals,
+            accounts=accounts,
+            says={link: self._says(link, chosen, counted) for link in self.memory.links},
+            proposals=proposals,
+            possibly_double=double,
+            unreadable=sum(self.memory.unreadable.values()),
+            empty_connections=self._empty_connections(),
+        )
+
+    def _voices(self, cluster: Cluster) -> list[Seen]:
+        """Those that may speak: not one that another took over from."""
+        return [seen for seen in cluster.members if seen.counts and not self._is_succeeded(seen)]
+
+    def _is_succeeded(self, seen: Seen) -> bool:
+        heir = self.heirs.get(seen.link)
+        return heir is not None and self.memory.links[heir].value is not None
+
+    def _speaker(self, cluster: Cluster) -> Seen | None:
+        """The one that spoke, while it is fresh; else the freshest."""
+        voices = self._voices(cluster)
+        listed = [seen for seen in voices if seen.state == "listed"]
+        is_one_currency = len({seen.row.currency for seen in voices}) <= 1
+        if cluster.speaker in listed and self._is_fresh(cluster.speaker) and is_one_currency:
+            return cluster.speaker
+        return max(listed or voices, key=lambda seen: seen.value_updated or _LONG_AGO, default=None)
+
+    def _is_fresh(self, seen: Seen) -> bool:
+        return seen.value_updated is not None and self.now - seen.value_updated <= FRESH
+
+    def _as_many_as_there_are(self, speaking: list[Cluster]) -> list[Cluster]:
+        """Of those that may be one another, the greatest set in which no two may be: the longest list."""
+        edges = [pair for pair in self._edges() if pair[0] in speaking and pair[1] in speaking]
+        chosen: list[Cluster] = []
+        for group in _groups(speaking, edges):
+            sets = [s for size in range(1, len(group) + 1) for s in combinations(group, size) if _is_free(s, edges)]
+            chosen += max(sets, key=lambda some: self._worth(some))
+        return chosen
+
+    def _worth(self, chosen: Sequence[Cluster]) -> tuple[int, int, int, list[int]]:
+        speakers = [cluster.speaker for cluster in chosen if cluster.speaker is not None]
+        return (
+            len(chosen),
+            sum(self._is_fresh(seen) for seen in speakers),
+            sum(seen.state == "listed" for seen in speakers),
+            sorted(-cluster.number for cluster in chosen),
+        )
+
+    def _repeats_parent(self, cluster: Cluster, chosen: list[Cluster]) -> bool:
+        """A card that shows its parent's balance, the parent being counted, is part of it."""
+        card = cluster.speaker
+        if card is None or card.value_row is None or card.value_row.class_name != "card" or card.row.parent is None:
+            return False
+        parent = self.memory.links.get((card.member, card.row.parent))
+        if parent is None or not parent.counts or self._cluster_of(parent.link) not in chosen:
+            return False
+        return parent.value == card.value and parent.row.currency == card.row.currency
+
+    def _real(self, cluster: Cluster) -> RealAccount:
+        speaker = cluster.speaker
+        row = speaker.value_row if speaker else None
+        if speaker is None or row is None or speaker.value is None or row.currency is None:
+            raise AssertionError("an account without a balance is not counted")
+        others = [seen for seen in self._voices(cluster) if seen is not speaker and seen.row.currency == row.currency]
+        return RealAccount(
+            number=cluster.number,
+            links=cluster.links,
+            speaks=speaker.link,
+            class_name=self._class(cluster, row),
+            currency=row.currency,
+            value=speaker.value,
+            also=frozenset(seen.value for seen in others if seen.value is not None) - {speaker.value},
+        )
+
+    def _class(self, cluster: Cluster, row: Row) -> str:
+        """The speaker's own, or one that another of its links knows."""
+        if row.binding_class:
+            return row.binding_class
+        known = sorted(cluster.classes)
+        return known[0] if known else class_of(row.type, is_crypto=row.is_crypto)
+
+    # What is named
+
+    def _proposals(self, speaking: list[Cluster], counted: list[Cluster]) -> tuple[frozenset[frozenset[Link]], Totals]:
+        """Pairs of accounts that may be one; and the amount of each younger one that is counted beside the other."""
+        strong = [pair for pair in self._edges(with_gaps=True) if pair[0] in speaking and pair[1] in speaking]
+        weak = [pair for pair in combinations(counted, 2) if _weakly_alike(*pair) and not self._apart(*pair)]
+        unproved = [pair for pair in combinations(counted, 2) if self._is_unproved(*pair)]
+        pairs, younger = set[frozenset[Link]](), dict[int, Cluster]()
+        for one, other in [*strong, *weak, *unproved]:
+            if one.speaker and other.speaker:
+                pairs.add(frozenset((one.speaker.link, other.speaker.link)))
+            if one in counted and other in counted:
+                later = max(one, other, key=lambda cluster: cluster.number)
+                younger[later.number] = later
+        double: Totals = {}
+        for cluster in younger.values():
+            account = self._real(cluster)
+            _add(double, account, account.value)
+        return frozenset(pairs), double
+
+    def _is_unproved(self, one: Cluster, other: Cluster) -> bool:
+        """In one list with one whole number, and not seen to advance both."""
+        return bool(one.whole_numbers & other.whole_numbers) and any(
+            self._stood_together(a.link, b.link) and not self._proved_two(a, b)
+            for a in one.members
+            for b in other.members
+        )
+
+    def _says(self, link: Link, chosen: list[Cluster], counted: list[Cluster]) -> str:
+        seen, cluster = self.memory.links[link], self._cluster_of(link)
+        if cluster in counted and cluster.speaker is seen:
+            note = "no longer read" if seen.member in self.away else seen.state
+            return "counted" if note == "listed" else f"counted, {note}"
+        if seen.state in ("disabled", "deleted", "gone"):
+            return seen.state
+        if seen.value is None:
+            return "no balance yet" if seen.row.amount.is_readable else "quarantined"
+        if cluster in counted:
+            return "same as another"
+        return "part of another" if cluster in chosen else "one of others"
+
+    def _empty_connections(self) -> frozenset[tuple[str, int]]:
+        used = {(seen.member, seen.row.connection) for seen in self.memory.links.values()}
+        return frozenset(key for key in self.memory.connections if key not in used)
+
+
+def judge(exchanges: Sequence[Exchange], decisions: Sequence[Decision] = ()) -> list[Answer]:
+    """What is right at the end of each moment in which something was read."""
+    oracle = Oracle()
+    moments = sorted({exchange.at for exchange in exchanges} | {decision.at for decision in decisions})
+    return [
+        oracle.settle(at, [e for e in exchanges if e.at == at], [d for d in decisions if d.at == at]) for at in moments
+    ]
+
+
+def unclassified(totals: Totals) -> Totals:
+    """What is in no class."""
+    return {key: value for key, value in totals.items() if key[0] == UNCLASSIFIED}
+
+
+def _lists(exchanges: Sequence[Exchange]) -> tuple[Connections | None, Accounts | None]:
+    """The last lists that one member was sent in a moment. A list with the hidden ones is better than one without."""
+    connections: Connections | None = None
+    accounts: Accounts | None = None
+    for exchange in exchanges:
+        if exchange.path == "/users/me/connections":
+            connections = connections_in(exchange.status, exchange.body) or connections
+        if exchange.path == "/users/me/accounts":
+            is_full = "all" in parse_qs(exchange.query, keep_blank_values=True)
+            read = accounts_in(exchange.status, exchange.body, is_full=is_full)
+            if read is not None and (is_full or accounts is None or not accounts.is_full):
+                accounts = read
+    return connections, accounts
+
+
+def _add(totals: Totals, account: RealAccount, value: Decimal) -> None:
+    key = account.class_name, account.currency
+    totals[key] = totals.get(key, Decimal()) + value
+
+
+def _differ(one: Iterable[str | None], other: Iterable[str | None]) -> bool:
+    """Both say something, and nothing of it is the same."""
+    one, other = set(one), set(other)
+    return bool(one) and bool(other) and not one & other
+
+
+def _groups(clusters: list[Cluster], edges: list[tuple[Cluster, Cluster]]) -> list[list[Cluster]]:
+    """Those that hang together by edges."""
+    groups: list[list[Cluster]] = []
+    for cluster in clusters:
+        touching = [g for g in groups if any((a in g and b is cluster) or (b in g and a is cluster) for a, b in edges)]
+        groups = [g for g in groups if g not in touching] + [[*chain(*touching), cluster]]
+    return groups
+
+
+def _is_free(chosen: tuple[Cluster, ...], edges: list[tuple[Cluster, Cluster]]) -> bool:
+    return not any(a in chosen and b in chosen for a, b in edges)
+
+
+# Evidence that one linked account took over from another
+
+
+def _same_whole_number(one: Seen, other: Seen) -> bool:
+    return bool(one.whole_numbers & other.whole_numbers)
+
+
+def _same_iban(one: Seen, other: Seen) -> bool:
+    return bool(one.ibans & other.ibans)
+
+
+def _same_iban_and_number(one: Seen, other: Seen) -> bool:
+    return _same_iban(one, other) and bool(one.numbers & other.numbers)
+
+
+def _same_iban_and_type(one: Seen, other: Seen) -> bool:
+    return _same_iban(one, other) and bool(one.types & other.types)
+
+
+def _same_iban_type_and_name(one: Seen, other: Seen) -> bool:
+    return _same_iban_and_type(one, other) and bool(one.names & other.names)
+
+
+def _same_weak_number(one: Seen, other: Seen) -> bool:
+    return not _differ(one.ibans, other.ibans) and (bool(one.numbers & other.numbers) or _same_end(one, other))
+
+
+def _same_name(one: Seen, other: Seen) -> bool:
+    contradicts = _differ(one.ibans, other.ibans) or _differ(one.numbers, other.numbers)
+    return not contradicts and bool(one.names & other.names)
+
+
+def _same_end(one: Seen, other: Seen) -> bool:
+    """The last four digits, where a number is masked."""
+    is_masked = one.numbers != one.plain_numbers or other.numbers != other.plain_numbers
+    return is_masked and bool({n[-4:] for n in one.numbers} & {n[-4:] for n in other.numbers if n[-4:].isdigit()})
+
+
+def _stopped(old: Seen, new: Seen) -> bool:
+    """Still in its list, but no longer advancing, while the one beside it has a later date."""
+    date, later = old.row.updated, new.row.updated
+    if date is None or later is None or later <= date or _differ(old.plain_numbers, new.plain_numbers):
+        return False
+    had_stopped = any(read < new.first_read for read in old.updates) and not old.advanced_in(new.first_read)
+    return had_stopped or new.advanced_after(new.first_read)
+
+
+def _renumbered(one: Seen, other: Seen) -> bool:
+    """Whole numbers as they are now differ."""
+    return one.row.whole_number is not None and _differ({one.row.whole_number}, {other.row.whole_number} - {None})
+
+
+# How like two accounts are
+
+
+def _likeness(one: Cluster, other: Cluster) -> tuple[bool, int, bool, bool]:
+    """Number first, then whose bank was added again, then type, then name."""
+    return (
+        bool(one.all_numbers & other.all_numbers),
+        max(_heirship(a, b) for a in one.members for b in other.members),
+        _share(one, other, "types"),
+        _share(one, other, "names"),
+    )
+
+
+def _share(one: Cluster, other: Cluster, what: str) -> bool:
+    return any(getattr(a, what) & getattr(b, what) for a in one.members for b in other.members)
+
+
+def _heirship(one: Seen, other: Seen) -> int:
+    """Whether a member's own bank was added again: one is no longer there, the other is. Twice where the source is alike."""
+    if one.member != other.member or one.bank != other.bank or (one.state == "listed") == (other.state == "listed"):
+        return 0
+    return 1 + (one.source_name == other.source_name)
+
+
+def _weakly_alike(one: Cluster, other: Cluster) -> bool:
+    """A masked or short number, the end of a number or a name at one bank: reason to ask, not to decide."""
+    pairs = [(a, b) for a in one.members for b in other.members if a.bank == b.bank]
+    return any(_same_weak_number(a, b) or _same_name(a, b) for a, b in pairs)
