@@ -250,11 +250,15 @@ def _handler_of(bank: Bank) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._send(*bank.reply(self.headers["Authorization"], self.path))
 
+        def do_POST(self) -> None:
+            self._refuse()
+
+        def do_PUT(self) -> None:
+            self._refuse()
+
         def _refuse(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"] or 0))
             self._send(405, b'{"code": "methodNotAllowed", "description": "This bank is only read"}')
-
-        do_POST = do_PUT = do_DELETE = _refuse
 
         def _send(self, status: int, body: bytes) -> None:
             self.send_response(status)

@@ -140,12 +140,12 @@ class Memory:
                         seen.turn("gone", at)
 
     def _accounts(self, at: datetime, member: str, said: Accounts) -> None:
-        self.unreadable[member] = said.unreadable
+        self.unreadable[member] = len(said.unreadable)
         for row in said.rows:
             self._row(at, member, row)
         shown = {row.id for row in said.rows}
         if said.is_full:
-            self._absent(at, member, shown, is_sure=not said.unreadable)
+            self._absent(at, member, shown, said.unreadable)
         by_source: dict[Source, set[Link]] = {}
         for row in said.rows:
             if row.is_listed:
@@ -172,14 +172,15 @@ class Memory:
         else:
             seen.turn("deleted" if row.is_deleted else "disabled", at)
 
-    def _absent(self, at: datetime, member: str, shown: Iterable[int], *, is_sure: bool) -> None:
+    def _absent(self, at: datetime, member: str, shown: Iterable[int], lost: Iterable[int | None]) -> None:
         mine = self.of_member(member)
         for seen in mine:
             if seen.link[1] in shown or seen.state not in ("listed", "missing"):
                 continue
             seen.turn("missing", at)
             siblings = [other for other in mine if other.source == seen.source and other is not seen]
-            if is_sure and any(other.advanced_in(self.reads) for other in siblings):
+            may_be_among_the_lost = None in lost or seen.row.connection in lost
+            if not may_be_among_the_lost and any(other.advanced_in(self.reads) for other in siblings):
                 seen.missed.append(at)
                 if at - seen.missed[0] >= GONE_AFTER:
                     seen.turn("gone", at)

@@ -1,9 +1,10 @@
 """The right totals, from the bytes that were sent and nothing else.
 
-Rules, in short. Linked accounts are one where they share an IBAN, or a whole number at one bank, and nothing says that they
-are two. Two are two where both stood in one list and each advanced after that, where their whole numbers differ, or where a person
-says so. On a key that several share there are as many accounts as the longest list shows. Of each account one linked account
-speaks. What is missing keeps its balance; what is gone does not. Decisions where the rules leave something open: README.md.
+Rules, in short. Linked accounts are one where they share an IBAN, or a whole number at one bank, and nothing says that
+they are two. Two are two where both stood in one list and each advanced after that, where their whole numbers differ, or
+where a person says so. On a key that several share there are as many accounts as the longest list shows. Of each account
+one linked account speaks. What is missing keeps its balance; what is gone does not. Where the rules leave something open,
+README.md says what was decided.
 
 Clear before fast: every pair is looked at, at each moment.
 """
@@ -388,10 +389,11 @@ class Oracle:
         chosen: list[Cluster] = []
         for group in _groups(speaking, edges):
             sets = [s for size in range(1, len(group) + 1) for s in combinations(group, size) if _is_free(s, edges)]
-            chosen += max(sets, key=lambda some: self._worth(some))
+            chosen += max(sets, key=self._worth)
         return chosen
 
-    def _worth(self, chosen: Sequence[Cluster]) -> tuple[int, int, int, list[int]]:
+    def _worth(self, some: Iterable[Cluster]) -> tuple[int, int, int, list[int]]:
+        chosen = list(some)
         speakers = [cluster.speaker for cluster in chosen if cluster.speaker is not None]
         return (
             len(chosen),

@@ -80,8 +80,8 @@ class Accounts:
     """A list of accounts."""
 
     rows: tuple[Row, ...]
-    unreadable: int
-    """Rows that no account can be found by."""
+    unreadable: tuple[int | None, ...]
+    """Of each row that no account can be found by, its connection, if that can be read."""
     is_full: bool
     """Whether the hidden ones were asked for as well."""
 
@@ -98,16 +98,19 @@ def accounts_in(status: int, body: bytes, *, is_full: bool) -> Accounts | None:
     if not isinstance(said, Mapping):
         return None
     if status in (400, 409) and said.get("code") == "noAccount":
-        return Accounts((), 0, is_full)
+        return Accounts((), (), is_full)
     rows = said.get("accounts")
     if status != 200 or not isinstance(rows, list):
         return None
-    read = [_row(row) for row in rows]
     found: dict[int, Row] = {}
-    for row in read:
-        if row is not None and (row.id not in found or _newer(row, found[row.id])):
+    lost = []
+    for said_row in rows:
+        row = _row(said_row)
+        if row is None:
+            lost.append(_id(said_row.get("id_connection")) if isinstance(said_row, Mapping) else None)
+        elif row.id not in found or _newer(row, found[row.id]):
             found[row.id] = row
-    return Accounts(tuple(found.values()), read.count(None), is_full)
+    return Accounts(tuple(found.values()), tuple(lost), is_full)
 
 
 def connections_in(status: int, body: bytes) -> Connections | None:

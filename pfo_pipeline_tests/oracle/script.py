@@ -122,11 +122,11 @@ def connector_uuid(bank: str) -> str:
     return f"00000000-0000-5000-8000-{bank.encode().hex()[:12]:0<12}"
 
 
-def account(number: Any, connection_id: int, amount: Any, at: datetime | None, **more: Any) -> Record:
+def account(row: Any, connection_id: int, amount: Any, at: datetime | None, /, **more: Any) -> Record:
     """An enabled checking account in euro. A balance that is text is sent as a JSON number with these very digits."""
     code = more.pop("currency", "EUR")
     return {
-        "id": number,
+        "id": row,
         "id_connection": connection_id,
         "id_user": None,
         "id_source": connection_id * 10,
