@@ -364,8 +364,14 @@ class Oracle:
         )
 
     def _voices(self, cluster: Cluster) -> list[Seen]:
-        """Those that may speak: not one that another took over from."""
-        return [seen for seen in cluster.members if seen.counts and not self._is_succeeded(seen)]
+        """Those that may speak: not one that another took over from. Where one is listed and none has a balance yet, the
+        last one that had: an account does not lose its balance because its bank was added again.
+        """
+        voices = [seen for seen in cluster.members if seen.counts and not self._is_succeeded(seen)]
+        if voices or not any(seen.state == "listed" for seen in cluster.members):
+            return voices
+        known = [seen for seen in cluster.members if seen.value is not None]
+        return sorted(known, key=lambda seen: seen.value_updated or _LONG_AGO)[-1:]
 
     def _is_succeeded(self, seen: Seen) -> bool:
         heir = self.heirs.get(seen.link)

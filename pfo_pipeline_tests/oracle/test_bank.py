@@ -12,6 +12,7 @@ from pfo_pipeline_tests.oracle.bank import Bank, recorded
 from pfo_pipeline_tests.oracle.cases import CASES, at, moment, state
 from pfo_pipeline_tests.oracle.script import Script, account, connection
 
+JANE = "token-of-jane"
 SCRIPT = Script(
     (
         moment(
@@ -35,7 +36,7 @@ def bank() -> Iterator[Bank]:
         yield running
 
 
-def asked(bank: Bank, path: str, token: str | None = "token-of-jane") -> tuple[int, Any, str]:
+def asked(bank: Bank, path: str, token: str | None = JANE) -> tuple[int, Any, str]:
     line = HTTPConnection("127.0.0.1", int(bank.base_url.split(":")[2].split("/")[0]))
     try:
         line.request("GET", f"/2.0{path}", headers={"Authorization": f"Bearer {token}"} if token else {})
