@@ -41,6 +41,9 @@ class Seen:
     source_name: str | None = None
     ibans: set[str] = field(default_factory=set)
     numbers: set[str] = field(default_factory=set)
+    whole_numbers: set[str] = field(default_factory=set)
+    plain_numbers: set[str] = field(default_factory=set)
+    """Numbers without a mask, whole or short."""
     names: set[str] = field(default_factory=set)
     types: set[str] = field(default_factory=set)
 
@@ -53,15 +56,6 @@ class Seen:
         return self.member, self.row.connection, self.row.source
 
     @property
-    def whole_numbers(self) -> set[str]:
-        return {number for number in self.numbers if is_whole(number)}
-
-    @property
-    def plain_numbers(self) -> set[str]:
-        """Numbers without a mask, whole or short."""
-        return {number for number in self.numbers if not is_masked(number)}
-
-    @property
     def counts(self) -> bool:
         """Whether its balance may stand in a total: it is in its list, or only missing from it."""
         return self.state in ("listed", "missing") and self.value is not None and self.value_row is not None
@@ -72,10 +66,16 @@ class Seen:
 
     def learn(self, row: Row) -> None:
         self.row = row
-        self.ibans |= {row.iban} - {None} if row.iban else set()
-        self.numbers |= {row.number} if row.number else set()
-        self.names |= {row.name} if row.name else set()
-        self.types |= {row.type} if row.type else set()
+        for known, shown in (
+            (self.ibans, row.iban),
+            (self.numbers, row.number),
+            (self.names, row.name),
+            (self.types, row.type),
+        ):
+            if shown:
+                known.add(shown)
+        self.whole_numbers |= {number for number in self.numbers if is_whole(number)}
+        self.plain_numbers |= {number for number in self.numbers if not is_masked(number)}
         if row.amount.is_readable and row.amount.value is not None and row.currency is not None:
             self.value, self.value_row = row.amount.value, row
 

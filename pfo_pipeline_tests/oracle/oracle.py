@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import chain, combinations, product
+from itertools import chain, combinations, permutations, product
 from urllib.parse import parse_qs
 
 from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED, class_of
-from pfo_pipeline_tests.oracle.links import Memory, Seen
+from pfo_pipeline_tests.oracle.links import Memory, Seen, Source
 from pfo_pipeline_tests.oracle.reading import Accounts, Connections, Row, accounts_in, connections_in
 from pfo_pipeline_tests.oracle.recording import Decision, Exchange, Link
 
@@ -246,24 +246,22 @@ class Oracle:
                     self._throw_out(heir)
 
     def _find_heirs(self) -> None:
-        for evidence in (_same_whole_number, _same_iban_and_number, _same_iban_type_and_name, _same_iban_and_type):
-            self._find_heirs_by(evidence)
-        for evidence in (_same_iban, _same_weak_number, _same_name):
-            self._find_heirs_by(evidence)
-
-    def _find_heirs_by(self, evidence: Evidence) -> None:
-        """Where each has exactly one that it may be."""
-        pairs = [
-            (old, new)
-            for old, new in product(self.memory.links.values(), repeat=2)
-            if old.link not in self.heirs
-            and new.link not in self.heirs.values()
-            and self._may_take_over(old, new)
-            and evidence(old, new)
+        """By the strongest evidence first; by each, where one has exactly one that it may be."""
+        by_source: dict[Source, list[Seen]] = {}
+        for seen in self.memory.links.values():
+            by_source.setdefault(seen.source, []).append(seen)
+        all_pairs = [
+            pair for seen in by_source.values() for pair in permutations(seen, 2) if self._may_take_over(*pair)
         ]
-        for old, new in pairs:
-            if sum(a is old for a, _ in pairs) == 1 and sum(b is new for _, b in pairs) == 1:
-                self._take_over(old, new)
+        for evidence in _EVIDENCE:
+            pairs = [
+                (old, new)
+                for old, new in all_pairs
+                if old.link not in self.heirs and new.link not in self.heirs.values() and evidence(old, new)
+            ]
+            for old, new in pairs:
+                if sum(a is old for a, _ in pairs) == 1 and sum(b is new for _, b in pairs) == 1:
+                    self._take_over(old, new)
 
     def _take_over(self, old: Seen, new: Seen) -> None:
         self.heirs[old.link] = new.link
@@ -276,10 +274,9 @@ class Oracle:
             self._merge(one, other)
 
     def _may_take_over(self, old: Seen, new: Seen) -> bool:
-        """One stopped and one appeared, in one source, and nothing that both show contradicts."""
+        """Of two in one source: whether one stopped and one appeared, and nothing that both show contradicts."""
         return (
-            old.source == new.source
-            and bool(new.updates)
+            bool(new.updates)
             and bool(old.updates)
             and old.first_read < new.first_read
             and not old.advanced_after(new.first_read)
@@ -312,12 +309,11 @@ class Oracle:
 
     def _edges(self, *, with_gaps: bool = False) -> list[tuple[Cluster, Cluster]]:
         """Pairs that share a strong key and may be one."""
+        keys = {cluster: cluster.strong_keys for cluster in self.clusters}
         return [
             (one, other)
             for one, other in combinations(self.clusters, 2)
-            if one.strong_keys & other.strong_keys
-            and not self._apart(one, other)
-            and (with_gaps or not self._is_gap(one, other))
+            if keys[one] & keys[other] and not self._apart(one, other) and (with_gaps or not self._is_gap(one, other))
         ]
 
     def _is_gap(self, one: Cluster, other: Cluster) -> bool:
@@ -576,6 +572,17 @@ def _same_end(one: Seen, other: Seen) -> bool:
     """The last four digits, where a number is masked."""
     is_masked = one.numbers != one.plain_numbers or other.numbers != other.plain_numbers
     return is_masked and bool({n[-4:] for n in one.numbers} & {n[-4:] for n in other.numbers if n[-4:].isdigit()})
+
+
+_EVIDENCE: tuple[Evidence, ...] = (
+    _same_whole_number,
+    _same_iban_and_number,
+    _same_iban_type_and_name,
+    _same_iban_and_type,
+    _same_iban,
+    _same_weak_number,
+    _same_name,
+)
 
 
 def _stopped(old: Seen, new: Seen) -> bool:
