@@ -185,6 +185,8 @@ class Bank:
 
     script: Script
     number: int = 0
+    shows_date: bool = True
+    """Whether answers bear the script's date. A client that goes by the machine's clock would think one of the two wrong."""
     sent: list[Exchange] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -261,14 +263,13 @@ def _handler_of(bank: Bank) -> type[BaseHTTPRequestHandler]:
             self._send(405, b'{"code": "methodNotAllowed", "description": "This bank is only read"}')
 
         def _send(self, status: int, body: bytes) -> None:
-            self.send_response(status)
+            self.send_response_only(status)
+            if bank.shows_date:
+                self.send_header("Date", format_datetime(bank.now(), usegmt=True))
             self.send_header("Content-Type", "application/json; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return format_datetime(bank.now(), usegmt=True)
 
         def log_message(self, *_: Any) -> None:
             """Nothing: what was sent is in `sent`."""

@@ -25,6 +25,7 @@ from pfo_pipeline_tests.oracle.script import (
 IBAN = "FR7630004000031234567890143"
 NUMBER = "00000000011"
 _BEFORE_BREAKFAST = timedelta(hours=2)
+_AN_HOUR = 1 / 24
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Right:
     double: Mapping[str, str] | None = None
     same_as: int | None = None
     """An earlier moment, whose accounts these are."""
+    past: Mapping[int, str] = field(default_factory=dict)
+    """What is said then of an earlier moment, if one asks again: its cash in euro."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,16 @@ def lone(connection_id: int, row: int, amount: Any, when: float, **more: Any) ->
     return one_connection(connection_id, when, account(row, connection_id, amount, at(when), **more))
 
 
-def pockets(connection_id: int, first: int, when: float, *, is_reversed: bool = False) -> UserState:
+def pockets(
+    connection_id: int, first: int, when: float, *, is_reversed: bool = False, has_ids_reversed: bool = False
+) -> UserState:
     """Two accounts under one IBAN."""
+    ids = (first + 1, first) if has_ids_reversed else (first, first + 1)
     rows = [
-        account(first, connection_id, "100.00", at(when), iban=IBAN, number="1", name="Principal"),
-        account(first + 1, connection_id, "5000.00", at(when), iban=IBAN, number="2", name="Réserve"),
+        account(ids[0], connection_id, "100.00", at(when), iban=IBAN, number="1"),
+        account(ids[1], connection_id, "5000.00", at(when), iban=IBAN, number="2"),
     ]
-    return one_connection(connection_id, when, *(reversed(rows) if is_reversed else rows))
+    return one_connection(connection_id, when, *(rows[::-1] if is_reversed else rows))
 
 
 # Which linked accounts are one account
@@ -101,23 +107,32 @@ def two_pockets_of_one_iban_come_back() -> Case:
             moment(4, jane=pockets(2, 21, 4)),
         )
     )
+    past = {0: "5100.00", 1: "5100.00"}
     both = cash("5100.00", accounts=2)
-    again = cash("5100.00", accounts=2, same_as=0)
-    return Case("two_pockets_of_one_iban_come_back", script, (both, both, NOTHING, again, again))
+    again = cash("5100.00", accounts=2, same_as=0, past=past)
+    removed = Right({}, accounts=0, past=past)
+    return Case("two_pockets_of_one_iban_come_back", script, (both, both, removed, again, again))
 
 
 def two_pockets_come_back_in_another_order() -> Case:
     """Removed and added between two looks."""
-    script = Script((moment(0, jane=pockets(1, 11, 0)), moment(1, jane=pockets(2, 21, 1, is_reversed=True))))
+    script = Script((moment(0, jane=pockets(1, 11, 0)), moment(1, jane=pockets(2, 21, 1, has_ids_reversed=True))))
     right = (cash("5100.00", accounts=2), cash("5100.00", accounts=2, same_as=0))
     return Case("two_pockets_come_back_in_another_order", script, right)
 
 
 def two_members_see_two_pockets_in_another_order() -> Case:
     script = Script(
-        tuple(moment(n, jane=pockets(1, 11, n), john=pockets(2, 21, n, is_reversed=True)) for n in range(3))
+        tuple(moment(n, jane=pockets(1, 11, n), john=pockets(2, 21, n + _AN_HOUR, is_reversed=True)) for n in range(3))
     )
     return Case("two_members_see_two_pockets_in_another_order", script, (cash("5100.00", accounts=2),) * 3)
+
+
+def two_members_see_two_pockets_numbered_the_other_way() -> Case:
+    script = Script(
+        tuple(moment(n, jane=pockets(1, 11, n), john=pockets(2, 1, n, has_ids_reversed=True)) for n in range(3))
+    )
+    return Case("two_members_see_two_pockets_numbered_the_other_way", script, (cash("5100.00", accounts=2),) * 3)
 
 
 def one_mask_of_two_accounts(mask: str = "****1234", name: str = "one_mask_of_two_accounts") -> Case:
@@ -232,10 +247,7 @@ def a_renewed_account_with_only_a_mask() -> Case:
 
 def a_second_list_with_one_pocket_of_two() -> Case:
     script = Script(
-        tuple(
-            moment(n, jane=pockets(1, 11, n), john=lone(2, 21, "5000.00", n, iban=IBAN, original_name="POCHE"))
-            for n in range(2)
-        )
+        tuple(moment(n, jane=pockets(1, 11, n), john=lone(2, 21, "5000.00", n + _AN_HOUR, iban=IBAN)) for n in range(2))
     )
     right = cash("5100.00", accounts=2, says={("john", 21): "one of others"}, double={})
     return Case("a_second_list_with_one_pocket_of_two", script, (right,) * 2)
@@ -474,6 +486,7 @@ CASES: tuple[Case, ...] = (
     two_pockets_of_one_iban_come_back(),
     two_pockets_come_back_in_another_order(),
     two_members_see_two_pockets_in_another_order(),
+    two_members_see_two_pockets_numbered_the_other_way(),
     one_mask_of_two_accounts(),
     a_mask_without_any_digit(),
     a_number_of_one_digit_repeated(),

@@ -9,7 +9,7 @@ README.md says what was decided.
 Clear before fast: every pair is looked at, at each moment.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -62,17 +62,17 @@ class Answer:
     empty_connections: frozenset[tuple[str, int]]
 
     def agrees(self, totals: Totals) -> bool:
-        """Whether totals are right: these, or these with another fresh voice for an account that has several."""
-        if totals == self.totals:
-            return True
+        """Whether totals are right: these, or these with another voice for an account that has several."""
+        return any(totals == right for right in self.all_right())
+
+    def all_right(self) -> Iterator[Totals]:
+        """These totals, then those in which an account is counted by another of its linked accounts."""
         open_ones = [account for account in self.accounts if account.also]
         for values in product(*[[account.value, *account.also] for account in open_ones]):
             moved = dict(self.totals)
             for account, value in zip(open_ones, values, strict=True):
                 moved[account.class_name, account.currency] += value - account.value
-            if moved == totals:
-                return True
-        return False
+            yield moved
 
 
 @dataclass(eq=False)

@@ -1,0 +1,206 @@
+"""Plays a script to the product, over real HTTP, and reads what it publishes with plain SQL.
+
+Here: the one module of this folder that knows the product, and how little of it. Not here: what is right (oracle.py).
+Dagster is left out: its steps are called as an asset calls them, and merged as the IO manager merges them.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from pfo_pipeline.config import Config, Tenant, User
+from pfo_pipeline.contracts.tables import IdentityRow
+from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.operations.steps import Attempt, StepContext, perform
+from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline_tests.oracle.bank import Bank
+from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED
+from pfo_pipeline_tests.oracle.oracle import Totals, judge
+from pfo_pipeline_tests.oracle.recording import Decision, Link
+from pfo_pipeline_tests.oracle.script import Script
+
+TENANT = "family"
+_OFFICE = "judged"
+_STEPS = (
+    SYNC_OPENBANKING_ACCOUNTS.step("sync-accounts"),
+    REFRESH_OPENBANKING_BALANCES.step("refresh-balances"),
+)
+AT_HAND = "at hand"
+"""What a release without classes adds up beside its loans. An account of an unknown type is not in it, if it is right."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the product published at the end of a moment."""
+
+    at: datetime
+    totals: Totals
+    """By class and currency; a release without classes knows two: loans, and all else."""
+    has_classes: bool
+
+    def is_right(self, all_right: Iterable[Totals]) -> bool:
+        return any(self.totals == folded(totals, has_classes=self.has_classes) for totals in all_right)
+
+
+@dataclass
+class Product:
+    """One tenant of the product, with a ledger of its own, whose clock is the bank's."""
+
+    folder: Path
+    bank: Bank
+    away: set[str] = field(default_factory=set)
+    errors: list[str] = field(default_factory=list)
+    """Why steps failed that did."""
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ledger = Ledger(LedgerFiles(self.folder / "data"), _OFFICE, clock=self.bank.now)
+        for member in self.bank.script.members:
+            (self.folder / f"{member}.token").write_text(self.bank.token(member))
+
+    def live(self, decisions: list[Decision]) -> Shown:
+        """The moment that the bank is at: what persons decide, a sync, a refresh, a publication."""
+        for decision in decisions:
+            self._decide(decision)
+        for step in _STEPS:
+            try:
+                self.ledger.merge(perform(step, self._context()).batch)
+            except PfoError as error:
+                self.errors.append(f"{self.bank.now()}: {error}")
+        self.ledger.publish()
+        with self.published() as con:
+            return Shown(self.bank.now(), *totals_in(con, TENANT))
+
+    def past(self, at: datetime) -> Decimal | None:
+        """What is said now of an earlier moment."""
+        with self.published() as con:
+            return cash_in_euro_at(con, TENANT, at)
+
+    @contextmanager
+    def published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """What an analyst has open."""
+        with duckdb.connect() as con:
+            con.execute(f"attach '{self.ledger.files.published}' as published (read_only)")
+            con.execute("use published.ledger")
+            yield con
+
+    def _context(self) -> StepContext:
+        members = [name for name in self.bank.script.members if name not in self.away]
+        tenant = Tenant(
+            id=TENANT,
+            domain=TENANT,
+            base_url=self.bank.base_url,
+            timeout_seconds=10,
+            users=tuple(User(id=member, token=f"file:{member}.token") for member in members),
+        )
+        return StepContext(
+            tenant=tenant,
+            role="admin",
+            run_id=f"run-{self.bank.number}",
+            attempt=Attempt(1, is_last=True),
+            banking=OpenBanking(Config(source=self.folder / "pfo.toml", office=_OFFICE, tenants=(tenant,))),
+            ledger=self.ledger,
+            clock=self.bank.now,
+        )
+
+    def _decide(self, decision: Decision) -> None:
+        if decision.kind == "leave":
+            self.away.add(decision.member)
+        elif decision.kind == "return":
+            self.away.discard(decision.member)
+        else:
+            self._say_of_identity(decision)
+
+    def _say_of_identity(self, decision: Decision) -> None:
+        """What `pfo identity join` and `split` write, at the script's clock."""
+        other = self._account_id(decision.other)
+        same_as = other if decision.kind == "split" else self._account_id(decision.one)
+        row = IdentityRow(TENANT, other, same_as, "decision", "operator")
+        self.ledger.merge(
+            Batch(
+                tenant_id=TENANT,
+                run_id=f"decision-{self.bank.number}",
+                operation=_STEPS[0].operation.key,
+                code_version="1.0.0",
+                attempt=1,
+                complete=False,
+                synced=0,
+                failed=0,
+                rows={IdentityRow: (row,)},
+            )
+        )
+
+    def _account_id(self, link: Link) -> str:
+        known = self.ledger.reader().linked_accounts(TENANT)
+        (found,) = [a.account_id for a in known if (a.user_id, a.source_id) == (link[0], str(link[1]))]
+        return found
+
+
+def totals_in(con: duckdb.DuckDBPyConnection, tenant: str) -> tuple[Totals, bool]:
+    """The view `totals` of a published ledger, and whether it knows classes. The one place that knows its columns."""
+    columns = {row[0] for row in con.execute("describe totals").fetchall()}
+    if "class" in columns:
+        rows = con.execute("select class, currency, total from totals where tenant_id = ?", [tenant]).fetchall()
+        return {(kind, currency): Decimal(total) for kind, currency, total in rows}, True
+    rows = con.execute("select currency, current_balance, loans from totals where tenant_id = ?", [tenant]).fetchall()
+    shown = {(AT_HAND, currency): total for currency, total, _ in rows if total is not None}
+    shown |= {("loan", currency): loans for currency, _, loans in rows if loans is not None}
+    return _without_nothing(shown), False
+
+
+def cash_in_euro_at(con: duckdb.DuckDBPyConnection, tenant: str, at: datetime) -> Decimal | None:
+    """The macro `cash_position` of a published ledger. The one place that knows its columns."""
+    columns = {row[0] for row in con.execute("describe from cash_position(?)", [at]).fetchall()}
+    only = "class = 'cash' and" if "class" in columns else ""
+    query = f"select sum(total) from cash_position(?) where {only} currency = 'EUR' and tenant_id = ?"  # noqa: S608
+    found = con.execute(query, [at, tenant]).fetchone()
+    return found[0] if found else None
+
+
+@contextmanager
+def played(script: Script, folder: Path) -> Iterator[Iterator[tuple[Product, Shown]]]:
+    """The product after each moment of the script, and what it shows then."""
+    with Bank(script, shows_date=False) as bank:
+        product = Product(folder, bank)
+        yield ((product, product.live([d for d in script.decisions if d.at == moment.at])) for moment in bank.moments())
+
+
+def first_wrong(script: Script, folder: Path) -> str | None:
+    """The first moment at which the product and the judge disagree about the very bytes that the product was sent."""
+    with played(script, folder) as moments:
+        seen = [(product, shown) for product, shown in moments]
+    if not seen:
+        return None
+    by_moment = {answer.at: answer for answer in judge(seen[0][0].bank.sent, script.decisions)}
+    for number, (_, shown) in enumerate(seen):
+        answer = by_moment.get(shown.at)
+        if answer is not None and not shown.is_right(answer.all_right()):
+            right = folded(answer.totals, has_classes=shown.has_classes)
+            return f"moment {number} ({shown.at}): {shown.totals}, not {right}"
+    return None
+
+
+def folded(totals: Totals, *, has_classes: bool) -> Totals:
+    """As a release shows them: without classes, all that is no loan and whose type is known is one."""
+    if has_classes:
+        return _without_nothing(totals)
+    found: Totals = {}
+    for (kind, currency), value in totals.items():
+        if kind != UNCLASSIFIED:
+            key = ("loan" if kind == "loan" else AT_HAND), currency
+            found[key] = found.get(key, Decimal()) + value
+    return _without_nothing(found)
+
+
+def _without_nothing(totals: Totals) -> Totals:
+    """A total of zero and no total say the same of money."""
+    return {key: value for key, value in totals.items() if value}

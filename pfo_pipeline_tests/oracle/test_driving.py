@@ -1,0 +1,94 @@
+"""The product beside the judge, over real HTTP: what it answers rightly, and a record of what an earlier release did not.
+
+The record is a file. It documents; it asks nothing of the release that is tested.
+"""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pfo_pipeline_tests.oracle.cases import CASES, Case, Right
+from pfo_pipeline_tests.oracle.driving import first_wrong, folded, played
+from pfo_pipeline_tests.oracle.oracle import Totals
+from pfo_pipeline_tests.oracle.record import Record, in_words
+
+RECORD: Record = json.loads(Path(__file__).with_name("answers_of_0_1_0.json").read_text())
+
+WRONG_IN_0_1_0 = {
+    # Case: the first moment with a wrong total, and what was said then, by class and currency.
+    "two_pockets_of_one_iban_come_back": (3, {"at hand EUR": "5000.00"}),
+    "two_pockets_come_back_in_another_order": (1, {"at hand EUR": "100.00"}),
+    "two_members_see_two_pockets_in_another_order": (0, {"at hand EUR": "10000.00"}),
+    "two_members_see_two_pockets_numbered_the_other_way": (0, {"at hand EUR": "200.00"}),
+    "one_mask_of_two_accounts": (0, {"at hand EUR": "111.00"}),
+    "a_mask_without_any_digit": (0, {"at hand EUR": "111.00"}),
+    "a_number_of_one_digit_repeated": (0, {"at hand EUR": "111.00"}),
+    "one_account_through_two_sources": (0, {"at hand EUR": "4900.00"}),
+    "an_iban_learnt_late": (3, {"at hand EUR": "20.00"}),
+    "three_links_of_one_account": (1, {"at hand EUR": "20.00"}),
+    "a_removed_connection_beside_an_unreadable_row": (1, {"at hand EUR": "1550.00"}),
+    "old_and_new_side_by_side": (2, {"at hand EUR": "24000.00"}),
+    "a_second_list_with_one_pocket_of_two": (0, {"at hand EUR": "10000.00"}),
+    "a_joint_account_by_another_type": (0, {"at hand EUR": "16000.00"}),
+    "a_joint_account_of_unknown_type": (0, {"at hand EUR": "16000.00"}),
+    "a_card_under_the_iban_of_its_account": (0, {"at hand EUR": "-800.00"}),
+    "a_loan_under_the_iban_it_is_repaid_from": (0, {"loan EUR": "-150000.00"}),
+    "a_card_that_repeats_its_parent": (0, {"at hand EUR": "10000.00"}),
+    "a_split_that_passes_on": (2, {"at hand EUR": "111.00"}),
+    "two_numbers_under_one_iban": (0, {"at hand EUR": "100.00"}),
+    "an_empty_list_of_a_healthy_bank": (1, {}),
+    "no_account_of_a_healthy_bank": (1, {}),
+    "an_empty_list_of_one_source_of_two": (1, {"at hand EUR": "40.00"}),
+    "an_account_closed_without_a_stamp": (1, {"at hand EUR": "100.00"}),
+    "an_unknown_type": (0, {"at hand EUR": "-8900.00"}),
+    "the_noise_of_a_float": (0, {}),
+    "zero_dates": (0, {}),
+    "a_currency_in_small_letters": (1, {"at hand EUR": "100.00"}),
+    "disabled_false": (0, {}),
+}
+PAST_WRONG_IN_0_1_0 = {"two_pockets_of_one_iban_come_back": (2, {"0": "100.00", "1": "100.00"})}
+BY_NAME = {case.name: case for case in CASES}
+ALWAYS_RIGHT = [case for case in CASES if case.name in RECORD and case.name not in WRONG_IN_0_1_0]
+
+
+def right_totals(right: Right) -> Totals:
+    assert right.totals is not None
+    keys = {name: name.split() for name in right.totals}
+    return {(kind, currency): Decimal(right.totals[name]) for name, (kind, currency) in keys.items()}
+
+
+def without_classes(right: Right) -> dict[str, str]:
+    return in_words(folded(right_totals(right), has_classes=False))
+
+
+@pytest.mark.parametrize(("name", "wrong"), WRONG_IN_0_1_0.items(), ids=WRONG_IN_0_1_0)
+def test_the_first_release_is_on_record_with_a_wrong_total(name: str, wrong: tuple[int, dict[str, str]]) -> None:
+    moment, said = wrong
+    assert RECORD[name][moment]["totals"] == said != without_classes(BY_NAME[name].right[moment])
+
+
+@pytest.mark.parametrize(("name", "wrong"), PAST_WRONG_IN_0_1_0.items(), ids=PAST_WRONG_IN_0_1_0)
+def test_the_first_release_is_on_record_with_a_past_that_changed(name: str, wrong: tuple[int, dict[str, str]]) -> None:
+    moment, said = wrong
+    right = {str(earlier): amount for earlier, amount in BY_NAME[name].right[moment].past.items()}
+    assert RECORD[name][moment]["past"] == said != right
+
+
+@pytest.mark.parametrize("case", ALWAYS_RIGHT, ids=lambda case: case.name)
+def test_the_product_answers_as_worked_out_by_hand(case: Case, tmp_path: Path) -> None:
+    with played(case.script, tmp_path) as moments:
+        for number, (right, (product, shown)) in enumerate(zip(case.right, moments, strict=True)):
+            assert right.totals is None or shown.is_right([right_totals(right)]), f"{number}: {shown} {product.errors}"
+
+
+def test_the_product_agrees_with_the_judge_on_the_bytes_that_it_was_sent(tmp_path: Path) -> None:
+    assert first_wrong(BY_NAME["an_account_with_a_stamp"].script, tmp_path) is None
+
+
+def test_what_the_product_gets_wrong_is_noticed(tmp_path: Path) -> None:
+    script = BY_NAME["an_account_with_a_stamp"].script
+    with played(script, tmp_path) as moments:
+        _, shown = next(iter(moments))
+    assert not shown.is_right([{("cash", "EUR"): Decimal("300.01")}])
