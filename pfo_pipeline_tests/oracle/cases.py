@@ -25,7 +25,7 @@ from pfo_pipeline_tests.oracle.script import (
 IBAN = "FR7630004000031234567890143"
 NUMBER = "00000000011"
 _BEFORE_BREAKFAST = timedelta(hours=2)
-_AN_HOUR = 1 / 24
+AN_HOUR = 1 / 24
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def two_pockets_come_back_in_another_order() -> Case:
 
 def two_members_see_two_pockets_in_another_order() -> Case:
     script = Script(
-        tuple(moment(n, jane=pockets(1, 11, n), john=pockets(2, 21, n + _AN_HOUR, is_reversed=True)) for n in range(3))
+        tuple(moment(n, jane=pockets(1, 11, n), john=pockets(2, 21, n + AN_HOUR, is_reversed=True)) for n in range(3))
     )
     return Case("two_members_see_two_pockets_in_another_order", script, (cash("5100.00", accounts=2),) * 3)
 
@@ -247,7 +247,7 @@ def a_renewed_account_with_only_a_mask() -> Case:
 
 def a_second_list_with_one_pocket_of_two() -> Case:
     script = Script(
-        tuple(moment(n, jane=pockets(1, 11, n), john=lone(2, 21, "5000.00", n + _AN_HOUR, iban=IBAN)) for n in range(2))
+        tuple(moment(n, jane=pockets(1, 11, n), john=lone(2, 21, "5000.00", n + AN_HOUR, iban=IBAN)) for n in range(2))
     )
     right = cash("5100.00", accounts=2, says={("john", 21): "one of others"}, double={})
     return Case("a_second_list_with_one_pocket_of_two", script, (right,) * 2)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from itertools import chain, combinations, permutations, product
 from urllib.parse import parse_qs
 
-from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED, class_of
+from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED
 from pfo_pipeline_tests.oracle.links import Memory, Seen, Source
 from pfo_pipeline_tests.oracle.reading import Accounts, Connections, Row, accounts_in, connections_in
 from pfo_pipeline_tests.oracle.recording import Decision, Exchange, Link
@@ -430,12 +430,15 @@ class Oracle:
             also=frozenset(seen.value for seen in others if seen.value is not None) - {speaker.value},
         )
 
-    def _class(self, cluster: Cluster, row: Row) -> str:
-        """The speaker's own, or one that another of its links knows."""
+    @staticmethod
+    def _class(cluster: Cluster, row: Row) -> str:
+        """One that binds, as the speaker or another of its links has it or had it; else what the speaker's type says."""
         if row.binding_class:
             return row.binding_class
-        known = sorted(cluster.classes)
-        return known[0] if known else class_of(row.type, is_crypto=row.is_crypto)
+        ever = sorted({seen.row.binding_class for seen in cluster.members if seen.row.binding_class})
+        known = sorted(cluster.classes) or ever
+        named = [seen.row.class_name for seen in cluster.members if seen.row.class_name != UNCLASSIFIED]
+        return [*known, *named, row.class_name][0]
 
     # What is named
 

@@ -8,8 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pfo_pipeline_tests.oracle.cases import CASES, Case
+from pfo_pipeline_tests.oracle.cases import Case
 from pfo_pipeline_tests.oracle.driving import played
+from pfo_pipeline_tests.oracle.more_cases import ALL_CASES
 from pfo_pipeline_tests.oracle.oracle import Totals
 
 Record = dict[str, list[dict[str, dict[str, str]]]]
@@ -31,7 +32,7 @@ def answers_of(case: Case, folder: Path) -> list[dict[str, dict[str, str]]]:
 
 def recorded_answers() -> Record:
     with tempfile.TemporaryDirectory() as folder:
-        return {case.name: answers_of(case, Path(folder) / case.name) for case in CASES}
+        return {case.name: answers_of(case, Path(folder) / case.name) for case in ALL_CASES}
 
 
 if __name__ == "__main__":

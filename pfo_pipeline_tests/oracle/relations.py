@@ -7,6 +7,7 @@ the table: what is done, which totals must not move, and where they may, with th
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from random import Random
 
 from pfo_pipeline_tests.oracle.bank import is_hidden
@@ -110,7 +111,7 @@ def bank_added_again(script: Script, chance: Random) -> Told | None:
         (name, row["id"])
         for name, number in _connections(script)
         for row in here.users.get(name, UserState()).connections
-        if row["id"] == number and _nothing_is_missing(script, start, name, number)
+        if row["id"] == number and _is_whole_list(script, start, name, number)
     ]
     if start == 0 or not found or set(before.users) != set(here.users):
         return None
@@ -190,11 +191,18 @@ def _listed(moment: Moment, member: str) -> set[int]:
     return {row["id"] for row in rows if isinstance(row["id"], int) and not is_hidden(row)}
 
 
-def _nothing_is_missing(script: Script, start: int, member: str, number: int) -> bool:
-    """Whether every account of the connection that ever was listed is listed at the moment, or bears a stamp."""
+def _is_whole_list(script: Script, start: int, member: str, number: int) -> bool:
+    """Whether every account of the connection that ever was listed is there at the moment, or bears a stamp; each with a
+    balance; and none of them stands still beside the others of its source.
+    """
     ever = {row["id"] for n, row in _rows(script, member, number) if n < start}
     user = script.moments[start].users[member]
-    return bool(ever) and not user.instead and ever <= {r["id"] for r in user.accounts if isinstance(r["id"], int)}
+    rows = [row for n, row in _rows(script, member, number) if n == start]
+    there = {row["id"] for row in user.accounts if isinstance(row["id"], int)}
+    dates = {(row["id_source"], row["last_update"]) for row in rows}
+    stand_still = len(dates) > len({source_id for source_id, _ in dates})
+    has_balances = all(isinstance(row["balance"], Decimal) for row in rows)
+    return bool(ever) and not user.instead and ever <= there and has_balances and not stand_still
 
 
 def _moved(row: Record, by: int) -> Record:

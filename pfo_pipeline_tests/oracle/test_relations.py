@@ -5,8 +5,9 @@ from random import Random
 import pytest
 
 from pfo_pipeline_tests.oracle.bank import recorded
-from pfo_pipeline_tests.oracle.cases import CASES, Case
+from pfo_pipeline_tests.oracle.cases import Case
 from pfo_pipeline_tests.oracle.generate import generated
+from pfo_pipeline_tests.oracle.more_cases import ALL_CASES
 from pfo_pipeline_tests.oracle.oracle import judge
 from pfo_pipeline_tests.oracle.relations import RELATIONS, Relation
 from pfo_pipeline_tests.oracle.script import Script
@@ -49,7 +50,7 @@ def test_no_total_of_a_half_year_moves(relation: Relation, seed: int) -> None:
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda relation: relation.__name__)
-@pytest.mark.parametrize("case", [c for c in CASES if not c.script.decisions], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [c for c in ALL_CASES if not c.script.decisions], ids=lambda case: case.name)
 def test_no_total_of_a_case_moves(relation: Relation, case: Case) -> None:
     assert disagreement(case.script, relation, 0) is None
 
