@@ -193,7 +193,7 @@ def _listed(moment: Moment, member: str) -> set[int]:
 
 def _is_whole_list(script: Script, start: int, member: str, number: int) -> bool:
     """Whether every account of the connection that ever was listed is there at the moment, or bears a stamp; each with a
-    balance; and none of them stands still beside the others of its source.
+    balance and with all that it ever showed of its numbers; and none stands still beside the others of its source.
     """
     ever = {row["id"] for n, row in _rows(script, member, number) if n < start}
     user = script.moments[start].users[member]
@@ -202,7 +202,13 @@ def _is_whole_list(script: Script, start: int, member: str, number: int) -> bool
     dates = {(row["id_source"], row["last_update"]) for row in rows}
     stand_still = len(dates) > len({source_id for source_id, _ in dates})
     has_balances = all(isinstance(row["balance"], Decimal) for row in rows)
-    return bool(ever) and not user.instead and ever <= there and has_balances and not stand_still
+    before = {_keys(row) for n, row in _rows(script, member, number) if n < start}
+    shows_less = not before <= {_keys(row) for row in user.accounts}
+    return bool(ever) and not user.instead and ever <= there and has_balances and not stand_still and not shows_less
+
+
+def _keys(row: Record) -> tuple[str, str | None, str | None]:
+    return str(row["id"]), row["iban"], row["number"]
 
 
 def _moved(row: Record, by: int) -> Record:
