@@ -24,8 +24,9 @@ from pfo_pipeline.operations.steps import Attempt, StepContext, perform
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline_tests.oracle.bank import Bank
 from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED
-from pfo_pipeline_tests.oracle.oracle import Totals, judge
+from pfo_pipeline_tests.oracle.oracle import Oracle, Totals
 from pfo_pipeline_tests.oracle.recording import Decision, Link
+from pfo_pipeline_tests.oracle.relations import Told
 from pfo_pipeline_tests.oracle.script import Script
 
 TENANT = "family"
@@ -176,17 +177,30 @@ def played(script: Script, folder: Path) -> Iterator[Iterator[tuple[Product, Sho
 
 def first_wrong(script: Script, folder: Path) -> str | None:
     """The first moment at which the product and the judge disagree about the very bytes that the product was sent."""
+    oracle, heard = Oracle(), 0
     with played(script, folder) as moments:
-        seen = [(product, shown) for product, shown in moments]
-    if not seen:
-        return None
-    by_moment = {answer.at: answer for answer in judge(seen[0][0].bank.sent, script.decisions)}
-    for number, (_, shown) in enumerate(seen):
-        answer = by_moment.get(shown.at)
-        if answer is not None and not shown.is_right(answer.all_right()):
-            right = folded(answer.totals, has_classes=shown.has_classes)
-            return f"moment {number} ({shown.at}): {shown.totals}, not {right}"
+        for number, (product, shown) in enumerate(moments):
+            sent = product.bank.sent[heard:]
+            heard += len(sent)
+            answer = oracle.settle(shown.at, sent, [d for d in script.decisions if d.at == shown.at])
+            if not shown.is_right(answer.all_right()):
+                right = folded(answer.totals, has_classes=shown.has_classes)
+                return f"moment {number} ({shown.at}): {shown.totals}, not {right}"
     return None
+
+
+def first_moved(script: Script, told: Told, folder: Path) -> str | None:
+    """The first moment at which the product says another total because a script was told in another way."""
+    before, after = (_shown(one, folder / name) for one, name in ((script, "before"), (told.script, "after")))
+    for old, new in told.same:
+        if before[old].totals != after[new].totals:
+            return f"moment {old}: {before[old].totals} became {after[new].totals}"
+    return None
+
+
+def _shown(script: Script, folder: Path) -> list[Shown]:
+    with played(script, folder) as moments:
+        return [shown for _, shown in moments]
 
 
 def folded(totals: Totals, *, has_classes: bool) -> Totals:

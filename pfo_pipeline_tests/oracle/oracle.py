@@ -10,10 +10,10 @@ Clear before fast: every pair is looked at, at each moment.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import chain, combinations, permutations, product
+from itertools import chain, combinations, islice, permutations, product
 from urllib.parse import parse_qs
 
 from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED
@@ -23,6 +23,7 @@ from pfo_pipeline_tests.oracle.recording import Decision, Exchange, Link
 
 FRESH = timedelta(hours=48)
 GAP = timedelta(days=180)
+_CHOICES = 64
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Totals = dict[tuple[str, str], Decimal]
@@ -52,6 +53,8 @@ class Answer:
     at: datetime
     totals: Totals
     accounts: tuple[RealAccount, ...]
+    others: tuple[tuple[RealAccount, ...], ...]
+    """Where it cannot be known which of several lists shows the accounts: what would be counted by another of them."""
     says: dict[Link, str]
     """Of every linked account there ever was: that it counts, or why not."""
     proposals: frozenset[frozenset[Link]]
@@ -66,13 +69,10 @@ class Answer:
         return any(totals == right for right in self.all_right())
 
     def all_right(self) -> Iterator[Totals]:
-        """These totals, then those in which an account is counted by another of its linked accounts."""
-        open_ones = [account for account in self.accounts if account.also]
-        for values in product(*[[account.value, *account.also] for account in open_ones]):
-            moved = dict(self.totals)
-            for account, value in zip(open_ones, values, strict=True):
-                moved[account.class_name, account.currency] += value - account.value
-            yield moved
+        """These totals, then those in which another list is counted, or an account by another of its linked accounts."""
+        for accounts in (self.accounts, *self.others):
+            for values in islice(product(*[[account.value, *account.also] for account in accounts]), _CHOICES):
+                yield _sum([replace(a, value=value) for a, value in zip(accounts, values, strict=True)])
 
 
 @dataclass(eq=False)
@@ -341,17 +341,16 @@ class Oracle:
         for cluster in self.clusters:
             cluster.speaker = self._speaker(cluster)
         speaking = [cluster for cluster in self.clusters if cluster.speaker is not None]
-        chosen = self._as_many_as_there_are(speaking)
+        choices = self._as_many_as_there_are(speaking)
+        chosen = choices[0]
         counted = [cluster for cluster in chosen if not self._repeats_parent(cluster, chosen)]
-        accounts = tuple(self._real(cluster) for cluster in counted)
-        totals: Totals = {}
-        for account in accounts:
-            _add(totals, account, account.value)
+        accounts, *others = [self._accounts(choice) for choice in choices]
         proposals, double = self._proposals(speaking, counted)
         return Answer(
             at=self.now,
-            totals=totals,
+            totals=_sum(accounts),
             accounts=accounts,
+            others=tuple(others),
             says={link: self._says(link, chosen, counted) for link in self.memory.links},
             proposals=proposals,
             possibly_double=double,
@@ -366,7 +365,7 @@ class Oracle:
         voices = [seen for seen in cluster.members if seen.counts and not self._is_succeeded(seen)]
         if voices or not any(seen.state == "listed" for seen in cluster.members):
             return voices
-        known = [seen for seen in cluster.members if seen.value is not None]
+        known = [s for s in cluster.members if s.value is not None and s.state not in ("deleted", "disabled")]
         return sorted(known, key=lambda seen: seen.value_updated or _LONG_AGO)[-1:]
 
     def _is_succeeded(self, seen: Seen) -> bool:
@@ -385,14 +384,20 @@ class Oracle:
     def _is_fresh(self, seen: Seen) -> bool:
         return seen.value_updated is not None and self.now - seen.value_updated <= FRESH
 
-    def _as_many_as_there_are(self, speaking: list[Cluster]) -> list[Cluster]:
-        """Of those that may be one another, the greatest set in which no two may be: the longest list."""
+    def _as_many_as_there_are(self, speaking: list[Cluster]) -> list[list[Cluster]]:
+        """Of those that may be one another, the greatest set in which no two may be: the longest list. The best one first,
+        then the others that are as great.
+        """
         edges = [pair for pair in self._edges() if pair[0] in speaking and pair[1] in speaking]
-        chosen: list[Cluster] = []
+        by_group = []
         for group in _groups(speaking, edges):
             sets = [s for size in range(1, len(group) + 1) for s in combinations(group, size) if _is_free(s, edges)]
-            chosen += max(sets, key=self._worth)
-        return chosen
+            best = max(sets, key=self._worth)
+            by_group.append([best, *(s for s in sets if len(s) == len(best) and s != best)])
+        return [list(chain(*choice)) for choice in islice(product(*by_group), _CHOICES)]
+
+    def _accounts(self, chosen: list[Cluster]) -> tuple[RealAccount, ...]:
+        return tuple(self._real(cluster) for cluster in chosen if not self._repeats_parent(cluster, chosen))
 
     def _worth(self, some: Iterable[Cluster]) -> tuple[int, int, int, list[int]]:
         chosen = list(some)
@@ -454,11 +459,7 @@ class Oracle:
             if one in counted and other in counted:
                 later = max(one, other, key=lambda cluster: cluster.number)
                 younger[later.number] = later
-        double: Totals = {}
-        for cluster in younger.values():
-            account = self._real(cluster)
-            _add(double, account, account.value)
-        return frozenset(pairs), double
+        return frozenset(pairs), _sum(self._real(cluster) for cluster in younger.values())
 
     def _is_unproved(self, one: Cluster, other: Cluster) -> bool:
         """In one list with one whole number, and not seen to advance both."""
@@ -515,9 +516,12 @@ def _lists(exchanges: Sequence[Exchange]) -> tuple[Connections | None, Accounts 
     return connections, accounts
 
 
-def _add(totals: Totals, account: RealAccount, value: Decimal) -> None:
-    key = account.class_name, account.currency
-    totals[key] = totals.get(key, Decimal()) + value
+def _sum(accounts: Iterable[RealAccount]) -> Totals:
+    totals: Totals = {}
+    for account in accounts:
+        key = account.class_name, account.currency
+        totals[key] = totals.get(key, Decimal()) + account.value
+    return totals
 
 
 def _differ(one: Iterable[str | None], other: Iterable[str | None]) -> bool:

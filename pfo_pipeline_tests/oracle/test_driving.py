@@ -6,14 +6,16 @@ The record is a file. It documents; it asks nothing of the release that is teste
 import json
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from pfo_pipeline_tests.oracle.cases import Case, Right
-from pfo_pipeline_tests.oracle.driving import first_wrong, folded, played
+from pfo_pipeline_tests.oracle.driving import first_moved, first_wrong, folded, played
 from pfo_pipeline_tests.oracle.more_cases import ALL_CASES
 from pfo_pipeline_tests.oracle.oracle import Totals
 from pfo_pipeline_tests.oracle.record import Record, in_words
+from pfo_pipeline_tests.oracle.relations import ids_renamed
 
 RECORD: Record = json.loads(Path(__file__).with_name("answers_of_0_1_0.json").read_text())
 
@@ -108,6 +110,13 @@ def test_the_product_answers_as_worked_out_by_hand(case: Case, tmp_path: Path) -
 
 def test_the_product_agrees_with_the_judge_on_the_bytes_that_it_was_sent(tmp_path: Path) -> None:
     assert first_wrong(BY_NAME["an_account_with_a_stamp"].script, tmp_path) is None
+
+
+def test_the_product_says_the_same_when_ids_are_renamed(tmp_path: Path) -> None:
+    script = BY_NAME["an_account_with_a_stamp"].script
+    told = ids_renamed(script, Random(0))  # noqa: S311 - chance, not secrecy
+    assert told is not None
+    assert first_moved(script, told, tmp_path) is None
 
 
 def test_what_the_product_gets_wrong_is_noticed(tmp_path: Path) -> None:
