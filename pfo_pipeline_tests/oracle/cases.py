@@ -6,6 +6,7 @@ Here: the scripts, and the figures a person worked out. Not here: anything that 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from pfo_pipeline_tests.oracle.recording import Decision, Link
@@ -41,6 +42,13 @@ class Right:
     """An earlier moment, whose accounts these are."""
     past: Mapping[int, str] = field(default_factory=dict)
     """What is said then of an earlier moment, if one asks again: its cash in euro."""
+
+    def decimals(self) -> dict[tuple[str, str], Decimal] | None:
+        """The totals as numbers."""
+        if self.totals is None:
+            return None
+        keys = {name: name.split() for name in self.totals}
+        return {(kind, currency): Decimal(self.totals[name]) for name, (kind, currency) in keys.items()}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Here: the one module of this folder that knows the product, and how little of it
 Dagster is left out: its steps are called as an asset calls them, and merged as the IO manager merges them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -186,6 +186,16 @@ def first_wrong(script: Script, folder: Path) -> str | None:
             if not shown.is_right(answer.all_right()):
                 right = folded(answer.totals, has_classes=shown.has_classes)
                 return f"moment {number} ({shown.at}): {shown.totals}, not {right}"
+    return None
+
+
+def first_unlike(script: Script, right: Sequence[Totals | None], folder: Path) -> str | None:
+    """The first moment at which the product says another total than the one that is known to be right."""
+    with played(script, folder) as moments:
+        for number, (totals, (product, shown)) in enumerate(zip(right, moments, strict=True)):
+            if totals is not None and not shown.is_right([totals]):
+                known = folded(totals, has_classes=shown.has_classes)
+                return f"moment {number}: {shown.totals}, not {known} {product.errors or ''}".rstrip()
     return None
 
 

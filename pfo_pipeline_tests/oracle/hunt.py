@@ -1,33 +1,67 @@
-"""Looks for half years that the product gets wrong: `python -m pfo_pipeline_tests.oracle.hunt FIRST_SEED LAST_SEED`.
+"""Looks for what the product gets wrong.
 
-Not part of the suite: one half year takes the product some ten seconds.
+    python -m pfo_pipeline_tests.oracle.hunt seeds 0 20       half years, product against judge, until the first wrong moment
+    python -m pfo_pipeline_tests.oracle.hunt relations 0 20   half years, each told in another way: no total moves
+    python -m pfo_pipeline_tests.oracle.hunt cases            every case and every variant of it, against the written answer
+
+Not part of the suite: one half year takes the product some ten seconds, all variants some minutes.
 """
 
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
-from pfo_pipeline_tests.oracle.driving import first_wrong
+from pfo_pipeline_tests.oracle.cases import Case
+from pfo_pipeline_tests.oracle.driving import first_moved, first_unlike, first_wrong
 from pfo_pipeline_tests.oracle.generate import generated
+from pfo_pipeline_tests.oracle.more_cases import ALL_CASES
+from pfo_pipeline_tests.oracle.relations import RELATIONS
+from pfo_pipeline_tests.oracle.variants import variants_of
+
+Found = Iterator[tuple[str, str | None]]
+"""What was played, and what is wrong with it; None where nothing is."""
 
 
-def wrong_half_years(seeds: range) -> Iterator[tuple[int, str | None]]:
-    """By seed, the first moment at which product and judge disagree; None where they never do."""
-    for seed in seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            yield seed, first_wrong(generated(seed).script, Path(folder))
+def half_years(first: int, last: int, folder: Path) -> Found:
+    for seed in range(first, last + 1):
+        yield f"seed {seed}", first_wrong(generated(seed).script, folder / str(seed))
 
 
-def main(first: int, last: int) -> int:
-    """Returns: how many half years were wrong."""
+def half_years_told_otherwise(first: int, last: int, folder: Path) -> Found:
+    for seed in range(first, last + 1):
+        script = generated(seed).script
+        for relation in RELATIONS:
+            told = relation(script, Random(seed))  # noqa: S311 - chance, not secrecy
+            if told is not None:
+                name = f"seed {seed}, {relation.__name__}"
+                yield name, first_moved(script, told, folder / name)
+
+
+def written_cases(folder: Path) -> Found:
+    for case in ALL_CASES:
+        for told in (case, *variants_of(case)):
+            yield told.name, _first_unlike(told, folder / told.name)
+
+
+def _first_unlike(case: Case, folder: Path) -> str | None:
+    return first_unlike(case.script, [right.decimals() for right in case.right], folder)
+
+
+def main(what: str, *numbers: str) -> int:
+    """Returns: how many were wrong."""
     wrong = 0
-    for seed, said in wrong_half_years(range(first, last + 1)):
-        wrong += said is not None
-        sys.stdout.write(f"seed {seed}: {said or 'agreed'}\n")
-        sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        hunts = {"seeds": half_years, "relations": half_years_told_otherwise}
+        found = hunts[what](int(numbers[0]), int(numbers[1]), folder) if what in hunts else written_cases(folder)
+        for played, said in found:
+            wrong += said is not None
+            sys.stdout.write(f"{played}: {said or 'right'}\n")
+            sys.stdout.flush()
     return wrong
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(*map(int, sys.argv[1:3])), 1))
+    sys.exit(min(main(*sys.argv[1:]), 1))

@@ -85,9 +85,6 @@ class Seen:
         if state != "missing":
             self.missed.clear()
 
-    def update_at(self, read: int) -> datetime | None:
-        return self.updates.get(read)
-
     def advanced_after(self, read: int) -> bool:
         """Whether its date moved on in a read later than this one."""
         before = self._last_update_until(read)

@@ -398,6 +398,60 @@ def noise_in_a_text() -> Case:
     return Case("noise_in_a_text", script, right)
 
 
+def a_bank_with_only_masks_comes_back() -> Case:
+    """Nothing proves that it is the same account. A person is asked; nothing counts twice."""
+    script = Script(
+        (
+            moment(0, jane=lone(1, 11, "111.00", 0, number="****1234")),
+            moment(1, jane=state([], [])),
+            moment(2, jane=lone(2, 21, "112.00", 2, number="****1234")),
+        )
+    )
+    right = (cash("111.00", accounts=1), Right({}, accounts=0), cash("112.00", accounts=1, double={}))
+    return Case("a_bank_with_only_masks_comes_back", script, right)
+
+
+def a_number_reused_after_half_a_year() -> Case:
+    """Another member's account has the IBAN of one that ended long ago: it is not that account's history that goes on."""
+    gone = state([], [])
+    script = Script(
+        (
+            moment(0, jane=lone(1, 11, "111.00", 0, iban=IBAN), john=gone),
+            moment(1, jane=gone, john=gone),
+            moment(190, jane=gone, john=lone(2, 21, "222.00", 190, iban=IBAN)),
+        )
+    )
+    right = (cash("111.00", accounts=1), Right({}, accounts=0), cash("222.00", accounts=1, double={}))
+    return Case("a_number_reused_after_half_a_year", script, right)
+
+
+def an_account_that_returns_after_it_was_gone() -> Case:
+    def user(n: float, *, is_away: bool) -> UserState:
+        rows = [account(11, 1, "100.00", at(n), number="4000011")]
+        return one_connection(1, n, *rows, *([] if is_away else [account(12, 1, "200.00", at(n), number="4000012")]))
+
+    script = Script(tuple(moment(n, jane=user(n, is_away=n in (1, 2))) for n in range(4)))
+    right = (
+        cash("300.00", accounts=2),
+        cash("300.00", accounts=2, says={("jane", 12): "counted, missing"}),
+        cash("100.00", accounts=1, says={("jane", 12): "gone"}),
+        cash("300.00", accounts=2, same_as=0),
+    )
+    return Case("an_account_that_returns_after_it_was_gone", script, right)
+
+
+def a_joint_account_whose_older_link_is_stale() -> Case:
+    """The link that spoke is a week old: the other speaks, and the account stays what it was."""
+
+    def now(n: int, dated: int) -> Any:
+        jane = lone(1, 11, "800.00", dated, iban=IBAN)
+        return moment(n, jane=jane, john=lone(2, 21, "800.00" if n == 0 else "900.00", n, iban=IBAN))
+
+    script = Script((now(0, 0), now(7, 0)))
+    right = (cash("800.00", accounts=1), cash("900.00", accounts=1, same_as=0, double={}))
+    return Case("a_joint_account_whose_older_link_is_stale", script, right)
+
+
 MORE_CASES: tuple[Case, ...] = (
     pockets_told_apart_by_name_come_back(),
     pockets_that_nothing_tells_apart_come_back(),
@@ -426,6 +480,10 @@ MORE_CASES: tuple[Case, ...] = (
     a_member_who_comes_back(),
     no_type_at_all(),
     noise_in_a_text(),
+    a_bank_with_only_masks_comes_back(),
+    a_number_reused_after_half_a_year(),
+    an_account_that_returns_after_it_was_gone(),
+    a_joint_account_whose_older_link_is_stale(),
 )
 
 ALL_CASES: tuple[Case, ...] = (*CASES, *MORE_CASES)

@@ -88,6 +88,11 @@ class Cluster:
         return frozenset(seen.link for seen in self.members)
 
     @property
+    def face(self) -> Link:
+        """The linked account by which a person is asked about it."""
+        return (self.speaker or max(self.members, key=lambda seen: seen.last_listed or _LONG_AGO)).link
+
+    @property
     def whole_numbers(self) -> set[str]:
         return set().union(*(seen.whole_numbers for seen in self.members))
 
@@ -449,17 +454,19 @@ class Oracle:
 
     def _proposals(self, speaking: list[Cluster], counted: list[Cluster]) -> tuple[frozenset[frozenset[Link]], Totals]:
         """Pairs of accounts that may be one; and the amount of each younger one that is counted beside the other."""
-        strong = [pair for pair in self._edges(with_gaps=True) if pair[0] in speaking and pair[1] in speaking]
-        weak = [pair for pair in combinations(counted, 2) if _weakly_alike(*pair) and not self._apart(*pair)]
+        strong = [pair for pair in self._edges(with_gaps=True) if pair[0] in speaking or pair[1] in speaking]
+        weak = [
+            (one, other)
+            for one, other in combinations(self.clusters, 2)
+            if (one in counted or other in counted) and _weakly_alike(one, other) and not self._apart(one, other)
+        ]
         unproved = [pair for pair in combinations(counted, 2) if self._is_unproved(*pair)]
-        pairs, younger = set[frozenset[Link]](), dict[int, Cluster]()
-        for one, other in [*strong, *weak, *unproved]:
-            if one.speaker and other.speaker:
-                pairs.add(frozenset((one.speaker.link, other.speaker.link)))
-            if one in counted and other in counted:
-                later = max(one, other, key=lambda cluster: cluster.number)
-                younger[later.number] = later
-        return frozenset(pairs), _sum(self._real(cluster) for cluster in younger.values())
+        pairs = [*strong, *weak, *unproved]
+        both = [pair for pair in pairs if pair[0] in counted and pair[1] in counted]
+        younger = {max(pair, key=lambda cluster: cluster.number) for pair in both}
+        return frozenset(frozenset((a.face, b.face)) for a, b in pairs), _sum(
+            self._real(cluster) for cluster in younger
+        )
 
     def _is_unproved(self, one: Cluster, other: Cluster) -> bool:
         """In one list with one whole number, and not seen to advance both."""
@@ -494,11 +501,6 @@ def judge(exchanges: Sequence[Exchange], decisions: Sequence[Decision] = ()) -> 
     return [
         oracle.settle(at, [e for e in exchanges if e.at == at], [d for d in decisions if d.at == at]) for at in moments
     ]
-
-
-def unclassified(totals: Totals) -> Totals:
-    """What is in no class."""
-    return {key: value for key, value in totals.items() if key[0] == UNCLASSIFIED}
 
 
 def _lists(exchanges: Sequence[Exchange]) -> tuple[Connections | None, Accounts | None]:

@@ -55,19 +55,22 @@ def synced_twice(script: Script, chance: Random) -> Told | None:
 
 
 def split_over_two_connections(script: Script, chance: Random) -> Told | None:
-    found = [key for key in _connections(script) if _has_whole_numbers_of_its_own(script, *key)]
+    found = [key for key in _connections(script) if len(_whole_numbers(script, *key)) > 1]
     if not found:
         return None
     member, number = chance.choice(found)
-    ids = sorted({str(row["id"]) for _, row in _rows(script, member, number)})
-    moved = set(chance.sample(ids, len(ids) // 2))
-    # What belongs to what stays together.
-    moved -= {str(row["id"]) for _, row in _rows(script, member, number) if row["id_parent"] is not None}
+    numbers = sorted(_whole_numbers(script, member, number))
+    moved = set(chance.sample(numbers, len(numbers) // 2))
+
+    def moves(row: Record, user: UserState) -> bool:
+        """What belongs to an account goes with it."""
+        parent = next((r for r in user.accounts if row["id_parent"] is not None and r["id"] == row["id_parent"]), row)
+        return row["id_connection"] == number and parent["number"] in moved
 
     def split(moment: Moment, name: str, user: UserState) -> UserState:
         if name != member:
             return user
-        rows = tuple(_moved(row, _OTHER_IDS) if str(row["id"]) in moved else row for row in user.accounts)
+        rows = tuple(_moved(row, _OTHER_IDS) if moves(row, user) else row for row in user.accounts)
         own = [row for row in user.connections if row["id"] == number]
         more = [_with_other_ids(row, lambda value: value + _OTHER_IDS) for row in own]
         return replace(user, connections=(*user.connections, *more), accounts=rows)
@@ -164,24 +167,21 @@ def _has_strong_key(row: Record) -> bool:
     return isinstance(row["id"], int) and (bool(row["iban"]) or is_whole(row["number"] or ""))
 
 
-def _has_whole_numbers_of_its_own(script: Script, member: str, number: int) -> bool:
-    """At least two accounts, in one source, each with a whole number that no other has."""
-    rows = [row for _, row in _rows(script, member, number)]
-    own = {(row["id"], row["number"]) for row in rows}
-    is_whole_each = all(is_whole(row["number"] or "") for row in rows if row["id_parent"] is None)
-    is_one_source = len({row["id_source"] for row in rows}) == 1
-    numbers = [text for _, text in own]
-    return len(own) > 1 and is_whole_each and is_one_source and len(set(numbers)) == len(numbers)
+def _whole_numbers(script: Script, member: str, number: int) -> set[str]:
+    """Of a connection, the numbers of its accounts; none if one of them is not whole."""
+    found = {row["number"] or "" for _, row in _rows(script, member, number) if row["id_parent"] is None}
+    return found if all(map(is_whole, found)) else set()
 
 
 def _first_vanishing(script: Script, member: str, number: int) -> int:
-    """The first moment at which an account that was listed before is in the list no more, and bears no stamp."""
+    """The first moment at which an account of the connection that was listed before is not in a list that shows others."""
     seen: set[int] = set()
     for n, moment in enumerate(script.moments):
-        there = {row["id"] for row in moment.users.get(member, UserState()).accounts if isinstance(row["id"], int)}
-        if not seen <= there:
+        user = moment.users.get(member, UserState())
+        there = {row["id"] for row in user.accounts if row["id_connection"] == number and isinstance(row["id"], int)}
+        if there and not seen <= there:
             return n
-        seen |= {row["id"] for k, row in _rows(script, member, number) if k == n}
+        seen |= there
     return len(script.moments)
 
 

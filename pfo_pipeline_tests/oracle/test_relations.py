@@ -12,7 +12,7 @@ from pfo_pipeline_tests.oracle.oracle import judge
 from pfo_pipeline_tests.oracle.relations import RELATIONS, Relation
 from pfo_pipeline_tests.oracle.script import Script
 
-SEEDS = range(12)
+SEEDS = range(8)
 
 
 def disagreement(script: Script, relation: Relation, seed: int) -> str | None:
