@@ -424,7 +424,7 @@ def an_account_with_a_stamp() -> Case:
         return one_connection(1, n, *rows)
 
     script = Script((moment(0, jane=user(0)), moment(1, jane=user(1, deleted="2026-03-03 06:00:00"))))
-    right = (cash("300.00", accounts=2), cash("100.00", accounts=1, says={("jane", 12): "deleted"}))
+    right = (cash("300.00", accounts=2), cash("100.00", accounts=1, says={("jane", 12): "deleted"}, past={0: "300.00"}))
     return Case("an_account_with_a_stamp", script, right)
 
 

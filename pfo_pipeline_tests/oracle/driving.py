@@ -4,7 +4,7 @@ Here: the one module of this folder that knows the product, and how little of it
 Dagster is left out: its steps are called as an asset calls them, and merged as the IO manager merges them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline_tests.oracle.bank import Bank
+from pfo_pipeline_tests.oracle.cases import Case
 from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED
 from pfo_pipeline_tests.oracle.oracle import Oracle, Totals
 from pfo_pipeline_tests.oracle.recording import Decision, Link
@@ -189,13 +190,18 @@ def first_wrong(script: Script, folder: Path) -> str | None:
     return None
 
 
-def first_unlike(script: Script, right: Sequence[Totals | None], folder: Path) -> str | None:
-    """The first moment at which the product says another total than the one that is known to be right."""
-    with played(script, folder) as moments:
-        for number, (totals, (product, shown)) in enumerate(zip(right, moments, strict=True)):
+def first_unlike(case: Case, folder: Path) -> str | None:
+    """The first moment at which the product says another total than the one worked out by hand, of then or of the past."""
+    with played(case.script, folder) as moments:
+        for number, (right, (product, shown)) in enumerate(zip(case.right, moments, strict=True)):
+            totals = right.decimals()
             if totals is not None and not shown.is_right([totals]):
                 known = folded(totals, has_classes=shown.has_classes)
                 return f"moment {number}: {shown.totals}, not {known} {product.errors or ''}".rstrip()
+            for earlier, amount in right.past.items():
+                said = product.past(case.script.moments[earlier].at)
+                if said != Decimal(amount):
+                    return f"moment {number}, asked about moment {earlier}: {said}, not {amount}"
     return None
 
 

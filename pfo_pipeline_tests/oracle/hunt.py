@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from pfo_pipeline_tests.oracle.cases import Case
 from pfo_pipeline_tests.oracle.driving import first_moved, first_unlike, first_wrong
 from pfo_pipeline_tests.oracle.generate import generated
 from pfo_pipeline_tests.oracle.more_cases import ALL_CASES
@@ -42,11 +41,7 @@ def half_years_told_otherwise(first: int, last: int, folder: Path) -> Found:
 def written_cases(folder: Path) -> Found:
     for case in ALL_CASES:
         for told in (case, *variants_of(case)):
-            yield told.name, _first_unlike(told, folder / told.name)
-
-
-def _first_unlike(case: Case, folder: Path) -> str | None:
-    return first_unlike(case.script, [right.decimals() for right in case.right], folder)
+            yield told.name, first_unlike(told, folder / told.name)
 
 
 def main(what: str, *numbers: str) -> int:
