@@ -42,7 +42,7 @@ def written(value: Any) -> str:
 
 
 def is_hidden(record: Record) -> bool:
-    return bool(record.get("disabled")) or bool(record.get("deleted"))
+    return any(record.get(key) and not str(record[key]).startswith("0000-") for key in ("disabled", "deleted"))
 
 
 @dataclass(frozen=True)

@@ -473,6 +473,12 @@ def zero_dates() -> Case:
     return Case("zero_dates", Script((moment(0, jane=user),)), (cash("100.00", accounts=1),))
 
 
+def zero_dates_for_stamps() -> Case:
+    zero = "0000-00-00 00:00:00"
+    user = lone(1, 11, "100.00", 0, iban=IBAN, disabled=zero, deleted=zero)
+    return Case("zero_dates_for_stamps", Script((moment(0, jane=user),)), (cash("100.00", accounts=1),))
+
+
 def a_currency_in_small_letters() -> Case:
     small = {"id": "eur", "name": "Euro", "symbol": "€", "precision": 2}
     script = Script(
@@ -523,6 +529,7 @@ CASES: tuple[Case, ...] = (
     an_unknown_type(),
     the_noise_of_a_float(),
     zero_dates(),
+    zero_dates_for_stamps(),
     a_currency_in_small_letters(),
     disabled_false(),
 )

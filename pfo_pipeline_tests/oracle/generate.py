@@ -5,7 +5,7 @@ The world knows what there really is, so a script carries what is true at its ca
 for a while. That is a third opinion, beside the judge and the product.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -36,6 +36,15 @@ _TYPES = {
     "loan": ("mortgage", "consumercredit"),
     "unclassified": ("leasing", "trottinette"),
 }
+_ZERO_DATE = "0000-00-00 00:00:00"
+_DIALECTS: dict[str, Callable[[Record], Record]] = {
+    "small letters": lambda row: {"currency": row["currency"] | {"id": row["currency"]["id"].lower()}},
+    "false for none": lambda row: {"disabled": False},
+    "zero dates for none": lambda row: {"disabled": _ZERO_DATE, "deleted": _ZERO_DATE},
+    "amounts in text": lambda row: {"balance": str(row["balance"])},
+    "types as objects": lambda row: {"type": {"id": 2, "name": row["type"]}},
+    "unknown fields": lambda row: {"vault": {"shelf": [1, None]}, "bookmarked": True},
+}
 _RESTLESS = 3
 """For how many moments a trouble may still be felt."""
 
@@ -59,6 +68,8 @@ class Style:
     """Whether all accounts of a holder stand under one IBAN, as with a bank of pockets."""
     names_differ: bool = True
     with_two_sources: bool = False
+    dialect: frozenset[str] = frozenset()
+    """Ways to write the same that live banks have."""
 
     @property
     def is_sure(self) -> bool:
@@ -122,7 +133,10 @@ class _World:
         self.random = Random(seed)  # noqa: S311 - chance, not secrecy
         self.ids = self.random.randrange(100, 5000)
         self.members = MEMBERS[: self.random.choice((1, 2, 2, 2, 3))]
-        self.styles = {bank: self._style(bank) for bank in self.random.sample(BANKS, self.random.choice((1, 2, 2, 3)))}
+        self.styles = {
+            bank: replace(self._style(bank), dialect=self._dialect())
+            for bank in self.random.sample(BANKS, self.random.choice((1, 2, 2, 3)))
+        }
         self.reals: list[Real] = []
         self.lines: list[Line] = []
         self.absent: list[tuple[int, str, str]] = []
@@ -150,6 +164,9 @@ class _World:
         is_sure = has_iban or numbers == "whole"
         with_two_sources = is_sure and pick((True, False, False))
         return Style(numbers, has_iban, names_differ=is_sure or pick((True, False)), with_two_sources=with_two_sources)
+
+    def _dialect(self) -> frozenset[str]:
+        return frozenset(name for name in _DIALECTS if self.random.random() < 0.15)
 
     def _open_bank(self, bank: str) -> None:
         customers = self.random.sample(self.members, self.random.randint(min(2, len(self.members)), len(self.members)))
@@ -258,7 +275,7 @@ class _World:
     def _row(self, line: Line, view: View) -> Record:
         real = view.real
         parents = [v.id for v in line.views if v.real is real.parent and v.source_id == view.source_id]
-        return account(
+        row = account(
             view.id,
             line.id,
             f"{real.balance:.2f}",
@@ -272,6 +289,9 @@ class _World:
             original_name=real.name,
             type=view.type,
         )
+        for name in sorted(self.styles[line.bank].dialect):
+            row |= _DIALECTS[name](row)
+        return row
 
     # What happens
 
@@ -455,7 +475,9 @@ class _World:
             for number, name in line.sources
         ]
         self.random.shuffle(sources)
-        return connection(line.id, line.updated, *sources, bank=line.bank, state=state, error=state)
+        has_zeros = "zero dates for none" in self.styles[line.bank].dialect
+        more = {"expire": _ZERO_DATE, "next_try": _ZERO_DATE} if has_zeros else {}
+        return connection(line.id, line.updated, *sources, bank=line.bank, state=state, error=state, **more)
 
     def truth(self) -> dict[tuple[str, str], Decimal] | None:
         """What there really is; None while a trouble may still be felt."""

@@ -208,8 +208,8 @@ def _row(row: Any) -> Row | None:
         currency=code,
         amount=amount(row.get("balance"), code, decimals),
         updated=moment(row.get("last_update")),
-        is_disabled=bool(row.get("disabled")),
-        is_deleted=bool(row.get("deleted")),
+        is_disabled=_is_stamped(row.get("disabled")),
+        is_deleted=_is_stamped(row.get("deleted")),
     )
 
 
@@ -222,6 +222,11 @@ def _connection(row: Any) -> ConnectionRow | None:
     sources = row.get("sources") if isinstance(row.get("sources"), list) else []
     names = {_id(s.get("id")): _text(s.get("name")) for s in sources if isinstance(s, Mapping)}
     return ConnectionRow(number, str(bank), {key: name for key, name in names.items() if key is not None and name})
+
+
+def _is_stamped(value: Any) -> bool:
+    """A stamp that is there. A date of zeros is how some databases write none."""
+    return bool(value) and not str(value).startswith("0000-")
 
 
 def _newer(one: Row, other: Row) -> bool:

@@ -201,7 +201,7 @@ def _is_whole_list(script: Script, start: int, member: str, number: int) -> bool
     there = {row["id"] for row in user.accounts if isinstance(row["id"], int)}
     dates = {(row["id_source"], row["last_update"]) for row in rows}
     stand_still = len(dates) > len({source_id for source_id, _ in dates})
-    has_balances = all(isinstance(row["balance"], Decimal) for row in rows)
+    has_balances = all(isinstance(row["balance"], (Decimal, str)) for row in rows)
     before = {_keys(row) for n, row in _rows(script, member, number) if n < start}
     shows_less = not before <= {_keys(row) for row in user.accounts}
     return bool(ever) and not user.instead and ever <= there and has_balances and not stand_still and not shows_less
