@@ -47,6 +47,7 @@ WRONG_IN_0_1_0 = {
     "an_unknown_type": (0, {"at hand EUR": "-8900.00"}),
     "the_noise_of_a_float": (0, {}),
     "zero_dates": (0, {}),
+    "zero_dates_for_stamps": (0, {}),
     "a_currency_in_small_letters": (1, {"at hand EUR": "100.00"}),
     "disabled_false": (0, {}),
     "pockets_told_apart_by_name_come_back": (2, {"at hand EUR": "5000.00"}),
