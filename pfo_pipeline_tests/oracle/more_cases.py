@@ -179,6 +179,36 @@ def old_and_new_side_by_side_with_a_mask() -> Case:
     return Case("old_and_new_side_by_side_with_a_mask", script, right)
 
 
+def old_and_new_side_by_side_at_first_sight() -> Case:
+    def row(number: int, n: float) -> Record:
+        return account(number, 1, "12000.00", at(n), iban=IBAN, number=NUMBER)
+
+    script = Script(
+        (
+            moment(0, jane=one_connection(1, 0, row(12, 0), row(11, -6))),
+            moment(1, jane=one_connection(1, 1, row(12, 1), row(11, -6))),
+            moment(2, jane=one_connection(1, 2, row(12, 2))),
+        )
+    )
+    same = cash("12000.00", accounts=1, same_as=0)
+    right = (cash("12000.00", accounts=1), same, same)
+    return Case("old_and_new_side_by_side_at_first_sight", script, right)
+
+
+def a_pocket_that_stands_still_at_first_sight() -> Case:
+    """It has a number of its own, though a short one: it is not the other."""
+
+    def user(n: int) -> UserState:
+        rows = [
+            account(11, 1, "100.00", at(n), iban=IBAN, number="1"),
+            account(12, 1, "5000.00", at(-6), iban=IBAN, number="2", error="actionNeeded"),
+        ]
+        return one_connection(1, n, *rows)
+
+    script = Script(tuple(moment(n, jane=user(n)) for n in range(3)))
+    return Case("a_pocket_that_stands_still_at_first_sight", script, (cash("5100.00", accounts=2),) * 3)
+
+
 def a_successor_that_waits_to_be_enabled() -> Case:
     def row(number: int, n: float, amount: str = "12000.00", **more: Any) -> Record:
         return account(number, 1, amount, at(n), iban=IBAN, number=NUMBER, **more)
@@ -465,6 +495,8 @@ MORE_CASES: tuple[Case, ...] = (
     a_number_learnt_late(),
     evidence_that_the_bank_takes_back(),
     old_and_new_side_by_side_with_a_mask(),
+    old_and_new_side_by_side_at_first_sight(),
+    a_pocket_that_stands_still_at_first_sight(),
     a_successor_that_waits_to_be_enabled(),
     two_pockets_of_one_iban_that_both_live(),
     a_second_list_whose_one_pocket_is_all_that_is_left(),

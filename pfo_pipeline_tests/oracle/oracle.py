@@ -23,6 +23,7 @@ from pfo_pipeline_tests.oracle.recording import Decision, Exchange, Link
 
 FRESH = timedelta(hours=48)
 GAP = timedelta(days=180)
+STANDS_STILL = timedelta(hours=20)
 _CHOICES = 64
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -283,9 +284,8 @@ class Oracle:
         return (
             bool(new.updates)
             and bool(old.updates)
-            and old.first_read < new.first_read
             and not old.advanced_after(new.first_read)
-            and (old.state in ("missing", "deleted", "gone") or _stopped(old, new))
+            and (_ended_as_it_appeared(old, new) or _stands_still_beside(old, new))
             and not _differ({old.row.binding_class} - {None}, {new.row.binding_class} - {None})
             and not _differ({old.row.currency} - {None}, {new.row.currency} - {None})
             and not _differ(old.whole_numbers, new.whole_numbers)
@@ -592,6 +592,20 @@ _EVIDENCE: tuple[Evidence, ...] = (
     _same_weak_number,
     _same_name,
 )
+
+
+def _ended_as_it_appeared(old: Seen, new: Seen) -> bool:
+    return old.first_read < new.first_read and (old.state in ("missing", "deleted", "gone") or _stopped(old, new))
+
+
+def _stands_still_beside(old: Seen, new: Seen) -> bool:
+    """Both seen for the first time in one list, with one number and a strong key, and one of them long out of date."""
+    if old.first_read != new.first_read or not old.state == new.state == "listed":
+        return False
+    if not old.numbers & new.numbers or not (_same_iban(old, new) or _same_whole_number(old, new)):
+        return False
+    date, later = old.row.updated, new.row.updated
+    return date is not None and later is not None and later - date >= STANDS_STILL
 
 
 def _stopped(old: Seen, new: Seen) -> bool:
