@@ -57,6 +57,7 @@ WRONG_IN_0_1_0 = {
     "two_accounts_with_one_short_number": (0, {"at hand EUR": "111.00"}),
     "two_sources_that_know_it_by_number": (0, {"at hand EUR": "4900.00"}),
     "old_and_new_side_by_side_with_a_mask": (1, {"at hand EUR": "24000.00"}),
+    "old_and_new_side_by_side_at_first_sight": (0, {"at hand EUR": "24000.00"}),
     "a_successor_that_waits_to_be_enabled": (1, {}),
     "a_second_list_with_a_numbered_pocket": (0, {"at hand EUR": "10000.00"}),
     "three_types_of_one_joint_account": (0, {"at hand EUR": "24000.00"}),
