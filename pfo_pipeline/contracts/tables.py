@@ -147,6 +147,9 @@ class AccountRow:
         null=True,
         default=None,
     )
+    is_crypto: bool | None = _column(
+        "boolean", "Whether Powens says that the currency is a coin: then its class is crypto.", null=True, default=None
+    )
     missing_since: datetime | None = _column(
         "timestamptz",
         "Since when no list has it and nothing says that it ended. It counts with its last balance.",

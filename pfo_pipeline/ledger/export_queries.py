@@ -17,7 +17,7 @@ _CONNECTIONS = """
 _ACCOUNTS = f"""
     select
         a.*, coalesce(i.same_as, a.account_id) as canonical_id, i.counts_as,
-        coalesce(i.account_class, t.class, 'unclassified') as account_class
+        coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') as account_class
     from (
         select * from accounts where tenant_id = $tenant and recorded_at <= $known_at::timestamptz
         qualify row_number() over (partition by account_id order by load_id desc) = 1

@@ -92,6 +92,7 @@ class KnownLink:
     institution_id: str
     account_type: str
     currency: str | None
+    is_crypto: bool | None
     iban: str | None
     number: str | None
     display_name: str

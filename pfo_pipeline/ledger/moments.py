@@ -213,7 +213,7 @@ linked as (
         a.tenant_id, a.account_id, row_number() over (order by a.tenant_id, a.account_id) as number,
         dense_rank() over (order by a.tenant_id, i.canonical_id) as bank_account,
         least(a.disabled_at, a.deleted_at) as hidden_at,
-        coalesce(i.account_class, t.class, 'unclassified') in ('loan', 'unclassified') as is_apart
+        coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') in ('loan', 'unclassified') as is_apart
     from accounts_as_of($known_at) a
     join account_identity_as_of($known_at) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
     left join account_types t on t.account_type = a.account_type

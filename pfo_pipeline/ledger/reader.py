@@ -176,7 +176,7 @@ listed as (
 )
 select
     a.account_id, coalesce(i.canonical_id, a.account_id), a.user_id, a.connection_id, a.connection_source_id, a.source_id,
-    a.institution_id, a.account_type, a.currency, a.iban, a.number, a.display_name, a.parent_account_id,
+    a.institution_id, a.account_type, a.currency, a.is_crypto, a.iban, a.number, a.display_name, a.parent_account_id,
     a.disabled_at, a.deleted_at, a.missing_since, v.created_at, v.first_updated_at, l.since,
     b.as_of, b.recorded_at, b.current_balance, i.evidence, i.decided_by, i.counts_as
 from accounts_latest a

@@ -25,15 +25,14 @@ create view balances_latest as
 -- unclassified: it is in no cash total.
 create view account_types as
     from (values
-        ('checking', 'cash'), ('joint', 'cash'), ('deposit', 'cash'),
+        ('checking', 'cash'), ('joint', 'cash'),
         ('savings', 'savings'), ('livret_a', 'savings'), ('livret_b', 'savings'), ('ldds', 'savings'), ('lep', 'savings'),
-        ('cel', 'savings'), ('pel', 'savings'), ('csl', 'savings'), ('cat', 'savings'),
+        ('cel', 'savings'), ('pel', 'savings'), ('csl', 'savings'), ('cat', 'savings'), ('deposit', 'savings'),
         ('card', 'card'),
         ('market', 'investments'), ('pea', 'investments'), ('pee', 'investments'), ('per', 'investments'),
         ('perco', 'investments'), ('perp', 'investments'), ('rsp', 'investments'), ('article83', 'investments'),
         ('madelin', 'investments'), ('crowdlending', 'investments'), ('real_estate', 'investments'),
         ('lifeinsurance', 'insurance'), ('capitalisation', 'insurance'),
-        ('crypto', 'crypto'),
         ('loan', 'loan'), ('mortgage', 'loan'), ('consumercredit', 'loan'), ('revolvingcredit', 'loan')
     ) as t(account_type, class);
 
@@ -104,7 +103,7 @@ create view positions as
         c.status as connection_status,
         c.state as connection_state,
         list_sort(list(a.connection_id) over (partition by a.tenant_id, i.canonical_id)) as linked_through,
-        coalesce(i.account_class, t.class, 'unclassified') as account_class,
+        coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') as account_class,
         a.missing_since,
         a.account_id as linked_id
     from accounts_latest a
@@ -195,7 +194,7 @@ create macro links_as_of("at", known_at := 'infinity'::timestamptz) as table
     select
         a.tenant_id, a.account_id as linked_id, i.canonical_id as account_id, a.source_id, a.user_id, a.connection_id,
         a.institution_name, a.display_name, a.account_type,
-        coalesce(i.account_class, t.class, 'unclassified') as account_class,
+        coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') as account_class,
         coalesce(b.currency, a.currency) as currency, b.current_balance, b.available_balance, b.as_of, b.recorded_at,
         a.disabled_at, a.deleted_at, a.ended_by, a.missing_since, i.evidence, i.others,
         case

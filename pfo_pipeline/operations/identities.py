@@ -129,7 +129,7 @@ class KnownMatching:
             source_id=source.connection_source_id,
             institution_id=None if source.institution_id == UNKNOWN else source.institution_id,
             account_type=source.account_type,
-            account_class=self._class_of(source.account_type),
+            account_class=self._class_of(source),
             currency=source.currency,
             iban=source.iban,
             number=source.number,
@@ -156,7 +156,7 @@ class KnownMatching:
             source_id=row.connection_source_id,
             institution_id=None if row.institution_id == UNKNOWN else row.institution_id,
             account_type=row.account_type,
-            account_class=self._class_of(row.account_type),
+            account_class=self._class_of(row),
             currency=row.currency,
             iban=row.iban,
             number=row.number,
@@ -171,9 +171,12 @@ class KnownMatching:
             balance=balances.get(row.account_id),
         )
 
-    def _class_of(self, account_type: str) -> str | None:
+    def _class_of(self, account: KnownLink | AccountRow) -> str | None:
         """None for a type that fits any class; a type that no documentation knows is a class of its own."""
-        return None if account_type in FITS_ANY_CLASS else self.classes.get(account_type, f"type {account_type}")
+        if account.is_crypto:
+            return "crypto"
+        kind = account.account_type
+        return None if kind in FITS_ANY_CLASS else self.classes.get(kind, f"type {kind}")
 
 
 def _state(account: KnownLink | AccountRow) -> State:

@@ -162,6 +162,7 @@ def account_row(
         deleted_at=_hidden_at(account.deleted, known.deleted_at if known else None, now),
         provider_updated_at=account.last_update,
         payload_digest=digest(record),
+        is_crypto=True if account.currency and account.currency.crypto is True else None,
     )
 
 

@@ -76,6 +76,7 @@ class Wire(BaseModel):
 
 class Currency(Wire):
     id: Annotated[str, BeforeValidator(_currency_code)]
+    crypto: Any = None
 
 
 class Connector(Wire):

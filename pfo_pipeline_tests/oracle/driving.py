@@ -14,12 +14,12 @@ from pathlib import Path
 import duckdb
 
 from pfo_pipeline.config import Config, Tenant, User
-from pfo_pipeline.contracts.tables import IdentityRow
+from pfo_pipeline.contracts.tables import DecisionRow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.operations.identities import DIFFERENT, SAME, KnownMatching
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
 from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline_tests.oracle.bank import Bank
@@ -36,6 +36,7 @@ _STEPS = (
     SYNC_OPENBANKING_ACCOUNTS.step("sync-accounts"),
     REFRESH_OPENBANKING_BALANCES.step("refresh-balances"),
 )
+_CLASSES = ("cash", "savings", "card", "investments", "insurance", "crypto", "loan", "unclassified")
 AT_HAND = "at hand"
 """What a release without classes adds up beside its loans. An account of an unknown type is not in it, if it is right."""
 
@@ -124,22 +125,11 @@ class Product:
 
     def _say_of_identity(self, decision: Decision) -> None:
         """What `pfo identity join` and `split` write, at the script's clock."""
-        other = self._account_id(decision.other)
-        same_as = other if decision.kind == "split" else self._account_id(decision.one)
-        row = IdentityRow(TENANT, other, same_as, "decision", "operator")
-        self.ledger.merge(
-            Batch(
-                tenant_id=TENANT,
-                run_id=f"decision-{self.bank.number}",
-                operation=_STEPS[0].operation.key,
-                code_version="1.0.0",
-                attempt=1,
-                complete=False,
-                synced=0,
-                failed=0,
-                rows={IdentityRow: (row,)},
-            )
-        )
+        pair = tuple(sorted((self._account_id(decision.one), self._account_id(decision.other))))
+        said = DIFFERENT if decision.kind == "split" else SAME
+        known = KnownMatching.of(self.ledger.reader(), TENANT)
+        matching = known.match(self.bank.now(), decisions={(pair[0], pair[1]): said})
+        known.record(self.ledger, TENANT, matching, [DecisionRow(TENANT, pair[0], pair[1], said)])
 
     def _account_id(self, link: Link) -> str:
         known = self.ledger.reader().linked_accounts(TENANT)
@@ -150,9 +140,14 @@ class Product:
 def totals_in(con: duckdb.DuckDBPyConnection, tenant: str) -> tuple[Totals, bool]:
     """The view `totals` of a published ledger, and whether it knows classes. The one place that knows its columns."""
     columns = {row[0] for row in con.execute("describe totals").fetchall()}
-    if "class" in columns:
-        rows = con.execute("select class, currency, total from totals where tenant_id = ?", [tenant]).fetchall()
-        return {(kind, currency): Decimal(total) for kind, currency, total in rows}, True
+    if "cash" in columns:
+        rows = con.execute(
+            "select currency, cash, savings, cards, investments, insurance, crypto, loans, unclassified "
+            "from totals where tenant_id = ?",
+            [tenant],
+        ).fetchall()
+        by_class = {(kind, row[0]): total for row in rows for kind, total in zip(_CLASSES, row[1:], strict=True)}
+        return _without_nothing({key: total for key, total in by_class.items() if total is not None}), True
     rows = con.execute("select currency, current_balance, loans from totals where tenant_id = ?", [tenant]).fetchall()
     shown = {(AT_HAND, currency): total for currency, total, _ in rows if total is not None}
     shown |= {("loan", currency): loans for currency, _, loans in rows if loans is not None}
@@ -162,8 +157,8 @@ def totals_in(con: duckdb.DuckDBPyConnection, tenant: str) -> tuple[Totals, bool
 def cash_in_euro_at(con: duckdb.DuckDBPyConnection, tenant: str, at: datetime) -> Decimal | None:
     """The macro `cash_position` of a published ledger. The one place that knows its columns."""
     columns = {row[0] for row in con.execute("describe from cash_position(?)", [at]).fetchall()}
-    only = "class = 'cash' and" if "class" in columns else ""
-    query = f"select sum(total) from cash_position(?) where {only} currency = 'EUR' and tenant_id = ?"  # noqa: S608
+    total = "cash" if "cash" in columns else "total"
+    query = f"select sum({total}) from cash_position(?) where currency = 'EUR' and tenant_id = ?"  # noqa: S608
     found = con.execute(query, [at, tenant]).fetchone()
     return found[0] if found else None
 

@@ -3,6 +3,7 @@
 alter table accounts add column connection_source_id varchar;
 alter table accounts add column missing_since timestamptz;
 alter table accounts add column ended_by varchar;
+alter table accounts add column is_crypto boolean;
 
 alter table identities add column counts_as varchar;
 alter table identities add column others varchar;
