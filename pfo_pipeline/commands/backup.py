@@ -204,7 +204,9 @@ def _copy(source: Path, target: Path) -> None:
                 live.backup(copy)
                 problems = copy.execute("pragma integrity_check(1)").fetchall()
             target.chmod(0o600)
-        except sqlite3.Error as error:
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise BackupFailed(f"{source} cannot be copied: {error}. No backup was made; run again.") from None
             problems = [(error,)]
         if problems != [("ok",)]:
             raise BackupFailed(

@@ -26,7 +26,8 @@ def verify_and_show(place: Place) -> None:
     """
     require_admin(place, "Verifying reads the private ledger")
     verified = place.ledger.verify()
-    click.echo(f"{place.files.primary}: {verified.loads} loads, {verified.rows} rows")
+    if verified.loads or not verified.findings:
+        click.echo(f"{place.files.primary}: {verified.loads} loads, {verified.rows} rows")
     for tenant_id, head in verified.heads.items():
         click.echo(f"  {tenant_id}  {head}")
     if verified.findings:

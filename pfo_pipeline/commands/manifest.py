@@ -20,7 +20,7 @@ PRIVATE, HISTORY, ALERTS, CONFIG, SECRETS = "private", "dagster", "alerts", "con
 """Folders of a backup: the private folder's state beside the ledger, Dagster's home, the alerts, the configuration."""
 
 _OURS = re.compile(
-    rf"{re.escape(LEDGER)}|{PRIVATE}/[^/]+\.(sqlite|json)|{HISTORY}/dagster\.yaml|{HISTORY}/schedules/[^/]+\.db"
+    rf"{re.escape(LEDGER)}|{PRIVATE}/(?!backup\.json)[^/]+\.(sqlite|json)|{HISTORY}/dagster\.yaml|{HISTORY}/schedules/[^/]+\.db"
     rf"|{HISTORY}/history/([^/]+/)*[^/]+\.db|{ALERTS}/alerts\.jsonl|{CONFIG}/pfo\.toml|{SECRETS}/[0-9]+"
 )
 """What `pfo backup` writes. A file of another name could take the place of one that a restore must not touch."""
@@ -96,7 +96,7 @@ def _problems(backup: Path, manifest: Manifest) -> Iterable[str]:
         yield f"{name}: is not in the manifest"
     for name, digest in steps("Checking files", manifest.files.items()):
         path = backup / name
-        if not path.resolve().is_relative_to(backup.resolve()):
+        if "\0" in name or not path.resolve().is_relative_to(backup.resolve()):
             yield f"{name}: lies outside the backup"
         elif not _OURS.fullmatch(name) or ".." in Path(name).parts:
             yield f"{name}: is none that a backup has"

@@ -24,6 +24,7 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.drafts import draft_of
 from pfo_pipeline.ledger.errors import LedgerForeign, LedgerMissing
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.recovery import free_name
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.guards import OperationRefused
@@ -123,7 +124,7 @@ def _alone(place: Place) -> Iterator[None]:
 
 
 def _aside(place: Place, now: datetime) -> Path:
-    return place.files.private / f"before-restore-{now.astimezone(UTC):%Y-%m-%dT%H%M%SZ}"
+    return free_name(place.files.private / f"before-restore-{now.astimezone(UTC):%Y-%m-%dT%H%M%SZ}")
 
 
 def _configuration(backup: Path, manifest: Manifest) -> Config | None:

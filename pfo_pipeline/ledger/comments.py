@@ -168,8 +168,10 @@ def write_comments(con: duckdb.DuckDBPyConnection) -> None:
         "where table_catalog = current_database() and table_schema = 'ledger'"
     ).fetchall()
     for name, column in columns:
-        text = next(texts[key] for t in (name, *_SOURCES.get(name, ())) if (key := f"{t}.{column}") in texts)
-        con.execute(f"comment on column {name}.{column} is {_literal(text)}")
+        keys = [f"{source}.{column}" for source in (name, *_SOURCES.get(name, ()))]
+        known = [texts[key] for key in keys if key in texts]
+        if known:  # Else somebody added the table or column; `pfo verify` names it.
+            con.execute(f"comment on column {name}.{column} is {_literal(known[0])}")
 
 
 def _literal(text: str) -> str:

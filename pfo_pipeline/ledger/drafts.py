@@ -1,6 +1,7 @@
 """Replacing a file as a whole: readers have the old one or the new one, a crash leaves the old one."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,10 @@ def scratch_beside(target: Path) -> Iterator[Path]:
     Only for who holds the lock that belongs to `target`: one that lies there already was begun by somebody who died.
     """
     for abandoned in target.parent.glob(f".{target.name}.*.draft*"):
-        abandoned.unlink()
+        if abandoned.is_dir():  # What DuckDB did not hold in memory, of a process that died.
+            shutil.rmtree(abandoned)
+        else:
+            abandoned.unlink()
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
         yield draft

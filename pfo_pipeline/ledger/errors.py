@@ -63,6 +63,7 @@ class LedgerUnwritable(LedgerError):
 
 
 ASK_VERIFY = "Nothing was replaced. To see what is still whole, and the command that puts it right: pfo verify"
+WRITTEN_AGAIN = "It is a copy only: run `pfo run`, which writes it again."
 
 
 @contextmanager
@@ -71,12 +72,24 @@ def named_ledger_errors(path: Path, *, if_damaged: str = ASK_VERIFY) -> Iterator
     try:
         yield
     except OSError as error:
-        raise _of_the_system(error, path) from error
+        raise _of_the_system(error, path, if_damaged) from error
     except duckdb.Error as error:
         raise _of_duckdb(error, path, if_damaged) from error
 
 
-def _of_the_system(error: OSError, path: Path) -> LedgerError:
+@contextmanager
+def named_schema_errors(path: Path, *, if_damaged: str = ASK_VERIFY) -> Iterator[None]:
+    """As `named_ledger_errors`, where all queries are our own: a table or column that they miss was taken out of the file."""
+    with named_ledger_errors(path, if_damaged=if_damaged):
+        try:
+            yield
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            raise LedgerDamaged(f"{path}: its tables are not those of a ledger. {if_damaged}") from error
+
+
+def _of_the_system(error: OSError, path: Path, if_damaged: str) -> LedgerError:
+    if error.errno == errno.EIO:
+        return LedgerDamaged(f"{path}: the disk does not give it ({error.strerror}). {if_damaged}")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return LedgerFull(f"{path}: no room left on the disk. Free some and run again; nothing was lost.")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):

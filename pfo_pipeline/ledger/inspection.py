@@ -6,10 +6,11 @@ from pathlib import Path
 
 import duckdb
 
-from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, named_ledger_errors
+from pfo_pipeline.ledger.errors import ASK_VERIFY, WRITTEN_AGAIN, LedgerDamaged, named_schema_errors
 from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.recovery import Copy, Load, remedy
 from pfo_pipeline.ledger.verify import (
+    COPY,
     Finding,
     Verified,
     differences,
@@ -26,7 +27,7 @@ Opened = duckdb.DuckDBPyConnection | LedgerDamaged | None
 def open_or_damage(path: Path, connect: Callable[[], duckdb.DuckDBPyConnection | None]) -> Opened:
     """What `connect` gives, or the damage that keeps the file from opening. Raises: LedgerError: anything else."""
     try:
-        with named_ledger_errors(path):
+        with named_schema_errors(path):
             return connect()
     except LedgerDamaged as damage:
         return damage
@@ -40,10 +41,19 @@ class _Look:
     findings: tuple[Finding, ...]
     newest_load: Load | None = None
 
+    is_earlier: bool = False
+    """Of an earlier version of the program, which had not this proof."""
+
     def as_copy(self, opened: Opened, other: Load | None, *, lacks_personal: bool) -> Copy:
-        is_readable = self.verified is not None
-        holds_other = other is None or (is_readable and _holds(opened, other))
-        return Copy(opened is not None, is_readable, self.findings, self.newest_load, holds_other, lacks_personal)
+        return Copy(
+            is_there=opened is not None,
+            is_readable=self.verified is not None,
+            is_earlier=self.is_earlier,
+            findings=self.findings,
+            newest_load=self.newest_load,
+            holds_other=other is None or _holds(opened, other),
+            lacks_personal=lacks_personal,
+        )
 
 
 def inspect(
@@ -57,7 +67,7 @@ def inspect(
     """
     ours = _look(files.primary, primary, "primary", withheld=())
     theirs = ours if is_same else _look(files.published, published, "published copy", withheld=withheld)
-    findings = [*ours.findings, *(() if is_same else map(of_published, theirs.findings))]
+    findings = [*ours.findings, *map(of_published, _said_again(ours) if is_same else theirs.findings)]
     if ours.verified and theirs.verified and not is_same:
         findings += differences(ours.verified, theirs.verified)
         if withheld:
@@ -77,20 +87,26 @@ def _look(path: Path, opened: Opened, name: str, *, withheld: Sequence[tuple[str
         return _Look(None, (Finding("", name, "is not there"),))
     if isinstance(opened, LedgerDamaged):
         return _Look(None, (Finding("", name, _without_advice(opened)),))
-    newest: Load | None = None
+    newest = _newest_load_if_any(opened)
     try:
-        with named_ledger_errors(path):
-            newest = newest_load(opened)
+        with named_schema_errors(path):
             if not is_of_today(opened):
-                return _Look(None, (Finding("", name, "is of an earlier version"),), newest)
+                return _Look(None, (Finding("", name, "is of an earlier version"),), newest, is_earlier=True)
             verified = verify(opened, withheld=withheld)
     except LedgerDamaged as damage:
         return _Look(None, (Finding("", name, _without_advice(damage)),), newest)
-    return _Look(verified, verified.findings, newest)
+    is_complete = not any(finding.is_of_tables for finding in verified.findings)
+    return _Look(verified if is_complete else None, verified.findings, newest)
+
+
+def _said_again(ours: _Look) -> tuple[Finding, ...]:
+    """What is wrong with one of two equal files is wrong with the other: one line says it."""
+    return (Finding("", COPY, "is the same to the byte"),) if ours.findings else ()
 
 
 def _without_advice(damage: LedgerDamaged) -> str:
-    return str(damage).removesuffix(ASK_VERIFY).rstrip()
+    """The remedy is told at the end, by what is known of both files."""
+    return str(damage).removesuffix(ASK_VERIFY).removesuffix(WRITTEN_AGAIN).rstrip()
 
 
 def newest_load(con: duckdb.DuckDBPyConnection) -> Load | None:
@@ -107,5 +123,16 @@ def holds(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
     return bool(con.execute("select 1 from loads where (load_id, run_id, recorded_at) = (?, ?, ?)", load).fetchall())
 
 
+def _newest_load_if_any(con: duckdb.DuckDBPyConnection) -> Load | None:
+    """None where the load log cannot be read, too."""
+    try:
+        return newest_load(con)
+    except duckdb.Error:
+        return None
+
+
 def _holds(opened: Opened, load: Load) -> bool:
-    return isinstance(opened, duckdb.DuckDBPyConnection) and holds(opened, load)
+    try:
+        return isinstance(opened, duckdb.DuckDBPyConnection) and holds(opened, load)
+    except duckdb.Error:
+        return False

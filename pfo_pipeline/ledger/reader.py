@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing, LedgerNewer, named_ledger_errors
+from pfo_pipeline.ledger.errors import (
+    WRITTEN_AGAIN,
+    LedgerDamaged,
+    LedgerMissing,
+    LedgerNewer,
+    named_ledger_errors,
+    named_schema_errors,
+)
 from pfo_pipeline.ledger.invariants import INVARIANTS
 from pfo_pipeline.ledger.known import (
     AgesByDay,
@@ -224,8 +231,6 @@ order by load_id desc limit 1
 """
 
 _LAST_READ = "select tenant_id, max(recorded_at) from loads where complete and synced > 0 group by tenant_id"
-
-_WRITTEN_AGAIN = "It is a copy only: run `pfo run`, which writes it again."
 
 _FRAMES = {
     "accounts": "from accounts_latest where tenant_id = $tenant order by account_id",
@@ -446,16 +451,21 @@ def open_published(
     """
     if not path.exists():
         raise LedgerMissing(f"There is no ledger at {path} yet. Run `make run` (or `pfo run`) first.")
-    with named_ledger_errors(path, if_damaged=_WRITTEN_AGAIN):
+    with named_ledger_errors(path, if_damaged=WRITTEN_AGAIN):
         con = open_file(path, key=key, read_only=True)
         try:
-            version = version_of(con)
-            if version == 0:
-                raise LedgerDamaged(f"{path}: a DuckDB file without a ledger in it. {_WRITTEN_AGAIN}")
-            if version > known_migrations()[-1].version:
-                raise LedgerNewer(f"{path} has schema version {version}, newer than this program. Update the program.")
-            if office is not None:
-                refuse_other_office(con, path, office)
+            with named_schema_errors(path, if_damaged=WRITTEN_AGAIN):
+                _refuse_what_is_none_of_ours(con, path, office)
             yield con
         finally:
             con.close()
+
+
+def _refuse_what_is_none_of_ours(con: duckdb.DuckDBPyConnection, path: Path, office: str | None) -> None:
+    version = version_of(con)
+    if version == 0:
+        raise LedgerDamaged(f"{path}: a DuckDB file without a ledger in it. {WRITTEN_AGAIN}")
+    if version > known_migrations()[-1].version:
+        raise LedgerNewer(f"{path} has schema version {version}, newer than this program. Update the program.")
+    if office is not None:
+        refuse_other_office(con, path, office, if_damaged=WRITTEN_AGAIN)

@@ -4,6 +4,7 @@ import json
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 
 from pfo_pipeline.ledger.files import LedgerFiles
@@ -19,6 +20,9 @@ class Copy:
 
     is_there: bool
     is_readable: bool
+    """Every block could be read, and it has the tables of a ledger."""
+    is_earlier: bool = False
+    """Of an earlier version, so that its content cannot be checked before it is migrated."""
     findings: tuple[Finding, ...] = ()
     newest_load: Load | None = None
     """None where it has no load, or its load log cannot be read."""
@@ -28,7 +32,17 @@ class Copy:
 
     @property
     def is_whole(self) -> bool:
-        return self.is_there and self.is_readable and not self.findings
+        return self.is_readable and not self.findings
+
+    @property
+    def is_whole_but_for_views(self) -> bool:
+        """Whether every row is as it was written."""
+        return self.is_readable and all(finding.is_of_views for finding in self.findings)
+
+    @property
+    def can_be_primary(self) -> bool:
+        """Whether it can take the primary's place, which checks it again."""
+        return (self.is_whole_but_for_views or self.is_earlier) and not self.lacks_personal
 
 
 @dataclass(frozen=True)
@@ -50,44 +64,63 @@ def last_backup(files: LedgerFiles) -> LastBackup | None:
 
 def remedy(files: LedgerFiles, primary: Copy, published: Copy) -> str:
     """The command that puts the ledger right, and what it costs. At least one of the two files is not in order."""
-    if primary.is_whole and (primary.holds_other or not published.is_whole):
-        return _publish_again(files, primary, published)
-    if primary.is_readable and primary.findings and all(finding.is_of_views for finding in primary.findings):
-        return "pfo migrate\n  It makes views and macros anew and touches no row."
-    if published.is_whole and not published.lacks_personal:
+    if primary.is_whole_but_for_views and primary.holds_other:
+        return _publish_again(primary)
+    if published.can_be_primary:
         return _from_published(primary, published)
     backup = last_backup(files)
-    if backup is not None and backup.folder.is_dir():
+    if backup is not None and backup.folder.is_dir() and not _is_newer(primary, backup):
         return (
             f"pfo restore --from {shlex.quote(str(backup.folder))} --replace-newer\n"
             f"  It puts the last backup back, of {backup.at:%Y-%m-%d %H:%M} UTC. Later loads are lost."
         )
+    if primary.is_whole_but_for_views:
+        return _go_on_without_published(files, primary)
     return _begin_anew(files)
 
 
-def _publish_again(files: LedgerFiles, primary: Copy, published: Copy) -> str:
-    away = ""
-    if published.is_there and not primary.holds_other:  # A run refuses to publish less than what is published.
-        name = shlex.quote(str(files.published))
-        away = f"mv {name} {name}.altered && "
-    return f"{away}pfo run\n  The primary is whole. The run publishes it again."
+def _is_newer(primary: Copy, backup: LastBackup) -> bool:
+    """Whether the primary can go on, and holds a load that the backup cannot have."""
+    return primary.is_whole_but_for_views and primary.newest_load is not None and primary.newest_load[2] > backup.at
+
+
+def _publish_again(primary: Copy) -> str:
+    if primary.findings:
+        return "pfo migrate\n  It makes views and macros anew and touches no row."
+    return "pfo run\n  The primary is whole. The run publishes it again."
 
 
 def _from_published(primary: Copy, published: Copy) -> str:
+    state = "checked before it takes the primary's place" if published.is_earlier else "whole"
     if primary.newest_load is None or published.holds_other:
-        return "pfo restore --from-published\n  The published copy is whole and has every load that can be read."
+        return f"pfo restore --from-published\n  The published copy is {state} and has every load that can be read."
     return (
-        "pfo restore --from-published --replace-newer\n  The published copy is whole. Loads that it lacks are lost, the "
+        f"pfo restore --from-published --replace-newer\n  The published copy is {state}. Loads that it lacks are lost, the "
         f"newest of {primary.newest_load[2]:%Y-%m-%d %H:%M} UTC."
     )
 
 
+def _go_on_without_published(files: LedgerFiles, primary: Copy) -> str:
+    """A run refuses to publish less than what is published, so that is moved away first."""
+    aside = shlex.quote(str(free_name(files.published.with_name(f"{files.published.name}.altered"))))
+    command = "pfo migrate" if primary.findings else "pfo run"
+    return (
+        f"mv {shlex.quote(str(files.published))} {aside} && {command}\n  The primary is whole, but an older state than "
+        "what is published. Loads that only the published copy has are put aside with it."
+    )
+
+
 def _begin_anew(files: LedgerFiles) -> str:
-    folder = shlex.quote(str(files.data_dir / "damaged"))
-    doomed = f"{shlex.quote(str(files.primary))}*"
-    if files.published.exists():
-        doomed += f" {shlex.quote(str(files.published))}"
+    folder = shlex.quote(str(free_name(files.data_dir / "damaged")))
+    log = files.primary.with_name(f"{files.primary.name}.wal")
+    doomed = " ".join(shlex.quote(str(file)) for file in (files.primary, log, files.published) if file.exists())
     return (
         f"mkdir {folder} && mv {doomed} {folder} && pfo run\n  No whole copy is known, so the history begins anew. If you "
         "have a backup elsewhere, name it instead: pfo restore --from FOLDER --replace-newer"
     )
+
+
+def free_name(path: Path) -> Path:
+    """The path, with a number where something is there already."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(name for name in chain((path,), numbered) if not name.exists())

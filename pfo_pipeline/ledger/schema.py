@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from pfo_pipeline.ledger.comments import write_comments
-from pfo_pipeline.ledger.errors import LedgerForeign, LedgerNewer
+from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, LedgerForeign, LedgerNewer
 from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.proof import seal
 
@@ -45,12 +45,16 @@ def known_migrations() -> tuple[Migration, ...]:
     )
 
 
-def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, now: datetime) -> None:
+def bring_up_to_date(
+    con: duckdb.DuckDBPyConnection, path: Path, office: str, now: datetime, *, if_damaged: str = ASK_VERIFY
+) -> bool:
     """Create or migrate the ledger behind `con`, in one transaction, and make `ledger` its default schema.
 
+    Returns: whether there was anything to do.
     Raises:
         LedgerNewer: written by a newer version of this program.
         LedgerForeign: it belongs to another office.
+        LedgerDamaged: it names no office; with `if_damaged` as the way out.
     """
     # Read-only on the normal path: an unchanged ledger must not be rewritten just by being opened.
     version = version_of(con)
@@ -60,16 +64,18 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, path: Path, office: str, no
             f"{path} has schema version {version}; this program knows {wanted[-1].version}. Update the program."
         )
     if version > 0:
-        refuse_other_office(con, path, office)
-    if version < wanted[-1].version:
-        con.begin()
-        create(con, from_version=version, applied_at=now)
-        if version == 0:
-            con.execute("insert into office values (?, ?)", [office, now])
-        elif version < _SEALED_SINCE:
-            for (load_id,) in con.execute("select load_id from loads order by load_id").fetchall():
-                seal(con, load_id)
-        con.commit()
+        refuse_other_office(con, path, office, if_damaged=if_damaged)
+    if version == wanted[-1].version:
+        return False
+    con.begin()
+    create(con, from_version=version, applied_at=now)
+    if version == 0:
+        con.execute("insert into office values (?, ?)", [office, now])
+    elif version < _SEALED_SINCE:
+        for (load_id,) in con.execute("select load_id from loads order by load_id").fetchall():
+            seal(con, load_id)
+    con.commit()
+    return True
 
 
 def create(con: duckdb.DuckDBPyConnection, *, from_version: int = 0, applied_at: datetime | None = None) -> None:
@@ -106,7 +112,7 @@ def make_views(con: duckdb.DuckDBPyConnection) -> None:
         """,
         {"schema": SCHEMA},
     ).fetchall():
-        con.execute(f'drop {kind} "{name}"')
+        con.execute(f"drop {kind} {quoted(name)}")
     con.execute(files("pfo_pipeline.ledger").joinpath("views.sql").read_text(encoding="utf-8"))
     write_comments(con)
 
@@ -145,12 +151,17 @@ def expected_catalogue() -> dict[str, frozenset[str]]:
     return {name: frozenset({parsed[name], read_back[name]}) for name in parsed}
 
 
-def refuse_other_office(con: duckdb.DuckDBPyConnection, path: Path, office: str) -> None:
-    """Raises: LedgerForeign: the ledger behind `con` belongs to another office."""
+def refuse_other_office(
+    con: duckdb.DuckDBPyConnection, path: Path, expected: str, *, if_damaged: str = ASK_VERIFY
+) -> None:
+    """Raises: LedgerForeign: the ledger behind `con` belongs to another office; LedgerDamaged: it names none."""
+    # No variable here is named like the table: DuckDB would take it for the table where that is missing.
     owners = [name for (name,) in con.execute("select distinct office from office order by 1").fetchall()]
-    if owners != [office]:
+    if not owners:
+        raise LedgerDamaged(f"{path} does not say which office it is of. {if_damaged}")
+    if owners != [expected]:
         raise LedgerForeign(
-            f"{path} belongs to office {', '.join(owners)!r}, the configuration is of office {office!r}. Set data_dir to "
+            f"{path} belongs to office {', '.join(owners)!r}, the configuration is of office {expected!r}. Set data_dir to "
             "another folder, or move that ledger away (for the demonstration's: pfo demo remove)."
         )
 
@@ -170,6 +181,12 @@ def version_of(con: duckdb.DuckDBPyConnection) -> int:
     except duckdb.CatalogException:  # Asking the catalog first takes several times as long.
         return 0
     return int(newest)
+
+
+def quoted(name: str) -> str:
+    """A name as SQL has it, whatever it is made of."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _schema_of(con: duckdb.DuckDBPyConnection) -> str:

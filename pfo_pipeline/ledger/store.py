@@ -27,6 +27,7 @@ from pfo_pipeline.ledger.errors import (
     LedgerDamaged,
     LedgerMissing,
     named_ledger_errors,
+    named_schema_errors,
 )
 from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.inspection import holds, inspect, newest_load, open_or_damage
@@ -163,9 +164,7 @@ class Ledger:
         """Make the primary's views and macros anew, and publish it. Raises: LedgerError: as for `publish`."""
         with self._turn():
             with self._connection(self._key) as con:
-                con.begin()
-                make_views(con)
-                con.commit()
+                _remake_views(con)
             return self._publish()
 
     @contextmanager
@@ -173,12 +172,12 @@ class Ledger:
         """The bytes of the primary as it is now, made in one turn: however long they are read, no run waits.
 
         Raises:
-            LedgerError: as for `merge`; LedgerMissing: nothing was loaded yet.
+            LedgerError: as for `publish`; LedgerMissing: nothing was loaded yet.
         """
         self._require_any()
         with ExitStack() as until_read:
             with named_ledger_errors(self.files.primary), self._turn(), scratch_beside(self.files.primary) as draft:
-                self._copy_primary(draft)
+                self._copy_primary(draft, lest_history_is_lost=True)
                 taken = until_read.enter_context(draft.open("rb"))
             yield taken
 
@@ -198,14 +197,14 @@ class Ledger:
         with self._turn(), named_ledger_errors(path):
             with draft_of(path, 0o600) as draft:
                 shutil.copyfile(copy, draft)
-                with named_ledger_errors(copy, if_damaged=_TAKE_ANOTHER), open_file(draft, key=self._key) as con:
-                    is_ledger = version_of(con) > 0
-                    bring_up_to_date(con, copy, self._office, self._clock())
-                    if not is_ledger or verify(con).findings:
-                        raise LedgerDamaged(f"{copy} is not what was written into the ledger. {_TAKE_ANOTHER}")
-                    if not replace_newer:
-                        self._refuse_to_lose_loads(con)
-                    con.execute("checkpoint")
+                with named_schema_errors(copy, if_damaged=_TAKE_ANOTHER):
+                    self._bring_up_to_date(draft, copy)
+                    with open_file(draft, key=self._key, read_only=True) as con:
+                        enter(con)
+                        if verify(con).findings:
+                            raise LedgerDamaged(f"{copy} is not what was written into the ledger. {_TAKE_ANOTHER}")
+                        if not replace_newer:
+                            self._refuse_to_lose_loads(con, copy)
                 self._put_aside(aside)
             return self._publish(replaces_newer=True)
 
@@ -279,8 +278,10 @@ class Ledger:
             enter(con)
             yield con
 
-    def _copy_primary(self, target: Path) -> None:
+    def _copy_primary(self, target: Path, *, lest_history_is_lost: bool = False) -> None:
         with self._connection(self._key) as con:
+            if lest_history_is_lost:
+                self._refuse_lost_history(con)
             con.execute("checkpoint")
         _copy_closed(self.files.primary, target)
 
@@ -295,7 +296,7 @@ class Ledger:
     @contextmanager
     def _connection(self, key: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
         path = self.files.primary
-        with named_ledger_errors(path):
+        with named_schema_errors(path):
             if not path.exists() and self.files.published.exists():
                 raise LedgerDamaged(f"{path} is gone, but {self.files.published} is there. {ASK_VERIFY}")
             if not path.exists() or self._was_never_begun():
@@ -305,7 +306,10 @@ class Ledger:
                 path.chmod(0o600)  # Each time: whoever made it may have died before.
                 if self.files.published.exists() and version_of(con) == 0:
                     raise LedgerDamaged(f"{path} holds no ledger, but {self.files.published} is there. {ASK_VERIFY}")
-                bring_up_to_date(con, path, self._office, self._clock())
+                if bring_up_to_date(con, path, self._office, self._clock()):
+                    con.close()  # DuckDB prints the definitions that it has just made otherwise than it reads them back.
+                    con = open_file(path, key=key)
+                    enter(con)
                 if con.execute("select 1 from withheld limit 1").fetchall():
                     raise LedgerDamaged(f"{path} is a published copy without personal columns. {ASK_VERIFY}")
                 yield con
@@ -346,14 +350,24 @@ class Ledger:
                 f"{ASK_VERIFY}"
             )
 
-    def _refuse_to_lose_loads(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Raises: LedgerAhead: the primary or its published copy holds loads that the ledger behind `con` lacks."""
+    def _bring_up_to_date(self, draft: Path, copy: Path) -> None:
+        """Make a ledger of today of a draft; what is wrong with it is said of the copy that it is of."""
+        with open_file(draft, key=self._key) as con:
+            if version_of(con) == 0:
+                raise LedgerDamaged(f"{copy} holds no ledger. {_TAKE_ANOTHER}")
+            bring_up_to_date(con, copy, self._office, self._clock(), if_damaged=_TAKE_ANOTHER)
+            if copy == self.files.published:  # A view may be forged there, as long as every row is right.
+                _remake_views(con)
+            con.execute("checkpoint")
+
+    def _refuse_to_lose_loads(self, con: duckdb.DuckDBPyConnection, copy: Path) -> None:
+        """Raises: LedgerAhead: the primary or its published copy holds loads that the copy, behind `con`, lacks."""
         for path in (self.files.primary, self.files.published):
             newest = _newest_load(path, self._key)
             if newest and not holds(con, newest):
                 raise LedgerAhead(
-                    f"{path} holds loads that the backup lacks, the newest of {newest[2]:%Y-%m-%d %H:%M} UTC. "
-                    "Nothing was changed. To go back to the backup all the same: --replace-newer."
+                    f"{path} holds loads that {copy} lacks, the newest of {newest[2]:%Y-%m-%d %H:%M} UTC. "
+                    "Nothing was changed. To put that back all the same: --replace-newer."
                 )
 
     def _put_aside(self, aside: Path) -> None:
@@ -368,6 +382,12 @@ class Ledger:
 def _is_begun_header(content: bytes) -> bool:
     """Whether DuckDB began to write a file's header, or did not get so far (DuckDB docs, Storage: magic bytes)."""
     return not content.strip(b"\0") or content[8:12] == b"DUCK"
+
+
+def _remake_views(con: duckdb.DuckDBPyConnection) -> None:
+    con.begin()
+    make_views(con)
+    con.commit()
 
 
 def _newest_load(path: Path, key: str | None) -> Load | None:

@@ -1,8 +1,11 @@
 """`pfo backup` and `pfo restore`: one folder from which another machine goes on; a damaged one is refused by name."""
 
+import gzip
 import json
 import shutil
 import sqlite3
+import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,10 +14,10 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.commands.backup import BackupFailed, back_up
+from pfo_pipeline.commands.backup import Backup, BackupFailed, back_up
 from pfo_pipeline.commands.manifest import BackupDamaged, read_manifest, sha256_of
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.commands.restore import RestoreFailed, restore
@@ -31,6 +34,7 @@ from pfo_pipeline_tests.ledger.samples import needs_encryption
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
 NOW = datetime(2026, 3, 31, 2, tzinfo=UTC)
+EARLIER = Path(__file__).parents[1] / "ledger" / "files" / "version_4.duckdb.gz"
 HINT = Hint("CONNECTION_SYNCED", 7, 38, 1, None)
 
 
@@ -194,7 +198,7 @@ def test_a_backup_that_fails_leaves_nothing_behind(mine: Office, tmp_path: Path)
     back_up(find_place(), to, NOW)
     (mine.data_dir / "dagster" / "history" / "runs.db").write_bytes(b"not a database" * 99)
 
-    with pytest.raises(BackupFailed, match=r"runs\.db cannot be copied"):
+    with pytest.raises(BackupFailed, match=r"runs\.db is damaged \(.*\)\. No backup was made"):
         back_up(find_place(), to, NOW + timedelta(days=1))
 
     assert [p.name for p in to.iterdir()] == ["pfo-test-office-2026-03-31T020000Z"]
@@ -266,13 +270,229 @@ def test_a_damaged_backup_is_refused_by_name_and_nothing_is_touched(
     assert not elsewhere.folder.exists()
 
 
+def rewrite_manifest(made: Backup, **changes: object) -> None:
+    """Change the manifest, as somebody could who may write there; its files keep the right SHA-256."""
+    path = made.folder / "manifest.json"
+    manifest = json.loads(path.read_text()) | changes
+    manifest["files"] = {name: sha256_of(made.folder / name) for name in manifest["files"]}
+    path.write_text(json.dumps(manifest))
+
+
+def restored(made: Backup, *options: str) -> Result:
+    result = CliRunner().invoke(main, ["restore", "--from", str(made.folder), *options])
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("private/canonical.duckdb", "is none that a backup has"),
+        ("private/canonical.lock", "is none that a backup has"),
+        ("private/backup.json", "is none that a backup has"),
+        ("private/deeper/x.json", "is none that a backup has"),
+        ("private/../x.json", "is none that a backup has"),
+        ("dagster/history/../../x.db", "is none that a backup has"),
+        ("dagster/x.py", "is none that a backup has"),
+        ("config/other.toml", "is none that a backup has"),
+        ("secrets/x.pth", "is none that a backup has"),
+        ("../x.json", "lies outside the backup"),
+        ("/etc/hostname", "lies outside the backup"),
+        ("private/a\0.json", "lies outside the backup"),
+    ],
+)
+def test_a_file_that_no_backup_has_is_refused_and_nothing_is_touched(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    files = dict(made.manifest.files)
+    if not name.startswith("/") and "\0" not in name:
+        (made.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made.folder / "ledger" / "canonical.duckdb", made.folder / name)
+        files[name] = sha256_of(made.folder / name)
+    files.setdefault(name, "0" * 64)
+    path = made.folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    move_to(elsewhere, monkeypatch)
+
+    result = restored(made)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"BackupDamaged: {made.folder} is damaged. Nothing was restored.")
+    assert told in result.stderr
+    assert not elsewhere.folder.exists()
+
+
+@pytest.mark.parametrize("reference", ["file:other", "file:../x", "file:/tmp/x.pth", "env:X"])
+def test_a_secret_that_the_configuration_does_not_name_is_refused(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW, with_secrets=True)
+    rewrite_manifest(made, secrets=[{"reference": reference, "file": "secrets/1"}])
+    move_to(elsewhere, monkeypatch)
+
+    result = restored(made)
+
+    assert result.exit_code == 1
+    assert f"the configuration has no secret {reference!r}. Nothing was restored." in result.stderr
+    assert not elsewhere.folder.exists()
+
+
+def test_a_secret_outside_of_the_configurations_folder_is_not_written_and_said(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path / "safe", elsewhere.folder):
+        folder.mkdir()
+    places = {"jane": tmp_path / "safe" / "jane.token", "john": tmp_path / "john.token"}
+    text = mine.config.read_text(encoding="utf-8")
+    for (tenant, user), written in ((("smith", "jane"), str(places["jane"])), (("jones", "john"), "../john.token")):
+        shutil.move(mine.folder / f"{tenant}.{user}.token", places[user])
+        text = text.replace(f'"file:{tenant}.{user}.token"', json.dumps(f"file:{written}"))
+    mine.config.write_text(text, encoding="utf-8")
+    made = back_up(find_place(), tmp_path / "backups", NOW, with_secrets=True)
+    tokens = {user: path.read_bytes() for user, path in places.items()}
+    for path in places.values():
+        path.unlink()
+    move_to(elsewhere, monkeypatch)
+
+    result = restored(made)
+
+    assert result.exit_code == 0, result.output
+    assert not any(path.exists() for path in places.values())
+    commands = [line.strip() for line in result.stdout.splitlines() if line.strip().startswith("cp ")]
+    for command in commands:
+        subprocess.run(["/bin/sh", "-c", command], check=True)
+    assert {user: path.read_bytes() for user, path in places.items()} == tokens
+
+
+def altered(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("update ledger.balances set current_balance = 1")
+
+
+def forged(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("use ledger")
+        con.execute("create or replace view totals as select tenant_id, 2 as current_balance from balances")
+
+
+def without_a_table(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("drop table ledger.loads")
+
+
+def of_no_office(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("delete from ledger.office")
+
+
+def of_no_migrations(path: Path) -> None:
+    with duckdb.connect(str(path)) as con:
+        con.execute("delete from ledger.migrations")
+
+
+def damaged(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    for position in range(12_288 + 1_000, len(content), 262_144):
+        content[position] ^= 0x55
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [altered, forged, without_a_table, of_no_office, of_no_migrations, damaged])
+def test_a_backup_whose_ledger_is_not_what_was_written_is_named_and_nothing_else_is_put_back(
+    mine: Office,
+    elsewhere: Office,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW, with_secrets=True)
+    change(made.folder / "ledger" / "canonical.duckdb")
+    rewrite_manifest(made)
+    before = {path: path.read_bytes() for path in (mine.files.primary, mine.files.published, mine.config)}
+
+    here = restored(made, "--replace-newer")
+    move_to(elsewhere, monkeypatch)
+    there = restored(made)
+
+    for result in (here, there):
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"LedgerDamaged: {made.folder / 'ledger' / 'canonical.duckdb'}")
+        assert "Nothing was changed. Name another backup." in result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    assert not any(path.is_file() for path in elsewhere.folder.glob("*"))
+    assert not elsewhere.files.primary.exists()
+    assert not list(mine.files.private.glob("before-restore-*"))
+
+
+def test_a_damaged_database_within_a_backup_is_named_and_nothing_is_touched(
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    path = made.folder / "dagster" / "history" / "runs.db"
+    content = bytearray(path.read_bytes())
+    content[4096 : 4096 + 2000] = b"x" * 2000
+    path.write_bytes(content)
+    rewrite_manifest(made)
+    move_to(elsewhere, monkeypatch)
+
+    result = restored(made)
+
+    assert result.exit_code == 1
+    assert "dagster/history/runs.db: is a damaged database" in result.stderr
+    assert not elsewhere.folder.exists()
+
+
+def test_a_backup_of_an_earlier_version_is_migrated_and_checked(
+    elsewhere: Office, mine: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+    ledger = made.folder / "ledger" / "canonical.duckdb"
+    ledger.write_bytes(gzip.decompress(EARLIER.read_bytes()))
+    (made.folder / "config" / "pfo.toml").unlink()
+    manifest = json.loads((made.folder / "manifest.json").read_text())
+    del manifest["files"]["config/pfo.toml"]
+    (made.folder / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(made, office="demo", schema_version=4)
+    monkeypatch.delenv("PFO_CONFIG")
+    monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "demo"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "demo" / "dagster"))
+    monkeypatch.chdir(tmp_path)
+
+    result = restored(made)
+
+    assert result.exit_code == 0, result.output
+    assert CliRunner().invoke(main, ["verify"]).exit_code == 0
+
+
+def test_a_restore_into_the_same_second_keeps_what_the_one_before_put_aside(mine: Office, tmp_path: Path) -> None:
+    made = back_up(find_place(), tmp_path / "backups", NOW)
+
+    asides = [restore(made.folder, NOW, replace_newer=True).aside for _ in range(2)]
+
+    assert len({*asides}) == 2
+    assert all(aside and (aside / "canonical.duckdb").exists() for aside in asides)
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_the_backup_just_made_stays_whatever_the_clock_said_before(mine: Office, tmp_path: Path, keep: int) -> None:
+    to = tmp_path / "backups"
+    ahead = [back_up(find_place(), to, NOW + timedelta(days=400 + day)) for day in range(2)]
+
+    made = back_up(find_place(), to, NOW, keep=keep)
+
+    assert made.folder.is_dir()
+    assert made.removed == tuple(backup.folder for backup in ahead[: 3 - keep])
+    assert len(list(to.iterdir())) == keep
+
+
 def test_a_newer_ledger_is_not_replaced_unless_told_and_then_put_aside(mine: Office, tmp_path: Path) -> None:
     made = back_up(find_place(), tmp_path / "backups", NOW)
     before = loads(mine)
     add_load(mine, "5.00")
     (mine.files.private / "alerts.json").write_text("{}", encoding="utf-8")
 
-    with pytest.raises(LedgerAhead, match="holds loads that the backup lacks"):
+    with pytest.raises(LedgerAhead, match=r"canonical\.duckdb holds loads that .*canonical\.duckdb lacks"):
         restore(made.folder, NOW)
     assert loads(mine) == before + 2
     assert (mine.files.private / "alerts.json").read_text() == "{}"
