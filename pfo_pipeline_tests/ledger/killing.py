@@ -169,7 +169,7 @@ def tell_steps(told: Told) -> None:
     connect = duckdb.connect
 
     def watched_connect(database: Any = ":memory:", *more: Any, **options: Any) -> Any:
-        name = Path(database).name
+        name = _named(database)
         opened = step_of(told, f"open {name}", connect)(database, *more, **options)
         return _WatchedConnection(opened, name, told)
 

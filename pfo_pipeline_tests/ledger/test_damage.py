@@ -217,6 +217,53 @@ def no_room(path: Path) -> str:
     return f"LedgerFull: {path}: no room left on the disk. Free some and run again; nothing was lost."
 
 
+@pytest.mark.parametrize("room_bytes", [1, 100, 4096, 12_288, 100_000, 274_432, 600_000, 1_200_000])
+def test_a_first_run_on_a_full_disk_is_begun_again_once_there_is_room(tmp_path: Path, room_bytes: int) -> None:
+    with other_process(program.run_out_of_room, tmp_path / "data", room_bytes, 8000) as other:
+        assert "no room left on the disk" in str(other.says())
+
+    ledger = a_ledger(tmp_path / "data")
+    ledger.merge(batch(user(), connection(), account(), balance("41.50")))
+    ledger.publish()
+
+    assert last_published(ledger) == [Decimal("41.50")]
+    assert ask(ledger, "select count(*) from loads") == [(1,)]
+    assert {path.name for path in ledger.files.private.iterdir()} == {"canonical.duckdb", "canonical.lock"}
+
+
+@pytest.mark.parametrize("room_bytes", [1, 12_288, 274_432, 1_000_000])
+def test_a_full_disk_at_any_point_of_a_publication_leaves_both_files_whole(published: Ledger, room_bytes: int) -> None:
+    published.merge(batch(balance("42")))
+
+    with other_process(program.run_out_of_room, published.files.data_dir, room_bytes, 0) as other:
+        assert "no room left on the disk" in str(other.says())
+
+    assert last_published(published) == [Decimal("41.50")]
+    published.publish()
+    assert last_published(published) == [42]
+
+
+def test_a_disk_that_does_not_give_a_block_is_no_full_one(published: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(source: Path, target: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("pfo_pipeline.ledger.store.shutil.copyfile", broken)
+
+    (finding,) = [found for found in published.verify().findings if found.about == "primary"]
+
+    assert "the disk does not give it" in finding.problem
+
+
+def test_what_a_killed_writer_could_not_hold_in_memory_is_cleared(published: Ledger) -> None:
+    left = published.files.published.with_name(".ledger.duckdb.1.draft.tmp")
+    left.mkdir()
+    (left / "storage").write_bytes(b"spilled")
+
+    published.publish()
+
+    assert not left.exists()
+
+
 def test_a_full_disk_while_publishing_leaves_the_copy_before(published: Ledger) -> None:
     published.merge(batch(balance("42")))
 

@@ -69,5 +69,30 @@ def test_a_ledger_of_an_earlier_version_keeps_every_row(version: int, tmp_path: 
     assert ledger.verify().findings == ()
 
 
+@pytest.mark.parametrize("version", EARLIER)
+def test_a_published_copy_of_an_earlier_version_takes_a_lost_primarys_place(version: int, tmp_path: Path) -> None:
+    files = LedgerFiles(tmp_path / "data")
+    files.private.mkdir(parents=True)
+    files.published.write_bytes(gzip.decompress((FILES / f"version_{version}.duckdb.gz").read_bytes()))
+    ledger = Ledger(files, "demo", clock=SetClock())
+
+    assert (ledger.verify().remedy or "").startswith("pfo restore --from-published\n")
+    ledger.take_back(files.published, files.private / "aside")
+
+    assert ledger.verify().findings == ()
+    assert len(published_reader(files.published).accounts("moreau")) == 10
+
+
+@pytest.mark.parametrize("version", EARLIER)
+def test_an_earlier_versions_ledger_can_be_erased_from_at_once(version: int, tmp_path: Path) -> None:
+    files = LedgerFiles(tmp_path / "data")
+    files.private.mkdir(parents=True)
+    files.primary.write_bytes(gzip.decompress((FILES / f"version_{version}.duckdb.gz").read_bytes()))
+
+    erased = Ledger(files, "demo", clock=SetClock()).erase("moreau", None, "erase-1")
+
+    assert erased.total
+
+
 def test_there_is_a_file_of_each_earlier_version() -> None:
     assert sorted(path.name for path in FILES.iterdir()) == [f"version_{version}.duckdb.gz" for version in EARLIER]
