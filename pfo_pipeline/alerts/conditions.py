@@ -6,7 +6,9 @@ Here: its form. Not here: how it is found, who has been told of it.
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Kind = Literal["configuration", "daemon", "sensor", "run", "check", "user", "connection", "consent", "stale"]
+Kind = Literal[
+    "configuration", "daemon", "sensor", "run", "check", "user", "connection", "accounts", "consent", "stale"
+]
 Severity = Literal["critical", "warning", "notice"]
 
 

@@ -12,14 +12,14 @@ from pfo_pipeline.alerts.conditions import Condition, Findings, Kind
 from pfo_pipeline.config import Config, Tenant
 from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.ledger.known import Figure, KnownConnection, KnownUser
+from pfo_pipeline.ledger.known import Attention, Figure, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations.consents import EndingConsent, ending_consents
 from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Held, aged
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.states import waiting_is_enough
 
-KINDS: frozenset[Kind] = frozenset({"user", "connection", "consent", "stale"})
+KINDS: frozenset[Kind] = frozenset({"user", "connection", "accounts", "consent", "stale"})
 
 
 def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: Iterable[str] | None = None) -> Findings:
@@ -47,12 +47,17 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
 def _of_tenant(tenant: Tenant, reader: Reader, now: datetime) -> Iterator[Condition]:
     connections = reader.connections(tenant.id)
     configured = {user.id for user in tenant.users}
-    for user in reader.users(tenant.id):
-        if user.user_id in configured and user.status != "ok" and not waiting_is_enough(user.who_acts):
+    users = reader.users(tenant.id)
+    for user in users:
+        if user.user_id in configured and user.is_troubled and not waiting_is_enough(user.who_acts):
             yield _user(tenant, user)
+    if not_read := [u for u in users if u.status == "not_configured" and u.user_id not in configured]:
+        yield _not_read(tenant.id, len(not_read))
     for connection in connections:
-        if connection.status not in ("healthy", "gone") and not waiting_is_enough(connection.who_acts):
+        if connection.is_troubled and not waiting_is_enough(connection.who_acts):
             yield _connection(tenant, connection)
+    for attention in reader.attention([tenant.id]):
+        yield _accounts(tenant, attention)
     if ending_consents(tenant.id, connections, (), now):  # Which accounts go stale then is asked only where one ends.
         for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):
             yield _consent(tenant, consent, now)
@@ -69,6 +74,34 @@ def _user(tenant: Tenant, user: KnownUser) -> Condition:
         code=user.code or user.status,
         text=f"User {which} in the tenant's configuration cannot be read: {user.status} ({scrub(user.code or 'no code')})",
         remedy="pfo status names the user, and what to do.",
+    )
+
+
+def _not_read(tenant_id: str, count: int) -> Condition:
+    """Of all of them together: whoever was taken out has no number by which to be told of."""
+    who = "1 user" if count == 1 else f"{count} users"
+    return Condition(
+        kind="user",
+        tenant_id=tenant_id,
+        thing="not configured",
+        owner="operator",
+        severity="warning",
+        code="notConfigured",
+        text=f"No longer read by us: {who} whom the configuration has no more; their accounts count on with old figures",
+        remedy="pfo status names the user, and what to do.",
+    )
+
+
+def _accounts(tenant: Tenant, attention: Attention) -> Condition:
+    return Condition(
+        kind="accounts",
+        tenant_id=tenant.id,
+        thing=attention.thing,
+        owner=attention.who_acts,
+        severity="warning",
+        code=attention.code,
+        text=f"Connection {attention.connection_id} ({_bank(attention.institution_name)}): {attention.why}",
+        remedy=without_users(tenant, attention.remedy),
     )
 
 

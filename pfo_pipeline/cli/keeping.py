@@ -1,5 +1,7 @@
 """Commands that keep the ledger in order: proof, erasure, keys, which accounts are the same."""
 
+from datetime import datetime
+
 import click
 
 from pfo_pipeline.cli import completing
@@ -93,6 +95,49 @@ def erase(tenant: str, member: str | None, yes: bool) -> None:
 
     with progress():
         erase_and_show(find_place(), tenant, member, confirming(yes))
+
+
+@click.command(
+    short_help="Say that accounts ended on a date.",
+    epilog=examples(
+        "pfo end --tenant martin --member claire --on 2026-03-31",
+        "pfo end --tenant martin --account acc_f040f667820e4d7f0d25 --on 2026-03-31 --yes",
+    ),
+)
+@TENANT
+@click.option(
+    "--member",
+    metavar="NAME",
+    shell_complete=completing.MEMBERS,
+    help="All linked accounts of this user, whom the configuration has no more.",
+)
+@click.option(
+    "--account",
+    metavar="ID",
+    shell_complete=completing.ACCOUNTS,
+    help="One linked account that its bank lists no more.",
+)
+@click.option(
+    "--on",
+    required=True,
+    metavar="DATE",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="An ISO date: they count until its end, in the tenant's time zone.",
+)
+@YES
+def end(tenant: str, member: str | None, account: str | None, on: datetime, yes: bool) -> None:
+    """Take linked accounts out of the totals from a date on: of a user who left, or one that the bank shows no more.
+
+    Balances and history stay. An account lives again when its bank lists it again.
+    """
+    if (member is None) == (account is None):
+        raise click.UsageError("Give one of the two: --member or --account.")
+    from pfo_pipeline.commands.end import Wanted, end_and_show
+    from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.terminal import progress
+
+    with progress():
+        end_and_show(find_place(), Wanted(tenant, member, account, on.date()), confirming(yes))
 
 
 @click.command(

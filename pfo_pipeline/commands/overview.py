@@ -15,7 +15,7 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser, Total
+from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.operations.freshness import BUDGET_DAYS, CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.states import waiting_is_enough
@@ -30,16 +30,22 @@ class TenantView:
     connections: list[KnownConnection]
     users: list[KnownUser]
     totals: list[Total]
+    attention: list[Attention]
     freshness: TenantFreshness
     limits: Freshness
 
     @property
     def troubled_connections(self) -> list[KnownConnection]:
-        return [c for c in self.connections if c.status not in ("healthy", "gone")]
+        return [c for c in self.connections if c.is_troubled]
 
     @property
     def troubled_users(self) -> list[KnownUser]:
-        return [u for u in self.users if u.status != "ok"]
+        return [u for u in self.users if u.is_troubled]
+
+    def stands(self, connection: KnownConnection) -> str:
+        """How a connection stands, in a word or a few."""
+        said = [a.why for a in self.attention if a.connection_id == connection.connection_id]
+        return ", ".join(said) if said and connection.status == "healthy" else connection.status
 
 
 def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantView]:
@@ -56,6 +62,7 @@ def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantV
                 reader.connections(fresh.tenant_id),
                 reader.users(fresh.tenant_id),
                 reader.totals(fresh.tenant_id),
+                reader.attention([fresh.tenant_id]),
                 fresh,
                 limits,
             )
@@ -167,9 +174,7 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
     for view in views:
         for user in view.troubled_users:
             target = waiting if waiting_is_enough(user.who_acts) else lines
-            target.append(
-                _headline(view.tenant_id, f"user {user.user_id}", f"{user.status} ({user.code})", user.who_acts)
-            )
+            target.append(_headline(view.tenant_id, f"user {user.user_id}", user.stands, user.who_acts))
             target.append(Text(visible(f"    {scrub(user.remedy or '')}")))
         for c in view.troubled_connections:
             target = waiting if waiting_is_enough(c.who_acts) else lines
@@ -181,6 +186,9 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
                 target.append(Text(visible(f"    {c.link}"), style="blue"))
                 if not is_demonstration:
                     target.append(Text(f"    with an access code: {_reconnect(view.tenant_id, c.connection_id)}"))
+        for a in view.attention:
+            where = f"connection {a.connection_id}, {a.institution_name}, user {a.user_id}"
+            lines += [_headline(view.tenant_id, where, a.why, a.who_acts), Text(visible(f"    {a.remedy}"))]
     acting = [Text("Who must act", style="italic"), *lines] if lines else [Text("Nobody must act.")]
     return Group(*acting, *([Text(), Text("In trouble, and tried again", style="italic"), *waiting] if waiting else []))
 
@@ -228,7 +236,7 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
                 c.user_id,
                 c.connection_id,
                 visible(c.institution_name),
-                Text(visible(c.status), style="green" if c.status == "healthy" else "yellow"),
+                Text(visible(stands := view.stands(c)), style="green" if stands == "healthy" else "yellow"),
                 f"{moment(c.last_success_at)} {age(c.last_success_at, now, timedelta(hours=view.limits.hours))}",
                 moment(c.next_try_at),
                 until(c.consent_expires_at, now),
@@ -241,7 +249,7 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
     console.print(open_alerts(place, {view.tenant_id for view in views}))
 
 
-_SHOWN_ABOVE = ("user", "connection", "consent")
+_SHOWN_ABOVE = ("user", "connection", "accounts", "consent")
 
 
 def open_alerts(place: Place, tenant_ids: set[str]) -> RenderableType:

@@ -103,7 +103,10 @@ def _line(tenant_id: str, title: str, synced: int, failed: int, added: int, reas
     if reason:
         return Text.assemble(("✗ ", "red"), f"{tenant_id}: {title}: {visible(reason)}")
     counts = f"{synced} in order, {failed} in trouble, {added} new rows"
-    return Text.assemble(("✓ ", "green") if not failed else ("! ", "yellow"), f"{tenant_id}: {title}: {counts}")
+    if not synced and not failed:
+        counts = f"no account is shared, {added} new rows"
+    is_well = synced and not failed
+    return Text.assemble(("✓ ", "green") if is_well else ("! ", "yellow"), f"{tenant_id}: {title}: {counts}")
 
 
 def _show(out: Console, place: Place, views: list[TenantView], now: datetime) -> None:

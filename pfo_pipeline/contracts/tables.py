@@ -72,8 +72,12 @@ class UserRow:
     """How reading one Powens user went: a member of the tenant's household."""
 
     tenant_id: str = _column("varchar", _TENANT)
-    user_id: str = _column("varchar", "Slug of the user in the configuration.")
-    status: str = _column("varchar", "ok, refused (token or user no longer valid) or unreachable (after all attempts).")
+    user_id: str = _column("varchar", "Slug of the user, as configured or once configured.")
+    status: str = _column(
+        "varchar",
+        "ok, refused (token or user no longer valid), unreachable (after all attempts), not_configured (no longer read by us) "
+        "or ended (likewise, and nothing of theirs counts).",
+    )
     code: str | None = _column("varchar", "Powens' error code, or ours when nothing readable came.", null=True)
     who_acts: str | None = _column(
         "varchar", "Who must act: operator, powens, nobody; null when all is well.", null=True
@@ -159,7 +163,7 @@ class AccountRow:
     ended_by: str | None = _column(
         "varchar",
         "Why deleted_at is set: bank (Powens' own date), connection (it was removed), missing (no list had it for a day), "
-        "operator (ended by a person).",
+        "operator (ended by a person). While it is missing: missing once a read has shown its source at work without it.",
         null=True,
         default=None,
     )

@@ -43,6 +43,9 @@ class KnownAccount:
     balance_recorded_at: datetime | None
     connection_status: str | None
     last_success_at: datetime | None
+    connection_source_id: str | None
+    missing_since: datetime | None
+    ended_by: str | None
 
     @property
     def is_enabled(self) -> bool:
@@ -66,6 +69,10 @@ class KnownConnection:
     next_try_at: datetime | None
     consent_expires_at: datetime | None
 
+    @property
+    def is_troubled(self) -> bool:
+        return self.status not in ("healthy", "gone", "not_read")
+
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
@@ -77,6 +84,21 @@ class KnownUser:
     who_acts: str | None
     remedy: str | None
     recorded_at: datetime
+
+    @property
+    def is_troubled(self) -> bool:
+        return self.status not in ("ok", "ended")
+
+    @property
+    def stands(self) -> str:
+        return user_stands(self.status, self.code)
+
+
+def user_stands(status: str, code: str | None) -> str:
+    """How reading a user went, in words."""
+    if status == "not_configured":
+        return "no longer read by us"
+    return f"{status} ({code})" if code else status
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +176,23 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Attention:
+    """What needs a look though its connection seems in order: of one connection, and one source where Powens names it."""
+
+    tenant_id: str
+    connection_id: str
+    thing: str
+    """Its id: the connection's, with the source's."""
+    user_id: str
+    institution_name: str
+    code: str
+    """missing, or noAccount."""
+    why: str
+    who_acts: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """What a tenant has in one currency, loans apart; an account that is linked twice counts once."""
 
@@ -185,6 +224,8 @@ class Figure:
     """Powens' last sync of the connection that succeeded."""
     recorded_at: datetime | None
     """When we learnt the figure."""
+    is_read: bool = True
+    """Whether we read its user still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ from (
     where list_contains($tenants, tenant_id) and recorded_at <= $known_at
     qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1
 )
-where status <> 'ok'
+where status not in ('ok', 'ended')
 order by tenant_id, user_id
 """
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
+from pfo_pipeline.ledger.attention import ATTENTION, NOT_READ
 from pfo_pipeline.ledger.errors import (
     WRITTEN_AGAIN,
     LedgerDamaged,
@@ -22,6 +23,7 @@ from pfo_pipeline.ledger.errors import (
 from pfo_pipeline.ledger.invariants import INVARIANTS
 from pfo_pipeline.ledger.known import (
     AgesByDay,
+    Attention,
     Closings,
     DailyTotals,
     Drift,
@@ -75,7 +77,7 @@ select
     coalesce(b.currency, a.currency) as currency, a.display_name, a.number, a.iban, a.bic, a.usage, a.ownership,
     a.parent_account_id, a.disabled_at, a.deleted_at, f.created_at, a.recorded_at as updated_at,
     b.current_balance, b.available_balance, b.available_basis, b.as_of, b.recorded_at as balance_recorded_at,
-    c.status as connection_status, c.last_success_at
+    c.status as connection_status, c.last_success_at, a.connection_source_id, a.missing_since, a.ended_by
 from {accounts} a
 join (select account_id, min(recorded_at) as created_at from accounts where tenant_id = $tenant group by all) f
     on f.account_id = a.account_id
@@ -127,11 +129,20 @@ _EACH_ONCE_AT_A_MOMENT = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONC
 ALWAYS = datetime.max.replace(tzinfo=UTC)
 """Up to which everything counts that ever was."""
 
+# How the connections of a user stand whom nobody reads any more, nobody knows: the user is who is told of.
 _CONNECTIONS = f"""
-select connection_id, user_id, institution_id, institution_name, state, status, who_acts, remedy, link,
-    last_success_at, {_within("next_try_at")}, {_within("consent_expires_at")}
-from connections where tenant_id = $tenant and recorded_at <= $known_at
-qualify row_number() over (partition by connection_id order by load_id desc) = 1
+with not_read as {NOT_READ}
+select connection_id, user_id, institution_id, institution_name,
+    case when is_read then state end, case when is_read then status else 'not_read' end,
+    case when is_read then who_acts else 'operator' end,
+    case when is_read then remedy else 'The configuration has its user no more: see what is said of the user.' end,
+    case when is_read then link end, last_success_at, case when is_read then {_within("next_try_at")} end,
+    case when is_read then {_within("consent_expires_at")} end
+from (
+    select *, status = 'gone' or (tenant_id, user_id) not in (from not_read) as is_read
+    from connections where list_contains($tenants, tenant_id) and recorded_at <= $known_at
+    qualify row_number() over (partition by connection_id order by load_id desc) = 1
+)
 order by connection_id
 """
 
@@ -140,10 +151,12 @@ select user_id, status, code, who_acts, remedy, recorded_at
 from users_latest where tenant_id = $tenant order by user_id
 """
 
-_TROUBLES = """
-select tenant_id, 'user ' || user_id as what, '' as institution, status || ' ' || coalesce(code, '') as why, who_acts, remedy
+_TROUBLES = f"""
+select tenant_id, 'user ' || user_id as what, '' as institution,
+    case status when 'not_configured' then 'no longer read by us' else status || ' ' || coalesce(code, '') end as why,
+    who_acts, remedy
 from users_latest
-where list_contains($tenants, tenant_id) and status <> 'ok'
+where list_contains($tenants, tenant_id) and status not in ('ok', 'ended')
 union all
 select p.tenant_id, 'account ' || p.account_id, a.institution_name, 'may be ' || p.same_as || ' (' || p.evidence || ')',
     'operator', 'Look at both: pfo identity. Then join them or tell them apart: pfo identity join, pfo identity split.'
@@ -153,7 +166,9 @@ where list_contains($tenants, p.tenant_id)
 union all
 select tenant_id, 'connection ' || connection_id, institution_name, coalesce(state, status), who_acts, remedy
 from connections_latest
-where list_contains($tenants, tenant_id) and status not in ('healthy', 'gone')
+where list_contains($tenants, tenant_id) and status not in ('healthy', 'gone') and (tenant_id, user_id) not in {NOT_READ}
+union all
+select tenant_id, 'connection ' || connection_id, institution_name, why, who_acts, remedy from ({ATTENTION})
 order by all
 """
 
@@ -309,7 +324,7 @@ class Reader:
 
     def connections(self, tenant_id: str, *, known_at: datetime | None = None) -> list[KnownConnection]:
         """How each connection stands, or stood by what the ledger knew at a moment."""
-        return self.typed(KnownConnection, _CONNECTIONS, {"tenant": tenant_id, "known_at": known_at or ALWAYS})
+        return self.typed(KnownConnection, _CONNECTIONS, {"tenants": [tenant_id], "known_at": known_at or ALWAYS})
 
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self.typed(KnownUser, _USERS, {"tenant": tenant_id})
@@ -335,7 +350,11 @@ class Reader:
 
     def troubles(self, tenant_ids: list[str]) -> list[Trouble]:
         """What is not in order with any of these tenants."""
-        return self.typed(Trouble, _TROUBLES, {"tenants": tenant_ids})
+        return self.typed(Trouble, _TROUBLES, {"tenants": tenant_ids, "known_at": ALWAYS})
+
+    def attention(self, tenant_ids: list[str], *, known_at: datetime | None = None) -> list[Attention]:
+        """What of these tenants needs a look though its connection seems in order."""
+        return self.typed(Attention, ATTENTION, {"tenants": tenant_ids, "known_at": known_at or ALWAYS})
 
     def with_consents_until(self, tenant_ids: list[str], until: datetime) -> list[str]:
         """Those of these tenants who have a consent that ends by then, or has ended."""

@@ -7,11 +7,13 @@ Rows are recorded in the order of time, so a bound on `recorded_at` rules out al
 FIGURES = """
 select
     p.tenant_id, p.account_id, p.institution_name, p.account_type, p.currency, p.current_balance,
-    p.connection_id, c.status as connection_status, c.who_acts,
+    p.connection_id, c.status as connection_status,
+    case when u.status = 'not_configured' then 'operator' else c.who_acts end,
     case when not c.active then 'paused' when c.consent_expires_at is null then 'credentials' else 'consent' end,
-    p.as_of, c.last_success_at, p.recorded_at
+    p.as_of, c.last_success_at, p.recorded_at, u.status is distinct from 'not_configured'
 from positions p
 left join connections_latest c on c.tenant_id = p.tenant_id and c.connection_id = p.connection_id
+left join users_latest u on u.tenant_id = p.tenant_id and u.user_id = p.user_id
 where list_contains($tenants, p.tenant_id)
 order by p.tenant_id, p.account_id
 """
@@ -82,7 +84,8 @@ order by account_id
 
 CONSENTS_UNTIL = """
 select distinct tenant_id from connections_latest
-where list_contains($tenants, tenant_id) and status <> 'gone' and consent_expires_at <= $until
+where (tenant_id, user_id) not in (select (tenant_id, user_id) from users_latest where status = 'not_configured')
+    and list_contains($tenants, tenant_id) and status <> 'gone' and consent_expires_at <= $until
 order by 1
 """
 

@@ -4,14 +4,14 @@ Here: the reads, side by side for all users, and what a failure of one means for
 """
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 
 from pfo_pipeline.config import SecretError, Tenant, User
 from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES, RefreshBalancesInput
-from pfo_pipeline.contracts.tables import AccountRow, ConnectionRow, UserRow
+from pfo_pipeline.contracts.tables import AccountRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.operations import telemetry
 from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
@@ -20,12 +20,12 @@ from pfo_pipeline.operations.chosen import Scope
 from pfo_pipeline.operations.forced import force_sync
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.identities import KnownMatching
+from pfo_pipeline.operations.presence import Lists, Served, no_longer_read, told_missing
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import Records
-from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
 from pfo_pipeline.powens.mapping import account_id, connection_row, quarantined
-from pfo_pipeline.powens.wire import Account, Connection
+from pfo_pipeline.powens.wire import Connection
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,6 @@ class _Known:
         return [c for c in self.connections if c.user_id == user.id and c.status != "gone"]
 
 
-@dataclass(frozen=True)
-class _Served:
-    """What Powens lists for one user, by Powens' ids."""
-
-    user: User
-    accounts: frozenset[str | None]
-    connections: frozenset[str | None]
-    """None stands for a record without a readable id, which may be any of those that seem to be missing."""
-
-
 async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     """`openbanking.accounts.sync` for every connection of the scope.
 
@@ -63,7 +53,7 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     gathered = await asyncio.gather(*(_sync_user(context, user, known, scope) for user in scope.users))
     result = StepResult.of([part for part, _ in gathered])
     if scope.is_everything:
-        _add_gone(context, known, [served for _, served in gathered if served], result)
+        _add_absent(context, known, [served for _, served in gathered if served], result)
     balances = await _balances(context, [served.user for _, served in gathered if served])
     decided = matching.match(context.now, result.rows_of(AccountRow), balances)
     result.add(matching.rows(tenant.id, decided))
@@ -82,7 +72,7 @@ async def _balances(context: CommandContext, users: list[User]) -> dict[str, Dec
 
 async def _sync_user(
     context: CommandContext, user: User, known: _Known, scope: Scope
-) -> tuple[StepResult, _Served | None]:
+) -> tuple[StepResult, Served | None]:
     tenant = context.tenant
     result = StepResult()
     mine = [account for account in known.accounts_of(user) if scope.has_account(account)]
@@ -120,7 +110,7 @@ async def _sync_user(
         if account.id_connection not in listed:
             result.add([quarantined(tenant.id, "account", raw, "id_connection: no connection of this user")])
     _user_read(tenant, user, result)
-    return result, _Served(user, _ids(accounts), _ids(connections))
+    return result, Served(user, accounts, connections)
 
 
 def _sync_request(
@@ -161,23 +151,16 @@ async def _forced(context: CommandContext, user: User, scope: Scope, result: Ste
     return replace(context, now=context.clock())
 
 
-def _ids(records: Records[Account] | Records[Connection]) -> frozenset[str | None]:
-    return frozenset([record.id for record, _ in records.items] + [row.source_id for row in records.quarantine])
-
-
-def _add_gone(context: CommandContext, known: _Known, served: list[_Served], result: StepResult) -> None:
-    """What Powens lists no more for the user who had it, nor for any other: it may have moved between two of them."""
+def _add_absent(context: CommandContext, known: _Known, served: list[Served], result: StepResult) -> None:
+    """What Powens lists no more for the user who had it, nor for any other; and users who are read no more."""
     tenant = context.tenant
-    accounts = frozenset[str | None]().union(*(s.accounts for s in served))
-    connections = frozenset[str | None]().union(*(s.connections for s in served))
-    for user in (s.user for s in served):
-        if None not in accounts:
-            mine = known.accounts_of(user)
-            result.add(_gone_account(tenant, a, context.now) for a in mine if a.source_id not in accounts)
-        if None not in connections:
-            result.add(
-                _gone_connection(tenant, c) for c in known.connections_of(user) if c.connection_id not in connections
-            )
+    read_before = context.known.last_loads([tenant.id], SYNC_ACCOUNTS.key).get(tenant.id)
+    lists = Lists(tenant, served, known.connections, context.now)
+    absent = lists.absent(known.accounts, result.rows_of(AccountRow), read_before)
+    result.add(absent.rows)
+    for connection_id, count in absent.missing:
+        result.add_failure(told_missing(connection_id, count), count=count)
+    result.add(no_longer_read(tenant, context.known.users(tenant.id), known.accounts, context.now))
 
 
 async def refresh_scope(context: CommandContext, scope: Scope) -> StepResult:
@@ -208,12 +191,16 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
         return result
     result.add(served.quarantine)
     result.add_drift(tenant.id, served.drift)
+    missing: Counter[str] = Counter()
     for account, request in requests:
         try:
             output, rows = await refresh_balances(context, request, account)
         except NoBalance as reason:
             result.add(reason.rows)
-            result.add_failure(str(reason), count=0 if reason.rows else 1)
+            if account.missing_since and not reason.rows:
+                missing[account.connection_id] += 1
+            else:
+                result.add_failure(str(reason), count=0 if reason.rows else 1)
             result.telemetry += telemetry.failed(REFRESH_BALANCES, request, reason, context.now)
             continue
         result.add(rows)
@@ -222,6 +209,8 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
         else:
             result.synced += 1
         result.telemetry += telemetry.succeeded(REFRESH_BALANCES, request, output, context.now)
+    for connection_id, count in missing.items():
+        result.add_failure(told_missing(connection_id, count), count=count)
     known_ids = {account.source_id for account in known}
     for wire, raw in served.items:
         if wire.id not in known_ids:
@@ -274,31 +263,3 @@ def _user_failed(
         remedy = "Check domain and user in the configuration; ask Powens support if they are right."
         row = UserRow(context.tenant.id, user.id, "refused", error.code, "operator", remedy)
     result.add([row])
-
-
-def _gone_account(tenant: Tenant, account: KnownAccount, now: datetime) -> AccountRow:
-    """Powens lists the account no more, not even as deleted: its connection was removed. Kept, and out of positions."""
-    kept = {name: getattr(account, name) for name in AccountRow.__dataclass_fields__ if hasattr(account, name)}
-    kept |= {
-        "tenant_id": tenant.id,
-        "deleted_at": now,
-        "provider_updated_at": None,
-        "payload_digest": digest({"gone": account.source_id}),
-    }
-    return AccountRow(**kept)
-
-
-def _gone_connection(tenant: Tenant, connection: KnownConnection) -> ConnectionRow:
-    kept = {name: getattr(connection, name) for name in ConnectionRow.__dataclass_fields__ if hasattr(connection, name)}
-    kept |= {
-        "tenant_id": tenant.id,
-        "status": "gone",
-        "state": None,
-        "who_acts": "nobody",
-        "remedy": "Removed at Powens; its history stays.",
-        "link": None,
-        "active": False,
-        "created_at": None,
-        "payload_digest": digest({"gone": connection.connection_id}),
-    }
-    return ConnectionRow(**kept)

@@ -139,7 +139,7 @@ def aged(figure: Figure, limits: Freshness, now: datetime, read_at: datetime | N
     if at_bank is None:
         held = "no figure"
     elif at_bank > limit:
-        held = _held(limit, at_powens, since_read)
+        held = _held(limit, at_powens, since_read if figure.is_read else None)
     return Aged(figure, limit, at_bank, at_powens, in_ledger, held)
 
 

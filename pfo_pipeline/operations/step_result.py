@@ -73,7 +73,7 @@ class StepResult:
         return [row for rows in self._rows.values() for row in rows.values() if isinstance(row, kind)]
 
     def users_in_trouble(self) -> list[UserRow]:
-        return [row for row in self.rows_of(UserRow) if row.status != "ok"]
+        return [row for row in self.rows_of(UserRow) if row.status in ("refused", "unreachable")]
 
     def batch(
         self, tenant_id: str, run_id: str, operation: Operation, attempt: int, *, has_ended: bool, complete: bool

@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -18,16 +18,24 @@ from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift, does_not_add_up, misfits, unread_dates
-from pfo_pipeline.powens.errors import Invalid, TooSlow
+from pfo_pipeline.powens.errors import Invalid, Missing, TooSlow
 from pfo_pipeline.powens.mapping import parse, quarantined
 from pfo_pipeline.powens.paging import Listing, record_id
-from pfo_pipeline.powens.wire import Account, Connection
+from pfo_pipeline.powens.wire import Account, Connection, id_if_any
 
 if TYPE_CHECKING:
     from pfo_pipeline.powens.client import PowensClient, TransportFactory
 
 R = TypeVar("R", Connection, Account)
 V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A record that could not be read: what of its ids can be."""
+
+    id: str | None
+    connection_id: str | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Records(Generic[R]):
     quarantine: tuple[QuarantineRow, ...]
     drift: Mapping[Drift, int]
     """What no documentation knows, and in how many records."""
+    unread: tuple[Unread, ...] = ()
+    """What is known of each record that was put aside, or that the list lacks."""
 
     def find(self, powens_id: str) -> tuple[R, Mapping[str, Any]] | None:
         """The record of an id, beside its raw form."""
@@ -149,7 +159,7 @@ class BankSession:
         token = self._config.user_token(self._tenant, user)
         try:
             listing = await self._client.read_list("/users/me/accounts", "accounts", token, params)
-        except Invalid as error:
+        except (Invalid, Missing) as error:
             # 409 in the docs, 400 in the official specification; the code is what counts.
             if error.code.lower() != "noaccount":
                 raise
@@ -163,6 +173,7 @@ class BankSession:
         name = kind.__name__.lower()
         items: list[tuple[R, Mapping[str, Any]]] = []
         quarantine: list[QuarantineRow] = []
+        unread: list[Unread] = []
         drift: Counter[Drift] = Counter()
         if listing.missing:
             drift[does_not_add_up(f"{name}s")] = abs(listing.missing)
@@ -170,21 +181,29 @@ class BankSession:
             # A record without an id may be any of those that seem to be removed, so none is taken for removed.
             reason = "list: twice fewer records than its own total tells of"
             quarantine.append(quarantined(self._tenant.id, name, {}, reason))
+            unread.append(Unread(None, None))
         contradicted = _told_in_two_ways(listing.records)
         for record in listing.records:
             if record_id(record) in contradicted:
                 quarantine.append(
                     quarantined(self._tenant.id, name, record, "id: in one page more than once, with different content")
                 )
+                # One of them is another record, whose own id is not told.
+                unread += [_unread(record), replace(_unread(record), id=None)]
                 continue
             parsed = parse(kind, self._tenant.id, record)
             if isinstance(parsed, QuarantineRow):
                 quarantine.append(parsed)
+                unread.append(_unread(record))
                 drift.update(misfits(name, parsed))
             else:
                 items.append((parsed, record))
                 drift.update(drift_of(parsed) | unread_dates(parsed, record))
-        return Records(tuple(items), tuple(quarantine), drift)
+        return Records(tuple(items), tuple(quarantine), drift, tuple(unread))
+
+
+def _unread(record: Mapping[str, Any]) -> Unread:
+    return Unread(id_if_any(record.get("id")), id_if_any(record.get("id_connection")))
 
 
 def _told_in_two_ways(records: list[dict[str, Any]]) -> set[int]:

@@ -17,7 +17,7 @@ _CONNECTION_EXTRAS = frozenset(
     "subscriptions all_accounts".split()
 )
 _ACCOUNT_EXTRAS = frozenset(
-    "id_user id_source display id_type bookmarked company_name loan webid formatted_balance information opening_date "
+    "id_user display id_type bookmarked company_name loan webid formatted_balance information opening_date "
     "valuation diff diff_percent prev_diff prev_diff_percent calculated".split()
 )
 _SOURCE_EXTRAS = frozenset(

@@ -163,6 +163,8 @@ def account_row(
         provider_updated_at=account.last_update,
         payload_digest=digest(record),
         is_crypto=True if account.currency and account.currency.crypto is True else None,
+        connection_source_id=account.id_source,
+        ended_by="bank" if account.deleted else None,
     )
 
 

@@ -21,6 +21,14 @@ def _id_text(value: object) -> str:
     return str(value)
 
 
+def id_if_any(value: object) -> str | None:
+    """An id as text; None for what is none."""
+    try:
+        return _id_text(value)
+    except ValueError:
+        return None
+
+
 def _type_name(value: object) -> object:
     """A text in live payloads; the documentation's table shows an object with a name."""
     return value.get("name") if isinstance(value, Mapping) else value
@@ -59,6 +67,8 @@ MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
 """Where no figure hangs on it: what is no date, or one before EARLIEST, must not put the whole record aside."""
 SinceIfAny = Annotated[Since | None, BeforeValidator(_since)]
 Id = Annotated[str, BeforeValidator(_id_text)]
+IdIfAny = Annotated[str | None, BeforeValidator(id_if_any)]
+"""An id that only informs: what is none must not put the whole record aside."""
 TypeName = Annotated[str, BeforeValidator(_type_name)]
 
 
@@ -108,6 +118,7 @@ class Connection(Wire):
 class Account(Wire):
     id: Id
     id_connection: Id | None = None
+    id_source: IdIfAny = None
     id_parent: Id | None = None
     type: TypeName | None = None
     number: str | None = None

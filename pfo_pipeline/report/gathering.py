@@ -121,6 +121,7 @@ def gather(
                 troubled_users_at(ledger, tenant_ids, known_at),
                 connections,
                 proposed_identities_at(ledger, tenant_ids, known_at),
+                ledger.attention(list(tenant_ids), known_at=known_at),
             ),
             consents=consents_of(connections, (a for a in accounts if a.counts), moment),
             sources=tuple(Source(load.tenant_id, load.run_id, load.recorded_at, load.hash) for load in loads),

@@ -12,7 +12,14 @@ from urllib.parse import urlsplit
 
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.tables import LOAN_TYPES
-from pfo_pipeline.ledger.known import AccountThen, KnownConnection, ProposedIdentity, TroubledUser
+from pfo_pipeline.ledger.known import (
+    AccountThen,
+    Attention,
+    KnownConnection,
+    ProposedIdentity,
+    TroubledUser,
+    user_stands,
+)
 from pfo_pipeline.operations.consents import consents_that_matter
 from pfo_pipeline.powens.states import waiting_is_enough
 from pfo_pipeline.report.contents import Consent, Task
@@ -25,12 +32,14 @@ def tasks_of(
     users: Iterable[TroubledUser],
     connections: Iterable[tuple[str, KnownConnection]],
     proposed: Iterable[ProposedIdentity],
+    attention: Iterable[Attention] = (),
 ) -> tuple[Task, ...]:
     """What is not in order; what needs a person first, then by tenant, user and bank."""
     tasks = [
         *(_of_user(user) for user in users),
-        *(_of_connection(tenant, c) for tenant, c in connections if c.status not in ("healthy", "gone")),
+        *(_of_connection(tenant, c) for tenant, c in connections if c.is_troubled),
         *(_of_proposal(proposal) for proposal in proposed),
+        *(_of_accounts(one) for one in attention),
     ]
     return tuple(
         sorted(tasks, key=lambda t: (not t.needs_person, t.tenant_id, t.user_id, t.institution_name or "", t.why))
@@ -42,7 +51,7 @@ def _of_user(user: TroubledUser) -> Task:
         tenant_id=user.tenant_id,
         user_id=user.user_id,
         institution_name=None,
-        why=f"{user.status} ({user.code})" if user.code else user.status,
+        why=user_stands(user.status, user.code),
         who=user.who_acts,
         remedy=_fit_to_show(user.remedy),
         link=None,
@@ -73,6 +82,20 @@ def _of_proposal(proposal: ProposedIdentity) -> Task:
         why=f"account {proposal.account_id} may be {proposal.same_as} ({proposal.evidence})",
         who="operator",
         remedy=_LOOK_AT_BOTH,
+        link=None,
+        next_try_at=None,
+        needs_person=True,
+    )
+
+
+def _of_accounts(attention: Attention) -> Task:
+    return Task(
+        tenant_id=attention.tenant_id,
+        user_id=attention.user_id,
+        institution_name=attention.institution_name,
+        why=attention.why,
+        who=attention.who_acts,
+        remedy=attention.remedy,
         link=None,
         next_try_at=None,
         needs_person=True,

@@ -1,0 +1,243 @@
+"""What Powens lists no more: an account that is missing or gone, a connection that was removed, a user who is read no longer.
+
+Facts: Powens sets `deleted` on an account that its bank lists no more, and erases a connection's accounts with it (Powens
+docs, Bank accounts). A list may be short or empty by mistake, for days, while the connection looks healthy (seen live).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pfo_pipeline.config import Tenant, User
+from pfo_pipeline.contracts.tables import AccountRow, ConnectionRow, UserRow
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
+from pfo_pipeline.powens.bank import Records
+from pfo_pipeline.powens.decode import digest
+from pfo_pipeline.powens.wire import Account, Connection
+
+APART = timedelta(hours=20)
+"""Between the two reads that end a missing account: one sync of the bank each, with Powens' daily one a little early."""
+_AHEAD = timedelta(hours=1)
+"""A sibling's date further ahead than this proves nothing: it would seem to advance for as long."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What Powens lists for one user, whole."""
+
+    user: User
+    accounts: Records[Account]
+    connections: Records[Connection]
+
+    @property
+    def account_ids(self) -> set[str]:
+        return _ids(self.accounts)
+
+    @property
+    def connection_ids(self) -> set[str]:
+        return _ids(self.connections)
+
+    @property
+    def may_hold_any_connection(self) -> bool:
+        """Whether a record without a readable id may be any connection that seems to be missing."""
+        return any(record.id is None for record in self.connections.unread)
+
+
+def _ids(records: Records[Account] | Records[Connection]) -> set[str]:
+    return {record.id for record, _ in records.items} | {record.id for record in records.unread if record.id}
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Rows of what is listed no more, or again; and how many enabled accounts of each connection's source are missing."""
+
+    rows: list[AccountRow | ConnectionRow]
+    missing: list[tuple[str, int]]
+
+
+class Lists:
+    """All that Powens lists for a tenant's users at one moment, compared with what the ledger knows.
+
+    What is listed no more for one user may have moved to another.
+    """
+
+    def __init__(
+        self, tenant: Tenant, served: Sequence[Served], connections: Sequence[KnownConnection], now: datetime
+    ) -> None:
+        """
+        Args:
+            served: Of the users who could be read.
+            connections: What the ledger knows.
+        """
+        self._tenant = tenant
+        self._now = now
+        self._served = {s.user.id: s for s in served}
+        self._accounts = frozenset[str]().union(*(s.account_ids for s in served))
+        self._connections = frozenset[str]().union(*(s.connection_ids for s in served))
+        self._live = {c.connection_id: c for c in connections if c.status != "gone"}
+
+    def absent(
+        self, accounts: Iterable[KnownAccount], told: Iterable[AccountRow], read_before: datetime | None
+    ) -> Absent:
+        """
+        Args:
+            accounts: What the ledger knows of the tenant's accounts.
+            told: The rows of this read.
+            read_before: When the tenant was last read to the end before this read.
+        """
+        rows: list[AccountRow | ConnectionRow] = [row for c in self._live.values() if (row := self._connection(c))]
+        missing: Counter[tuple[str, str | None]] = Counter()
+        written = {row.account_id for row in told}
+        alive = [a for a in accounts if a.deleted_at is None and a.user_id in self._served]
+        for account in alive:
+            if account.account_id in written:
+                continue
+            said = self._account(account, alive, read_before)
+            if said is None:
+                continue
+            rows.append(said)
+            if said.deleted_at is None and said.missing_since and said.disabled_at is None:
+                missing[account.connection_id, account.connection_source_id] += 1
+        return Absent(rows, [(connection, count) for (connection, _), count in sorted(missing.items(), key=str)])
+
+    def _connection(self, connection: KnownConnection) -> ConnectionRow | None:
+        served = self._served.get(connection.user_id)
+        if served is None or connection.connection_id in self._connections or served.may_hold_any_connection:
+            return None
+        return gone_connection(self._tenant.id, connection)
+
+    def _account(
+        self, account: KnownAccount, alive: Sequence[KnownAccount], read_before: datetime | None
+    ) -> AccountRow | None:
+        """What is said of an account that no row of this read is about; None where nothing is."""
+        connection = self._live.get(account.connection_id)
+        owner = self._served.get(connection.user_id) if connection else None
+        if account.connection_id not in self._connections:
+            if connection and owner is None:
+                return None  # It is with a user who was not read.
+            if owner and owner.may_hold_any_connection:
+                return self._missing(account, account.updated_at if account.ended_by else None)
+        if account.source_id in self._accounts:
+            return self._kept(account, missing_since=None, ended_by=None) if account.missing_since else None
+        if account.connection_id not in self._connections:
+            return self._kept(account, missing_since=None, deleted_at=self._now, ended_by="connection")
+        return self._judged(account, alive, read_before)
+
+    def _judged(
+        self, account: KnownAccount, alive: Sequence[KnownAccount], read_before: datetime | None
+    ) -> AccountRow | None:
+        """Missing, or gone by this read: the second that proves it, by a sibling that its source went on with."""
+        proved_at = account.updated_at if account.ended_by == "missing" else None
+        if self._may_be_unread(account):
+            return self._missing(account, proved_at)
+        if proved_at is None:
+            before = max((at for at in (read_before, account.missing_since) if at), default=None)
+            is_proof = before is not None and self._has_advanced(account, alive, before)
+            return self._missing(account, self._now if is_proof else None)
+        if self._now - proved_at >= APART and self._has_advanced(account, alive, proved_at):
+            # From the first read on: no figure was shown that could tell of the time between.
+            return self._kept(account, missing_since=None, deleted_at=account.missing_since, ended_by="missing")
+        return self._missing(account, proved_at)
+
+    def _missing(self, account: KnownAccount, proved_at: datetime | None) -> AccountRow:
+        since = account.missing_since or self._now
+        return self._kept(account, missing_since=since, ended_by="missing" if proved_at else None)
+
+    def _kept(self, account: KnownAccount, **changes: Any) -> AccountRow:
+        return kept_account(self._tenant.id, account, **changes)
+
+    def _may_be_unread(self, account: KnownAccount) -> bool:
+        """Whether a record without a readable id may be this account: it is of its connection, or of none that can be read."""
+        return any(
+            record.id is None and record.connection_id in (None, account.connection_id)
+            for served in self._served.values()
+            if served.user.id == account.user_id or account.connection_id in served.connection_ids
+            for record in served.accounts.unread
+        )
+
+    def _has_advanced(self, account: KnownAccount, alive: Sequence[KnownAccount], since: datetime) -> bool:
+        """Whether an account that the same source lists was updated after a moment, so that the source is at work."""
+        listed = [
+            sibling
+            for served in self._served.values()
+            for sibling, _ in served.accounts.items
+            if sibling.id_connection == account.connection_id and sibling.deleted is None
+        ]
+        if account.connection_source_id is None:
+            # Where Powens names no source, or only one, the connection is the source.
+            named = {s.id_source for s in listed} | {
+                a.connection_source_id for a in alive if a.connection_id == account.connection_id
+            }
+            siblings = listed if len(named - {None}) <= 1 else []
+        else:
+            siblings = [s for s in listed if s.id_source == account.connection_source_id]
+        return any(s.last_update is not None and since < s.last_update <= self._now + _AHEAD for s in siblings)
+
+
+def told_missing(connection_id: str, count: int) -> str:
+    """What a step says of it, however many there are."""
+    what = "1 account is" if count == 1 else f"{count} accounts are"
+    return f"connection {connection_id}: {what} missing from the bank's list; the last balance counts on"
+
+
+def no_longer_read(
+    tenant: Tenant, users: Iterable[KnownUser], accounts: Sequence[KnownAccount], now: datetime
+) -> Iterator[UserRow]:
+    """A row for each user whom the ledger knows and the configuration has no more."""
+    counting = {account.user_id for account in accounts if account.deleted_at is None}
+    for user in users:
+        if tenant.user(user.user_id) is not None:
+            continue
+        if user.user_id not in counting:
+            yield ended_user(tenant.id, user.user_id)
+        elif user.status != "not_configured":
+            yield UserRow(
+                tenant.id, user.user_id, "not_configured", None, "operator", _ways_out(tenant, user.user_id, now)
+            )
+
+
+def _ways_out(tenant: Tenant, user_id: str, now: datetime) -> str:
+    whom = f"--tenant {tenant.id} --member {user_id}"
+    return (
+        "The configuration has the user no more: their accounts count on with figures that stand still. Put the user back "
+        f"into tenants.{tenant.id}.users; or end their accounts on a date: "
+        f"pfo end {whom} --on {now.astimezone(tenant.zone):%Y-%m-%d}; or erase what is held of them: pfo erase {whom}"
+    )
+
+
+def ended_user(tenant_id: str, user_id: str) -> UserRow:
+    """A user whom the configuration has no more and of whom nothing counts."""
+    return UserRow(tenant_id, user_id, "ended", None, None, None)
+
+
+def kept_account(tenant_id: str, account: KnownAccount, **changes: Any) -> AccountRow:
+    """What is known of an account, with what is said of it without a record of Powens."""
+    names = AccountRow.__dataclass_fields__
+    kept = {name: getattr(account, name) for name in names if hasattr(account, name)} | changes
+    what = "gone" if kept["deleted_at"] else "missing" if kept["missing_since"] else "listed"
+    kept |= {
+        "tenant_id": tenant_id,
+        "provider_updated_at": None,
+        "payload_digest": digest({what: account.source_id}),
+    }
+    return AccountRow(**kept)
+
+
+def gone_connection(tenant_id: str, connection: KnownConnection, why: str = "Removed at Powens") -> ConnectionRow:
+    """A connection that is no more; its history stays."""
+    names = ConnectionRow.__dataclass_fields__
+    kept = {name: getattr(connection, name) for name in names if hasattr(connection, name)}
+    kept |= {
+        "tenant_id": tenant_id,
+        "status": "gone",
+        "state": None,
+        "who_acts": "nobody",
+        "remedy": f"{why}; its history stays.",
+        "link": None,
+        "active": False,
+        "created_at": None,
+        "payload_digest": digest({"gone": connection.connection_id}),
+    }
+    return ConnectionRow(**kept)
