@@ -98,7 +98,8 @@ class Lists:
             if said is None:
                 continue
             rows.append(said)
-            if said.deleted_at is None and said.missing_since and said.disabled_at is None:
+            is_told = account.source_id in self._accounts  # As a record that was put aside.
+            if said.deleted_at is None and said.missing_since and said.disabled_at is None and not is_told:
                 missing[account.connection_id, account.connection_source_id] += 1
         return Absent(rows, [(connection, count) for (connection, _), count in sorted(missing.items(), key=str)])
 

@@ -68,7 +68,8 @@ def test_nothing_is_taken_for_removed_that_was_not_chosen_or_may_have_moved(two:
     assert "gone" not in {c.status for c in two.connections()}
     assert outcome.errors == (f"account {gone.account_id}: Powens lists it no more; a run of everything records why",)
     two.sync(run_id="run-2")
-    assert len([account for account in two.accounts() if account.deleted_at]) == 2
+    assert [bool(account.deleted_at) for account in two.accounts()].count(True) == 1
+    assert [bool(account.missing_since) for account in two.accounts()] == [True, False, False, False]
 
 
 def test_a_connection_that_powens_lists_no_more_is_told_and_not_called_gone(two: Household) -> None:
