@@ -45,9 +45,10 @@ union all
 select
     c.tenant_id, c.connection_id, c.connection_id as thing, c.user_id, c.institution_name, 'noAccount' as code,
     'shares no account' as why, 'operator' as who_acts,
-    'Ask the member which accounts the bank may share; they choose them anew at the link of: pfo reconnect --tenant '
-        || c.tenant_id || ' --connection ' || c.connection_id || '. If none, remove the bank: pfo disconnect --tenant '
-        || c.tenant_id || ' --member ' || c.user_id || ' --connection ' || c.connection_id as remedy
+    'Which accounts wait for the member''s consent: pfo connections --tenant ' || c.tenant_id || '. Where there is none, the '
+        || 'member chooses anew at the link of: pfo reconnect --tenant ' || c.tenant_id || ' --connection ' || c.connection_id
+        || '. If none is to be shared: pfo disconnect --tenant ' || c.tenant_id || ' --member ' || c.user_id
+        || ' --connection ' || c.connection_id as remedy
 from connections_then c
 where c.status = 'healthy' and c.last_success_at is not null
     and (c.tenant_id, c.connection_id) not in (select (tenant_id, connection_id) from shared)

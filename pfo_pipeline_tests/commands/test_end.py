@@ -91,7 +91,10 @@ def test_the_accounts_of_a_user_who_left_end_and_a_shared_one_lives_on(mine: Off
     assert f"Ended on {day(-1)}: 3 linked accounts of user paul of tenant moreau." in result.stdout
     assert mine.ask(WHOLE) == [(100,)]
     assert mine.ask("select distinct reason from coverage where user_id = 'paul'") == [("ended",)]
-    assert mine.ask("select user_id, status from connections_latest order by 1") == [("lea", "healthy"), ("paul", "gone")]
+    assert mine.ask("select user_id, status from connections_latest order by 1") == [
+        ("lea", "healthy"),
+        ("paul", "gone"),
+    ]
     assert mine.ask("select operation from loads order by load_id desc limit 1") == [("ledger.end",)]
     assert "Nobody must act." in run("status").stdout
     assert run("verify").exit_code == 0

@@ -277,7 +277,7 @@ def test_where_powens_names_no_source_the_connection_is_one(smith: Household) ->
 
 
 def test_an_account_of_unknown_source_is_not_judged_by_one_of_two(smith: Household) -> None:
-    _, (first, second, *_) = two_sources(smith)
+    _, (first, *_) = two_sources(smith)
     smith.bank.change_account(smith.domain, first, verbatim={"id_source": None})
     next_day(smith)
     smith.bank.delete_account(smith.domain, first)
@@ -422,7 +422,7 @@ def test_a_missing_account_counts_at_every_moment_with_its_last_balance(smith: H
     next_day(smith)
 
     at = smith.now.isoformat()
-    assert smith.ask(f"select total from cash_position(timestamptz '{at}')") == [(3,)]
+    assert smith.ask(f"select total from cash_position(timestamptz '{at}')") == [(3,)]  # noqa: S608
 
 
 def test_a_user_who_is_not_configured_any_more_is_told_of_with_what_to_do(family: Household) -> None:
@@ -436,7 +436,11 @@ def test_a_user_who_is_not_configured_any_more_is_told_of_with_what_to_do(family
 
     user = family.users()["john"]
     assert (user.status, user.who_acts) == ("not_configured", "operator")
-    for way in ("tenants.smith.users", "pfo end --tenant smith --member john --on 2026-03-11", "pfo erase --tenant smith"):
+    for way in (
+        "tenants.smith.users",
+        "pfo end --tenant smith --member john --on 2026-03-11",
+        "pfo erase --tenant smith",
+    ):
         assert way in (user.remedy or "")
     (told,) = troubles(family)
     assert (told.what, told.why) == ("user john", "no longer read by us")

@@ -351,7 +351,11 @@ def test_an_id_told_in_two_ways_is_put_aside_and_nothing_is_called_gone(smith: H
     assert smith.ask("select source_id, reason from quarantine") == [(str(made.account_ids[0]), told)] * 2
     assert outcome.batch.failed == 3
     assert [a.is_enabled for a in smith.accounts()] == [True, True, True]
-    assert [a.missing_since is None for a in smith.accounts()] == [True, False, True]  # The second's own id is not listed.
+    assert [a.missing_since is None for a in smith.accounts()] == [
+        True,
+        False,
+        True,
+    ]  # The second's own id is not listed.
     assert smith.accounts()[0] == before[0]
 
 

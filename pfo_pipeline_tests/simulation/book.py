@@ -5,7 +5,7 @@ comparing (judge.py). A rule that changes in the pipeline is changed here too, b
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
@@ -17,6 +17,8 @@ Work = Literal["sync", "refresh"]
 _AHEAD = timedelta(days=1)
 _STUCK = timedelta(hours=36)
 _SILENT = timedelta(days=3)
+_APART = timedelta(hours=20)
+_SIBLING_AHEAD = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Version:
     disabled: datetime | None
     deleted: datetime | None
     known: bool
+    source: int | None = None
+    missing: datetime | None = None
+    """Since when no list has it."""
+    ended: str | None = None
+    """Who says that it ended; `missing` of a missing one that a first read has shown its source at work without."""
 
     @property
     def is_live(self) -> bool:
@@ -114,6 +121,10 @@ class Book:
     accounts: dict[int, Version] = field(default_factory=dict)
     health: dict[int, Health] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
+    synced: datetime | None = None
+    """When everything was last read."""
+    proved: dict[int, datetime] = field(default_factory=dict)
+    """By missing account: when a source was first seen at work without it."""
     _by_date: dict[tuple[int, datetime], Figure] = field(default_factory=dict)
 
     def read(self, reading: Reading) -> None:
@@ -150,24 +161,63 @@ class Book:
             linked |= {connection.id for connection in read.connections or ()}
             for account in read.accounts or ():
                 listed.add(account.id)
-                if reading.unreadable.get(account.id) == "record":
+                if _is_record(reading, account.id):
                     self.put_aside.add((reading.run_id, "account", account.id))
                     trouble = True
+                    known = self.accounts.get(account.id)
+                    if known is not None and known.missing is not None and known.deleted is None:
+                        self._version(account.id, reading.run_id, self._kept(account.id, missing=None, ended=None))
                 else:
                     self.first_seen.setdefault(account.id, (len(self.afterwards), read.attempt, account.id))
                     self._version(account.id, reading.run_id, _version(member, account))
         for number, version in list(self.accounts.items()):
             if version.deleted is None and reading.is_read(version.member) and number not in listed:
-                self._version(number, reading.run_id, self._gone(number, version, reading.members[version.member].at))
+                self._version(number, reading.run_id, self._absent(number, reading, linked))
+                trouble |= self.accounts[number].is_live
         for number, health in self.health.items():
             if not health.is_gone and reading.is_read(self.owners[number]) and number not in linked:
                 self.health[number] = Health(is_healthy=False, is_gone=True, state=None)
+        self.synced = reading.now
         return trouble
 
-    def _gone(self, number: int, version: Version, now: datetime | None) -> Version:
-        newest = self.newest(number)
+    def _absent(self, number: int, reading: Reading, linked: set[int]) -> Version:
+        """An account that no list has: gone with its connection, missing, or gone once its source went on twice without it.
+
+        A list may be short or empty by mistake; what was taken out of the totals at once was wrong until the next night.
+        """
+        version = self.accounts[number]
+        now = reading.members[version.member].at
+        assert now is not None, f"account {number}: read, and nobody knows when"
+        if version.connection not in linked:
+            return self._kept(number, deleted=now, missing=None, ended="connection")
+        siblings = [
+            account
+            for read in reading.members.values()
+            for account in read.accounts or ()
+            if account.connection == version.connection
+        ]
+        since = version.missing or now
+        if any(reading.unreadable.get(account.id) == "twice" for account in siblings):
+            return self._kept(number, missing=since)  # One of the two may be this one.
+        proved = self.proved.get(number) if version.missing else None
+        before = proved or max((at for at in (self.synced, version.missing) if at), default=None)
+        has_advanced = before is not None and any(
+            account.updated is not None
+            and before < account.updated <= now + _SIBLING_AHEAD
+            and (account.source, account.deleted) == (version.source, None)
+            and not _is_record(reading, account.id)
+            for account in siblings
+        )
+        if has_advanced and proved is None:
+            self.proved[number] = now
+        elif has_advanced and proved is not None and now - proved >= _APART:
+            return self._kept(number, deleted=version.missing, missing=None, ended="missing")
+        return self._kept(number, missing=since, ended="missing" if proved or has_advanced else None)
+
+    def _kept(self, number: int, **changes: datetime | str | None) -> Version:
+        newest, version = self.newest(number), self.accounts[number]
         currency = newest[1].currency if newest else version.currency
-        return Version(**{**vars(version), "deleted": now, "currency": currency})
+        return replace(version, currency=currency, **changes)  # type: ignore[arg-type]
 
     def _version(self, number: int, run_id: str, version: Version) -> None:
         if self.accounts.get(number) != version:
@@ -210,7 +260,7 @@ class Book:
 
 
 def _is_record(reading: Reading, number: int) -> bool:
-    return reading.unreadable.get(number) == "record"
+    return reading.unreadable.get(number) in ("record", "twice")
 
 
 def _version(member: str, account: TrueAccount) -> Version:
@@ -225,6 +275,8 @@ def _version(member: str, account: TrueAccount) -> Version:
         disabled=account.disabled,
         deleted=account.deleted,
         known=account.known,
+        source=account.source,
+        ended="bank" if account.deleted else None,
     )
 
 

@@ -49,7 +49,7 @@ class Identities:
 
     def _was_seen_in_place_of(self, new: int, old: int) -> bool:
         versions = self._played.book.versions
-        gone = any(number == old and version.deleted for number, _, version in versions)
+        gone = any(number == old and (version.deleted or version.missing) for number, _, version in versions)
         return gone and any(number == new and version.deleted is None for number, _, version in versions)
 
     def _known_since(self, number: int) -> datetime:

@@ -88,11 +88,11 @@ class Judge:
     def _accounts(self) -> Iterator[str]:
         """Every version of every account once, and no other."""
         found = Counter(
-            (int(source), run, member, int(connection), *rest[:-2], *map(_utc, rest[-2:]))
+            (int(source), run, member, int(connection), *rest[:-3], *map(_utc, rest[-3:]))
             for source, run, member, connection, *rest in self.ask(
                 """
                 select source_id, run_id, user_id, connection_id, account_type, currency, display_name, number, iban,
-                    disabled_at, deleted_at
+                    connection_source_id, ended_by, disabled_at, deleted_at, missing_since
                 from accounts where tenant_id = ?
                 """,
                 TENANT,
@@ -335,8 +335,11 @@ def _facts(version: Version) -> tuple[Any, ...]:
         version.name,
         version.number,
         version.iban,
+        None if version.source is None else str(version.source),
+        version.ended,
         version.disabled,
         version.deleted,
+        version.missing,
     )
 
 

@@ -254,7 +254,7 @@ class Runner:
     def _keep_book(self, step: Step, run_id: str, tries: Tries, now: datetime, *, is_recorded: bool) -> None:
         unreadable: dict[int, str] = dict(self.world.unreadable)
         if tries.twice:
-            unreadable |= dict.fromkeys(self.world.twice, "record")
+            unreadable |= dict.fromkeys(self.world.twice, "twice")
         self.book.read(
             Reading(
                 run_id=run_id,

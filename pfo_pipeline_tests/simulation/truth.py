@@ -33,6 +33,7 @@ class TrueAccount:
 
     id: int
     connection: int
+    source: int | None
     type: str
     name: str
     number: str | None
@@ -84,6 +85,7 @@ def _account(account: Account) -> TrueAccount:
     return TrueAccount(
         id=account.id,
         connection=account.id_connection,
+        source=account.id_source,
         type=account.type,
         name=str(account.fields["name"]),
         number=_text(account.fields["number"]) if known else None,
