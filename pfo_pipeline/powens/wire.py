@@ -60,7 +60,8 @@ def _since(value: object) -> Since | None:
     """Powens says by a date that an account is disabled or deleted: the fact holds, whatever the date is worth."""
     if isinstance(value, ToldTwice):
         raise ValueError("told twice")
-    return Since(_moment_if_any(value)) if value else None
+    is_zero_date = isinstance(value, str) and value.startswith("0000-00-00")  # What a database writes for no date.
+    return Since(_moment_if_any(value)) if value and not is_zero_date else None
 
 
 MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
