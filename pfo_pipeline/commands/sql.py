@@ -17,7 +17,7 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.queries import show, write
 from pfo_pipeline.commands.terminal import console
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.schema import SCHEMA, enter, known_migrations
+from pfo_pipeline.ledger.schema import create
 
 SHOWN = 200
 """Rows of an answer that a terminal is given: more are no answer for people."""
@@ -176,10 +176,7 @@ def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnect
         }
     con = duckdb.connect(":memory:", config={"temp_directory": ""})  # Nothing of it on the disk: it may be encrypted.
     try:
-        con.execute(f"create schema {SCHEMA}")
-        enter(con)
-        for migration in known_migrations():
-            con.execute(migration.sql)
+        create(con)
         for name, rows in copies.items():
             con.register("copied", rows)
             con.execute(f'insert into "{name}" by name from copied')
