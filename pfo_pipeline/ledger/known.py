@@ -46,6 +46,7 @@ class KnownAccount:
     connection_source_id: str | None
     missing_since: datetime | None
     ended_by: str | None
+    is_crypto: bool | None
 
     @property
     def is_enabled(self) -> bool:

@@ -77,7 +77,8 @@ select
     coalesce(b.currency, a.currency) as currency, a.display_name, a.number, a.iban, a.bic, a.usage, a.ownership,
     a.parent_account_id, a.disabled_at, a.deleted_at, f.created_at, a.recorded_at as updated_at,
     b.current_balance, b.available_balance, b.available_basis, b.as_of, b.recorded_at as balance_recorded_at,
-    c.status as connection_status, c.last_success_at, a.connection_source_id, a.missing_since, a.ended_by
+    c.status as connection_status, c.last_success_at, a.connection_source_id, a.missing_since, a.ended_by,
+    a.is_crypto
 from {accounts} a
 join (select account_id, min(recorded_at) as created_at from accounts where tenant_id = $tenant group by all) f
     on f.account_id = a.account_id
