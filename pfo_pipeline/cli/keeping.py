@@ -100,7 +100,7 @@ def erase(tenant: str, member: str | None, yes: bool) -> None:
 @click.command(
     short_help="Say that accounts ended on a date.",
     epilog=examples(
-        "pfo end --tenant martin --member claire --on 2026-03-31",
+        "pfo end --tenant martin --member claire --on 2026-03-31 --yes",
         "pfo end --tenant martin --account acc_f040f667820e4d7f0d25 --on 2026-03-31 --yes",
     ),
 )

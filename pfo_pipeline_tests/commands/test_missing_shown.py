@@ -1,4 +1,4 @@
-"""What is missing, read no longer or not shared is told wherever somebody looks: status, run, page, alerts, Dagster's check."""
+"""What is missing, read no longer or not shared is told wherever somebody looks: status, run, page, alerts, a check."""
 
 import json
 from collections.abc import Iterator

@@ -93,7 +93,7 @@ def _account(account: Account) -> TrueAccount:
         currency=account.currency if known and "currency" not in account.verbatim else None,
         balance=balance,
         available=None if balance is None else balance + (account.coming or 0),
-        updated=_told(account.last_update),
+        updated=None if "last_update" in account.verbatim else _told(account.last_update),
         disabled=_told(account.disabled),
         deleted=_told(account.deleted),
         known=known,
