@@ -15,7 +15,7 @@ EMPTY = {"kind": "body", "path": ACCOUNTS, "body": json.dumps({"accounts": [], "
 NO_ACCOUNT = [{"kind": "status", "path": ACCOUNTS, "status": status, "code": "noAccount"} for status in (409, 400)]
 
 
-def total(household: Household) -> Decimal | None:
+def total(household: Household) -> Any:
     found = household.ask("select current_balance from totals")
     return found[0][0] if found else None
 
