@@ -363,10 +363,10 @@ def test_deciding_again_changes_nothing() -> None:
         assert banks.matching == first
 
 
-@pytest.mark.parametrize("size", [100, 1000])
+@pytest.mark.parametrize("size", [100, 1000, 10_000])
 def test_the_cost_grows_as_the_accounts(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons of two accounts are counted: for each account a few, however many there are."""
-    from pfo_pipeline.operations import account_links, account_matching
+    from pfo_pipeline.operations import account_matching
 
     counted = 0
     for name in ("is_compatible", "stood_side_by_side", "advanced_side_by_side", "do_numbers_differ"):
@@ -378,12 +378,13 @@ def test_the_cost_grows_as_the_accounts(size: int, monkeypatch: pytest.MonkeyPat
             return original(*arguments)
 
         monkeypatch.setattr(account_matching, name, counting)
-    assert account_links
     accounts = [
         listed(n, "1", number=f"{n % (size // 2) + 10**7}", name="Account", bank=f"bank {n % 7}")
         for n in range(1, size + 1)
     ]
-    lists = {("anna", str(n // 20), None): accounts[n : n + 20] for n in range(0, size, 20)}
+    lists: dict[tuple[str, str, str | None], Sequence[dict[str, Any]]] = {
+        ("anna", str(n // 20), None): accounts[n : n + 20] for n in range(0, size, 20)
+    }
     banks = Banks().read(lists)
     banks.read(lists)
 

@@ -36,12 +36,12 @@ DAMAGES = {
     "an account's end is lost": "delete from accounts where deleted_at is not null",
     "an account has another name": "update accounts set display_name = 'Nobody' where rowid = 1",
     "two accounts are made one": """
-        insert into identities
-        select tenant_id, account_id, (select min(account_id) from accounts), 'iban', 'evidence', load_id, recorded_at,
-            run_id, operation
+        insert into identities by name
+        select tenant_id, account_id, (select min(account_id) from accounts) as same_as, 'iban' as evidence,
+            'evidence' as decided_by, load_id, recorded_at, run_id, operation
         from accounts where account_id = (select max(account_id) from accounts) limit 1
     """,
-    "a proposal is hidden": "delete from identities where decided_by = 'proposed'",
+    "a proposal is hidden": "delete from account_proposals",
     "what was put aside is hidden": "delete from quarantine",
     "a troubled connection looks healthy": "update connections set status = 'healthy', state = null where status <> 'healthy'",
     "a connection's trouble is nobody's": "update connections set who_acts = null where status <> 'healthy'",
