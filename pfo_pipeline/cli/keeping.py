@@ -12,7 +12,7 @@ from pfo_pipeline.cli.starting import without_pandas
 
 @click.group(
     invoke_without_command=True,
-    short_help="Which linked accounts are the same bank account.",
+    short_help="Which linked accounts are one account.",
     epilog=examples("pfo identity", "pfo identity --tenant martin --json"),
 )
 @TENANTS
@@ -20,7 +20,10 @@ from pfo_pipeline.cli.starting import without_pandas
 @click.pass_context
 @without_pandas
 def identity(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
-    """Linked accounts that are the same bank account, or may be: returned under a new id, or seen through two connections."""
+    """Which linked accounts are one account, by what evidence, and what may be one: a person decides.
+
+    A line of a proposal shows the amount that the totals would lose if it were accepted.
+    """
     from pfo_pipeline.commands.identity import COLUMNS, identity_records
     from pfo_pipeline.commands.place import chosen_tenants, find_place
 
@@ -37,24 +40,47 @@ def identity(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> 
 @click.argument("account", shell_complete=completing.ACCOUNTS)
 @click.argument("other", shell_complete=completing.ACCOUNTS)
 def join(tenant: str, account: str, other: str) -> None:
-    """ACCOUNT is the same bank account as OTHER, whose id and history stay."""
+    """ACCOUNT is the same account as OTHER. The older id of the two stays, and the other leads to it."""
     from pfo_pipeline.commands import identity as identities
     from pfo_pipeline.commands.place import find_place
 
-    for joined in identities.join(find_place(), tenant, account, other):
-        click.echo(f"{joined} is {other} now. To undo it: pfo identity split --tenant {tenant} {joined}")
+    kept = identities.join(find_place(), tenant, account, other)
+    click.echo(f"{account} and {other} are one account now, {kept}.")
+    click.echo(f"To undo it: pfo identity undo --tenant {tenant} {account} {other}")
 
 
-@identity.command(epilog=examples("pfo identity split --tenant martin acc_f040f667820e4d7f0d25"))
+@identity.command(
+    epilog=examples(
+        "pfo identity split --tenant martin acc_f040f667820e4d7f0d25",
+        "pfo identity split --tenant martin acc_f040f667820e4d7f0d25 acc_5c32a79d53526cf67bd9",
+    )
+)
 @TENANT
 @click.argument("account", shell_complete=completing.ACCOUNTS)
-def split(tenant: str, account: str) -> None:
-    """ACCOUNT is a bank account of its own, whatever the evidence says; undoes a join."""
+@click.argument("other", required=False, shell_complete=completing.ACCOUNTS)
+def split(tenant: str, account: str, other: str | None) -> None:
+    """ACCOUNT is not the same account as OTHER, whatever the evidence says; without OTHER, as none that it is taken for."""
     from pfo_pipeline.commands import identity as identities
     from pfo_pipeline.commands.place import find_place
 
-    identities.split(find_place(), tenant, account)
-    click.echo(f"{account} stands for itself now. To undo it: pfo identity join --tenant {tenant} {account} OTHER")
+    for apart in identities.split(find_place(), tenant, account, other):
+        click.echo(f"{account} and {apart} are two accounts now.")
+        click.echo(f"To undo it: pfo identity undo --tenant {tenant} {account} {apart}")
+
+
+@identity.command(
+    epilog=examples("pfo identity undo --tenant martin acc_f040f667820e4d7f0d25 acc_5c32a79d53526cf67bd9")
+)
+@TENANT
+@click.argument("account", shell_complete=completing.ACCOUNTS)
+@click.argument("other", shell_complete=completing.ACCOUNTS)
+def undo(tenant: str, account: str, other: str) -> None:
+    """Take back what was decided about ACCOUNT and OTHER: the evidence decides again."""
+    from pfo_pipeline.commands import identity as identities
+    from pfo_pipeline.commands.place import find_place
+
+    identities.undo(find_place(), tenant, account, other)
+    click.echo(f"Nobody has decided about {account} and {other} any more. See: pfo identity --tenant {tenant}")
 
 
 @click.command(short_help="Check that every row is as it was written.", epilog=examples("pfo verify"))

@@ -70,11 +70,11 @@ def identity_records(place: Place, tenant_id: str) -> list[dict[str, Any]]:
     return place.reader.typed(record, _RECORDS, {"tenant": tenant_id})
 
 
-def join(place: Place, tenant_id: str, account_id: str, other_id: str) -> list[str]:
+def join(place: Place, tenant_id: str, account_id: str, other_id: str) -> str:
     """Say that two linked accounts are one account.
 
     Returns:
-        The id of the account that they are now, then the ids of its links.
+        The id of the account that they are now.
     Raises: OperationRefused: not an admin, an unknown account, or a person told the two apart.
     """
     known = _known(place, tenant_id, account_id, other_id)
@@ -85,9 +85,7 @@ def join(place: Place, tenant_id: str, account_id: str, other_id: str) -> list[s
         raise OperationRefused(f"{account_id} and {other_id} have different currencies; they cannot be one account.")
     _refuse_contradiction(tenant_id, known, links[account_id], links[other_id])
     matching = _decide(place, tenant_id, known, {_pair(account_id, other_id): SAME})
-    canonical_id = matching.placements[account_id].canonical_id
-    members = [a for a, placed in matching.placements.items() if placed.canonical_id == canonical_id]
-    return [canonical_id, *members]
+    return matching.placements[account_id].canonical_id
 
 
 def split(place: Place, tenant_id: str, account_id: str, other_id: str | None = None) -> list[str]:
@@ -144,10 +142,14 @@ def _one_with(known: KnownMatching, link: KnownLink) -> list[str]:
 
 
 def _refuse_contradiction(tenant_id: str, known: KnownMatching, one: KnownLink, other: KnownLink) -> None:
-    """Raises: OperationRefused: a person told links of the two accounts apart."""
+    """The latest decision on the two themselves holds; one on other links of their accounts would contradict it.
+
+    Raises: OperationRefused: a person told such links apart.
+    """
     account_of = {link.account_id: link.canonical_id for link in known.links}
     for first, second in _pairs_said(known, DIFFERENT):
-        if {account_of.get(first), account_of.get(second)} == {one.canonical_id, other.canonical_id}:
+        of_accounts = {account_of.get(first), account_of.get(second)} == {one.canonical_id, other.canonical_id}
+        if of_accounts and {first, second} != {one.account_id, other.account_id}:
             raise OperationRefused(
                 f"A person told {first} and {second} apart. Undo that first: "
                 f"pfo identity undo --tenant {tenant_id} {first} {second}"

@@ -57,7 +57,10 @@ ANSWERED = {"pfo erase --tenant martin --member claire": "y\n"}
 PRECEDED = {
     "pfo identity join --tenant martin acc_f040f667820e4d7f0d25 acc_5c32a79d53526cf67bd9": (
         "pfo identity split --tenant martin acc_f040f667820e4d7f0d25"
-    )
+    ),
+    "pfo identity undo --tenant martin acc_f040f667820e4d7f0d25 acc_5c32a79d53526cf67bd9": (
+        "pfo identity split --tenant martin acc_f040f667820e4d7f0d25"
+    ),
 }
 """What is done before, so that there is something to do."""
 

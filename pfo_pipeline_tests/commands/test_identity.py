@@ -2,13 +2,20 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
+from pfo_pipeline.commands.identity import join, split, undo
+from pfo_pipeline.commands.place import Place
+from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline_tests.commands.test_keeping import mine
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
+from pfo_pipeline_tests.ledger.samples import a_ledger, account, batch, connection, user
 
 __all__ = ["mine"]
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
@@ -31,13 +38,15 @@ def test_two_accounts_are_joined_shown_and_told_apart_again(mine: Office) -> Non
     result = run("identity", "join", "--tenant", "smith", one, other)
 
     assert result.exit_code == 0, result.output
-    assert f"pfo identity split --tenant smith {one}" in result.stdout
-    (said,) = json.loads(run("identity", "--tenant", "smith", "--json").stdout)
-    assert (said["account_id"], said["same_as"], said["decided_by"]) == (one, other, "operator")
+    undo = result.stdout.partition("To undo it: pfo ")[2].split()
+    said = json.loads(run("identity", "--tenant", "smith", "--json").stdout)
+    (kept,) = {link["same_as"] for link in said}
+    assert [(link["account_id"], link["decided_by"]) for link in said] == [(one, "operator"), (other, "operator")]
     assert mine.ask("select accounts from totals where tenant_id = 'smith'") == [(1,)]
-    assert {row["id"] for row in json.loads(run("accounts", "--tenant", "smith", "--json").stdout)} == {other}
+    assert {row["id"] for row in json.loads(run("accounts", "--tenant", "smith", "--json").stdout)} == {kept}
+    assert mine.ask("select account_id from account_aliases") == [(kept,)]
 
-    assert run("identity", "split", "--tenant", "smith", one).exit_code == 0
+    assert run(*undo).exit_code == 0
 
     assert mine.ask("select accounts, current_balance from totals where tenant_id = 'smith'") == [
         (2, Decimal("12345678901234567890.1199999999"))
@@ -70,18 +79,62 @@ def test_a_user_may_look_and_not_decide(mine: Office, monkeypatch: pytest.Monkey
     assert "needs role admin" in run("identity", "join", "--tenant", "smith", one, other).stderr
 
 
-def test_the_account_that_others_were_joined_to_names_what_to_split(mine: Office) -> None:
+def test_of_two_decisions_on_the_same_two_the_later_holds(mine: Office) -> None:
+    one, other = smiths(mine)
+    assert "is an account by itself" in run("identity", "split", "--tenant", "smith", one).stderr
+    assert run("identity", "split", "--tenant", "smith", one, other).exit_code == 0
+
+    assert run("identity", "join", "--tenant", "smith", other, one).exit_code == 0
+
+    assert mine.ask("select accounts from totals where tenant_id = 'smith'") == [(1,)]
+
+
+def place_with_three_accounts(tmp_path: Path) -> Place:
+    ledger = a_ledger(tmp_path / "data")
+    accounts = [account(f"acc_{n}", source_id=str(n), iban=None, display_name=f"Account {n}") for n in (1, 2, 3)]
+    ledger.merge(batch(user(), connection(), *accounts, run_id="run-1"))
+    return cast(Place, SimpleNamespace(role="admin", ledger=ledger, reader=ledger.reader()))
+
+
+def test_a_join_against_a_split_of_other_links_is_refused_and_names_what_to_undo(tmp_path: Path) -> None:
+    place = place_with_three_accounts(tmp_path)
+    split(place, "smith", "acc_1", "acc_3")
+    join(place, "smith", "acc_1", "acc_2")
+
+    with pytest.raises(OperationRefused, match=r"pfo identity undo --tenant smith acc_1 acc_3$"):
+        join(place, "smith", "acc_2", "acc_3")
+
+    undo(place, "smith", "acc_1", "acc_3")
+    assert join(place, "smith", "acc_2", "acc_3") == "acc_1"
+
+
+def test_a_split_against_joins_of_other_links_is_refused_and_names_what_to_undo(tmp_path: Path) -> None:
+    place = place_with_three_accounts(tmp_path)
+    join(place, "smith", "acc_1", "acc_2")
+    join(place, "smith", "acc_2", "acc_3")
+
+    with pytest.raises(OperationRefused, match=r"pfo identity undo --tenant smith acc_1 acc_2$"):
+        split(place, "smith", "acc_1", "acc_3")
+
+
+def test_a_split_replaces_a_join_of_the_same_two(mine: Office) -> None:
     one, other = smiths(mine)
     run("identity", "join", "--tenant", "smith", one, other)
 
-    result = run("identity", "split", "--tenant", "smith", other)
+    assert run("identity", "split", "--tenant", "smith", other).exit_code == 0
 
-    assert result.exit_code == 1
-    assert f"Split those: {one}" in result.stderr
+    assert mine.ask("select accounts from totals where tenant_id = 'smith'") == [(2,)]
+    assert run("verify").exit_code == 0
+
+
+def test_what_nobody_decided_is_not_undone(mine: Office) -> None:
+    one, other = smiths(mine)
+
+    assert "No person decided on" in run("identity", "undo", "--tenant", "smith", one, other).stderr
 
 
 def test_what_is_the_same_already_is_told(mine: Office) -> None:
     one, other = smiths(mine)
     run("identity", "join", "--tenant", "smith", one, other)
 
-    assert "are the same account already" in run("identity", "join", "--tenant", "smith", other, one).stderr
+    assert "are one account already" in run("identity", "join", "--tenant", "smith", other, one).stderr

@@ -358,7 +358,7 @@ def offered(completer: SqlCompleter, text: str, after: str = "") -> list[str]:
         ("select * from positions p join accounts_l", ["accounts_latest"]),
         ("from balances_as", ["balances_as_of("]),
         ("from positions, tot", ["totals"]),
-        ("select p.linked from positions p where p.linked", ["linked_through"]),
+        ("select p.linked from positions p where p.linked", ["linked_through", "linked_id"]),
         ("from restatements(now()) r where r.says", ["says_now"]),
         ("SELEC", ["SELECT"]),
         ("sele", ["select"]),

@@ -20,7 +20,7 @@ from pfo_pipeline.contracts.tables import (
 each_table = pytest.mark.parametrize("table", tables(), ids=lambda table: table.name)
 
 
-def test_there_are_seven_tables() -> None:
+def test_there_are_nine_tables() -> None:
     assert [table.qualified_name for table in tables()] == [
         "ledger.users",
         "ledger.connections",
@@ -29,6 +29,8 @@ def test_there_are_seven_tables() -> None:
         "ledger.quarantine",
         "ledger.drift",
         "ledger.identities",
+        "ledger.account_decisions",
+        "ledger.account_proposals",
     ]
 
 
