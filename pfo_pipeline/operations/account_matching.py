@@ -265,9 +265,10 @@ class _Matcher:
             placed += self._place_bucket(bucket)
         for mine in floating:
             others = [other for other in placed if self._may_be_one(mine, other)]
-            if len(others) == 1:
-                self._unite(others[0], mine)
-            elif mine.listed:
+            pairs = _paired([mine], others, _TIES, self._may_be_one)
+            for _, other in pairs:
+                self._unite(other, mine)
+            if mine.listed and not pairs:
                 mine.ambiguous = others
 
     def _place_bucket(self, bucket: Sequence[_Cluster]) -> list[_Cluster]:
@@ -317,9 +318,9 @@ class _Matcher:
         """Of each card that repeats the balance of its parent: the parent, which counts for both."""
         parents: dict[_Cluster, _Cluster] = {}
         for cluster in clusters:
-            for card in cluster.listed:
+            for card in cluster.members:
                 parent = self.by_id.get(card.parent_id or "")
-                if parent and parent.state == "listed" and _repeats(card, parent):
+                if parent and {card.state, parent.state} <= {"listed", "missing"} and _repeats(card, parent):
                     whole = self.cluster[parent.account_id]
                     if whole is not cluster and not whole.ambiguous:
                         parents[cluster] = whole

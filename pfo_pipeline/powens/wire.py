@@ -35,10 +35,10 @@ def _type_name(value: object) -> object:
 
 
 def _currency_code(value: object) -> object:
-    """ISO 4217's three letters, or a coin's few letters and digits."""
+    """ISO 4217's three letters, or a coin's few letters and digits, in capitals."""
     if isinstance(value, str) and not (value.isascii() and value.isalnum() and 2 <= len(value) <= 12):
         raise ValueError("not a currency code")
-    return value
+    return value.upper() if isinstance(value, str) else value
 
 
 def _moment_if_any(value: object) -> datetime | None:
