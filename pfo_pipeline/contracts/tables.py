@@ -13,9 +13,6 @@ ColumnType = Literal["varchar", "decimal(38,10)", "timestamptz", "boolean", "big
 
 MONEY: ColumnType = "decimal(38,10)"
 
-LOAN_TYPES = ("loan", "mortgage", "consumercredit", "revolvingcredit")
-"""Account types of Powens that are owed; the views in ledger/migrations keep them apart from cash."""
-
 
 @dataclass(frozen=True)
 class Column:

@@ -106,19 +106,21 @@ def _described(page: "CashPage") -> dict[str, dg.MetadataValue | int]:
 
 
 def _cash(page: "CashPage") -> str:
-    bridges = {b.currency: b for b in (page.changes.bridges if page.changes else ()) if not b.is_liability}
+    bridges = {b.currency: b for b in (page.changes.bridges if page.changes else ()) if b.side == "total"}
+    cash = {a.currency: a.total for a in page.cash}
     rows = [
         (
             cell(a.currency),
             str(a.accounts),
+            plain(cash.get(a.currency, Decimal(0))),
             plain(a.total),
             _change(bridges.get(a.currency)),
             plain(a.stale or Decimal(0)),
         )
-        for a in page.cash
+        for a in page.total
     ]
     since = f"since {page.changes.since:%Y-%m-%d %H:%M}Z" if page.changes else "since the last report"
-    head: Sequence[str] = ("currency", "accounts", "cash", since, "of it stale")
+    head: Sequence[str] = ("currency", "accounts", "cash", "in all", since, "of it stale")
     return str(table(head, rows, nothing="No figure yet.").value)
 
 

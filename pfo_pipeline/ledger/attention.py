@@ -1,6 +1,6 @@
-"""What needs a look though its connection seems in order: accounts that are missing from its list, a bank that shares none.
+"""What needs a look though its connection seems in order: missing accounts, a bank that shares none, what may count wrongly.
 
-One row for each connection and source, however many accounts it is about. A user who is not configured any more is told of
+One row for each connection and matter, however many accounts it is about. A user who is not configured any more is told of
 once, by themselves: what they had is read no longer.
 """
 
@@ -24,6 +24,37 @@ missing as (
         tenant_id, connection_id, connection_source_id, user_id, institution_name, count(*) as accounts,
         min(missing_since) as since, min(account_id) as account_id
     from shared where missing_since is not null
+    group by all
+),
+identity_then as (from account_identity_as_of($known_at) where list_contains($tenants, tenant_id)),
+proposed as (
+    select
+        a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as proposals,
+        min(p.account_id) as account_id, arg_min(p.other_id, p.account_id) as other_id,
+        arg_min(p.evidence, p.account_id) as evidence
+    from proposals_as_of($known_at) p
+    join accounts_then a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
+    join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    where i.counts_as is null
+    group by all
+),
+ambiguous as (
+    select
+        a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as accounts,
+        min(a.account_id) as account_id, arg_min(i.others, a.account_id) as others
+    from shared a
+    join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    where i.counts_as = 'one_of'
+    group by all
+),
+unclassified as (
+    select
+        a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as accounts,
+        string_agg(distinct a.account_type, ', ' order by a.account_type) as types
+    from shared a
+    join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    left join account_types t on t.account_type = a.account_type
+    where i.counts_as is null and coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class) is null
     group by all
 )
 select
@@ -53,5 +84,38 @@ from connections_then c
 where c.status = 'healthy' and c.last_success_at is not null
     and (c.tenant_id, c.connection_id) not in (select (tenant_id, connection_id) from shared)
     and (c.tenant_id, c.user_id) not in {NOT_READ}
+union all
+select
+    p.tenant_id, p.connection_id, p.connection_id as thing, p.user_id, p.institution_name, 'proposed' as code,
+    case when p.proposals = 1
+        then 'account ' || p.account_id || ' may be ' || p.other_id || ' (' || p.evidence || '): both count meanwhile'
+        else p.proposals || ' accounts may be others that count too, such as ' || p.account_id || ' (' || p.evidence || ')'
+    end as why,
+    'operator' as who_acts,
+    'Look at both: pfo identity --tenant ' || p.tenant_id || '. If they are one: pfo identity join --tenant ' || p.tenant_id
+        || ' ' || p.account_id || ' ' || p.other_id || '. If not: pfo identity split --tenant ' || p.tenant_id || ' '
+        || p.account_id || ' ' || p.other_id as remedy
+from proposed p
+union all
+select
+    o.tenant_id, o.connection_id, o.connection_id as thing, o.user_id, o.institution_name, 'oneOf' as code,
+    case when o.accounts = 1
+        then 'account ' || o.account_id || ' is one of ' || replace(o.others, ',', ', ') || ': it counts as none by itself'
+        else o.accounts || ' accounts are each one of several others, such as ' || o.account_id
+            || ': they count as none by themselves' end as why,
+    'operator' as who_acts,
+    'Look at them: pfo identity --tenant ' || o.tenant_id || '. Then say which it is: pfo identity join --tenant '
+        || o.tenant_id || ' ' || o.account_id || ' ' || string_split(o.others, ',')[1] || '. If it is none of them: '
+        || 'pfo identity split --tenant ' || o.tenant_id || ' ' || o.account_id as remedy
+from ambiguous o
+union all
+select
+    u.tenant_id, u.connection_id, u.connection_id as thing, u.user_id, u.institution_name, 'unclassified' as code,
+    u.accounts || case when u.accounts = 1 then ' account' else ' accounts' end || ' in no total, of a type without a class: '
+        || u.types as why,
+    'operator' as who_acts,
+    'Look at it: pfo sql "from coverage where tenant_id = ''' || u.tenant_id || ''' and reason = ''unclassified''". Say '
+        || 'which class it is of where this program is kept: a newer release may know it.' as remedy
+from unclassified u
 order by all
 """

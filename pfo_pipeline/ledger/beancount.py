@@ -17,7 +17,6 @@ import duckdb
 from babel.numbers import get_currency_precision, list_currencies
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.ledger.export_queries import IDENTITIES, POSITIONS
 
 ACCOUNTS = "accounts.beancount"
@@ -25,7 +24,8 @@ BALANCES = "balances.beancount"
 
 _OPENED = "1970-01-01"
 """When an account was opened is not told; beancount refuses what is booked on one before."""
-_LIABILITIES = (*LOAN_TYPES, "card")
+_LIABILITIES = ("loan", "card")
+"""Classes of account."""
 _CURRENCY = re.compile(r"[A-Z](?:[A-Z0-9'._-]{0,22}[A-Z0-9])?")
 _DIGITS_OF_A_COIN = 8
 
@@ -33,8 +33,12 @@ _DIGITS_OF_A_COIN = 8
 # account came, so that a bank that renames it does not rename it in somebody's books; all else is the newest.
 _BANK_ACCOUNTS = f"""
     with versions as (
-        select a.*, coalesce(i.same_as, a.account_id) as canonical_id, (a.load_id, a.account_id) as place
-        from accounts a left join ({IDENTITIES}) i on i.account_id = a.account_id
+        select
+            a.*, coalesce(i.same_as, a.account_id) as canonical_id, (a.load_id, a.account_id) as place,
+            coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') as account_class
+        from accounts a
+        left join ({IDENTITIES}) i on i.account_id = a.account_id
+        left join account_types t on t.account_type = a.account_type
         where a.tenant_id = $tenant and a.recorded_at <= $known_at::timestamptz
     ),
     known as (
@@ -46,12 +50,13 @@ _BANK_ACCOUNTS = f"""
             arg_max(institution_name, place) as institution,
             arg_max(display_name, place) as name,
             arg_max(account_type, place) as type,
+            arg_max(account_class, place) as account_class,
             arg_max(iban, place) as iban
         from versions
         group by canonical_id
     )
     select
-        k.account_id, k.first_institution, k.first_name, k.institution, k.name, k.type, k.iban, p.currency,
+        k.account_id, k.first_institution, k.first_name, k.institution, k.name, k.type, k.account_class, k.iban, p.currency,
         p.current_balance, p.as_of, p.recorded_at
     from known k
     left join ({POSITIONS}) p on p.account_id = k.account_id
@@ -69,6 +74,7 @@ class BankAccount:
     institution: str
     name: str
     type: str
+    account_class: str
     iban: str | None
     currency: str | None
     current_balance: Decimal | None
@@ -102,7 +108,7 @@ def account_names(accounts: Sequence[BankAccount]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[str] = set()
     for account in accounts:
-        root = "Liabilities" if account.type in _LIABILITIES else "Assets"
+        root = "Liabilities" if account.account_class in _LIABILITIES else "Assets"
         plain = f"{root}:{_component(account.first_institution)}:{_component(account.first_name)}"
         own = _component(account.account_id).lower()
         ends = chain((own[-length:] for length in range(min(6, len(own)), len(own))), (own * n for n in count(1)))

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+CLASSES = ("cash", "savings", "card", "investments", "insurance", "crypto", "loan", "unclassified")
+"""Every class that an account may be of; the view account_types says which type is of which."""
+APART = ("loan", "unclassified")
+"""Classes that are in no total."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownAccount:
@@ -47,6 +52,7 @@ class KnownAccount:
     missing_since: datetime | None
     ended_by: str | None
     is_crypto: bool | None
+    account_class: str
 
     @property
     def is_enabled(self) -> bool:
@@ -187,7 +193,7 @@ class Attention:
     user_id: str
     institution_name: str
     code: str
-    """missing, or noAccount."""
+    """missing, noAccount, proposed, oneOf or unclassified."""
     why: str
     who_acts: str
     remedy: str
@@ -195,14 +201,25 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What a tenant has in one currency, loans apart; an account that is linked twice counts once."""
+    """What a tenant has in one currency, by class; an account that is linked twice counts once.
+
+    `accounts`, `current_balance` and `oldest_as_of` are of all classes but loans and unclassified accounts.
+    """
 
     tenant_id: str
     currency: str
     accounts: int
     current_balance: Decimal | None
     loans: Decimal | None
-    oldest_as_of: datetime
+    oldest_as_of: datetime | None
+    cash: Decimal | None
+    savings: Decimal | None
+    cards: Decimal | None
+    investments: Decimal | None
+    insurance: Decimal | None
+    crypto: Decimal | None
+    unclassified: Decimal | None
+    possibly_double: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +230,7 @@ class Figure:
     account_id: str
     institution_name: str
     account_type: str
+    account_class: str
     currency: str | None
     current_balance: Decimal | None
     connection_id: str
@@ -304,9 +322,12 @@ class AccountThen:
     institution_name: str
     display_name: str
     account_type: str
+    account_class: str
     currency: str | None
     counts: bool
-    """Neither disabled nor deleted at that moment."""
+    """Neither disabled nor deleted at that moment, and a link of one certain account."""
+    counts_as: str | None
+    others: str | None
     deleted_at: datetime | None
     current_balance: Decimal | None
     available_balance: Decimal | None
@@ -350,15 +371,45 @@ class TroubledUser:
 
 
 @dataclass(frozen=True, slots=True)
-class ProposedIdentity:
-    """A linked account that may be the same bank account as another, which nobody has decided."""
+class Doubled:
+    """What an account that counts adds to a total, though it may be another one that counts too."""
 
     tenant_id: str
     account_id: str
-    same_as: str
-    evidence: str
-    user_id: str
+    currency: str
+    current_balance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A linked account, or a record that could not be read: counted, or the one reason why not."""
+
+    tenant_id: str
+    linked_id: str | None
+    account_id: str | None
+    institution_name: str | None
+    display_name: str | None
+    account_type: str | None
+    account_class: str | None
+    currency: str | None
+    current_balance: Decimal | None
+    as_of: datetime | None
+    counted: bool
+    reason: str | None
+    detail: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An account that several tenants show: each of them counts it."""
+
+    tenants: list[str]
     institution_name: str
+    display_name: str
+    currency: str
+    current_balance: Decimal
+    """As the newest of its figures says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import (
     AccountThen,
     Belonging,
+    Covered,
     DayTotal,
+    Doubled,
     FigureThen,
     NewestLoad,
-    ProposedIdentity,
+    Shared,
     TroubledUser,
 )
 from pfo_pipeline.ledger.reader import Reader
@@ -27,11 +29,13 @@ _ACCOUNTS = """
 with linked as (
     select
         a.*,
-        i.canonical_id,
+        i.canonical_id, i.counts_as, i.others,
+        coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') as account_class,
         (a.disabled_at is null or a.disabled_at > $at) and (a.deleted_at is null or a.deleted_at > $at)
             and i.counts_as is null as counts
     from accounts_as_of($known_at) a
     join account_identity_as_of($known_at) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    left join account_types t on t.account_type = a.account_type
     where list_contains($tenants, a.tenant_id)
 ),
 connections_then as (
@@ -41,7 +45,7 @@ connections_then as (
 )
 select
     a.tenant_id, a.canonical_id, a.account_id, a.user_id, a.connection_id, a.institution_name, a.display_name,
-    a.account_type, coalesce(b.currency, a.currency), a.counts, a.deleted_at,
+    a.account_type, a.account_class, coalesce(b.currency, a.currency), a.counts, a.counts_as, a.others, a.deleted_at,
     b.current_balance, b.available_balance, b.as_of, b.recorded_at,
     c.status, c.who_acts,
     case when not c.active then 'paused' when c.consent_expires_at is null then 'credentials' else 'consent' end,
@@ -138,23 +142,59 @@ def troubled_users_at(reader: Reader, tenant_ids: Sequence[str], known_at: datet
     return reader.typed(TroubledUser, _TROUBLED_USERS, {"tenants": list(tenant_ids), "known_at": known_at})
 
 
-# The view identities_proposed, at a moment.
-_PROPOSED = """
-select p.tenant_id, p.account_id, p.same_as, p.evidence, a.user_id, a.institution_name
-from identities p
-join accounts_as_of($known_at) a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
-where list_contains($tenants, p.tenant_id) and p.decided_by = 'proposed' and p.recorded_at <= $known_at and not exists (
-    from identities d
-    where d.decided_by <> 'proposed' and d.recorded_at <= $known_at
-        and d.tenant_id = p.tenant_id and d.account_id = p.account_id
+# As `possibly_double` of the view totals: each such account once, however many it may be.
+_DOUBLED = """
+with counting as (
+    from positions_as_of($at, known_at := $known_at) where list_contains($tenants, tenant_id) and as_of is not null
 )
-qualify row_number() over (partition by p.tenant_id, p.account_id order by p.load_id desc) = 1
-order by p.tenant_id, p.account_id
+select tenant_id, account_id, currency, abs(current_balance)
+from counting
+where (tenant_id, account_id) in (
+    select (p.tenant_id, p.account_id)
+    from proposals_as_of($known_at) p
+    join counting o on o.tenant_id = p.tenant_id and o.account_id = p.other_id
+)
+order by all
 """
 
 
-def proposed_identities_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[ProposedIdentity]:
-    return reader.typed(ProposedIdentity, _PROPOSED, {"tenants": list(tenant_ids), "known_at": known_at})
+def doubled_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Doubled]:
+    """What open proposals say may be counted twice."""
+    return reader.typed(Doubled, _DOUBLED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+
+
+_COVERED = """
+select
+    c.tenant_id, c.linked_id, c.account_id, c.institution_name, a.display_name, a.account_type, c.account_class, c.currency,
+    c.current_balance, c.as_of, c.counted, c.reason, c.detail, c.note
+from coverage_as_of($at, known_at := $known_at) c
+left join accounts_as_of($known_at) a on a.tenant_id = c.tenant_id and a.account_id = c.linked_id
+where list_contains($tenants, c.tenant_id)
+order by all
+"""
+
+
+def covered_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Covered]:
+    """Every linked account, counted or with the reason why not."""
+    return reader.typed(Covered, _COVERED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+
+
+# By IBAN, which a published ledger may leave out; it names tenants then by nothing, and nothing is told.
+_SHARED = """
+select
+    list_sort(list(distinct p.tenant_id)), arg_max(p.institution_name, p.as_of), arg_max(p.display_name, p.as_of),
+    p.currency, arg_max(p.current_balance, p.as_of)
+from positions_as_of($at, known_at := $known_at) p
+join accounts_as_of($known_at) a on a.tenant_id = p.tenant_id and a.account_id = p.linked_id
+where list_contains($tenants, p.tenant_id) and p.as_of is not null and a.iban is not null
+group by a.iban, p.currency, p.account_class having count(distinct p.tenant_id) > 1
+order by all
+"""
+
+
+def shared_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Shared]:
+    """The accounts that several of these tenants show and count."""
+    return reader.typed(Shared, _SHARED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
 _NEWEST_LOADS = """

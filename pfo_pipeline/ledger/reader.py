@@ -78,11 +78,13 @@ select
     a.parent_account_id, a.disabled_at, a.deleted_at, f.created_at, a.recorded_at as updated_at,
     b.current_balance, b.available_balance, b.available_basis, b.as_of, b.recorded_at as balance_recorded_at,
     c.status as connection_status, c.last_success_at, a.connection_source_id, a.missing_since, a.ended_by,
-    a.is_crypto
+    a.is_crypto,
+    coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') as account_class
 from {accounts} a
 join (select account_id, min(recorded_at) as created_at from accounts where tenant_id = $tenant group by all) f
     on f.account_id = a.account_id
 join {identity} i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+left join account_types t on t.account_type = a.account_type
 left join (
     select account_id, max_by(decided_by, load_id) as decided_by
     from identities where tenant_id = $tenant and recorded_at <= $known_at group by all
@@ -159,12 +161,6 @@ select tenant_id, 'user ' || user_id as what, '' as institution,
 from users_latest
 where list_contains($tenants, tenant_id) and status not in ('ok', 'ended')
 union all
-select p.tenant_id, 'account ' || p.account_id, a.institution_name, 'may be ' || p.same_as || ' (' || p.evidence || ')',
-    'operator', 'Look at both: pfo identity. Then join them or tell them apart: pfo identity join, pfo identity split.'
-from identities_proposed p
-join accounts_latest a on a.tenant_id = p.tenant_id and a.account_id = p.account_id
-where list_contains($tenants, p.tenant_id)
-union all
 select tenant_id, 'connection ' || connection_id, institution_name, coalesce(state, status), who_acts, remedy
 from connections_latest
 where list_contains($tenants, tenant_id) and status not in ('healthy', 'gone') and (tenant_id, user_id) not in {NOT_READ}
@@ -174,7 +170,9 @@ order by all
 """
 
 _TOTALS = """
-select tenant_id, currency, accounts, current_balance, loans, oldest_as_of
+select
+    tenant_id, currency, accounts, current_balance, loans, oldest_as_of, cash, savings, cards, investments, insurance, crypto,
+    unclassified, possibly_double
 from totals where tenant_id = $tenant order by currency
 """
 

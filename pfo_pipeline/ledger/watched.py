@@ -6,7 +6,7 @@ Rows are recorded in the order of time, so a bound on `recorded_at` rules out al
 
 FIGURES = """
 select
-    p.tenant_id, p.account_id, p.institution_name, p.account_type, p.currency, p.current_balance,
+    p.tenant_id, p.account_id, p.institution_name, p.account_type, p.account_class, p.currency, p.current_balance,
     p.connection_id, c.status as connection_status,
     case when u.status = 'not_configured' then 'operator' else c.who_acts end,
     case when not c.active then 'paused' when c.consent_expires_at is null then 'credentials' else 'consent' end,

@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.contracts.tables import LOAN_TYPES
-from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
+from pfo_pipeline.ledger.known import APART, KnownAccount, KnownConnection
 
 STAGES_DAYS = (0, 1, 7, 14)
 """A warning for each, the last when the consent has ended."""
@@ -30,7 +29,7 @@ class EndingConsent:
     stage_days: int
     accounts: int
     totals: tuple[tuple[str, Decimal], ...]
-    """Booked balances per currency, loans apart."""
+    """Booked balances per currency, loans and unclassified accounts apart."""
 
 
 def ending_consents(
@@ -75,6 +74,6 @@ def _was_synced_after(connection: KnownConnection, ends_at: datetime) -> bool:
 def _totals(accounts: list[KnownAccount]) -> tuple[tuple[str, Decimal], ...]:
     sums: dict[str, Decimal] = {}
     for account in accounts:
-        if account.current_balance is not None and account.currency and account.account_type not in LOAN_TYPES:
+        if account.current_balance is not None and account.currency and account.account_class not in APART:
             sums[account.currency] = EXACT.add(sums.get(account.currency, Decimal(0)), account.current_balance)
     return tuple(sorted(sums.items()))

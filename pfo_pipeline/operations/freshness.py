@@ -14,7 +14,6 @@ from typing import Literal
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES
 from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.ledger.known import AgesByDay, Figure
 from pfo_pipeline.ledger.reader import Reader
 
@@ -152,13 +151,15 @@ def _held(limit: timedelta, at_powens: timedelta | None, since_read: timedelta |
 
 
 def amounts_by_currency(accounts: Iterable[Aged]) -> tuple[Amounts, ...]:
-    """Booked balances per currency, all and stale, loans apart; an account without a figure has no amount."""
+    """Booked balances per currency, all and stale, loans apart; an account without a figure or a class has no amount."""
     sums: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 4)
     for account in accounts:
         amount, currency = account.figure.current_balance, account.figure.currency
         if amount is None or currency is None:
             continue
-        first = 2 if account.figure.account_type in LOAN_TYPES else 0
+        if account.figure.account_class == "unclassified":
+            continue
+        first = 2 if account.figure.account_class == "loan" else 0
         for column in (first, first + 1) if account.is_stale else (first,):
             sums[currency][column] = EXACT.add(sums[currency][column], amount)
     return tuple(Amounts(currency, *columns) for currency, columns in sorted(sums.items()))

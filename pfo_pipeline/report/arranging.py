@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import groupby
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.report.contents import Breakdown, Bridge, CashPage, Change, History, Position, Rate, Task
+from pfo_pipeline.report.contents import Breakdown, Bridge, CashPage, Change, ClassTotal, History, Position, Rate, Task
 
 MOST_PLOTS = 8
 """Currencies that are drawn; the days of all stand in tables."""
@@ -17,11 +17,6 @@ MOST_CHANGES = 8
 """Changed accounts that are shown at once; the others are folded."""
 MOST_ACCOUNTS_OPEN = 120
 """From more accounts on, institutions are folded."""
-
-INVESTED = frozenset(
-    "article83 capitalisation crowdlending lifeinsurance madelin market pea pee per perco perp real_estate rsp".split()
-)
-"""Powens' account types whose figure is what the bank values holdings at. They are in the cash, and the page says so."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +64,10 @@ class View:
     cash_accounts: int
     stale: int
     without_figure: int
-    invested: tuple[str, ...]
-    """The account types in the cash that are INVESTED."""
+    other_classes: tuple[ClassTotal, ...]
+    """All but cash."""
+    total_accounts: int
+    unclassified_types: tuple[str, ...]
     breakdowns: tuple[Breakdown, ...]
     """Those that tell more than the total."""
     rates: Mapping[str, Rate]
@@ -78,7 +75,7 @@ class View:
     groups: tuple[Group, ...]
     is_folded: bool
     difference: Decimal | None
-    """Between the reports' totals, where all cash is in one currency."""
+    """Between the reports' totals, where all of them is in one currency."""
     bridges: tuple[Bridge, ...]
     """Those of several reasons, which are drawn; a `short` one has one reason, an `unchanged` one none."""
     short_bridges: tuple[Bridge, ...]
@@ -105,11 +102,15 @@ def view(page: CashPage) -> View:
         has_figures=any(position.current is not None for position in page.positions),
         is_before_the_first=page.first_as_of is not None and page.as_of < page.first_as_of,
         has_tenants=len(page.tenant_ids) > 1,
-        institutions=len({p.institution_name for p in page.positions if p.current is not None and not p.is_liability}),
+        institutions=len(
+            {p.institution_name for p in page.positions if p.current is not None and p.account_class == "cash"}
+        ),
         cash_accounts=sum(amount.accounts for amount in page.cash),
         stale=sum(position.is_stale and position.current is not None for position in page.positions),
         without_figure=sum(position.current is None for position in page.positions),
-        invested=tuple(sorted({p.account_type for p in page.positions if p.current is not None} & INVESTED)),
+        other_classes=tuple(one for one in page.classes if one.name != "cash"),
+        total_accounts=sum(amount.accounts for amount in page.total),
+        unclassified_types=tuple(sorted({p.account_type for p in page.positions if p.side == "unclassified"})),
         rates={rate.currency: rate for rate in page.reference.rates} if page.reference else {},
         groups=_groups(page.positions),
         is_folded=len(page.positions) > MOST_ACCOUNTS_OPEN,
@@ -131,7 +132,7 @@ def view(page: CashPage) -> View:
 
 def _histories(page: CashPage) -> tuple[Shown, ...]:
     """The reference currency's first, then each currency's that has figures."""
-    accounts = {amount.currency: amount.accounts for amount in page.cash}
+    accounts = {amount.currency: amount.accounts for amount in page.total}
     known = [_from_its_first(history) for history in page.history if _has_figures(history)]
     most = sorted(known, key=lambda history: -accounts.get(history.currency, 0))[:MOST_PLOTS]
     reference = page.reference_history
@@ -159,18 +160,18 @@ def _worth(page: CashPage) -> dict[str, Decimal]:
 
 
 def _difference(page: CashPage, bridges: tuple[Bridge, ...]) -> Decimal | None:
-    cash = [bridge for bridge in bridges if not bridge.is_liability]
-    if len(cash) != 1 or [amount.currency for amount in page.cash] != [cash[0].currency]:
+    totals = [bridge for bridge in bridges if bridge.side == "total"]
+    if len(totals) != 1 or [amount.currency for amount in page.total] != [totals[0].currency]:
         return None
-    return EXACT.subtract(cash[0].after, cash[0].before)
+    return EXACT.subtract(totals[0].after, totals[0].before)
 
 
 def _biggest_first(changes: Iterable[Change], rates: Mapping[str, Decimal]) -> tuple[Change, ...]:
-    """By what they are worth; what has no rate comes after that, by currency, and what was carried forward last."""
+    """By what they are worth; what has no rate comes after that, by currency, and what makes no difference last."""
 
     def place(change: Change) -> tuple[bool, str, Decimal]:
         size, rate = change.difference.copy_abs(), rates.get(change.currency)
-        is_last = change.reason == "carried forward"
+        is_last = change.reason in ("carried forward", "not counted")
         return (is_last, "", -EXACT.multiply(size, rate)) if rate else (is_last, change.currency, -size)
 
     return tuple(sorted(changes, key=place))
@@ -180,7 +181,7 @@ def _groups(positions: tuple[Position, ...]) -> tuple[Group, ...]:
     def place(position: Position) -> tuple[str, str, str]:
         return position.tenant_id, position.institution_name.casefold(), position.institution_name
 
-    ordered = sorted(positions, key=lambda position: (*place(position), position.is_liability))
+    ordered = sorted(positions, key=lambda position: (*place(position), position.side != "total"))
     return tuple(
         Group(tenant_id, name, tuple(together)) for (tenant_id, _, name), together in groupby(ordered, key=place)
     )

@@ -12,16 +12,19 @@ from decimal import Decimal
 from typing import get_args
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.ledger.known import AccountThen, FigureThen
 from pfo_pipeline.ledger.moments import accounts_at, belongings_at, figures_of
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
-from pfo_pipeline.report.contents import Bridge, Change, Changes, Reason
+from pfo_pipeline.report.contents import Bridge, Change, Changes, Reason, Side, side_of
 from pfo_pipeline.report.totals import exact_sum
 
 Key = tuple[str, str]
 """Tenant and account."""
 _REASONS: tuple[Reason, ...] = get_args(Reason)
+_SIDES: tuple[Side, ...] = get_args(Side)
+_WITHOUT_DIFFERENCE = ("carried forward", "not counted")
+Column = tuple[Side, str]
+"""The total that an account with a figure is part of, and its currency."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def changes_since(
         ),
         *_gone(earlier, later),
         *_new(earlier, later),
+        *_not_counted(earlier, later),
     ]
     changes.sort(key=lambda c: (c.tenant_id, c.institution_name, c.display_name, c.account_id, c.currency))
     return Changes(since.astimezone(UTC), since == last_report, _bridges(earlier, later, changes), tuple(changes))
@@ -94,13 +98,8 @@ def _key(account: AccountThen) -> Key:
     return account.tenant_id, account.account_id
 
 
-def _is_liability(account: AccountThen) -> bool:
-    return account.account_type in LOAN_TYPES
-
-
-def _column(account: AccountThen) -> tuple[bool, str]:
-    """The total that an account with a figure is part of."""
-    return _is_liability(account), account.currency or ""
+def _column(account: AccountThen) -> Column:
+    return side_of(account.account_class), account.currency or ""
 
 
 def _of_one(before: AccountThen, after: AccountThen, restated: FigureThen | None, is_stale: bool) -> Iterator[Change]:
@@ -135,7 +134,15 @@ def _new(earlier: _State, later: _State) -> Iterator[Change]:
 def _why_elsewhere(account: AccountThen, other: AccountThen, when: str) -> str:
     if account.currency != other.currency:
         return f"in {other.currency} {when}"
-    return f"a liability {when}" if _is_liability(other) else f"no liability {when}"
+    if side_of(other.account_class) == "loans":
+        return f"a liability {when}"
+    if side_of(other.account_class) == "unclassified":
+        return f"of no known class {when}"
+    return (
+        f"no liability {when}"
+        if side_of(account.account_class) == "loans"
+        else f"of class {other.account_class} {when}"
+    )
 
 
 def _why_gone(before: AccountThen, later: _State) -> str:
@@ -145,6 +152,8 @@ def _why_gone(before: AccountThen, later: _State) -> str:
     after = later.accounts.get(key)
     if after is None or after.counts:
         return "told apart from the account whose figure it had"
+    if after.deleted_at is None and after.counts_as is not None:
+        return _why_not_counted(after, later)
     return "disabled" if after.deleted_at is None else "deleted"
 
 
@@ -156,6 +165,32 @@ def _why_new(after: AccountThen, earlier: _State) -> str:
     if before is None:
         return "newly linked"
     return "first figure" if before.counts else "appeared again"
+
+
+def _not_counted(earlier: _State, later: _State) -> Iterator[Change]:
+    """What has come since and is in no total, or is another link of an account that counts."""
+    for key, after in later.accounts.items():
+        before = earlier.accounts.get(key)
+        is_known = before is not None and (before.counts_as == after.counts_as or earlier.counted(key) is not None)
+        if after.counts_as is not None and not is_known:
+            yield _change(after, "not counted", Decimal(0), after.as_of, _why_not_counted(after, later))
+    for (tenant_id, linked_id), account_id in later.belongings.items():
+        key = tenant_id, linked_id
+        is_new = account_id not in (linked_id, earlier.belongings.get(key, linked_id))
+        account = later.counted((tenant_id, account_id))
+        if is_new and account is not None and earlier.counted(key) is None:
+            why = f"linked again, as {linked_id}: counted once"
+            yield _change(account, "not counted", Decimal(0), account.as_of, why)
+
+
+def _why_not_counted(account: AccountThen, state: _State) -> str:
+    others = (account.others or "").split(",")
+    named = " or ".join(_called(state.accounts.get((account.tenant_id, other)), other) for other in others)
+    return f"part of {named}" if account.counts_as == "part_of" else f"one of {named}: it is not known which"
+
+
+def _called(account: AccountThen | None, account_id: str) -> str:
+    return f"{account.display_name}, {account.institution_name}" if account else account_id
 
 
 def _figure(account: AccountThen) -> Decimal:
@@ -171,7 +206,7 @@ def _change(
         account_id=account.account_id,
         institution_name=account.institution_name,
         display_name=account.display_name,
-        is_liability=_is_liability(account),
+        side=side_of(account.account_class),
         currency=account.currency or "",
         reason=reason,
         difference=difference,
@@ -181,31 +216,32 @@ def _change(
 
 
 def _bridges(earlier: _State, later: _State, changes: Iterable[Change]) -> tuple[Bridge, ...]:
-    """Cash first, each by currency."""
+    """Totals first, then loans, then accounts of no known class; each by currency."""
     before, after = _totals(earlier), _totals(later)
-    differences: dict[tuple[bool, str], dict[Reason, Decimal]] = defaultdict(dict)
+    differences: dict[Column, dict[Reason, Decimal]] = defaultdict(dict)
     for change in changes:
-        if change.reason != "carried forward":
-            of_column = differences[change.is_liability, change.currency]
+        if change.reason not in _WITHOUT_DIFFERENCE:
+            of_column = differences[change.side, change.currency]
             of_column[change.reason] = EXACT.add(of_column.get(change.reason, Decimal(0)), change.difference)
-    return tuple(_bridge(column, before, after, differences[column]) for column in sorted({*before, *after}))
+    columns = sorted({*before, *after}, key=lambda column: (_SIDES.index(column[0]), column[1]))
+    return tuple(_bridge(column, before, after, differences[column]) for column in columns)
 
 
-def _totals(state: _State) -> dict[tuple[bool, str], Decimal]:
-    figures: dict[tuple[bool, str], list[Decimal]] = defaultdict(list)
+def _totals(state: _State) -> dict[Column, Decimal]:
+    figures: dict[Column, list[Decimal]] = defaultdict(list)
     for account in state.all_counted():
         figures[_column(account)].append(_figure(account))
     return {column: exact_sum(some) for column, some in figures.items()}
 
 
 def _bridge(
-    column: tuple[bool, str],
-    before: Mapping[tuple[bool, str], Decimal],
-    after: Mapping[tuple[bool, str], Decimal],
+    column: Column,
+    before: Mapping[Column, Decimal],
+    after: Mapping[Column, Decimal],
     differences: Mapping[Reason, Decimal],
 ) -> Bridge:
-    is_liability, currency = column
+    side, currency = column
     was, now = before.get(column, Decimal(0)), after.get(column, Decimal(0))
     by_reason = tuple((reason, differences[reason]) for reason in _REASONS if reason in differences)
     assert exact_sum([was, *differences.values()]) == now, f"{currency}: the changes do not lead from before to after"
-    return Bridge(currency, is_liability, was, by_reason, now)
+    return Bridge(currency, side, was, by_reason, now)

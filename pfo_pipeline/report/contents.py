@@ -2,7 +2,8 @@
 
 Here: the types. Not here: where they come from (gathering.py, totals.py, days.py, changes.py, waiting.py), how they are shown
 (page.py).
-Amounts are booked balances. Liabilities (loans) are always apart, and currencies are never added up without a rate.
+Amounts are booked balances. Liabilities (loans) and accounts of no known class are always apart, and currencies are never
+added up without a rate.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,19 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-Reason = Literal["movement", "new account", "account gone", "restatement", "carried forward"]
-"""Why a figure differs from the one before, or does not though it should: a `carried forward` one is beyond its limit."""
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.ledger.known import Shared
+
+Reason = Literal["movement", "new account", "account gone", "restatement", "carried forward", "not counted"]
+"""Why a figure differs from the one before, or does not though it should: a `carried forward` one is beyond its limit, and one
+that is `not counted` came since and is in no total.
+"""
+Side = Literal["total", "loans", "unclassified"]
+"""Where an account with a figure is added up: accounts of all other classes are in the total."""
+
+
+def side_of(account_class: str) -> Side:
+    return "loans" if account_class == "loan" else "unclassified" if account_class == "unclassified" else "total"
 
 
 @dataclass(frozen=True)
@@ -33,8 +45,8 @@ class Position:
     institution_name: str
     display_name: str
     account_type: str
+    account_class: str
     currency: str | None
-    is_liability: bool
     current: Decimal | None
     available: Decimal | None
     as_of: datetime | None
@@ -46,6 +58,10 @@ class Position:
     """Beyond its limit, or without a figure."""
     converted: Decimal | None
     """`current` in the reference currency, rounded to its decimals; None without a rate."""
+
+    @property
+    def side(self) -> Side:
+        return side_of(self.account_class)
 
 
 @dataclass(frozen=True)
@@ -72,10 +88,34 @@ class Part:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The same total by something else: every breakdown adds up to the page's `cash`."""
+    """The same total by something else: every breakdown adds up to the page's `total`."""
 
     by: Literal["tenant", "institution", "member", "account type"]
     parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class ClassTotal:
+    """What the accounts of one class have; `converted` is None unless every amount has a rate."""
+
+    name: str
+    amounts: tuple[Amount, ...]
+    converted: Decimal | None
+
+
+@dataclass(frozen=True)
+class CoverageLine:
+    """Linked accounts of one tenant that are counted, or that are not for one reason at one institution."""
+
+    tenant_id: str
+    reason: str | None
+    """None: counted."""
+    institution_name: str | None
+    """None: counted, at any; or not known."""
+    accounts: int
+    amounts: tuple[tuple[str, Decimal], ...]
+    """What they have, where it is known."""
+    details: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -95,14 +135,20 @@ class Reference:
 
     currency: str
     cash: Decimal
+    total: Decimal
     liabilities: Decimal
     rates: tuple[Rate, ...]
     without: tuple[Unconverted, ...]
 
+    @property
+    def net(self) -> Decimal:
+        """Of all that has a class: what there is, less what is owed."""
+        return EXACT.add(self.total, self.liabilities)
+
 
 @dataclass(frozen=True)
 class History:
-    """What there was in one currency at the end of each day in the page's time zone, without liabilities, oldest first.
+    """What there was in one currency at the end of each day in the page's time zone, in the total, oldest first.
 
     The last total is the page's own. None: before the first figure, or no rate on that day. In the reference currency: of the
     currencies that it has a rate for now, each day by the rates of that day; each currency's total is rounded.
@@ -121,7 +167,7 @@ class Change:
     account_id: str
     institution_name: str
     display_name: str
-    is_liability: bool
+    side: Side
     currency: str
     reason: Reason
     difference: Decimal
@@ -134,11 +180,11 @@ class Change:
 class Bridge:
     """From one total to the other: `before` and the differences of `by_reason` add up to `after`, exactly.
 
-    A figure that was carried forward makes no difference, and is not in `by_reason`.
+    A figure that was carried forward or is not counted makes no difference, and is not in `by_reason`.
     """
 
     currency: str
-    is_liability: bool
+    side: Side
     before: Decimal
     by_reason: tuple[tuple[Reason, Decimal], ...]
     after: Decimal
@@ -172,7 +218,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Consent:
-    """A consent with an end; `amounts` and `accounts` are what goes stale then, loans apart."""
+    """A consent with an end; `amounts` and `accounts` are what goes stale then, of what is in the total."""
 
     tenant_id: str
     connection_id: str
@@ -209,8 +255,18 @@ class CashPage:
     known_at: datetime
     positions: tuple[Position, ...]
     cash: tuple[Amount, ...]
-    """Per currency, without liabilities."""
+    """Per currency, of class cash."""
+    classes: tuple[ClassTotal, ...]
+    """Every class in the total that has a figure, cash first."""
+    total: tuple[Amount, ...]
+    """Per currency, of all classes but loans and unclassified accounts, as the ledger's `totals` have it."""
     liabilities: tuple[Amount, ...]
+    unclassified: tuple[Amount, ...]
+    possibly_double: tuple[tuple[str, Decimal], ...]
+    """Per currency: how much may be counted twice, until a person has decided."""
+    shared: tuple[Shared, ...]
+    """Accounts that several of the page's tenants show."""
+    coverage: tuple[CoverageLine, ...]
     breakdowns: tuple[Breakdown, ...]
     reference: Reference | None
     history: tuple[History, ...]

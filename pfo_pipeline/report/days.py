@@ -56,4 +56,4 @@ def reference_history_of(days: tuple[date, ...], totals: Totals, reference: Refe
         known = [value for value in values if value is not None]
         before_first = not there and not any(converted_before is not None for converted_before in converted)
         converted.append(None if before_first or len(known) < len(values) else exact_sum(known))
-    return History(reference.currency, days, (*converted, reference.cash))
+    return History(reference.currency, days, (*converted, reference.total))

@@ -12,25 +12,27 @@ from zoneinfo import ZoneInfo
 
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES
 from pfo_pipeline.contracts.freshness import Freshness
-from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import AccountThen, Figure
 from pfo_pipeline.ledger.moments import (
     accounts_at,
+    covered_at,
+    doubled_at,
     first_figure,
     last_complete_load,
     newest_loads,
-    proposed_identities_at,
+    shared_at,
     totals_by_day,
     troubled_users_at,
 )
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
+from pfo_pipeline.operations.coverage import double_by_currency
 from pfo_pipeline.operations.freshness import aged
 from pfo_pipeline.report.changes import changes_since
 from pfo_pipeline.report.contents import CashPage, Position, Source
 from pfo_pipeline.report.days import days_up_to, ends_of, history_of, reference_history_of, start_of
 from pfo_pipeline.report.rates import Rates
-from pfo_pipeline.report.totals import amounts_of, breakdowns_of, reference_of
+from pfo_pipeline.report.totals import amounts_of, breakdowns_of, classes_of, coverage_lines, reference_of
 from pfo_pipeline.report.waiting import consents_of, tasks_of
 
 _YEARS = range(1900, 9000)
@@ -110,8 +112,14 @@ def gather(
             as_of=moment,
             known_at=(asked.known_at or max([now, *(load.recorded_at for load in loads)])).astimezone(UTC),
             positions=positions,
-            cash=amounts_of(p for p in positions if not p.is_liability),
-            liabilities=amounts_of(p for p in positions if p.is_liability),
+            cash=amounts_of(p for p in positions if p.account_class == "cash"),
+            classes=classes_of(positions),
+            total=amounts_of(p for p in positions if p.side == "total"),
+            liabilities=amounts_of(p for p in positions if p.side == "loans"),
+            unclassified=amounts_of(p for p in positions if p.side == "unclassified"),
+            possibly_double=double_by_currency(doubled_at(ledger, tenant_ids, until, known_at)),
+            shared=tuple(shared_at(ledger, tenant_ids, until, known_at)) if len(tenant_ids) > 1 else (),
+            coverage=coverage_lines(covered_at(ledger, tenant_ids, until, known_at)),
             breakdowns=breakdowns_of(positions, names),
             reference=reference,
             history=history_of(days, totals),
@@ -120,7 +128,6 @@ def gather(
             tasks=tasks_of(
                 troubled_users_at(ledger, tenant_ids, known_at),
                 connections,
-                proposed_identities_at(ledger, tenant_ids, known_at),
                 ledger.attention(list(tenant_ids), known_at=known_at),
             ),
             consents=consents_of(connections, (a for a in accounts if a.counts), moment),
@@ -159,8 +166,8 @@ def _position(account: AccountThen, limits: Freshness, moment: datetime, rates: 
         institution_name=account.institution_name,
         display_name=account.display_name,
         account_type=account.account_type,
+        account_class=account.account_class,
         currency=account.currency,
-        is_liability=account.account_type in LOAN_TYPES,
         current=account.current_balance,
         available=account.available_balance,
         as_of=account.as_of,
@@ -184,6 +191,7 @@ def _figure(account: AccountThen) -> Figure:
         account_id=account.account_id,
         institution_name=account.institution_name,
         account_type=account.account_type,
+        account_class=account.account_class,
         currency=account.currency,
         current_balance=account.current_balance,
         connection_id=account.connection_id,

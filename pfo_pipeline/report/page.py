@@ -69,6 +69,8 @@ def _environment(words: Wording) -> Any:
         "text": wording.text,
         "link": wording.link,
         "kind": wording.kind,
+        "class_name": wording.class_name,
+        "reason": wording.reason,
         "iso": wording.iso,
         "exact": wording.exact,
         "age": wording.age,

@@ -10,7 +10,18 @@ from decimal import Decimal
 from functools import reduce
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.report.contents import Amount, Breakdown, Part, Position, Reference, Unconverted
+from pfo_pipeline.ledger.known import APART, CLASSES, Covered
+from pfo_pipeline.operations.coverage import REASONS
+from pfo_pipeline.report.contents import (
+    Amount,
+    Breakdown,
+    ClassTotal,
+    CoverageLine,
+    Part,
+    Position,
+    Reference,
+    Unconverted,
+)
 from pfo_pipeline.report.rates import Rates
 
 Names = Mapping[tuple[str, str], str]
@@ -45,14 +56,50 @@ def _amount(currency: str, positions: list[Position]) -> Amount:
 
 
 def breakdowns_of(positions: Iterable[Position], names: Names) -> tuple[Breakdown, ...]:
-    """Cash by each of what it can be broken down by; liabilities are in none."""
-    cash = [position for position in positions if not position.is_liability and position.current is not None]
+    """The total by each of what it can be broken down by; loans and unclassified accounts are in none."""
+    cash = [position for position in positions if position.side == "total" and position.current is not None]
     members = _member_names({(position.tenant_id, position.user_id) for position in cash}, names)
     return (
         Breakdown("tenant", _parts(cash, lambda position: position.tenant_id)),
         Breakdown("institution", _parts(cash, lambda position: position.institution_name)),
         Breakdown("member", _parts(cash, lambda position: members[position.tenant_id, position.user_id])),
         Breakdown("account type", _parts(cash, lambda position: position.account_type)),
+    )
+
+
+def classes_of(positions: Iterable[Position]) -> tuple[ClassTotal, ...]:
+    """What each class has that is in the total, cash first; a class without a figure is left out."""
+    by_class: dict[str, list[Position]] = defaultdict(list)
+    for position in positions:
+        if position.current is not None:
+            by_class[position.account_class].append(position)
+    parts = [_part(name, amounts_of(by_class[name])) for name in CLASSES if name in by_class and name not in APART]
+    return tuple(ClassTotal(part.name, part.amounts, part.converted) for part in parts)
+
+
+def coverage_lines(covered: Iterable[Covered]) -> tuple[CoverageLine, ...]:
+    """By tenant: what is counted, then what is not, by reason and institution."""
+    order: dict[str | None, int] = {None: 0, **{reason: place for place, reason in enumerate(REASONS, start=1)}}
+    together: dict[tuple[str, int, str], list[Covered]] = defaultdict(list)
+    for one in covered:
+        institution = "" if one.counted else one.institution_name or ""
+        together[one.tenant_id, order.get(one.reason, len(order)), institution].append(one)
+    return tuple(_coverage_line(together[key]) for key in sorted(together))
+
+
+def _coverage_line(some: list[Covered]) -> CoverageLine:
+    sums: dict[str, list[Decimal]] = defaultdict(list)
+    for one in some:
+        if one.current_balance is not None and one.currency is not None:
+            sums[one.currency].append(one.current_balance)
+    first = some[0]
+    return CoverageLine(
+        tenant_id=first.tenant_id,
+        reason=first.reason,
+        institution_name=None if first.counted else first.institution_name,
+        accounts=len(some),
+        amounts=tuple((currency, exact_sum(amounts)) for currency, amounts in sorted(sums.items())),
+        details=tuple(sorted({one.detail for one in some if one.detail})),
     )
 
 
@@ -82,13 +129,14 @@ def _part(name: str, amounts: tuple[Amount, ...]) -> Part:
 
 def reference_of(positions: Iterable[Position], rates: Rates, day: date) -> Reference:
     """Everything that has a rate on that day, in the reference currency."""
-    figures = [p for p in positions if p.current is not None and p.currency is not None]
+    figures = [p for p in positions if p.current is not None and p.currency is not None and p.side != "unclassified"]
     others = sorted({p.currency for p in figures if p.currency is not None} - {rates.reference})
     found = {currency: rates.on(currency, day) for currency in others}
     return Reference(
         currency=rates.reference,
-        cash=exact_sum(p.converted for p in figures if p.converted is not None and not p.is_liability),
-        liabilities=exact_sum(p.converted for p in figures if p.converted is not None and p.is_liability),
+        cash=exact_sum(p.converted for p in figures if p.converted is not None and p.account_class == "cash"),
+        total=exact_sum(p.converted for p in figures if p.converted is not None and p.side == "total"),
+        liabilities=exact_sum(p.converted for p in figures if p.converted is not None and p.side == "loans"),
         rates=tuple(rate for rate in found.values() if rate is not None),
         without=tuple(Unconverted(c, rates.why_none(c, day)) for c, rate in found.items() if rate is None),
     )

@@ -1,7 +1,7 @@
 """What waits for a person or mends itself, and when consents end; as it was known at the page's moment of knowledge.
 
-Here: users, connections, proposed identities, consents. Not here: the table of states (powens/states.py), which consents still
-say something (operations/consents.py).
+Here: users, connections, accounts that need a look, consents. Not here: the table of states (powens/states.py), which consents
+still say something (operations/consents.py).
 """
 
 from collections import defaultdict
@@ -11,12 +11,11 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from pfo_pipeline.contracts.privacy import scrub
-from pfo_pipeline.contracts.tables import LOAN_TYPES
 from pfo_pipeline.ledger.known import (
+    APART,
     AccountThen,
     Attention,
     KnownConnection,
-    ProposedIdentity,
     TroubledUser,
     user_stands,
 )
@@ -25,20 +24,16 @@ from pfo_pipeline.powens.states import waiting_is_enough
 from pfo_pipeline.report.contents import Consent, Task
 from pfo_pipeline.report.totals import exact_sum
 
-_LOOK_AT_BOTH = "Look at both: pfo identity. Then join them or tell them apart: pfo identity join, pfo identity split."
-
 
 def tasks_of(
     users: Iterable[TroubledUser],
     connections: Iterable[tuple[str, KnownConnection]],
-    proposed: Iterable[ProposedIdentity],
     attention: Iterable[Attention] = (),
 ) -> tuple[Task, ...]:
     """What is not in order; what needs a person first, then by tenant, user and bank."""
     tasks = [
         *(_of_user(user) for user in users),
         *(_of_connection(tenant, c) for tenant, c in connections if c.is_troubled),
-        *(_of_proposal(proposal) for proposal in proposed),
         *(_of_accounts(one) for one in attention),
     ]
     return tuple(
@@ -71,20 +66,6 @@ def _of_connection(tenant_id: str, connection: KnownConnection) -> Task:
         link=_web_address(connection.link),
         next_try_at=connection.next_try_at,
         needs_person=not waiting_is_enough(connection.who_acts),
-    )
-
-
-def _of_proposal(proposal: ProposedIdentity) -> Task:
-    return Task(
-        tenant_id=proposal.tenant_id,
-        user_id=proposal.user_id,
-        institution_name=proposal.institution_name,
-        why=f"account {proposal.account_id} may be {proposal.same_as} ({proposal.evidence})",
-        who="operator",
-        remedy=_LOOK_AT_BOTH,
-        link=None,
-        next_try_at=None,
-        needs_person=True,
     )
 
 
@@ -151,6 +132,6 @@ def consents_of(
 def _amounts(accounts: Sequence[AccountThen]) -> tuple[tuple[str, Decimal], ...]:
     by_currency: dict[str, list[Decimal]] = defaultdict(list)
     for account in accounts:
-        if account.current_balance is not None and account.currency and account.account_type not in LOAN_TYPES:
+        if account.current_balance is not None and account.currency and account.account_class not in APART:
             by_currency[account.currency].append(account.current_balance)
     return tuple((currency, exact_sum(amounts)) for currency, amounts in sorted(by_currency.items()))

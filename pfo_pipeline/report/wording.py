@@ -19,6 +19,7 @@ from babel.numbers import NumberPattern, get_currency_name, get_currency_precisi
 
 from pfo_pipeline.contracts.records import EXACT, plain
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.operations.coverage import REASONS
 
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EM DASH}"
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
@@ -133,6 +134,15 @@ def link(value: str | None) -> str | None:
 
 def kind(account_type: str) -> str:
     return _KINDS.get(account_type, account_type.replace("_", " "))
+
+
+def class_name(account_class: str) -> str:
+    return {"card": "cards", "loan": "loans"}.get(account_class, account_class)
+
+
+def reason(why: str) -> str:
+    """Why a linked account is not counted, in words."""
+    return REASONS.get(why, why)
 
 
 def iso(value: date) -> str:

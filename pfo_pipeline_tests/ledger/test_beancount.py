@@ -303,7 +303,7 @@ def test_a_currency_that_beancount_has_no_name_for_is_left_out_and_said(ledger: 
 @given(st.lists(st.tuples(st.text(max_size=12), st.sampled_from(HOSTILE) | st.text(max_size=12)), max_size=12))
 def test_whatever_banks_call_accounts_each_has_a_name_that_beancount_takes(called: list[tuple[str, str]]) -> None:
     accounts = [
-        BankAccount(f"acc_{n}", bank, name, bank, name, "checking", None, None, None, None, None)
+        BankAccount(f"acc_{n}", bank, name, bank, name, "checking", "cash", None, None, None, None, None)
         for n, (bank, name) in enumerate(called)
     ]
 

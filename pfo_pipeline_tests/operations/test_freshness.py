@@ -28,6 +28,7 @@ def figure(old: timedelta | None = HOUR, **changes: Any) -> Figure:
         "account_id": "acc_1",
         "institution_name": "Banque Exemple",
         "account_type": "checking",
+        "account_class": "cash",
         "currency": "EUR",
         "current_balance": Decimal(10),
         "connection_id": "7",
@@ -115,8 +116,8 @@ def test_stale_amounts_are_exact_per_currency_and_loans_apart() -> None:
     figures = [
         figure(current_balance=long),
         figure(4 * DAY, current_balance=short),
-        figure(4 * DAY, current_balance=Decimal(-99), account_type="loan"),
-        figure(current_balance=Decimal(-1), account_type="mortgage"),
+        figure(4 * DAY, current_balance=Decimal(-99), account_type="loan", account_class="loan"),
+        figure(current_balance=Decimal(-1), account_type="mortgage", account_class="loan"),
         figure(4 * DAY, current_balance=Decimal(5), currency="USD"),
         figure(None, current_balance=None),
     ]

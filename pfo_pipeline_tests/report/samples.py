@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.ledger.known import CLASSES
 from pfo_pipeline.report.contents import (
     Amount,
     Breakdown,
@@ -16,13 +17,16 @@ from pfo_pipeline.report.contents import (
     CashPage,
     Change,
     Changes,
+    ClassTotal,
     Consent,
+    CoverageLine,
     History,
     Part,
     Position,
     Rate,
     Reason,
     Reference,
+    Side,
     Source,
     Task,
     Unconverted,
@@ -43,9 +47,10 @@ def position(
     hours_old: int = 10,
     tenant_id: str = "lindqvist",
     user_id: str = "nils",
-    is_liability: bool = False,
+    account_class: str = "",
     converted: str | None = None,
 ) -> Position:
+    """`account_class`: of the type, unless it is given."""
     figure = None if current is None else Decimal(current)
     as_of = None if figure is None else NOW - timedelta(hours=hours_old)
     return Position(
@@ -55,10 +60,10 @@ def position(
         institution,
         name,
         account_type,
+        account_class or {"checking": "cash"}.get(account_type, account_type),
         currency,
-        is_liability,
         figure,
-        None if figure is None or is_liability else figure,
+        None if figure is None or account_type == "loan" else figure,
         as_of,
         as_of,
         None if as_of is None else NOW - as_of,
@@ -96,8 +101,9 @@ def total(values: list[Decimal | None]) -> Decimal:
 
 def page(*positions: Position, days: int = 0) -> CashPage:
     """A page of the accounts alone: no rates, no report before, nothing that waits, a history that never moved."""
-    cash = [one for one in positions if not one.is_liability]
+    cash = [one for one in positions if one.side == "total"]
     per_currency = amounts(cash)
+    classes = [name for name in CLASSES if any(one.account_class == name and one.current is not None for one in cash)]
     by_institution: dict[str, list[Position]] = defaultdict(list)
     for one in cash:
         by_institution[one.institution_name].append(one)
@@ -111,8 +117,19 @@ def page(*positions: Position, days: int = 0) -> CashPage:
         as_of=NOW,
         known_at=NOW,
         positions=positions,
-        cash=per_currency,
-        liabilities=amounts([one for one in positions if one.is_liability]),
+        cash=amounts([one for one in positions if one.account_class == "cash"]),
+        classes=tuple(
+            ClassTotal(name, amounts([one for one in cash if one.account_class == name]), None) for name in classes
+        ),
+        total=per_currency,
+        liabilities=amounts([one for one in positions if one.side == "loans"]),
+        unclassified=amounts([one for one in positions if one.side == "unclassified"]),
+        possibly_double=(),
+        shared=(),
+        coverage=tuple(
+            CoverageLine("lindqvist", None, None, one.accounts, ((one.currency, one.total),), ())
+            for one in per_currency
+        ),
         breakdowns=(
             Breakdown(
                 "institution",
@@ -157,7 +174,7 @@ def family() -> CashPage:
         position("6", "8800000", "JPY", name="普通預金", institution="Kita Bank", converted="48840.00"),
         position("7", "1500.125", "TND", name="Compte de passage", institution="Banque du Golfe", converted="444.04"),
         position("8", None, "EUR", name="New account", institution="Banque du Golfe"),
-        position("9", "-320000", "EUR", name="Mortgage", account_type="loan", is_liability=True, converted="-320000"),
+        position("9", "-320000", "EUR", name="Mortgage", account_type="loan", converted="-320000"),
     )
     bare = page(*positions, days=365)
     days = bare.history[0].days
@@ -166,6 +183,7 @@ def family() -> CashPage:
         bare,
         reference=Reference(
             "EUR",
+            Decimal("232078.73"),
             reference_total,
             Decimal(-320_000),
             (
@@ -199,15 +217,15 @@ def _changes() -> Changes:
         NOW - timedelta(days=7),
         True,
         (
-            Bridge("EUR", False, Decimal("231870.15"), reasons, Decimal("234220.15")),
-            Bridge("GBP", False, Decimal("96750.1"), (), Decimal("96750.1")),
-            Bridge("EUR", True, Decimal(-321_000), (("movement", Decimal(1000)),), Decimal(-320_000)),
+            Bridge("EUR", "total", Decimal("231870.15"), reasons, Decimal("234220.15")),
+            Bridge("GBP", "total", Decimal("96750.1"), (), Decimal("96750.1")),
+            Bridge("EUR", "loans", Decimal(-321_000), (("movement", Decimal(1000)),), Decimal(-320_000)),
         ),
         (
             _change("2", "new account", 5000),
             _change("gone", "account gone", -4500),
             _change("1", "movement", 2350),
-            _change("9", "movement", 1000, is_liability=True),
+            _change("9", "movement", 1000, side="loans"),
             _change("1", "restatement", -500, "the bank corrected a figure of 3 Nov"),
             _change("3", "carried forward", 0, currency="GBP"),
         ),
@@ -221,14 +239,14 @@ def _change(
     detail: str = "",
     *,
     currency: str = "EUR",
-    is_liability: bool = False,
+    side: Side = "total",
 ) -> Change:
     return Change(
         "lindqvist",
         account_id,
         "Crédit des Deux Rives",
         f"Account {account_id}",
-        is_liability,
+        side,
         currency,
         reason,
         Decimal(difference),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pfo_pipeline.contracts.tables import IdentityRow
-from pfo_pipeline.report.contents import Bridge, Change, Changes
+from pfo_pipeline.report.contents import Bridge, Change, Changes, Side
 from pfo_pipeline.report.gathering import MomentRefused
 from pfo_pipeline_tests.ledger.samples import connection, user
 from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, Told, figure, linked, page_of, written
@@ -39,9 +39,9 @@ def lines(changes: Changes) -> list[Line]:
     return [(c.account_id, c.reason, c.difference, c.detail) for c in changes.changes]
 
 
-def bridge(before: str, after: str, *, currency: str = "EUR", is_liability: bool = False, **by_reason: str) -> Bridge:
+def bridge(before: str, after: str, *, currency: str = "EUR", side: Side = "total", **by_reason: str) -> Bridge:
     reasons = tuple((reason.replace("_", " "), Decimal(difference)) for reason, difference in by_reason.items())
-    return Bridge(currency, is_liability, Decimal(before), reasons, Decimal(after))  # type: ignore[arg-type]
+    return Bridge(currency, side, Decimal(before), reasons, Decimal(after))  # type: ignore[arg-type]
 
 
 def test_nothing_has_changed_where_nothing_has(told: Told) -> None:
@@ -250,7 +250,7 @@ def test_an_account_that_turns_out_to_be_a_loan_changes_sides(told: Told) -> Non
     ]
     assert changes.bridges == (
         bridge("107", "100", account_gone="-7"),
-        bridge("0", "7", is_liability=True, new_account="7"),
+        bridge("0", "7", side="loans", new_account="7"),
     )
 
 
@@ -260,7 +260,7 @@ def test_liabilities_have_bridges_of_their_own(told: Told) -> None:
 
     assert changes_of(told).bridges == (
         bridge("107", "107"),
-        bridge("-1000", "-990", is_liability=True, movement="10"),
+        bridge("-1000", "-990", side="loans", movement="10"),
     )
 
 
@@ -395,7 +395,7 @@ def test_a_change_says_where_the_account_is(told: Told) -> None:
             account_id="acc_1",
             institution_name="Banque Exemple",
             display_name="Compte courant",
-            is_liability=False,
+            side="total",
             currency="EUR",
             reason="movement",
             difference=Decimal("30.50"),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pytest
@@ -16,7 +16,7 @@ from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.errors import LedgerMissing
 from pfo_pipeline.ledger.reader import Reader, open_published, published_reader
-from pfo_pipeline.report.contents import Amount, CashPage, Rate
+from pfo_pipeline.report.contents import Amount, CashPage, Rate, Side
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline.report.totals import exact_sum
 from pfo_pipeline_tests.ledger.samples import connection, user
@@ -85,7 +85,7 @@ def test_the_newest_page_is_what_the_view_totals_says(tmp_path: Path, world: Cal
         reader = told.reader()
         page, found = page_of(reader), reader.totals("smith")
 
-    assert totals(page.cash) == {t.currency: t.current_balance for t in found if t.current_balance is not None}
+    assert totals(page.total) == {t.currency: t.current_balance for t in found if t.current_balance is not None}
     assert totals(page.liabilities) == {t.currency: t.loans for t in found if t.loans is not None}
 
 
@@ -94,22 +94,24 @@ def test_everything_on_a_page_adds_up(tmp_path: Path, world: Callable[[Told], No
     with written(tmp_path, world) as told:
         page = page_of(told.reader(), "smith", "jones", rates=RATES)
 
-    cash = [position for position in page.positions if not position.is_liability and position.current is not None]
+    cash = [position for position in page.positions if position.side == "total" and position.current is not None]
     for breakdown in page.breakdowns:
         amounts = [amount for part in breakdown.parts for amount in part.amounts]
-        for total in page.cash:
+        for total in page.total:
             mine = [amount for amount in amounts if amount.currency == total.currency]
             assert exact_sum(amount.total for amount in mine) == total.total
             assert exact_sum(a.stale for a in mine if a.stale is not None) == (total.stale or 0)
             assert sum(amount.accounts for amount in mine) == total.accounts
             assert exact_sum(a.converted for a in mine if a.converted is not None) == (total.converted or 0)
-    assert {h.currency: h.totals[-1] for h in page.history} == totals(page.cash)
+    assert {h.currency: h.totals[-1] for h in page.history} == totals(page.total)
     assert page.reference is not None
-    assert page.reference.cash == exact_sum(p.converted for p in cash if p.converted is not None)
+    assert page.reference.total == exact_sum(p.converted for p in cash if p.converted is not None)
     if page.reference_history:
-        assert page.reference_history.totals[-1] == page.reference.cash
+        assert page.reference_history.totals[-1] == page.reference.total
     for bridge in page.changes.bridges if page.changes else ():
-        after = totals(page.liabilities if bridge.is_liability else page.cash).get(bridge.currency, Decimal(0))
+        after = totals(
+            {"total": page.total, "loans": page.liabilities, "unclassified": page.unclassified}[bridge.side]
+        ).get(bridge.currency, Decimal(0))
         assert exact_sum([bridge.before, *(difference for _, difference in bridge.by_reason)]) == bridge.after == after
 
 
@@ -205,7 +207,7 @@ def test_an_account_is_shown_with_all_that_is_known_of_it(told: Told) -> None:
 
     assert (position.tenant_id, position.account_id, position.user_id) == ("smith", "acc_1", "jane")
     assert (position.institution_name, position.display_name) == ("Banque Exemple", "Compte courant")
-    assert (position.account_type, position.currency, position.is_liability) == ("checking", "EUR", False)
+    assert (position.account_type, position.currency, position.side) == ("checking", "EUR", "total")
     assert (position.current, position.available) == (Decimal("1.50"), Decimal("1.25"))
     assert (position.as_of, position.recorded_at, position.age) == (NOW - 5 * HOUR, recorded_at, 5 * HOUR)
     assert (position.limit, position.is_stale, position.converted) == (72 * HOUR, False, None)
@@ -481,37 +483,37 @@ def test_any_moment_by_any_knowledge_is_what_the_macro_says(
         page = page_of(told.reader(), as_of=at, known_at=known, since=compared, now=day(6) + HOUR)
         with published(told) as con:
 
-            def position(at: datetime | None, known: datetime | None) -> dict[bool, dict[str, Decimal]]:
+            def position(at: datetime | None, known: datetime | None) -> dict[Side, dict[str, Decimal]]:
                 always = datetime(9999, 12, 31, tzinfo=UTC)
                 rows = con.execute(
-                    "select currency, total, loans from cash_position($at, known_at := $known)",
+                    "select currency, total, loans, unclassified from cash_position($at, known_at := $known)",
                     {"at": at or always, "known": known or always},
                 ).fetchall()
                 return {
-                    False: {currency: total for currency, total, _ in rows if total is not None},
-                    True: {currency: loans for currency, _, loans in rows if loans is not None},
+                    side: {row[0]: row[place] for row in rows if row[place] is not None}
+                    for place, side in enumerate(get_args(Side), start=1)
                 }
 
             now, before = position(at, known), position(compared, compared)
-            assert (totals(page.cash), totals(page.liabilities)) == (now[False], now[True])
+            assert (totals(page.total), totals(page.liabilities), totals(page.unclassified)) == tuple(now.values())
             assert_bridges_lead(page, before, now)
             for history in page.history:
                 for days_back in range(1, 9):
                     end = datetime.combine(history.days[-days_back], datetime.min.time(), tzinfo=UTC)
                     # In Paris the day ended at 22:00 or 23:00 UTC; no figure is of an hour between.
                     then = at if days_back == 1 else end + 22 * HOUR
-                    assert (history.totals[-days_back] or 0) == position(then, known)[False].get(history.currency, 0)
+                    assert (history.totals[-days_back] or 0) == position(then, known)["total"].get(history.currency, 0)
 
 
 def assert_bridges_lead(
-    page: CashPage, before: dict[bool, dict[str, Decimal]], after: dict[bool, dict[str, Decimal]]
+    page: CashPage, before: dict[Side, dict[str, Decimal]], after: dict[Side, dict[str, Decimal]]
 ) -> None:
     assert page.changes is not None
-    found = {(bridge.is_liability, bridge.currency): bridge for bridge in page.changes.bridges}
+    found = {(bridge.side, bridge.currency): bridge for bridge in page.changes.bridges}
     assert set(found) == {(side, currency) for state in (before, after) for side in state for currency in state[side]}
     for (side, currency), bridge in found.items():
         assert bridge.before == before[side].get(currency, 0)
         assert bridge.after == after[side].get(currency, 0)
-        of_accounts = [c.difference for c in page.changes.changes if (c.is_liability, c.currency) == (side, currency)]
+        of_accounts = [c.difference for c in page.changes.changes if (c.side, c.currency) == (side, currency)]
         assert exact_sum([bridge.before, *of_accounts]) == bridge.after
         assert exact_sum(of_accounts) == exact_sum(difference for _, difference in bridge.by_reason)

@@ -383,7 +383,7 @@ def test_of_a_moment_before_the_first_figure_the_page_says_when_that_was() -> No
 
 
 def test_where_only_loans_are_known_there_is_no_cash_of_nothing() -> None:
-    words = rendered(page(position(is_liability=True))).one("p", class_="lead").text
+    words = rendered(page(position(account_type="loan"))).one("p", class_="lead").text
     assert "No cash is known, only loans." in words
 
 
