@@ -4,7 +4,7 @@ Here: comparing. Not here: which moment the last report was of (gathering.py). O
 state. What is now known of b's own date, less b, is a restatement; what the account has now, less that, is a movement.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import get_args
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import AccountThen, FigureThen
+from pfo_pipeline.ledger.known import AccountThen, Covered, FigureThen
 from pfo_pipeline.ledger.moments import accounts_at, belongings_at, figures_of
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
 from pfo_pipeline.report.contents import Bridge, Change, Changes, Reason, Side, side_of
@@ -57,6 +57,7 @@ def changes_since(
     now: Iterable[AccountThen],
     known_at: datetime,
     stale: Collection[Key],
+    covered: Iterable[Covered],
 ) -> Changes:
     """From what a report at `since` showed, by what was known then, to `now`.
 
@@ -64,6 +65,7 @@ def changes_since(
         now: Every bank account as the page has it, hidden ones too.
         known_at: By what `now` is known; not before `since`.
         stale: Those of them whose figure is beyond its limit.
+        covered: Every linked account, counted or not, as the page has it.
     """
     # A report shows the newest figures, those too that a bank has dated ahead of the clock.
     until = ALWAYS if since == last_report else since
@@ -84,7 +86,7 @@ def changes_since(
         ),
         *_gone(earlier, later),
         *_new(earlier, later),
-        *_not_counted(earlier, later),
+        *_not_counted(earlier, later, covered),
     ]
     changes.sort(key=lambda c: (c.tenant_id, c.institution_name, c.display_name, c.account_id, c.currency))
     return Changes(since.astimezone(UTC), since == last_report, _bridges(earlier, later, changes), tuple(changes))
@@ -167,8 +169,10 @@ def _why_new(after: AccountThen, earlier: _State) -> str:
     return "first figure" if before.counts else "appeared again"
 
 
-def _not_counted(earlier: _State, later: _State) -> Iterator[Change]:
-    """What has come since and is in no total, or is another link of an account that counts."""
+def _not_counted(earlier: _State, later: _State, covered: Iterable[Covered]) -> Iterator[Change]:
+    """What has come since and is in no total, or is one more link of an account that counts."""
+    out = ("disabled", "deleted", "gone", "ended", "one_of", "part_of", "quarantined")
+    links = Counter((one.tenant_id, one.account_id) for one in covered if one.reason not in out)
     for key, after in later.accounts.items():
         before = earlier.accounts.get(key)
         is_known = before is not None and (before.counts_as == after.counts_as or earlier.counted(key) is not None)
@@ -178,7 +182,8 @@ def _not_counted(earlier: _State, later: _State) -> Iterator[Change]:
         key = tenant_id, linked_id
         is_new = account_id not in (linked_id, earlier.belongings.get(key, linked_id))
         account = later.counted((tenant_id, account_id))
-        if is_new and account is not None and earlier.counted(key) is None:
+        # A link that took the place of another is no second one.
+        if is_new and account is not None and links[tenant_id, account_id] > 1 and earlier.counted(key) is None:
             why = f"linked again, as {linked_id}: counted once"
             yield _change(account, "not counted", Decimal(0), account.as_of, why)
 

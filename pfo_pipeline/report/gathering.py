@@ -102,6 +102,7 @@ def gather(
         last_report = _last_report(ledger, tenant_ids, start_of(days[-1], zone), known_at)
         since = asked.since or last_report
         stale = {(p.tenant_id, p.account_id) for p in positions if p.is_stale}
+        covered = covered_at(ledger, tenant_ids, until, known_at)
         reference = reference_of(positions, rates, days[-1]) if rates else None
         return CashPage(
             office=office,
@@ -119,12 +120,14 @@ def gather(
             unclassified=amounts_of(p for p in positions if p.side == "unclassified"),
             possibly_double=double_by_currency(doubled_at(ledger, tenant_ids, until, known_at)),
             shared=tuple(shared_at(ledger, tenant_ids, until, known_at)) if len(tenant_ids) > 1 else (),
-            coverage=coverage_lines(covered_at(ledger, tenant_ids, until, known_at)),
+            coverage=coverage_lines(covered),
             breakdowns=breakdowns_of(positions, names),
             reference=reference,
             history=history_of(days, totals),
             reference_history=reference_history_of(days, totals, reference, rates) if reference and rates else None,
-            changes=changes_since(ledger, tenant_ids, since, last_report, accounts, known_at, stale) if since else None,
+            changes=changes_since(ledger, tenant_ids, since, last_report, accounts, known_at, stale, covered)
+            if since
+            else None,
             tasks=tasks_of(
                 troubled_users_at(ledger, tenant_ids, known_at),
                 connections,

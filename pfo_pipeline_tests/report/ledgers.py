@@ -132,7 +132,7 @@ def awkward(told: Told) -> None:
         linked(3, display_name="Épargne 💶 👨‍👩‍👧", account_type="savings", institution_name="Crédit 🏦", connection_id="9"),
         linked(4, currency="JPY", display_name="円"),
         linked(5, currency="TND", display_name='"quoted", & ampersand'),
-        linked(6, currency="BTC", account_type="wallet", display_name=""),
+        linked(6, currency="BTC", account_type="wallet", is_crypto=True, display_name=""),
         linked(7, account_type="mortgage", display_name="Prêt immobilier"),
         linked(8, currency=None, display_name="never enabled at the bank"),
         linked(9, currency="USD", display_name="huge"),

@@ -34,6 +34,15 @@ from pfo_pipeline.report.contents import (
 
 NOW = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
 LIMIT = timedelta(hours=48)
+_CLASSES = {
+    "checking": "cash",
+    "savings": "savings",
+    "crypto": "crypto",
+    "loan": "loan",
+    "pea": "investments",
+    "market": "investments",
+    "lifeinsurance": "insurance",
+}
 
 
 def position(
@@ -60,7 +69,7 @@ def position(
         institution,
         name,
         account_type,
-        account_class or {"checking": "cash"}.get(account_type, account_type),
+        account_class or _CLASSES.get(account_type, "unclassified"),
         currency,
         figure,
         None if figure is None or account_type == "loan" else figure,

@@ -119,7 +119,7 @@ def test_awkward_amounts_are_exact(tmp_path: Path) -> None:
     with written(tmp_path, awkward) as told:
         page = told.page()
 
-    assert totals(page.cash) == {
+    assert totals(page.total) == {
         "BTC": Decimal("0.12345678"),
         "CHF": Decimal(0),
         "EUR": Decimal("3800.01"),

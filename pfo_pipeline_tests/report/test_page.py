@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfo_pipeline.contracts.records import plain
-from pfo_pipeline.report.contents import Breakdown, CashPage, Changes, History
+from pfo_pipeline.report.contents import Breakdown, CashPage, Changes, ClassTotal, History
 from pfo_pipeline.report.page import render
 from pfo_pipeline.report.wording import NotWritable, Wording, text
 from pfo_pipeline_tests.report import ledgers, samples
@@ -73,6 +73,13 @@ def test_every_total_is_the_pages_own(family: CashPage, shown: Element) -> None:
         assert row.one("td", data_of="converted").figure() == amount.converted
     assert table.one("td", data_of="reference").figure() == family.reference.cash
     assert shown.one("p", id="total").figure() == family.reference.cash
+    classes = shown.one("table", id="classes")
+    for one in (*family.classes[1:], ClassTotal("total", family.total, None)):
+        for amount in one.amounts:
+            row = classes.one("tbody", data_class=one.name).one("tr", data_currency=amount.currency)
+            assert row.one("td", data_of="total").figure() == amount.total
+    assert classes.one("td", data_of="reference").figure() == family.reference.total
+    assert shown.one("p", id="net").figure() == family.reference.net
 
 
 def test_every_day_of_the_history_from_its_first_figure_on_is_in_a_table(family: CashPage, shown: Element) -> None:
@@ -145,7 +152,8 @@ def test_rates_stand_beside_with_their_own_dates(shown: Element) -> None:
 def test_the_first_lines_say_what_matters(shown: Element) -> None:
     words = shown.one("p", class_="lead").text
     for sentence in (
-        "Cash in 7 accounts at 5 institutions, in 5 currencies; BTC is not in this total.",
+        "Cash in 4 accounts at 4 institutions, in 4 currencies; BTC is not in this total.",
+        "Beside it savings and crypto: 7 accounts in all, 393,799.30 EUR.",
         "4 accounts changed since the last report of 13 Nov 2026, 19:00.",
         "1 figure is stale.",
         "1 account has no figure yet.",
@@ -367,7 +375,7 @@ def test_without_any_account_the_page_says_so() -> None:
     shown = rendered(replace(page(), sources=(), breakdowns=(Breakdown("institution", ()), Breakdown("member", ()))))
     words = shown.one("body").text
     assert "No account is known by then: accounts appear with the first sync." in words
-    assert "No cash figure is known at this moment." in words
+    assert "No figure of a cash account is known at this moment." in words
     assert "There is no history yet." in words
     assert "There is no earlier report to compare with." in words
     assert "No loan is known." in words
@@ -418,9 +426,11 @@ def test_stale_figures_that_add_up_to_nothing_are_stale_in_their_total() -> None
 
 def test_what_is_no_money_is_named_beside_the_cash() -> None:
     held = (position("2", account_type="pea"), position("3", account_type="lifeinsurance"))
-    note = rendered(page(position(), *held)).one("p", id="invested").text
-    assert "accounts of type life insurance and PEA are in it, at the value that the bank gives" in note
-    assert not rendered(page(position(), position("4", account_type="market", current=None))).all("p", id="invested")
+    shown = rendered(page(position(), *held))
+    table = shown.one("table", id="classes")
+    assert [body.attributes["data-class"] for body in table.all("tbody")] == ["investments", "insurance", "total"]
+    assert "Beside it investments and insurance: 3 accounts in all, 3,703.50 EUR." in shown.one("p", class_="lead").text
+    assert not rendered(page(position(), position("4", account_type="market", current=None))).all("table", id="classes")
 
 
 def test_several_currencies_without_rates_have_no_total() -> None:

@@ -142,9 +142,13 @@ def test_two_accounts_that_may_be_one_wait_for_the_operator_until_decided(told: 
 
     assert told.page().tasks == ()
     [task] = told.page(known_at=NOW - 2 * DAY).tasks
-    assert (task.who, task.needs_person, task.why) == ("operator", True, "account acc_2 may be acc_1 (end of number)")
+    assert (task.who, task.needs_person, task.why) == (
+        "operator",
+        True,
+        "account acc_2 may be acc_1 (end of number): both count meanwhile",
+    )
     assert task.remedy is not None
-    assert "pfo identity join" in task.remedy
+    assert "pfo identity join --tenant smith acc_2 acc_1" in task.remedy
     assert told.page(known_at=NOW - 4 * DAY).tasks == ()
 
 
