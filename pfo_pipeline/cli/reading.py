@@ -30,6 +30,7 @@ def accounts(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetim
         "institutionName",
         "displayName",
         "accountType",
+        "accountClass",
         "accountNumberMasked",
         "currency",
         "balance",
@@ -56,7 +57,16 @@ def balances(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetim
     from pfo_pipeline.commands.records import balance_records
     from pfo_pipeline.contracts.records import AccountBalanceRecord
 
-    shown = ("tenantId", "accountId", "balanceType", "currentBalance", "availableBalance", "currency", "lastUpdatedAt")
+    shown = (
+        "tenantId",
+        "accountId",
+        "accountClass",
+        "balanceType",
+        "currentBalance",
+        "availableBalance",
+        "currency",
+        "lastUpdatedAt",
+    )
     _print_records(tenants, as_of, known_at, form, balance_records, AccountBalanceRecord, shown)
 
 
@@ -70,13 +80,13 @@ def _print_records(
     shown: tuple[str, ...],
 ) -> None:
     from pfo_pipeline.commands.place import chosen_tenants, find_place
-    from pfo_pipeline.commands.records import wire
+    from pfo_pipeline.commands.records import wire, with_class
 
     with find_place().at_once() as place:
         chosen = chosen_tenants(place, tenants)
         rows = [row for tenant_id in chosen for row in wire(read(place, tenant_id, as_of, known_at))]
     columns = [field.alias for field in kind.model_fields.values()] if form else list(shown)
-    print_rows(columns, rows, form)
+    print_rows(columns, rows if form else [with_class(row) for row in rows], form)
 
 
 @click.command(

@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from pfo_pipeline.commands.place import Place
+from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
+from pfo_pipeline.ledger.reader import ALWAYS
+from pfo_pipeline.operations.coverage import coverage_of
 
 WAITING_COLUMNS = ("account_id", "account", "type", "connection_id")
 COLUMNS = (
@@ -69,7 +72,7 @@ def waits_for_consent(account: KnownAccount) -> bool:
     return account.disabled_at is not None and account.deleted_at is None
 
 
-KNOWN_COLUMNS = ("tenant_id", *(f.name for f in fields(KnownConnection)))
+KNOWN_COLUMNS = ("tenant_id", *(f.name for f in fields(KnownConnection)), "tenant_coverage")
 KNOWN_SHOWN = (
     "tenant_id",
     "user_id",
@@ -83,5 +86,18 @@ KNOWN_SHOWN = (
 
 
 def known_connections(place: Place, tenant_id: str, known_at: datetime | None) -> list[dict[str, Any]]:
-    """Every connection with all that is known of it, or was at a moment."""
-    return [{"tenant_id": tenant_id, **asdict(c)} for c in place.reader.connections(tenant_id, known_at=known_at)]
+    """Every connection with all that is known of it, or was at a moment; each with what became of its tenant's accounts."""
+    reader, moment = place.reader, known_at or ALWAYS
+    [told] = coverage_of(reader, [tenant_id], at=moment, known_at=moment)
+    covered = {
+        "linked": told.linked,
+        "counted": told.counted,
+        "not_counted": dict(told.reasons),
+        "unclassified_types": list(told.types),
+        "missing": told.missing,
+        "possibly_double": {currency: plain(amount) for currency, amount in told.possibly_double},
+    }
+    return [
+        {"tenant_id": tenant_id, **asdict(c), "tenant_coverage": covered}
+        for c in reader.connections(tenant_id, known_at=known_at)
+    ]

@@ -17,6 +17,7 @@ from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
+from pfo_pipeline.operations.coverage import REASONS, TenantCoverage, coverage_of
 from pfo_pipeline.operations.freshness import BUDGET_DAYS, CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.states import waiting_is_enough
 
@@ -31,6 +32,7 @@ class TenantView:
     users: list[KnownUser]
     totals: list[Total]
     attention: list[Attention]
+    coverage: TenantCoverage
     freshness: TenantFreshness
     limits: Freshness
 
@@ -52,6 +54,7 @@ def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantV
     """In their order, from one state of the ledger. Raises: LedgerError, SecretError."""
     limits = place.config.freshness if place.config else Freshness()
     with place.reader.at_once() as reader:
+        coverages = {one.tenant_id: one for one in coverage_of(reader, tenant_ids)}
         return [
             TenantView(
                 fresh.tenant_id,
@@ -63,6 +66,7 @@ def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantV
                 reader.users(fresh.tenant_id),
                 reader.totals(fresh.tenant_id),
                 reader.attention([fresh.tenant_id]),
+                coverages[fresh.tenant_id],
                 fresh,
                 limits,
             )
@@ -72,7 +76,7 @@ def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantV
 
 def positions(views: Iterable[TenantView], now: datetime) -> Table:
     table = Table(title="Cash positions", title_justify="left")
-    for name in ("Tenant", "Institution", "Account", "Type", "Currency"):
+    for name in ("Tenant", "Institution", "Account", "Type", "Class", "Currency"):
         table.add_column(name)
     for name in ("Current", "Available"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -87,6 +91,7 @@ def positions(views: Iterable[TenantView], now: datetime) -> Table:
                 visible(a.institution_name),
                 visible(a.display_name),
                 visible(a.account_type),
+                a.account_class,
                 visible(a.currency or "—"),
                 amount(a.current_balance, a.currency),
                 amount(a.available_balance, a.currency),
@@ -97,12 +102,21 @@ def positions(views: Iterable[TenantView], now: datetime) -> Table:
     return table
 
 
-def totals(views: Iterable[TenantView]) -> Table:
-    """Per tenant and currency, never across currencies (the ledger's view `totals`)."""
-    table = Table(title="Totals", title_justify="left", caption="Loans are apart; an account linked twice counts once.")
+_CLASS_TOTALS = ("savings", "cards", "investments", "insurance", "crypto")
+_APART = ("loans", "unclassified", "possibly_double")
+
+
+def totals(views: Sequence[TenantView]) -> Table:
+    """Per tenant and currency, never across currencies (the ledger's view `totals`); a class that nobody has is no column."""
+    caption = "In all: every class but loans and unclassified. An account linked twice counts once."
+    table = Table(title="Totals", title_justify="left", caption=caption)
+    every = [total for view in views for total in view.totals]
+    classes, apart = (
+        [name for name in names if any(getattr(t, name) for t in every)] for names in (_CLASS_TOTALS, _APART)
+    )
     for name in ("Tenant", "Currency"):
         table.add_column(name)
-    for name in ("Accounts", "Current", "Loans"):
+    for name in ("Accounts", "Cash", *map(_headed, classes), "In all", *map(_headed, apart)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Oldest figure", no_wrap=True)
     for view in views:
@@ -111,12 +125,38 @@ def totals(views: Iterable[TenantView]) -> Table:
                 view.tenant_id,
                 visible(total.currency),
                 str(total.accounts),
-                amount(total.current_balance, total.currency),
-                amount(total.loans, total.currency),
+                *(
+                    amount(getattr(total, name), total.currency)
+                    for name in ("cash", *classes, "current_balance", *apart)
+                ),
                 moment(total.oldest_as_of),
             )
         table.add_section()
     return table
+
+
+def _headed(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def coverage(views: Iterable[TenantView]) -> RenderableType:
+    """What became of every linked account, a line for each tenant; and what may be counted twice, with what to do."""
+    lines: list[Text] = []
+    for view in views:
+        told = view.coverage
+        counts = [
+            f"{told.counted} counted" + (f" ({told.missing} missing from the bank's list)" if told.missing else "")
+        ]
+        for reason, count in told.reasons:
+            types = f" ({', '.join(told.types)})" if reason == "unclassified" else ""
+            counts.append(f"{count} {REASONS[reason]}{types}")
+        linked = f"{told.linked} linked account{'s' * (told.linked != 1)}"
+        lines.append(Text.assemble((view.tenant_id, "bold"), visible(f" · {linked}: {'; '.join(counts)}")))
+        if told.possibly_double:
+            amounts = ", ".join(f"{amount(value, currency)} {currency}" for currency, value in told.possibly_double)
+            remedy = f". Which accounts: pfo identity --tenant {view.tenant_id}"
+            lines.append(Text.assemble("    ", (visible(f"possibly double: {amounts}"), "yellow"), remedy))
+    return Group(Text("What is counted", style="italic"), *lines, Text()) if lines else Group()
 
 
 def freshness(views: Sequence[TenantView], now: datetime) -> RenderableType:
@@ -244,6 +284,7 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
         table.add_section()
     console.print(table)
     console.print(freshness(views, now))
+    console.print(coverage(views))
     console.print(who_must_act(views, is_demonstration=place.is_demonstration))
     console.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
     console.print(open_alerts(place, {view.tenant_id for view in views}))

@@ -37,3 +37,8 @@ def balance_records(place: Place, tenant_id: str, as_of: datetime | None, known_
 def wire(records: Sequence[Message]) -> list[dict[str, Any]]:
     """Records in their wire form: camelCase, amounts as exact text, moments in UTC."""
     return [record.model_dump(mode="json", by_alias=True) for record in records]
+
+
+def with_class(row: dict[str, Any]) -> dict[str, Any]:
+    """A record in its wire form, for people: the account's class beside the rest."""
+    return row | {"accountClass": (row.get("metadata") or {}).get("accountClass")}

@@ -8,7 +8,15 @@ from rich.text import Text
 
 from pfo_pipeline.alerts.store import read_book
 from pfo_pipeline.alerts.telling import tell, unreached_targets
-from pfo_pipeline.commands.overview import TenantView, consents_that_end, positions, totals, views_of, who_must_act
+from pfo_pipeline.commands.overview import (
+    TenantView,
+    consents_that_end,
+    coverage,
+    positions,
+    totals,
+    views_of,
+    who_must_act,
+)
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import console, visible
 from pfo_pipeline.contracts.model import Workflow
@@ -114,6 +122,7 @@ def _show(out: Console, place: Place, views: list[TenantView], now: datetime) ->
     out.print(positions(views, now))
     out.print(totals(views))
     out.print()
+    out.print(coverage(views))
     out.print(who_must_act(views, is_demonstration=place.is_demonstration))
     out.print(consents_that_end(views, now, is_demonstration=place.is_demonstration))
     ledger = _shown(place.files.published)

@@ -54,12 +54,18 @@ def _rule(name: str, description: str, remedy: str) -> Check:
 
 _VERIFY = "Run `pfo verify`, and put a backup back if it finds more; nothing of this run was published."
 _IDS = _rule("ids_are_unique", "No account has two versions of one load, two ids, or two newest balances.", _VERIFY)
+_COVERED = _rule(
+    "accounts_are_counted_or_named",
+    "Every account that was ever linked is in the totals, or has one reason why not.",
+    'Compare `pfo sql "from coverage"` with `pfo sql "from totals"`; nothing of this run was published.',
+)
 _ACTS = Check("nobody_has_to_act", "No user, connection or account of any tenant waits for a person.", who_must_act)
 _READ = "Every record of the tenant that ran could be brought up to date."
 
 CHECKS: Mapping[str, tuple[Check, ...]] = {
     "sync-accounts": (
         _IDS,
+        _COVERED,
         _ACTS,
         Check("every_account_was_read", _READ, failed_to_be_read),
         Check(
@@ -79,6 +85,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
             "No account has changed its currency without the configuration's word.",
             "If the bank has really changed it, name the account in tenants.NAME.currency_changes; else run `pfo verify`.",
         ),
+        _COVERED,
         _ACTS,
         Check("every_balance_was_read", _READ, failed_to_be_read),
         Check(

@@ -46,11 +46,38 @@ having arg_max(b.currency, b.load_id) <> w.currency
 order by all
 """
 
+# By other SQL than that of the totals: what the coverage counts, per currency; and every account that a bank ever sent.
+_ACCOUNTS_ARE_COVERED = """
+with covered as (from coverage where tenant_id = $tenant),
+counted as (select currency, sum(current_balance) as amount from covered where counted group by currency),
+total as (
+    select currency, current_balance as amount from totals where tenant_id = $tenant and current_balance is not null
+),
+sent as (
+    select account_id as subject, source_id from accounts where tenant_id = $tenant
+    union
+    select 'quarantined', source_id from quarantine where tenant_id = $tenant and record = 'account' and source_id is not null
+)
+select coalesce(c.currency, t.currency) as subject,
+    'counted accounts have ' || coalesce(c.amount, 0) || ', the total says ' || coalesce(t.amount, 0)
+from counted c full join total t on t.currency = c.currency
+where coalesce(c.amount, 0) <> coalesce(t.amount, 0)
+union all
+select min(subject), 'account ' || source_id || ' of Powens is neither counted nor has a reason'
+from sent where source_id not in (select source_id from covered where source_id is not null)
+group by source_id
+union all
+select coalesce(linked_id, source_id, 'quarantined'), 'is not counted and has no reason, or is counted with one'
+from covered where counted = (reason is not null)
+order by all
+"""
+
 INVARIANTS: Mapping[str, str] = {
     "ids_are_unique": _IDS_ARE_UNIQUE,
     "balances_have_accounts": _BALANCES_HAVE_ACCOUNTS,
     "no_balance_is_in_the_future": _NOT_IN_THE_FUTURE,
     "currencies_are_stable": _CURRENCIES_ARE_STABLE,
+    "accounts_are_counted_or_named": _ACCOUNTS_ARE_COVERED,
 }
 """By the sentence that is true while nothing is found. `currencies_are_stable` tells the new currency as its problem: whether
 it is allowed, the configuration knows."""

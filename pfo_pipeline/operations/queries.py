@@ -128,6 +128,7 @@ def account_record(tenant_id: str, account: KnownAccount, *, with_balances: bool
         created_at=account.created_at,
         updated_at=account.updated_at,
         metadata={
+            "accountClass": account.account_class,
             "usage": account.usage,
             "ownership": account.ownership,
             "parentAccountId": account.parent_account_id,
@@ -192,10 +193,16 @@ def records_of(
             currency=currency,
             last_updated_at=as_of,
             created_at=created_at or as_of,
-            metadata={"availableBasis": figure.available_basis} if balance_type == "available" else None,
+            metadata=_about(figure, balance_type),
         )
         for balance_type in wanted
     )
+
+
+def _about(figure: BalanceRow | KnownAccount, balance_type: BalanceType) -> dict[str, str | None] | None:
+    known = {"accountClass": figure.account_class} if isinstance(figure, KnownAccount) else {}
+    basis = {"availableBasis": figure.available_basis} if balance_type == "available" else {}
+    return {**known, **basis} or None
 
 
 def _cursor(account_id: str) -> str:
