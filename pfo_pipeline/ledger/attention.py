@@ -86,7 +86,7 @@ where c.status = 'healthy' and c.last_success_at is not null
     and (c.tenant_id, c.user_id) not in {NOT_READ}
 union all
 select
-    p.tenant_id, p.connection_id, p.connection_id as thing, p.user_id, p.institution_name, 'proposed' as code,
+    p.tenant_id, p.connection_id, p.connection_id || ' proposed' as thing, p.user_id, p.institution_name, 'proposed' as code,
     case when p.proposals = 1
         then 'account ' || p.account_id || ' may be ' || p.other_id || ' (' || p.evidence || '): both count meanwhile'
         else p.proposals || ' accounts may be others that count too, such as ' || p.account_id || ' (' || p.evidence || ')'
@@ -98,7 +98,7 @@ select
 from proposed p
 union all
 select
-    o.tenant_id, o.connection_id, o.connection_id as thing, o.user_id, o.institution_name, 'oneOf' as code,
+    o.tenant_id, o.connection_id, o.connection_id || ' one of' as thing, o.user_id, o.institution_name, 'oneOf' as code,
     case when o.accounts = 1
         then 'account ' || o.account_id || ' is one of ' || replace(o.others, ',', ', ') || ': it counts as none by itself'
         else o.accounts || ' accounts are each one of several others, such as ' || o.account_id
@@ -110,7 +110,8 @@ select
 from ambiguous o
 union all
 select
-    u.tenant_id, u.connection_id, u.connection_id as thing, u.user_id, u.institution_name, 'unclassified' as code,
+    u.tenant_id, u.connection_id, u.connection_id || ' unclassified' as thing, u.user_id, u.institution_name,
+    'unclassified' as code,
     u.accounts || case when u.accounts = 1 then ' account' else ' accounts' end || ' in no total, of a type without a class: '
         || u.types as why,
     'operator' as who_acts,

@@ -189,7 +189,7 @@ class Attention:
     tenant_id: str
     connection_id: str
     thing: str
-    """Its id: the connection's, with the source's."""
+    """Its id: the connection's, with the source's or the matter."""
     user_id: str
     institution_name: str
     code: str

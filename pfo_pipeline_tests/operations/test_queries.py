@@ -167,6 +167,7 @@ def test_an_account_is_told_whole_with_its_number_masked(context: QueryContext) 
         "createdAt": FIRST_SEEN,
         "updatedAt": LAST_CHANGED,
         "metadata": {
+            "accountClass": "cash",
             "usage": "PRIV",
             "ownership": "owner",
             "parentAccountId": None,
@@ -220,7 +221,10 @@ def test_current_and_available_are_two_balances(context: QueryContext) -> None:
         Decimal("10.50"),
         Decimal("9.25"),
     )
-    assert (current.metadata, available.metadata) == (None, {"availableBasis": "balance+coming"})
+    assert (current.metadata, available.metadata) == (
+        {"accountClass": "cash"},
+        {"accountClass": "cash", "availableBasis": "balance+coming"},
+    )
     assert {record.last_updated_at for record in output.balances} == {APRIL_1}
     assert {record.created_at for record in output.balances} == {FIRST_SEEN}
     assert current.id != available.id
