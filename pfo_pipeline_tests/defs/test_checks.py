@@ -228,13 +228,12 @@ def test_an_implausible_move_is_told_with_the_account_and_nobodys_name(
         "(100 + d % 3)::decimal(38,10) as current_balance) from balances b cross join range(2, 40) t(d)",
     )
     spoil(smith, "update balances set current_balance = 100000 where as_of = (select max(as_of) from balances)")
-    spoil(smith, "update balances_current set current_balance = 100000")
 
     result = run_job(smith, instance, "smith", BALANCES_JOB)
 
     [(account_id,)] = smith.ask("select distinct account_id from balances", published=False)
-    assert result.success
-    assert failing(result) == ["balances_move_plausibly"]
+    # The history was changed behind the newest balance's back: that, too, is found.
+    assert set(failing(result)) == {"accounts_are_counted_or_named", "balances_move_plausibly"}
     assert (
         found(result, "balances_move_plausibly").description
         == f"1 found. Compare with the bank's own site: {account_id}."
