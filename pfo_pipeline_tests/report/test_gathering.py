@@ -19,7 +19,7 @@ from pfo_pipeline.ledger.reader import Reader, open_published, published_reader
 from pfo_pipeline.report.contents import Amount, CashPage, Rate, Side
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline.report.totals import exact_sum
-from pfo_pipeline_tests.ledger.samples import connection, user
+from pfo_pipeline_tests.ledger.samples import account, balance, connection, user
 from pfo_pipeline_tests.report.ledgers import (
     DAY,
     HOUR,
@@ -427,6 +427,30 @@ def test_moments_may_be_given_in_any_time_zone_and_are_told_in_utc(told: Told) -
     assert page == told.page(as_of=NOW, known_at=NOW, since=NOW - DAY)
     assert page.changes is not None
     assert {moment.tzinfo for moment in (page.as_of, page.known_at, page.changes.since)} == {UTC}
+
+
+def test_a_page_of_several_tenants_names_an_account_that_each_of_them_counts(tmp_path: Path) -> None:
+    with written(tmp_path) as told:
+        for tenant_id in ("smith", "jones"):
+            mine = {"tenant_id": tenant_id}
+            told.tell(NOW - DAY, user(**mine), connection(**mine), account(**mine), balance("10", NOW - DAY, **mine))
+        both, one = told.page("smith", "jones"), told.page("smith")
+
+    assert [(it.tenants, it.current_balance) for it in both.shared] == [(["jones", "smith"], Decimal(10))]
+    assert totals(both.cash) == {"EUR": Decimal(20)}
+    assert one.shared == ()
+
+
+def test_a_link_that_is_one_of_two_is_a_line_of_what_changed(told: Told) -> None:
+    told.tell(NOW - 3 * DAY, linked(2), figure(1, "100", NOW - 3 * DAY), figure(2, "5000", NOW - 3 * DAY))
+    told.tell(NOW - HOUR, linked(3), figure(3, "100", NOW - 2 * HOUR))
+    told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_3", "iban", "evidence", "one_of", "acc_1,acc_2"))
+
+    changes = told.page(since=NOW - DAY).changes
+
+    assert changes is not None
+    assert [(c.account_id, c.reason, c.difference) for c in changes.changes] == [("acc_3", "not counted", Decimal(0))]
+    assert "it is not known which" in changes.changes[0].detail
 
 
 # --- Any moment by any knowledge, as the macros say
