@@ -19,6 +19,7 @@ from pfo_pipeline.ledger.errors import (
     named_ledger_errors,
 )
 from pfo_pipeline.ledger.reader import published_reader
+from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger import program
 from pfo_pipeline_tests.ledger.program import other_process
@@ -158,25 +159,32 @@ def test_a_duckdb_file_of_something_else_is_not_taken_for_a_ledger(tmp_path: Pat
         published_reader(tmp_path / "ledger.duckdb").tenants()
 
 
-def test_a_ledger_of_a_newer_program_is_refused_and_left_as_it_is(published: Ledger) -> None:
+@pytest.mark.parametrize("versions_ahead", [1, 93])
+def test_a_ledger_of_a_newer_program_is_refused_and_left_as_it_is(published: Ledger, versions_ahead: int) -> None:
+    known = known_migrations()[-1].version
+    newer = known + versions_ahead
     with duckdb.connect(str(published.files.primary)) as con:
-        con.execute("insert into ledger.migrations values (99, '0099_future', now())")
+        con.execute("insert into ledger.migrations values (?, 'future', now())", [newer])
     before = published.files.primary.read_bytes()
 
     for use in every_use(published):
-        with pytest.raises(LedgerNewer, match=r"schema version 99; this program knows \d+\. Update the program"):
+        with pytest.raises(
+            LedgerNewer, match=rf"schema version {newer}; this program knows {known}\. Update the program"
+        ):
             use()
 
     assert published.files.primary.read_bytes() == before
     assert last_published(published) == [Decimal("41.50")]
 
 
-def test_a_published_ledger_of_a_newer_program_is_refused(published: Ledger) -> None:
+@pytest.mark.parametrize("versions_ahead", [1, 93])
+def test_a_published_ledger_of_a_newer_program_is_refused(published: Ledger, versions_ahead: int) -> None:
+    newer = known_migrations()[-1].version + versions_ahead
     published.files.published.chmod(0o644)
     with duckdb.connect(str(published.files.published)) as con:
-        con.execute("insert into ledger.ledger.migrations values (99, '0099_future', now())")
+        con.execute("insert into ledger.ledger.migrations values (?, 'future', now())", [newer])
 
-    with pytest.raises(LedgerNewer, match=r"newer than this program\. Update the program"):
+    with pytest.raises(LedgerNewer, match=rf"schema version {newer}, newer than this program\. Update the program"):
         published_reader(published.files.published).tenants()
 
 
