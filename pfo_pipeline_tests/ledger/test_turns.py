@@ -14,6 +14,11 @@ from pfo_pipeline_tests.ledger.program import other_process
 from pfo_pipeline_tests.ledger.samples import a_ledger, ask, balance, batch
 
 
+def tickets(ledger: Ledger) -> list[Path]:
+    """The places in the queue of writers."""
+    return sorted(ledger.files.private.glob("*.ticket"))
+
+
 def test_eight_writers_in_four_processes_lose_nothing(ledger: Ledger) -> None:
     with ExitStack() as stack:
         words = (program.merge_in_threads, ledger.files.data_dir)
@@ -69,9 +74,11 @@ def test_a_killed_writer_blocks_nobody_and_leaves_nothing(ledger: Ledger) -> Non
     with other_process(program.hold_the_lock, ledger.files.data_dir) as holder:
         assert holder.says() == "inside"
         holder.kill()
+    assert len(tickets(ledger)) == 1
 
     ledger.merge(batch(balance("222")))
 
+    assert tickets(ledger) == []
     assert ask(ledger, "select current_balance from balances") == [(222,)]
 
 

@@ -206,6 +206,7 @@ def test_a_writer_that_is_killed_while_it_waits_holds_up_nobody(ledger: Ledger) 
 
     impatient = a_ledger(ledger.files.data_dir, deadline_seconds=5)
     assert impatient.merge(batch(balance("3", account_id="c"))).load_id == 3
+    assert list(ledger.files.private.glob("*.ticket")) == [], "the place of the dead is still kept"
     assert ask(ledger, "select account_id from balances order by 1") == [("acc_1",), ("b-0",), ("c",)]
 
 
