@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from pfo_pipeline.operations.balances import NoBalance, refresh_balances
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.snapshots import fetch_accounts, fetch_balances
 from pfo_pipeline.powens.errors import ServerFault
+from pfo_pipeline_tests.ledger.samples import account, balance, batch
 from pfo_pipeline_tests.operations.household import ACCOUNTS, Household
 
 T = TypeVar("T")
@@ -155,7 +157,7 @@ def test_a_figure_that_is_put_aside_is_handed_over_with_the_refusal(smith: House
     assert [row.tenant_id for row in none.value.rows] == ["smith"]
 
 
-def test_the_query_steps_read_everything_back_page_after_page(family: Household) -> None:
+def test_the_accounts_read_back_are_those_of_every_member(family: Household) -> None:
     for member in ("jane", "john"):
         family.connect(member, *(str(number) for number in range(120)))
     family.connect("jane", *(str(number) for number in range(100)))
@@ -169,6 +171,19 @@ def test_the_query_steps_read_everything_back_page_after_page(family: Household)
     assert accounts.oldest_as_of is not None
     assert accounts.newest_as_of is not None
     assert accounts.oldest_as_of <= accounts.newest_as_of < family.now
+
+
+def test_more_accounts_than_the_longest_page_holds_are_all_read_back(smith: Household) -> None:
+    oldest, newest = smith.now - timedelta(days=9), smith.now - timedelta(days=1)
+    ids = [f"acc_{number:04}" for number in range(2_001)]
+    dates = {ids[0]: newest, ids[-1]: oldest}
+    figures = [balance("1", dates.get(each, newest), account_id=each, source_id=each) for each in ids]
+    smith.ledger.merge(batch(*(account(each, source_id=each) for each in ids), *figures))
+
+    for fetch in (fetch_accounts, fetch_balances):
+        snapshot = fetch(smith.query(), smith.tenant)
+
+        assert (snapshot.records, snapshot.oldest_as_of, snapshot.newest_as_of) == (2_001, oldest, newest)
 
 
 def test_the_balances_read_back_are_those_of_the_enabled_accounts(smith: Household) -> None:
