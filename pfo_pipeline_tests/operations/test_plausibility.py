@@ -43,6 +43,27 @@ def test_what_history_knows_or_is_too_short_for_is_not_told(moves: tuple[str, ..
     assert implausible_jumps([account(*moves)]) == []
 
 
+def test_ten_earlier_moves_are_history_enough_and_nine_are_not() -> None:
+    assert implausible_jumps([account(*DAILY[:9], "-2200")]) == []
+    assert implausible_jumps([account(*DAILY[:9], "0", "-2200")]) == [], "a day without a move is none"
+    assert implausible_jumps([account(*DAILY[:10], "-2200")]) == [Jump("acc_1", Decimal(-2200), Decimal(41))]
+
+
+@pytest.mark.parametrize(("usual", "beyond"), [("31", "31.01"), ("-29", "-29.01")])
+def test_a_move_ten_deviations_from_the_median_is_not_told_and_one_beyond_is(usual: str, beyond: str) -> None:
+    around_one = ("-2", "4", "1", "-2", "4", "1", "-2", "4", "1", "-2", "4")  # Median 1, median deviation 3.
+
+    assert implausible_jumps([account(*around_one, usual)]) == []
+    assert implausible_jumps([account(*around_one, beyond)]) == [Jump("acc_1", Decimal(beyond), Decimal(4))]
+
+
+def test_a_move_just_beyond_twice_the_largest_is_told() -> None:
+    steady = ("-20", "-21", "-20", "-21", "-20", "-21", "-20", "-21", "-20", "-21")
+
+    assert implausible_jumps([account(*steady, "-42")]) == []
+    assert implausible_jumps([account(*steady, "-42.01")]) == [Jump("acc_1", Decimal("-42.01"), Decimal(21))]
+
+
 def test_no_digit_is_lost_on_amounts_beyond_pythons_own_context() -> None:
     long = "1234567890123456789012345678.0000000001"
 
