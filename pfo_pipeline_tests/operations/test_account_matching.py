@@ -158,6 +158,34 @@ def test_a_masked_number_proposes_and_does_not_decide(number: str) -> None:
     assert banks.proposed == {frozenset({"acc_1", "acc_2"})}
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_proposed"),
+    [
+        ("****1234", "****1234", True),
+        ("**561234", "****1234", True),
+        ("****5234", "****1234", False),
+        ("*****234", "****1234", False),
+        ("*****234", "*****234", True),
+    ],
+)
+def test_masked_numbers_propose_by_their_last_four_digits(one: str, other: str, is_proposed: bool) -> None:
+    banks = Banks().read({A: [listed(1, "111", number=one, name="Joint")], B: [listed(2, "222", number=other)]})
+
+    assert banks.positions == {"acc_1": 111, "acc_2": 222}
+    assert banks.proposed == ({frozenset({"acc_1", "acc_2"})} if is_proposed else set())
+
+
+def test_six_digits_are_a_whole_number_and_five_only_propose() -> None:
+    six, five = listed(1, "111", number="123456", name="Joint"), listed(1, "111", number="12345", name="Joint")
+    again = {"id": 2, "name": "Account"}
+
+    whole = Banks().read({A: [six], B: [six | again]})
+    short = Banks().read({A: [five], B: [five | again]})
+
+    assert (len(whole.positions), whole.proposed) == (1, set())
+    assert (len(short.positions), short.proposed) == (2, {frozenset({"acc_1", "acc_2"})})
+
+
 def test_one_masked_number_twice_in_one_list_is_two_accounts_without_a_proposal() -> None:
     banks = Banks().read({A: [listed(1, "111", number="****1234"), listed(2, "222", number="****1234")]})
 
