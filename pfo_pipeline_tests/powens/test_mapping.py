@@ -292,6 +292,12 @@ class TestConnections:
         columns = {"created": "created_at", "last_update": "last_success_at", "next_try": "next_try_at"}
         assert getattr(row, columns.get(name, "consent_expires_at")) is None
 
+    @pytest.mark.parametrize(("ahead", "is_kept"), [(timedelta(days=1), True), (timedelta(days=1, seconds=1), False)])
+    def test_a_success_more_than_a_day_ahead_is_none(self, ahead: timedelta, is_kept: bool) -> None:
+        row = connection_row(SMITH, "jane", connection(last_update=(NOW + ahead).isoformat()), {}, NOW)
+
+        assert row.last_success_at == (NOW + ahead if is_kept else None)
+
     def test_a_consent_for_ever_ends_with_the_dates_that_are_kept(self) -> None:
         never = "9999-12-31 23:59:59"
         row = connection_row(SMITH, "jane", connection(expire=never, next_try=never, last_update=never), {}, NOW)
@@ -370,8 +376,19 @@ class TestBalances:
     def test_a_date_that_no_figure_has_is_told(self, last_update: str, reason: str) -> None:
         assert balance(last_update=last_update) == reason
 
-    def test_a_clock_a_little_ahead_of_ours_is_borne(self) -> None:
-        assert balance_of(last_update=f"{NOW + timedelta(hours=20):%Y-%m-%dT%H:%M:%S+00:00}").as_of > NOW
+    @pytest.mark.parametrize("ahead", [timedelta(hours=20), timedelta(days=1)], ids=str)
+    def test_a_clock_at_most_a_day_ahead_of_ours_is_borne(self, ahead: timedelta) -> None:
+        assert balance_of(last_update=(NOW + ahead).isoformat()).as_of == NOW + ahead
+
+    @pytest.mark.parametrize("ahead", [timedelta(days=1, seconds=1), timedelta(days=2)], ids=str)
+    def test_a_figure_more_than_a_day_ahead_is_put_aside(self, ahead: timedelta) -> None:
+        told = (NOW + ahead).isoformat()
+
+        assert balance(last_update=told) == "last_update: more than a day in the future"
+
+    def test_the_first_moment_of_1970_is_a_date_of_a_figure(self) -> None:
+        assert balance_of(last_update="1970-01-01T00:00:00+00:00").as_of == datetime(1970, 1, 1, tzinfo=UTC)
+        assert balance(last_update="1969-12-31T23:59:59+00:00") == "last_update: before 1970"
 
     @pytest.mark.parametrize(
         "amount",
