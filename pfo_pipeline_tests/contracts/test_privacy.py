@@ -41,6 +41,7 @@ def in_groups(value: str, separator: str) -> str:
 
 def test_masking_keeps_the_last_four_characters() -> None:
     assert mask("12345678") == "****5678"
+    assert mask("12345") == "*2345"
     assert mask(IBAN) == MASKED_IBAN
 
 
@@ -214,7 +215,9 @@ def test_an_iban_is_masked_however_it_was_typed(text: str) -> None:
     assert scrub(f"account {text}.") == f"account {MASKED_IBAN}."
 
 
-@pytest.mark.parametrize("text", ["SCARequired", "config.notFound", "article83", "livret_a", "pea-pme", "http429"])
+@pytest.mark.parametrize(
+    "text", ["SCARequired", "config.notFound", "article83", "livret_a", "pea-pme", "http429", "a" * 40, "a1b2c3"]
+)
 def test_a_name_of_the_provider_is_a_word(text: str) -> None:
     assert word(text) == text
 
