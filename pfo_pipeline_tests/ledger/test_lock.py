@@ -1,0 +1,60 @@
+"""The queue of writers by itself: who comes next, and what lies in the folder meanwhile."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    path = tmp_path / "private" / "ledger.lock"
+    path.parent.mkdir()
+    return path
+
+
+def ticket(lock: Path, number: int) -> Path:
+    return lock.with_name(f"{lock.name}.{number:09d}.ticket")
+
+
+def tickets(lock: Path) -> list[str]:
+    return sorted(path.name for path in lock.parent.glob("*.ticket"))
+
+
+@contextmanager
+def somebody_with(place: Path) -> Iterator[None]:
+    """Somebody alive who waits with this ticket."""
+    with place.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def test_tickets_of_the_dead_hold_up_nobody_and_are_taken_out(lock: Path) -> None:
+    for number in (3, 7):
+        ticket(lock, number).touch()
+
+    with queue_for(lock, deadline_seconds=0):
+        assert tickets(lock) == [ticket(lock, 8).name]
+
+    assert tickets(lock) == []
+
+
+@pytest.mark.parametrize("number", [1, 9, 999_999_999])
+def test_nobody_passes_one_who_came_earlier_and_is_alive(lock: Path, number: int) -> None:
+    earlier = ticket(lock, number)
+    with somebody_with(earlier):
+        with pytest.raises(TurnNotReached), queue_for(lock, deadline_seconds=0):
+            pass
+
+        assert tickets(lock) == [earlier.name]
+
+
+def test_nobody_else_can_open_what_writers_lock(lock: Path) -> None:
+    with queue_for(lock, deadline_seconds=0):
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (lock, ticket(lock, 1))}
+
+    assert modes == {lock.name: 0o600, ticket(lock, 1).name: 0o600}
