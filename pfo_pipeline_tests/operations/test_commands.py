@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pfo_pipeline.contracts.accounts import SyncAccountsInput, SyncAccountsOutput
+from pfo_pipeline.contracts.accounts import ListAccountsInput, SyncAccountsInput, SyncAccountsOutput
 from pfo_pipeline.contracts.balances import RefreshBalancesInput, RefreshBalancesOutput
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, LedgerRow
 from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
 from pfo_pipeline.operations.balances import NoBalance, refresh_balances
 from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.queries import list_accounts
 from pfo_pipeline.operations.snapshots import fetch_accounts, fetch_balances
 from pfo_pipeline.powens.errors import ServerFault
 from pfo_pipeline_tests.ledger.samples import account, balance, batch
@@ -184,6 +185,14 @@ def test_more_accounts_than_the_longest_page_holds_are_all_read_back(smith: Hous
         snapshot = fetch(smith.query(), smith.tenant)
 
         assert (snapshot.records, snapshot.oldest_as_of, snapshot.newest_as_of) == (2_001, oldest, newest)
+
+
+def test_a_page_holds_200_accounts_unless_asked_otherwise(smith: Household) -> None:
+    smith.ledger.merge(batch(*(account(f"acc_{number:03}", source_id=str(number)) for number in range(201))))
+
+    page = list_accounts(smith.query(), ListAccountsInput(tenant_id="smith", user_id="jane"))
+
+    assert (len(page.accounts), page.has_more) == (200, True)
 
 
 def test_the_balances_read_back_are_those_of_the_enabled_accounts(smith: Household) -> None:
