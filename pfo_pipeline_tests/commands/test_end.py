@@ -36,7 +36,7 @@ def couple(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         for name, value in office.environment().items():
             monkeypatch.setenv(name, value)
         office.add_tenant("moreau", "paul", "lea")
-        shared: dict[str, Any] = {"balance": "100", "moves": False, "iban": IBAN}
+        shared: dict[str, Any] = {"balance": "100", "moves": False, "iban": IBAN, "number": "30004000031"}
         others: list[dict[str, Any]] = [{"balance": amount, "moves": False} for amount in ("20", "5")]
         made = bank.add_connection(office.users["moreau", "paul"], accounts=[shared, *others])
         bank.add_connection(office.users["moreau", "lea"], accounts=[shared])

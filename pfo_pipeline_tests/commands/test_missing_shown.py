@@ -84,7 +84,9 @@ def test_status_tells_each_in_one_line_with_what_to_do(seen: Office) -> None:
     )
     assert "user bea: no longer read by us → operator" in told
     assert f"connection {connection(seen, 'eve', last=True)}, Banque Exemple, user eve: shares no account" in told
-    assert told.count("missing from the bank's list") == 2  # In the table and below it: one for all twelve.
+    assert (
+        told.count("missing from the bank's list") == 3
+    )  # In the table, below it, and in what became of the accounts.
     assert "Consents that end" not in told
 
 

@@ -156,7 +156,7 @@ def test_a_date_that_cannot_be_read_is_told_by_its_place() -> None:
     source = CONNECTION["sources"][0]
     connection = CONNECTION | {"created": none, "last_update": 5, "next_try": "soon", "expire": "0001-01-01 00:00:00"}
     connection |= {"sources": [source, source | {"last_update": none, "next_try": none, "disabled": none}]}
-    account = ACCOUNT | {"disabled": none, "deleted": True}
+    account = ACCOUNT | {"disabled": "0001-01-01 00:00:00", "deleted": True}
 
     assert unread_dates(Connection.model_validate(connection), connection) == {
         *((f"connection.{name}", NO_DATE) for name in ("created", "last_update", "next_try", "expire")),

@@ -28,7 +28,7 @@ from pfo_pipeline.powens.wire import Account, Connection
 
 steady = settings(derandomize=True, deadline=None)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-NO_DATES = ("0000-00-00 00:00:00", "0001-01-01 00:00:00", "1900-01-01 00:00:00", "soon", 17)
+NO_DATES = ("0001-01-01 00:00:00", "1900-01-01 00:00:00", "soon", 17)
 UUID = "338178e6-3d01-564f-9a7b-52ca442459bf"
 
 ACCOUNT: dict[str, Any] = {
@@ -202,6 +202,12 @@ class TestAccounts:
         other = "deleted" if name == "disabled" else "disabled"
         assert getattr(later, f"{other}_at") is None
 
+    @pytest.mark.parametrize("told", ["0000-00-00 00:00:00", "0000-00-00", False, None, "", 0], ids=repr)
+    def test_a_date_of_zeros_says_that_an_account_is_not_hidden(self, told: object) -> None:
+        row = account_row(SMITH, "jane", account(disabled=told, deleted=told), connection(), {}, NOW)
+
+        assert (row.disabled_at, row.deleted_at, row.ended_by) == (None, None, None)
+
     def test_a_date_to_come_that_was_recorded_before_is_not_kept(self) -> None:
         hidden = account(disabled="9999-12-31 23:59:59")
         known = replace(account_row(SMITH, "jane", hidden, connection(), {}, NOW), disabled_at=LATEST)
@@ -285,7 +291,7 @@ class TestConnections:
         assert situation(failing, NOW).who_acts == "powens"
 
     @pytest.mark.parametrize("name", ["created", "last_update", "next_try", "expire"])
-    @pytest.mark.parametrize("told", NO_DATES, ids=repr)
+    @pytest.mark.parametrize("told", ["0000-00-00 00:00:00", *NO_DATES], ids=repr)
     def test_what_is_no_date_is_none_and_puts_no_connection_aside(self, name: str, told: object) -> None:
         row = connection_row(SMITH, "jane", connection(**{name: told}), {}, NOW)
 
