@@ -161,16 +161,6 @@ class KnownProposal:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownIdentity:
-    """What was said last of a linked account: that it is the same bank account as another, may be, or is its own."""
-
-    account_id: str
-    same_as: str
-    evidence: str
-    decided_by: str
-
-
-@dataclass(frozen=True, slots=True)
 class Trouble:
     """A user who could not be read, or a connection that is not in order."""
 

@@ -31,7 +31,6 @@ from pfo_pipeline.ledger.known import (
     KnownAccount,
     KnownConnection,
     KnownDecision,
-    KnownIdentity,
     KnownLink,
     KnownProposal,
     KnownUser,
@@ -174,12 +173,6 @@ select
     tenant_id, currency, accounts, current_balance, loans, oldest_as_of, cash, savings, cards, investments, insurance, crypto,
     unclassified, possibly_double
 from totals where tenant_id = $tenant order by currency
-"""
-
-_IDENTITIES = """
-select account_id, same_as, evidence, decided_by from identities where tenant_id = $tenant
-qualify row_number() over (partition by account_id order by load_id desc) = 1
-order by account_id
 """
 
 _LINKS = """
@@ -343,9 +336,6 @@ class Reader:
         """The class of each account type."""
         with self._connect() as con:
             return dict(con.execute("from account_types").fetchall())
-
-    def identities(self, tenant_id: str) -> list[KnownIdentity]:
-        return self.typed(KnownIdentity, _IDENTITIES, {"tenant": tenant_id})
 
     def troubles(self, tenant_ids: list[str]) -> list[Trouble]:
         """What is not in order with any of these tenants."""
