@@ -371,12 +371,19 @@ class Ledger:
                 )
 
     def _put_aside(self, aside: Path) -> None:
-        """Move the primary away, with what a crash has left in its write-ahead log."""
+        """Keep the primary aside, with what a crash has left in its write-ahead log, which must not meet another file.
+
+        The primary keeps its place until the new one takes it: without one, a run would begin a ledger anew.
+        """
         aside.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.files.primary
-        for file in (path.with_name(path.name + ".wal"), path):
-            if file.exists():
-                file.replace(aside / file.name)
+        log = path.with_name(path.name + ".wal")
+        if path.is_file():
+            (aside / path.name).hardlink_to(path)
+        elif path.exists():
+            path.replace(aside / path.name)
+        if log.exists():
+            log.replace(aside / log.name)
 
 
 def _is_begun_header(content: bytes) -> bool:

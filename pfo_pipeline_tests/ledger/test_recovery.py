@@ -356,3 +356,21 @@ def _foreign(folder: Path) -> Path:
     other = Ledger(LedgerFiles(folder / "other"), "oak", clock=SetClock())
     other.merge(batch(account(), balance()))
     return other.files.primary
+
+
+def test_a_restore_that_is_cut_short_leaves_a_primary_in_its_place(
+    small: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copyfile(small.files.primary, tmp_path / "copy.duckdb"))
+    before = small.files.primary.read_bytes()
+
+    def die(draft: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            small.take_back(copy, small.files.private / "aside")
+
+    assert small.files.primary.read_bytes() == before
+    assert (small.files.private / "aside" / "canonical.duckdb").read_bytes() == before
