@@ -4,6 +4,7 @@ import os
 from decimal import Decimal
 
 import click
+import duckdb
 
 from pfo_pipeline.commands.history import opened_history
 from pfo_pipeline.commands.place import Place, prepare
@@ -59,7 +60,11 @@ def _totals(place: Place) -> Totals:
     try:
         with place.opened() as con:
             rows = con.execute("select tenant_id, currency, current_balance from totals order by all").fetchall()
-    except (LedgerMissing, LedgerDamaged):
+    except (
+        LedgerMissing,
+        LedgerDamaged,
+        duckdb.Error,
+    ):  # Also where the view was changed, which is about to be mended.
         return {}
     return {(tenant_id, currency): total for tenant_id, currency, total in rows}
 

@@ -163,14 +163,15 @@ def test_balances_follow_accounts_by_themselves_for_every_tenant(page: Page, off
 
 
 def test_the_cash_page_is_previewed_and_its_place_named(page: Page, office: Serving) -> None:
-    [(currency, cash)] = _in_the_ledger(
-        office, "select currency, current_balance from totals where tenant_id = 'martin'"
+    [(currency, cash, in_all)] = _in_the_ledger(
+        office, "select currency, cash, current_balance from totals where tenant_id = 'martin'"
     )
 
     page.goto(f"/assets/{PAGE}?view=partitions&partition=martin")
 
     expect(metadata(page, "page")).to_contain_text("reports/martin.html")
-    expect(metadata(page, "preview")).to_contain_text(re.compile(rf"{currency}\s*9\s*{re.escape(plain(cash))}"))
+    row = rf"{currency}\s*9\s*{re.escape(plain(cash))}\s*{re.escape(plain(in_all))}"
+    expect(metadata(page, "preview")).to_contain_text(re.compile(row))
 
 
 def test_the_published_ledger_is_open_to_readers_while_everything_runs(office: Serving) -> None:

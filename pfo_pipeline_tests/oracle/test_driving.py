@@ -12,9 +12,10 @@ import pytest
 
 from pfo_pipeline_tests.oracle.cases import Case, Right, cash
 from pfo_pipeline_tests.oracle.driving import first_moved, first_unlike, first_wrong, folded
+from pfo_pipeline_tests.oracle.generate import generated
 from pfo_pipeline_tests.oracle.more_cases import ALL_CASES
 from pfo_pipeline_tests.oracle.record import Record, in_words
-from pfo_pipeline_tests.oracle.relations import ids_renamed
+from pfo_pipeline_tests.oracle.relations import RELATIONS, Relation, split_over_two_connections
 
 RECORD: Record = json.loads(Path(__file__).with_name("answers_of_0_1_0.json").read_text())
 
@@ -108,9 +109,18 @@ def test_the_product_agrees_with_the_judge_on_the_bytes_that_it_was_sent(tmp_pat
     assert first_wrong(BY_NAME["an_account_with_a_stamp"].script, tmp_path) is None
 
 
-def test_the_product_says_the_same_when_ids_are_renamed(tmp_path: Path) -> None:
-    script = BY_NAME["an_account_with_a_stamp"].script
-    told = ids_renamed(script, Random(0))  # noqa: S311 - chance, not secrecy
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_product_agrees_with_the_judge_on_half_a_year(seed: int, tmp_path: Path) -> None:
+    assert first_wrong(generated(seed).script, tmp_path) is None, f"seed {seed}"
+
+
+@pytest.mark.parametrize("relation", [relation for relation in RELATIONS if relation is not split_over_two_connections])
+@pytest.mark.parametrize("name", ["two_members_see_two_pockets_in_another_order", "a_joint_account_by_another_type"])
+def test_the_product_says_the_same_of_a_script_that_is_told_otherwise(
+    relation: Relation, name: str, tmp_path: Path
+) -> None:
+    script = BY_NAME[name].script
+    told = relation(script, Random(0))  # noqa: S311 - chance, not secrecy
     assert told is not None
     assert first_moved(script, told, tmp_path) is None
 
