@@ -28,6 +28,8 @@ pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 # What must never leave the ledger, in a form that cannot be there by chance.
 IBAN = "FR7699999000011234567890143"
 NUMBER = "99999000011234567890"
+OF_ITS_OWN = {"iban": "FR1420041010050500013026068", "number": "77777000010000000001"}
+"""The keys of an account that no other list shows."""
 NAME = "Compte de Zéphyrine Quillfeather"
 LOGIN = "https://login.bank.invalid/sca?token=zzLOGINTOKENzz"
 BIC = "QUILFRPPXXX"
@@ -48,7 +50,7 @@ def finished(office: Office) -> Finished:
     office.add_tenant("jones", "joan", client_id="12345678", redirect_uri="https://office.invalid/back")
     personal = {"iban": IBAN, "number": NUMBER, "bic": BIC, "name": NAME, "original_name": NAME, "moves": False}
     jane = office.users["smith", "jane"]
-    office.bank.add_connection(jane, accounts=[{"balance": "1234.5", **personal}])
+    office.bank.add_connection(jane, accounts=[{"balance": "1234.5", **personal, **OF_ITS_OWN}])
     office.bank.add_connection(
         jane,
         accounts=[{"balance": "1", **personal}, {"balance": "1E+40", **personal}, {"balance": "1", "id": NUMBER}],

@@ -334,7 +334,11 @@ def test_what_was_told_is_not_told_again_and_its_end_is_told_once(mine: Kept) ->
     again = [key for _, key in lines_of(TOLD_LAST + timedelta(minutes=1)) if key in told]
 
     assert again == []
-    assert [message for url, message in sent if "alerts.willow.invalid" in url] == []
+    # What release 0.1.0 did not know of may be new: accounts that are in no total.
+    repeated = [
+        message for url, message in sent if "alerts.willow.invalid" in url and "in no total" not in message.body
+    ]
+    assert repeated == []
     assert set(read_book(mine.files.private).entries) >= told
     settled = TOLD_LAST + timedelta(hours=2)
     assert ("resolved", Key("run", "lindqvist", "sync_openbanking_accounts", "powens")) in lines_of(settled)
