@@ -84,6 +84,8 @@ def named_schema_errors(path: Path, *, if_damaged: str = ASK_VERIFY) -> Iterator
         try:
             yield
         except (duckdb.CatalogException, duckdb.BinderException) as error:
+            if _is_about_the_key(error):
+                raise
             raise LedgerDamaged(f"{path}: its tables are not those of a ledger. {if_damaged}") from error
 
 
@@ -107,6 +109,12 @@ _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, err
 """DuckDB passes on the system's words; the last is what a limit on the size of files says."""
 
 
+def _is_about_the_key(error: duckdb.Error) -> bool:
+    """DuckDB has no class of its own for a wrong, missing or needless key."""
+    text = str(error)
+    return "encryption key" in text or "without a key" in text or "key is explicitly specified" in text
+
+
 def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
     text = str(error)
     if "Could not set lock" in text:
@@ -119,7 +127,7 @@ def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
         return LedgerUnwritable(
             f"{path}: this account may not write there. Give it the right, or set data_dir to another folder."
         )
-    if "encryption key" in text or "without a key" in text or "key is explicitly specified" in text:
+    if _is_about_the_key(error):
         return LedgerKeyRefused(f"{path}: {_what_about_the_key(text)}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return LedgerError(

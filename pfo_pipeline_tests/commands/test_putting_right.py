@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
+from pfo_pipeline.commands.backup import back_up
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import enter
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 BLOCK_BYTES = 262_144
 HEADER_BYTES = 12_288
 KEY = "correct-horse"
+AN_EARLIER_SECOND = datetime(2026, 6, 1, 3, tzinfo=UTC)
+"""Backups are named by the second in which they begin."""
 PLAIN, ENCRYPTED, WITHHELD = "", 'encryption_key = "file:key"', "publish_personal_columns = false"
 EACH_WAY = pytest.mark.parametrize(
     "setting", [PLAIN, pytest.param(ENCRYPTED, marks=needs_encryption)], ids=["plain", "encrypted"]
@@ -230,7 +234,7 @@ def test_an_older_backup_in_the_primarys_place(mine: Office, later: int, tmp_pat
     add_load("oak")
     find_place().ledger.publish()
     before = loads()
-    assert run("backup", "--to", str(tmp_path / "backups")).exit_code == 0
+    back_up(find_place(), tmp_path / "backups", AN_EARLIER_SECOND)
     overwrite(mine.files.primary, older)
     for number in range(later):
         add_load(f"ash{number}")
