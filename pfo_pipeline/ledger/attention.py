@@ -19,14 +19,22 @@ connections_then as (
     qualify row_number() over (partition by tenant_id, connection_id order by load_id desc) = 1
 ),
 shared as (from accounts_then where disabled_at is null and deleted_at is null),
+identity_then as (from account_identity_as_of($known_at) where list_contains($tenants, tenant_id)),
+-- Not the link of an account that the same bank lists for the same user under another id.
+listed as (
+    select distinct a.tenant_id, a.user_id, a.institution_id, i.canonical_id
+    from shared a join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    where a.missing_since is null
+),
 missing as (
     select
-        tenant_id, connection_id, connection_source_id, user_id, institution_name, count(*) as accounts,
-        min(missing_since) as since, min(account_id) as account_id
-    from shared where missing_since is not null
+        a.tenant_id, a.connection_id, a.connection_source_id, a.user_id, a.institution_name, count(*) as accounts,
+        min(a.missing_since) as since, min(a.account_id) as account_id
+    from shared a join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+    where a.missing_since is not null
+        and (a.tenant_id, a.user_id, a.institution_id, i.canonical_id) not in (from listed)
     group by all
 ),
-identity_then as (from account_identity_as_of($known_at) where list_contains($tenants, tenant_id)),
 proposed as (
     select
         a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as proposals,

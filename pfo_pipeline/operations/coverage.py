@@ -66,7 +66,7 @@ def _of_tenant(tenant_id: str, covered: Sequence[Covered], doubled: Iterable[Dou
         counted=sum(one.counted for one in covered),
         reasons=tuple((reason, reasons[reason]) for reason in REASONS if reasons[reason]),
         types=tuple(sorted({one.account_type or "" for one in covered if one.reason == "unclassified"})),
-        missing=sum(one.note == "missing" for one in covered),
+        missing=sum(one.counted and one.note == "missing" for one in covered),
         possibly_double=double_by_currency(doubled),
     )
 

@@ -6,13 +6,15 @@ Here: the reads, side by side for all users, and what a failure of one means for
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from pfo_pipeline.config import SecretError, Tenant, User
 from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES, RefreshBalancesInput
 from pfo_pipeline.contracts.tables import AccountRow, UserRow
-from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
+from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations import telemetry
 from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
 from pfo_pipeline.operations.balances import NoBalance, refresh_balances
@@ -20,7 +22,7 @@ from pfo_pipeline.operations.chosen import Scope
 from pfo_pipeline.operations.forced import force_sync
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.identities import KnownMatching
-from pfo_pipeline.operations.presence import Lists, Served, no_longer_read, told_missing
+from pfo_pipeline.operations.presence import Lists, Served, no_longer_read, standing_in, told_missing
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
@@ -34,6 +36,22 @@ class _Known:
 
     accounts: list[KnownAccount]
     connections: list[KnownConnection]
+    users: list[KnownUser]
+    matching: KnownMatching
+    read_before: datetime | None
+    """When the tenant was last read to the end."""
+
+    @classmethod
+    def of(cls, reader: Reader, tenant_id: str) -> "_Known":
+        """All of it in one opening of the ledger. Raises: LedgerError."""
+        with reader.at_once() as ledger:
+            return cls(
+                ledger.linked_accounts(tenant_id),
+                ledger.connections(tenant_id),
+                ledger.users(tenant_id),
+                KnownMatching.of(ledger, tenant_id),
+                ledger.last_loads([tenant_id], SYNC_ACCOUNTS.key).get(tenant_id),
+            )
 
     def accounts_of(self, user: User) -> list[KnownAccount]:
         return [a for a in self.accounts if a.user_id == user.id and a.deleted_at is None]
@@ -48,16 +66,17 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     Only where everything is read can something be gone: what is not listed for one user may have moved to another.
     """
     tenant = context.tenant
-    matching = KnownMatching.of(context.known, tenant.id)
-    known = _Known(context.known.linked_accounts(tenant.id), context.known.connections(tenant.id))
+    known = _Known.of(context.known, tenant.id)
     gathered = await asyncio.gather(*(_sync_user(context, user, known, scope) for user in scope.users))
     result = StepResult.of([part for part, _ in gathered])
     if scope.is_everything:
         _add_absent(context, known, [served for _, served in gathered if served], result)
     balances = await _balances(context, [served.user for _, served in gathered if served])
-    decided = matching.match(context.now, result.rows_of(AccountRow), balances)
-    result.add(matching.rows(tenant.id, decided))
-    result.known_load = matching.newest_load
+    decided = known.matching.match(context.now, result.rows_of(AccountRow), balances)
+    result.add(known.matching.rows(tenant.id, decided))
+    account_of = {linked_id: placed.canonical_id for linked_id, placed in decided.placements.items()}
+    result.add(standing_in(tenant.id, known.accounts, result.rows_of(AccountRow), account_of))
+    result.known_load = known.matching.newest_load
     return result
 
 
@@ -154,13 +173,12 @@ async def _forced(context: CommandContext, user: User, scope: Scope, result: Ste
 def _add_absent(context: CommandContext, known: _Known, served: list[Served], result: StepResult) -> None:
     """What Powens lists no more for the user who had it, nor for any other; and users who are read no more."""
     tenant = context.tenant
-    read_before = context.known.last_loads([tenant.id], SYNC_ACCOUNTS.key).get(tenant.id)
     lists = Lists(tenant, served, known.connections, context.now)
-    absent = lists.absent(known.accounts, result.rows_of(AccountRow), read_before)
+    absent = lists.absent(known.accounts, result.rows_of(AccountRow), known.read_before)
     result.add(absent.rows)
     for connection_id, count in absent.missing:
         result.add_failure(told_missing(connection_id, count), count=count)
-    result.add(no_longer_read(tenant, context.known.users(tenant.id), known.accounts, context.now))
+    result.add(no_longer_read(tenant, known.users, known.accounts, context.now))
 
 
 async def refresh_scope(context: CommandContext, scope: Scope) -> StepResult:

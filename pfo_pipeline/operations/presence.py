@@ -4,8 +4,8 @@ Facts: Powens sets `deleted` on an account that its bank lists no more, and eras
 docs, Bank accounts). A list may be short or empty by mistake, for days, while the connection looks healthy (seen live).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -175,6 +175,46 @@ class Lists:
         else:
             siblings = [s for s in listed if s.id_source == account.connection_source_id]
         return any(s.last_update is not None and since < s.last_update <= self._now + _AHEAD for s in siblings)
+
+
+def standing_in(
+    tenant_id: str,
+    accounts: Sequence[KnownAccount],
+    told: Iterable[AccountRow],
+    account_of: Mapping[str, str],
+) -> list[AccountRow]:
+    """The links that are gone and still speak for their account, since what took their place has no balance yet: each is
+    missing instead, so that the last balance counts on until there is a newer one.
+
+    Args:
+        accounts: What the ledger knows of the tenant's accounts.
+        told: The rows of this read.
+        account_of: By linked account, the account that it is.
+    """
+    known = {a.account_id: a for a in accounts}
+    now: dict[str, KnownAccount | AccountRow] = {**known, **{row.account_id: row for row in told}}
+    links: dict[str, list[KnownAccount | AccountRow]] = defaultdict(list)
+    for linked_id, account_id in account_of.items():
+        links[account_id].append(now[linked_id])
+    kept = []
+    for of_account in links.values():
+        alive = [link for link in of_account if link.disabled_at is None and link.deleted_at is None]
+        if not alive or any(_has_balance(known.get(link.account_id)) for link in alive):
+            continue
+        gone = [
+            known[link.account_id]
+            for link in of_account
+            if link.ended_by in ("connection", "missing") and _has_balance(known.get(link.account_id))
+        ]
+        if gone:
+            last = max(gone, key=lambda a: (a.as_of or a.created_at, a.account_id))
+            since = last.missing_since or last.deleted_at or now[last.account_id].deleted_at
+            kept.append(kept_account(tenant_id, last, deleted_at=None, missing_since=since, ended_by=None))
+    return kept
+
+
+def _has_balance(account: KnownAccount | None) -> bool:
+    return account is not None and account.as_of is not None
 
 
 def told_missing(connection_id: str, count: int) -> str:

@@ -517,3 +517,62 @@ def test_a_bank_whose_accounts_are_missing_is_not_said_to_share_none(smith: Hous
     next_day(smith)
 
     assert [t.why for t in troubles(smith)] == ["1 account missing from the bank's list since 2026-03-11"]
+
+
+NUMBER = {"number": "00012345678"}
+
+
+def added_again(household: Household, **of_the_new: Any) -> SimulatedConnection:
+    """A bank with one account of 7, removed at Powens and added again: all ids are new."""
+    old = household.connect("jane", "7")
+    household.bank.change_account(household.domain, old.account_ids[0], **NUMBER)
+    read(household)
+    household.bank.advance(hours=24)
+    household.bank.delete_connection(household.domain, old.id)
+    new = household.connect("jane", "8")
+    household.bank.change_account(household.domain, new.account_ids[0], **NUMBER, **of_the_new)
+    return new
+
+
+def test_an_account_whose_bank_was_added_again_is_in_the_totals_before_its_first_new_balance_too(
+    smith: Household,
+) -> None:
+    added_again(smith)
+
+    smith.sync()
+    assert (total(smith), troubles(smith)) == (7, [])
+    smith.refresh()
+    assert (total(smith), troubles(smith)) == (8, [])
+    smith.sync()
+    assert (total(smith), list(ended(smith).values()), missing(smith)) == (8, ["connection"], [])
+
+
+def test_an_account_whose_bank_was_added_again_without_a_balance_keeps_the_last_one(smith: Household) -> None:
+    new = added_again(smith, verbatim={"balance": None})
+
+    for _ in range(3):
+        next_day(smith)
+        assert (total(smith), ended(smith)) == (7, {})
+        assert smith.ask("select count(*) from positions") == [(1,)]
+    smith.bank.change_account(smith.domain, new.account_ids[0], verbatim={"balance": 9})
+    next_day(smith)
+    next_day(smith)
+
+    assert (total(smith), list(ended(smith).values())) == (9, ["connection"])
+
+
+def test_a_bank_that_was_away_for_a_day_and_comes_back_without_a_balance_has_the_last_one_again(
+    smith: Household,
+) -> None:
+    old = smith.connect("jane", "7")
+    smith.bank.change_account(smith.domain, old.account_ids[0], **NUMBER)
+    read(smith)
+    smith.bank.delete_connection(smith.domain, old.id)
+    next_day(smith)
+    assert total(smith) is None
+    new = smith.connect("jane", "8")
+    smith.bank.change_account(smith.domain, new.account_ids[0], **NUMBER, verbatim={"balance": None})
+
+    next_day(smith)
+
+    assert (total(smith), missing(smith)) == (7, [str(old.account_ids[0])])
