@@ -12,7 +12,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 # In the order of the files, the long ones come first; which tests stay together says pfo_pipeline_tests/conftest.py.
 # Not in pyproject.toml: a single test starts at once, with a debugger. `make test PARALLEL=` runs the suite in one process.
-PARALLEL ?= --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PARALLEL ?= --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: run dev test lint simulate bench docs lock setup
 

@@ -4,9 +4,11 @@ one file, which share what is dear to start, run in one process, but for those t
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 
 def pytest_configure() -> None:
@@ -18,17 +20,36 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("untimed")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests of one file run in one process. By groups of marks it would not: pytest-xdist 3.8 renames tests for that, which
+    pytest 9.2 does not heed.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if file in _ALONE:
+            return nodeid
+        return next((folder for folder in _TOGETHER if file.startswith(folder)), "year" if file in _YEAR else file)
+
+
+_TESTS = "pfo_pipeline_tests"
+_ALONE = (f"{_TESTS}/simulation/test_seeds.py",)
+"""Files whose tests share nothing and are long."""
+_TOGETHER = (f"{_TESTS}/browser/",)
+"""Folders that run in one process: two servers with all that they start are too much for two processors."""
+_YEAR = (f"{_TESTS}/docs/test_for_other_tools.py", f"{_TESTS}/test_analyst_questions.py")
+"""Files that ask for the year below."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
 def year(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demonstration's published ledger after most of a year. It takes a quarter of a minute to play: tests that ask for it
-    run in one process, by `pytest.mark.xdist_group("year")`.
+    """The demonstration's published ledger after most of a year. It takes a quarter of a minute to play: files that ask for it
+    are in _YEAR.
     """
     from pfo_pipeline_tests import demo_year  # Not for the tests that ask for none.
 

@@ -20,8 +20,6 @@ from pfo_pipeline.cli import main
 from pfo_pipeline.commands.queries import write
 from pfo_pipeline_tests import demo_year
 
-pytestmark = pytest.mark.xdist_group("year")
-
 PAGE = Path(__file__).parents[1] / "docs" / "analyst.md"
 _QUESTION = re.compile(r"(### \d+\. (.+?)\n.*?```sql\n(.*?)```\n)(?:\n((?:\|[^\n]*\n)+))?", re.DOTALL)
 

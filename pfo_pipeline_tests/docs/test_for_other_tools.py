@@ -14,8 +14,6 @@ import yaml  # type: ignore[import-untyped]
 
 from pfo_pipeline_tests.docs.pages import DOCS, blocks
 
-pytestmark = pytest.mark.xdist_group("year")
-
 NOTEBOOK = DOCS / "notebooks" / "cash.ipynb"
 # In a process of its own: what a kernel and its client leave behind is none of this suite's. A warning in a cell is an error;
 # the last cell but one tells what the notebook's own have found, as exact text.

@@ -32,6 +32,8 @@ from pfo_pipeline_tests.ledger.samples import (
 
 BLOCK_BYTES = 262_144
 HEADER_BYTES = 12_288
+SOME = 3
+"""Of so many blocks one is damaged, but for the plain primary beside a published copy: there each is, one after the other."""
 KEY = "correct-horse"
 
 
@@ -80,8 +82,8 @@ def flip(path: Path, block: int) -> None:
     path.chmod(mode)
 
 
-def blocks(path: Path) -> range:
-    return range((path.stat().st_size - HEADER_BYTES) // BLOCK_BYTES)
+def blocks(path: Path, *, every: int = 1) -> range:
+    return range(0, (path.stat().st_size - HEADER_BYTES) // BLOCK_BYTES, every)
 
 
 def totals(ledger: Ledger, key: str | None) -> list[tuple[object, ...]]:
@@ -120,7 +122,8 @@ def test_a_damaged_block_of_the_primary_is_never_published(
 ) -> None:
     found = 0
     expected = totals(template.copied(tmp_path / "whole"), template.key)
-    for block in blocks(template.folder / "private" / "canonical.duckdb"):
+    every = 1 if is_published and template.key is None else SOME
+    for block in blocks(template.folder / "private" / "canonical.duckdb", every=every):
         ledger = template.copied(tmp_path / str(block), is_published=is_published)
         before = ledger.files.published.read_bytes() if is_published else None
         flip(ledger.files.primary, block)
@@ -141,7 +144,7 @@ def test_a_damaged_block_of_the_primary_is_never_published(
 
 def test_a_damaged_block_of_the_published_copy_is_written_again(template: Template, tmp_path: Path) -> None:
     found = 0
-    for block in blocks(template.folder / "ledger.duckdb"):
+    for block in blocks(template.folder / "ledger.duckdb", every=SOME):
         ledger = template.copied(tmp_path / str(block))
         flip(ledger.files.published, block)
         verified = ledger.verify()

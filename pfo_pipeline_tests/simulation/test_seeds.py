@@ -1,4 +1,6 @@
-"""Fifty half-years, each of one tenant: whatever befell it, the ledger is what the bank had, and nothing was hidden.
+"""Half-years, each of one tenant: whatever befell it, the ledger is what the bank had, and nothing was hidden.
+
+The seeds are few: in these everything happens that a plan can have (test_plan.py).
 
 A seed that fails is seen again with `make simulate SEED=n`; `make simulate SEEDS=5000` plays as many.
 """
@@ -14,13 +16,11 @@ from pfo_pipeline_tests.simulation import seeds
 from pfo_pipeline_tests.simulation.play import Played
 from pfo_pipeline_tests.simulation.seeds import SeedFailed, check, half_year
 
-SEEDS = range(50)
+SEEDS = (0, 10, 25, 28, 64, 82, 85, 116, 194)
 _TABLES = ("loads", "users", "connections", "accounts", "balances", "quarantine", "drift", "identities", "telemetry")
 
 
-@pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=pytest.mark.xdist_group(f"seeds {seed // 5}")) for seed in SEEDS]
-)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_half_year_ends_with_the_truth(seed: int, workplace: Path) -> None:
     check(seed, workplace)
 
