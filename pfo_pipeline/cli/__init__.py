@@ -35,7 +35,9 @@ main.add_under(
     connecting.disconnect,
     connecting.webhooks,
 )
-main.add_under("Keep the ledger", keeping.verify, keeping.identity, keeping.rekey, keeping.end, keeping.erase)
+main.add_under(
+    "Keep the ledger", keeping.verify, keeping.identity, keeping.seen, keeping.rekey, keeping.end, keeping.erase
+)
 main.add_under(
     "Operate",
     alerting.alerts,

@@ -167,6 +167,26 @@ def end(tenant: str, member: str | None, account: str | None, on: datetime, yes:
 
 
 @click.command(
+    short_help="Say that you saw which accounts count otherwise.",
+    epilog=examples("pfo seen --tenant martin", "pfo seen --tenant martin --connection 17"),
+)
+@TENANT
+@click.option("--connection", metavar="ID", shell_complete=completing.CONNECTIONS, help="Of this connection alone.")
+@without_pandas
+def seen(tenant: str, connection: str | None) -> None:
+    """Say that you saw which accounts of a tenant count otherwise than before, or are of no known class.
+
+    They wait for the operator until then. Totals stay as they are.
+    """
+    from pfo_pipeline.commands.place import find_place
+    from pfo_pipeline.commands.seen import see_and_show
+    from pfo_pipeline.commands.terminal import progress
+
+    with progress():
+        see_and_show(find_place(), tenant, connection)
+
+
+@click.command(
     short_help="Write the ledger anew under another key.",
     epilog=examples("pfo rekey", "pfo rekey --old-key file:secrets/old_key"),
 )

@@ -11,12 +11,13 @@ import click
 from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import ConfigError
-from pfo_pipeline.contracts.tables import AccountRow, ConnectionRow, LedgerRow, UserRow
+from pfo_pipeline.contracts.tables import AccountRow, ChangeRow, ConnectionRow, LedgerRow, UserRow
 from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.account_changes import COUNTS, ENDED
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.presence import ended_user, gone_connection, kept_account
 from pfo_pipeline.report.making import timezone_of
@@ -163,6 +164,9 @@ def _batch(wanted: Wanted, ending: _Ending, moment: datetime) -> Batch:
         ),
         ConnectionRow: tuple(
             gone_connection(tenant_id, c, "Ended with the accounts of its user") for c in ending.connections
+        ),
+        ChangeRow: tuple(
+            ChangeRow(tenant_id, account.account_id, COUNTS, ENDED, seen=True) for account in ending.accounts
         ),
         UserRow: tuple(ended_user(tenant_id, user_id) for user_id in ending.user_ids),
     }

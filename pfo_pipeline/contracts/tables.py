@@ -264,6 +264,19 @@ class ProposalRow:
     state: str = _column("varchar", "open, or withdrawn: decided, or the evidence is gone.")
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """That an account counts otherwise than before; it waits for the operator until the newest row of it was seen."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    account_id: str = _column("varchar", "Id of the account.")
+    was: str = _column("varchar", "How it stood before; as stands.")
+    stands: str = _column(
+        "varchar", "counts, loan, unclassified, disabled, ended, one_of, part_of, or same as another account."
+    )
+    seen: bool = _column("boolean", "Whether a person asked for the change, or has said that they saw it.")
+
+
 LedgerRow = (
     UserRow
     | ConnectionRow
@@ -274,6 +287,7 @@ LedgerRow = (
     | IdentityRow
     | DecisionRow
     | ProposalRow
+    | ChangeRow
 )
 
 _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
@@ -286,6 +300,7 @@ _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
     IdentityRow: ("identities", ("tenant_id", "account_id")),
     DecisionRow: ("account_decisions", ("tenant_id", "account_id", "other_id")),
     ProposalRow: ("account_proposals", ("tenant_id", "account_id", "other_id")),
+    ChangeRow: ("account_changes", ("tenant_id", "account_id")),
 }
 
 

@@ -1,4 +1,5 @@
-"""What needs a look though its connection seems in order: missing accounts, a bank that shares none, what may count wrongly.
+"""What needs a look though its connection seems in order: missing accounts, a bank that shares none, what may count wrongly,
+and what counts otherwise than before, until a person has seen it.
 
 One row for each connection and matter, however many accounts it is about. A user who is not configured any more is told of
 once, by themselves: what they had is read no longer.
@@ -55,6 +56,28 @@ ambiguous as (
     where i.counts_as = 'one_of'
     group by all
 ),
+changes_then as (
+    from account_changes where list_contains($tenants, tenant_id) and recorded_at <= $known_at
+    qualify row_number() over (partition by tenant_id, account_id order by load_id desc) = 1
+),
+-- What stands for other reasons has a row of its own below.
+changed as (
+    select
+        a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as accounts,
+        min(c.account_id) as account_id,
+        string_agg(distinct case
+            when c.stands = 'counts' then 'counts by itself now'
+            when c.stands = 'loan' then 'is a loan now'
+            when c.stands = 'disabled' then 'is no longer shared with us'
+            when c.stands = 'ended' then 'is gone'
+            when c.stands = 'part_of' then 'is part of its parent now'
+            else 'is the ' || c.stands || ' now'
+        end, ', ') as how
+    from changes_then c
+    join accounts_then a on a.tenant_id = c.tenant_id and a.account_id = c.account_id
+    where not c.seen and c.stands not in ('one_of', 'unclassified')
+    group by all
+),
 unclassified as (
     select
         a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as accounts,
@@ -63,6 +86,9 @@ unclassified as (
     join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
     left join account_types t on t.account_type = a.account_type
     where i.counts_as is null and coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class) is null
+        and (a.tenant_id, i.canonical_id) not in (
+            select (tenant_id, account_id) from changes_then where seen and stands = 'unclassified'
+        )
     group by all
 )
 select
@@ -124,7 +150,18 @@ select
         || u.types as why,
     'operator' as who_acts,
     'Look at it: pfo sql "from coverage where tenant_id = ''' || u.tenant_id || ''' and reason = ''unclassified''". Say '
-        || 'which class it is of where this program is kept: a newer release may know it.' as remedy
+        || 'which class it is of where this program is kept: a newer release may know it. If it is to stay in no total: '
+        || 'pfo seen --tenant ' || u.tenant_id || ' --connection ' || u.connection_id as remedy
 from unclassified u
+union all
+select
+    c.tenant_id, c.connection_id, c.connection_id || ' changed' as thing, c.user_id, c.institution_name, 'changed' as code,
+    case when c.accounts = 1 then 'account ' || c.account_id || ' ' || c.how || ': the totals changed by it'
+        else c.accounts || ' accounts, such as ' || c.account_id || ', count otherwise than before (' || c.how || ')'
+    end as why,
+    'operator' as who_acts,
+    'Look at it: pfo sql "from coverage where tenant_id = ''' || c.tenant_id || ''' and connection_id = ''' || c.connection_id
+        || '''". Once you have seen it: pfo seen --tenant ' || c.tenant_id || ' --connection ' || c.connection_id as remedy
+from changed c
 order by all
 """

@@ -23,6 +23,7 @@ _OF_USER = {
     "identities": _THEIRS,
     "account_decisions": f"{_THEIRS} or {_THEIRS.replace('account_id', 'other_id', 1)}",
     "account_proposals": f"{_THEIRS} or {_THEIRS.replace('account_id', 'other_id', 1)}",
+    "account_changes": _THEIRS,
     "quarantine": """source_id in (
         select source_id from accounts where tenant_id = $tenant and user_id = $user
         union all select connection_id from connections where tenant_id = $tenant and user_id = $user)""",

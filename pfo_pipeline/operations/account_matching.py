@@ -189,7 +189,7 @@ class _Matcher:
                 continue
             fresh = [a for a in accounts if a.state == "listed" and len(self.cluster[a.account_id].members) == 1]
             stopped = [a for a in accounts if may_be_listed and any(self._is_stopped_by(a, heir) for heir in fresh)]
-            left = [a for a in accounts if (a.vanished_at or a in stopped) and self._is_left(a)]
+            left = [a for a in accounts if (a.vanished_at or a in stopped) and self._is_left(a, fresh)]
             heirs = [a for a in fresh if a not in stopped]
             if is_weak and (len(heirs) != 1 or len(left) != 1):
                 continue
@@ -201,10 +201,18 @@ class _Matcher:
                         self.superseded.add(old.account_id)
                     left.remove(old)
 
-    def _is_left(self, old: LinkedAccount) -> bool:
-        """Whether nothing that is listed has the account by now, but for itself and what it took the place of."""
-        members = self.cluster[old.account_id].members
-        return all(m is old or m.state != "listed" or m.account_id in self.superseded for m in members)
+    def _is_left(self, old: LinkedAccount, fresh: Sequence[LinkedAccount]) -> bool:
+        """Whether nothing that is listed has the account by now, but for itself and what it took the place of. Where what is
+        fresh stands in its own list, other lists may have it still.
+        """
+        is_own_list = all(heir.list_key == old.list_key for heir in fresh)
+        return all(
+            m is old
+            or m.state != "listed"
+            or m.account_id in self.superseded
+            or (is_own_list and m.list_key != old.list_key)
+            for m in self.cluster[old.account_id].members
+        )
 
     @staticmethod
     def _is_stopped_by(old: LinkedAccount, heir: LinkedAccount) -> bool:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from pfo_pipeline.contracts.tables import AccountRow, DecisionRow, IdentityRow, LedgerRow, ProposalRow
+from pfo_pipeline.contracts.tables import AccountRow, ChangeRow, DecisionRow, IdentityRow, LedgerRow, ProposalRow
 from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.ledger.known import KnownDecision, KnownLink, KnownProposal
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.operations.account_changes import changes
 from pfo_pipeline.operations.account_links import Decision, LinkedAccount, Matching, Placement, State
 from pfo_pipeline.operations.account_matching import match
 from pfo_pipeline.powens.mapping import UNKNOWN
@@ -84,6 +85,12 @@ class KnownMatching:
             *(ProposalRow(tenant_id, p.account_id, p.other_id, p.evidence, "withdrawn") for p in withdrawn),
         ]
 
+    def changes(
+        self, tenant_id: str, matching: Matching, told: Iterable[AccountRow] = (), *, is_asked: bool = False
+    ) -> list[ChangeRow]:
+        """A row for each known account that counts otherwise than before; `told` are the accounts about to be written."""
+        return changes(tenant_id, self.links, told, matching, self.classes, is_asked=is_asked)
+
     def is_changed_by(self, matching: Matching) -> bool:
         """Whether a matching decides or proposes anything else than the ledger knows."""
         known = {link.account_id: (link.canonical_id, link.counts_as) for link in self.links}
@@ -94,7 +101,8 @@ class KnownMatching:
     def record(self, ledger: Ledger, tenant_id: str, matching: Matching, decisions: Iterable[DecisionRow] = ()) -> None:
         """Merge a matching that no read of a bank led to, with what a person decided. Raises: LedgerError."""
         rows: dict[type[LedgerRow], list[LedgerRow]] = {}
-        for row in (*decisions, *self.rows(tenant_id, matching)):
+        changed = self.changes(tenant_id, matching, is_asked=True)
+        for row in (*decisions, *self.rows(tenant_id, matching), *changed):
             rows.setdefault(type(row), []).append(row)
         ledger.merge(
             Batch(

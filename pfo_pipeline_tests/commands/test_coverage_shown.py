@@ -1,6 +1,7 @@
 """Every linked account is counted or named with the reason why not: in SQL, status, JSON, page, alerts and check alike."""
 
 import json
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from pfo_pipeline.alerts.findings import ledger_findings
 from pfo_pipeline.cli import main
 from pfo_pipeline.config import load_config
-from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, IdentityRow, ProposalRow
+from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ChangeRow, IdentityRow, ProposalRow
 from pfo_pipeline.defs.checks import CHECKS
 from pfo_pipeline.defs.watched import Look
 from pfo_pipeline.ledger.office import reader_of
@@ -212,3 +213,33 @@ def test_the_check_holds_and_finds_a_total_that_counts_something_else(ledger: Le
         wrong = "select 'smith' as tenant_id, 'EUR' as currency, 1334.0 as current_balance"
         con.execute(f"create or replace view totals as {wrong}")
     assert found() == 1
+
+
+def test_what_was_seen_waits_no_more_and_stays_out_of_the_totals(ledger: Ledger, now: datetime) -> None:
+    ledger.merge(batch(ChangeRow("smith", "acc_7", "counts", "disabled", seen=False), run_id="run-2"))
+    ledger.publish()
+    before = run("sql", "from totals", "--json")
+    waiting = run("status")
+    assert "account acc_7 is no longer shared with us" in waiting
+    assert "of a type without a class: leasing" in waiting
+    remedies = [words for line in waiting.splitlines() for words in re.findall(r"pfo (seen [^|]*\d+)", line)]
+    assert len(set(remedies)) == 1
+
+    assert run(*remedies[0].split()) == ("acc_3  unclassified\nacc_7  counts -> disabled\nSeen: 2 accounts.\n")
+
+    still = run("status")
+    assert "acc_7 is no longer" not in still
+    assert "without a class" not in still
+    assert run("sql", "from totals", "--json") == before
+    again = CliRunner().invoke(main, ["seen", "--tenant", "smith"])
+    assert (again.exit_code, again.output) == (
+        1,
+        "OperationRefused: No account of tenant smith waits to be seen. See: pfo status --tenant smith\n",
+    )
+
+
+def test_only_an_admin_says_what_was_seen(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFO_ROLE", "user")
+    refused = CliRunner().invoke(main, ["seen", "--tenant", "smith"])
+    assert refused.exit_code == 1
+    assert "needs role admin" in refused.output

@@ -20,7 +20,7 @@ from pfo_pipeline.contracts.tables import (
 each_table = pytest.mark.parametrize("table", tables(), ids=lambda table: table.name)
 
 
-def test_there_are_nine_tables() -> None:
+def test_there_are_ten_tables() -> None:
     assert [table.qualified_name for table in tables()] == [
         "ledger.users",
         "ledger.connections",
@@ -31,6 +31,7 @@ def test_there_are_nine_tables() -> None:
         "ledger.identities",
         "ledger.account_decisions",
         "ledger.account_proposals",
+        "ledger.account_changes",
     ]
 
 

@@ -135,6 +135,18 @@ def test_two_pockets_of_one_iban_come_back_with_new_ids_as_the_same_two_accounts
     assert banks.proposed == set()
 
 
+@pytest.mark.parametrize("is_gone", [False, True], ids=["beside the old one", "in its place"])
+def test_a_new_id_in_one_list_is_the_account_that_another_list_shows_too(is_gone: bool) -> None:
+    of_ben = renumbered(POCKETS, 10)
+    banks = Banks().read({A: POCKETS, B: of_ben}).read({A: POCKETS, B: of_ben})
+    old, new = of_ben[1] | {"is_stuck": True}, of_ben[1] | {"id": 22}
+    for _ in range(2):
+        banks.read({A: POCKETS, B: [of_ben[0], *([] if is_gone else [old]), new]})
+
+    assert banks.positions == {"acc_1": 100, "acc_2": 5000}
+    assert banks.proposed == set()
+
+
 def test_pockets_that_nothing_tells_apart_come_back_as_two_accounts() -> None:
     twins = [listed(1, "100", iban=IBAN), listed(2, "5000", iban=IBAN)]
     banks = Banks().read({A: twins}).read({A: twins}).read({})

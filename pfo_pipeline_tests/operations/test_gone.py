@@ -150,7 +150,9 @@ def test_an_account_that_its_source_goes_on_without_is_gone_after_two_reads(smit
 
     assert ended(smith) == {str(made.account_ids[0]): "missing"}
     assert smith.accounts()[0].deleted_at == missed_at
-    assert (total(smith), missing(smith), troubles(smith)) == (2, [], [])
+    assert (total(smith), missing(smith)) == (2, [])
+    (told,) = troubles(smith)
+    assert told.why.endswith("is gone: the totals changed by it")
     assert smith.ask("select reason from coverage where reason is not null") == [("gone",)]
 
 
@@ -362,7 +364,8 @@ def test_a_removed_connection_takes_missing_accounts_along(smith: Household) -> 
     smith.sync()
 
     assert ended(smith) == {str(number): "connection" for number in made.account_ids}
-    assert (missing(smith), troubles(smith), total(smith)) == ([], [], None)
+    assert (missing(smith), total(smith)) == ([], None)
+    assert [told.why.endswith("count otherwise than before (is gone)") for told in troubles(smith)] == [True]
 
 
 def test_a_connection_that_may_be_an_unreadable_record_is_not_gone_and_told(smith: Household) -> None:
@@ -494,7 +497,7 @@ def test_a_user_of_whom_nothing_counts_waits_for_nobody(family: Household) -> No
     next_day(family)
 
     assert {user.status for name, user in family.users().items() if name != "jane"} == {"ended"}
-    assert troubles(family) == []
+    assert [told.what for told in troubles(family)] == [f"connection {made.id}"]  # Its account is gone.
 
 
 @pytest.mark.parametrize("accounts", [[], [{"balance": "1", "disabled": True}]], ids=["none", "disabled"])

@@ -31,3 +31,15 @@ create table account_proposals (
     run_id varchar not null,
     operation varchar not null
 );
+
+create table account_changes (
+    tenant_id varchar not null,
+    account_id varchar not null,
+    was varchar not null,
+    stands varchar not null,
+    seen boolean not null,
+    load_id bigint not null,
+    recorded_at timestamptz not null,
+    run_id varchar not null,
+    operation varchar not null
+);

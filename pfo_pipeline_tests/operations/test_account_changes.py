@@ -1,0 +1,128 @@
+"""What counts otherwise than before waits for the operator, until a person has seen it or it was asked for."""
+
+from typing import Any
+
+import pytest
+
+from pfo_pipeline.contracts.tables import ChangeRow
+from pfo_pipeline.operations.identities import DIFFERENT, KnownMatching
+from pfo_pipeline_tests.ledger.samples import batch
+from pfo_pipeline_tests.operations.household import Household
+from pfo_pipeline_tests.simulated_bank import NOON, SimulatedConnection
+
+NUMBER = {"number": "00012345678"}
+
+
+def read(household: Household, hours: int = 0) -> None:
+    household.bank.advance(hours=hours)
+    household.sync()
+    household.refresh()
+
+
+def waiting(household: Household) -> list[str]:
+    return [told.why for told in household.ledger.reader().attention([household.tenant.id]) if told.code == "changed"]
+
+
+def changes(household: Household) -> list[tuple[Any, ...]]:
+    return household.ask("select was, stands, seen from account_changes order by load_id, account_id")
+
+
+@pytest.fixture
+def two(smith: Household) -> SimulatedConnection:
+    made = smith.connect("jane", "1", "2")
+    read(smith)
+    return made
+
+
+def test_what_goes_on_as_it_was_waits_for_nobody(smith: Household, two: SimulatedConnection) -> None:
+    smith.bank.add_account(smith.domain, two.id, balance="3")
+    smith.connect("jane", "4")
+    read(smith, hours=24)
+
+    assert (changes(smith), waiting(smith)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("change", "stands", "said"),
+    [
+        ({"deleted": NOON.isoformat()}, "ended", "is gone"),
+        ({"disabled": NOON.isoformat()}, "disabled", "is no longer shared with us"),
+        ({"type": "loan"}, "loan", "is a loan now"),
+    ],
+)
+def test_an_account_that_leaves_the_totals_is_told_and_told_again_when_it_comes_back(
+    smith: Household, two: SimulatedConnection, change: dict[str, Any], stands: str, said: str
+) -> None:
+    number, before = two.account_ids[0], {"type": "checking"}
+    smith.bank.change_account(smith.domain, number, **change)
+    read(smith, hours=24)
+    account_id = smith.accounts()[0].account_id
+
+    assert changes(smith) == [("counts", stands, False)]
+    assert waiting(smith) == [f"account {account_id} {said}: the totals changed by it"]
+    read(smith, hours=24)
+    assert len(changes(smith)) == 1
+
+    smith.bank.change_account(smith.domain, number, **{name: before.get(name) for name in change})
+    read(smith, hours=24)
+    assert waiting(smith) == [f"account {account_id} counts by itself now: the totals changed by it"]
+
+
+def test_an_account_of_a_type_that_is_no_more_known_waits_as_unclassified(
+    smith: Household, two: SimulatedConnection
+) -> None:
+    smith.bank.change_account(smith.domain, two.account_ids[0], type="leasing")
+    read(smith, hours=24)
+
+    assert changes(smith) == [("counts", "unclassified", False)]
+    assert {told.code for told in smith.ledger.reader().attention(["smith"])} == {"unclassified"}
+
+
+def test_a_bank_that_was_added_again_changes_nothing(smith: Household) -> None:
+    old = smith.connect("jane", "7")
+    smith.bank.change_account(smith.domain, old.account_ids[0], **NUMBER)
+    read(smith)
+    smith.bank.delete_connection(smith.domain, old.id)
+    new = smith.connect("jane", "8")
+    smith.bank.change_account(smith.domain, new.account_ids[0], **NUMBER)
+    for _ in range(3):
+        read(smith, hours=24)
+
+    assert changes(smith) == []
+
+
+def test_two_accounts_that_evidence_makes_one_are_told_of_the_younger(family: Household) -> None:
+    first, second = family.connect("jane", "7"), family.connect("john", "7")
+    family.bank.change_account(family.domain, first.account_ids[0], **NUMBER)
+    read(family)
+    family.bank.change_account(family.domain, second.account_ids[0], **NUMBER)
+    read(family, hours=24)
+
+    kept, joined = (a.account_id for a in family.accounts())
+    assert waiting(family) == [f"account {joined} is the same as {kept} now: the totals changed by it"]
+
+
+def test_what_a_person_decided_needs_no_telling(family: Household) -> None:
+    first, second = family.connect("jane", "7"), family.connect("john", "7")
+    for made in (first, second):
+        family.bank.change_account(family.domain, made.account_ids[0], **NUMBER)
+    read(family)
+    one, other = sorted(a.account_id for a in family.accounts())
+    known = KnownMatching.of(family.ledger.reader(), "smith")
+    known.record(family.ledger, "smith", known.match(family.now, decisions={(one, other): DIFFERENT}))
+
+    assert [seen for _, _, seen in changes(family)] == [True]
+    assert waiting(family) == []
+
+
+def test_what_was_seen_waits_no_more_until_it_changes_again(smith: Household, two: SimulatedConnection) -> None:
+    smith.bank.change_account(smith.domain, two.account_ids[0], disabled=NOON.isoformat())
+    read(smith, hours=24)
+    account_id = smith.accounts()[0].account_id
+    known = KnownMatching.of(smith.ledger.reader(), "smith")
+    assert known.changes("smith", known.match(smith.now)) == []
+    smith.ledger.merge(batch(ChangeRow("smith", account_id, "counts", "disabled", seen=True), run_id="seen"))
+
+    assert waiting(smith) == []
+    read(smith, hours=24)
+    assert waiting(smith) == []
