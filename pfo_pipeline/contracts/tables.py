@@ -42,7 +42,7 @@ class Table:
 
         All but the key, the proof of where it is from, and the link, which the configuration makes of the key.
         """
-        unlearnt = ("payload_digest", "provider_updated_at", "link")
+        unlearnt = ("payload_digest", "provider_updated_at", "link", "rounded_from")
         return tuple(c.name for c in self.columns if c.name not in (*self.key, *unlearnt))
 
 
@@ -186,6 +186,12 @@ class BalanceRow:
         "varchar", "How available was derived: coming_balance, or balance+coming.", null=True
     )
     payload_digest: str = _column("varchar", _DIGEST)
+    rounded_from: str | None = _column(
+        "varchar",
+        "The booked balance as it was sent, where it was rounded: noise of a binary float, or decimals of a coin beyond ten.",
+        null=True,
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

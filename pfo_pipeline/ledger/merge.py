@@ -39,7 +39,8 @@ on c.tenant_id = n.tenant_id and c.account_id = n.account_id
 when matched and n.as_of >= c.as_of then update set
     as_of = n.as_of, connection_id = n.connection_id, source_id = n.source_id, currency = n.currency,
     current_balance = n.current_balance, available_balance = n.available_balance,
-    available_basis = n.available_basis, payload_digest = n.payload_digest, load_id = n.load_id,
+    available_basis = n.available_basis, payload_digest = n.payload_digest, rounded_from = n.rounded_from,
+    load_id = n.load_id,
     recorded_at = n.recorded_at, run_id = n.run_id, operation = n.operation
 when not matched then insert by name
 """

@@ -17,7 +17,7 @@ from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
 from pfo_pipeline.powens.decode import digest
-from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift, does_not_add_up, misfits, unread_dates
+from pfo_pipeline.powens.drift import Drift, account_drift, connection_drift, does_not_add_up, misfits, unread_fields
 from pfo_pipeline.powens.errors import Invalid, Missing, TooSlow
 from pfo_pipeline.powens.mapping import parse, quarantined
 from pfo_pipeline.powens.paging import Listing, record_id
@@ -198,7 +198,7 @@ class BankSession:
                 drift.update(misfits(name, parsed))
             else:
                 items.append((parsed, record))
-                drift.update(drift_of(parsed) | unread_dates(parsed, record))
+                drift.update(drift_of(parsed) | unread_fields(parsed, record))
         return Records(tuple(items), tuple(quarantine), drift, tuple(unread))
 
 

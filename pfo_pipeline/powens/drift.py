@@ -38,6 +38,7 @@ _KNOWN_USAGES = frozenset({"PRIV", "ORGA", "ASSO"})
 _KNOWN_OWNERSHIPS = frozenset({"owner", "co-owner", "attorney"})
 
 NO_DATE = "(no date)"
+NO_AMOUNT = "(no amount)"
 Drift = tuple[str, str]
 """(where, the unknown enum value; empty when the field itself is unknown)."""
 
@@ -68,11 +69,13 @@ def account_drift(account: Account) -> set[Drift]:
     )
 
 
-def unread_dates(record: Connection | Account, raw: Mapping[str, Any]) -> set[Drift]:
-    """Dates that were told and cannot be read; the record is kept without them."""
+def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[Drift]:
+    """Dates and announced amounts that were told and cannot be read; the record is kept without them."""
     if isinstance(record, Account):
         since = {"disabled": record.disabled, "deleted": record.deleted}
-        return {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
+        dates = {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
+        announced = [n for n in ("coming", "coming_balance") if raw.get(n) is not None and getattr(record, n) is None]
+        return dates | {(f"account.{name}", NO_AMOUNT) for name in announced}
     told: list[tuple[str, Wire, Mapping[str, Any], tuple[str, ...]]] = [
         ("connection", record, raw, ("created", "last_update", "next_try", "expire"))
     ]

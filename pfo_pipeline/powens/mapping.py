@@ -17,6 +17,7 @@ from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, QuarantineRow
+from pfo_pipeline.powens.amounts import Kept, kept
 from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.paging import record_id
@@ -26,10 +27,6 @@ from pfo_pipeline.powens.wire import Account, Connection, Since, Wire
 UNKNOWN = "unknown"
 
 W = TypeVar("W", bound=Wire)
-
-# DECIMAL(38,10): 28 digits before the point, 10 after. What does not fit is quarantined, never rounded.
-_SCALE = 10
-_LIMIT = Decimal(10) ** 28
 
 _AHEAD = timedelta(days=1)
 """How far a clock elsewhere may be ahead of ours; a figure dated later would stand as the newest for as long."""
@@ -201,10 +198,10 @@ def balance_row(
         return "last_update: more than a day in the future"
     if account.last_update < _EARLIEST:
         return "last_update: before 1970"
-    available, basis = _available(account, account.balance)
-    for name, amount in (("balance", account.balance), ("coming_balance", available)):
-        if amount is not None and not fits(amount):
-            return f"{name}: does not fit DECIMAL(38,10) without rounding"
+    booked = _kept(account, "balance", account.balance, record)
+    if isinstance(booked, str):
+        return booked
+    available, basis = _available(account, booked.amount, record)
     return BalanceRow(
         tenant_id=tenant.id,
         account_id=account_id(tenant, account.id),
@@ -212,25 +209,36 @@ def balance_row(
         connection_id=connection_id,
         source_id=account.id,
         currency=account.currency.id,
-        current_balance=account.balance,
+        current_balance=booked.amount,
         available_balance=available,
         available_basis=basis,
         payload_digest=digest(record),
+        rounded_from=booked.text,
     )
 
 
-def _available(account: Account, balance: Decimal) -> tuple[Decimal | None, str | None]:
-    """Powens gives no available balance; what is announced is added to the booked one, and labelled as derived."""
-    if account.coming_balance is not None:
-        return account.coming_balance, "coming_balance"
-    if account.coming is not None:
-        return EXACT.add(balance, account.coming), "balance+coming"
-    return None, None
+def _available(account: Account, booked: Decimal, record: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
+    """Powens gives no available balance; what is announced is added to the booked one, and labelled as derived.
+
+    None for both where nothing is announced, or an amount that the ledger cannot hold.
+    """
+    name = "coming" if account.coming_balance is None else "coming_balance"
+    sent: Decimal | None = getattr(account, name)
+    announced = None if sent is None else _kept(account, name, sent, record)
+    if announced is None or isinstance(announced, str):
+        return None, None
+    if name == "coming_balance":
+        return announced.amount, "coming_balance"
+    return EXACT.add(booked, announced.amount), "balance+coming"
 
 
-def fits(amount: Decimal) -> bool:
-    """Whether DECIMAL(38,10) holds the amount exactly."""
-    if amount.copy_abs() >= _LIMIT:
-        return False
-    exponent = amount.normalize(EXACT).as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= -_SCALE
+def _kept(account: Account, name: str, sent: Decimal, record: Mapping[str, Any]) -> Kept | str:
+    """One of an account's amounts as the ledger holds it, or why it cannot."""
+    currency = account.currency
+    found = kept(
+        sent,
+        currency.id if currency else "",
+        is_number=not isinstance(record.get(name), str),
+        is_crypto=currency is not None and currency.crypto is True,
+    )
+    return f"{name}: {found}" if isinstance(found, str) else found

@@ -7,11 +7,12 @@ Facts: Powens docs, Connections, Bank accounts, Connectors; official SDK specifi
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
-from pfo_pipeline.powens.decode import EARLIEST, Amount, ParisMoment, ToldTwice, to_utc
+from pfo_pipeline.powens.decode import EARLIEST, Amount, ParisMoment, ToldTwice, to_amount, to_utc
 
 
 def _id_text(value: object) -> str:
@@ -64,9 +65,18 @@ def _since(value: object) -> Since | None:
     return Since(_moment_if_any(value)) if value and not is_zero_date else None
 
 
+def _amount_if_any(value: object) -> Decimal | None:
+    try:
+        return to_amount(value)
+    except ValueError:
+        return None
+
+
 MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
 """Where no figure hangs on it: what is no date, or one before EARLIEST, must not put the whole record aside."""
 SinceIfAny = Annotated[Since | None, BeforeValidator(_since)]
+AmountIfAny = Annotated[Decimal | None, BeforeValidator(_amount_if_any)]
+"""What is announced only informs: what is no amount must not cost the booked balance."""
 Id = Annotated[str, BeforeValidator(_id_text)]
 IdIfAny = Annotated[str | None, BeforeValidator(id_if_any)]
 """An id that only informs: what is none must not put the whole record aside."""
@@ -120,7 +130,7 @@ class Account(Wire):
     id: Id
     id_connection: Id | None = None
     id_source: IdIfAny = None
-    id_parent: Id | None = None
+    id_parent: IdIfAny = None
     type: TypeName | None = None
     number: str | None = None
     iban: str | None = None
@@ -129,8 +139,8 @@ class Account(Wire):
     original_name: str | None = None
     currency: Currency | None = None
     balance: Amount | None = None
-    coming: Amount | None = None
-    coming_balance: Amount | None = None
+    coming: AmountIfAny = None
+    coming_balance: AmountIfAny = None
     last_update: ParisMoment | None = None
     disabled: SinceIfAny = None
     deleted: SinceIfAny = None

@@ -69,7 +69,7 @@ def test_what_is_only_noted_once_has_no_facts() -> None:
 @each_table
 def test_every_column_is_key_fact_or_proof_of_where_it_is_from(table: Table) -> None:
     names = {column.name for column in table.columns}
-    proof = {"payload_digest", "provider_updated_at", "link"} & names
+    proof = {"payload_digest", "provider_updated_at", "link", "rounded_from"} & names
 
     assert names == {*table.key, *table.facts} | proof
     assert not set(table.key) & set(table.facts)

@@ -7,11 +7,12 @@ import pytest
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.powens.drift import (
     KNOWN_ACCOUNT_TYPES,
+    NO_AMOUNT,
     NO_DATE,
     account_drift,
     connection_drift,
     misfits,
-    unread_dates,
+    unread_fields,
 )
 from pfo_pipeline.powens.mapping import parse
 from pfo_pipeline.powens.states import KNOWN_STATES
@@ -151,20 +152,22 @@ def test_a_record_that_was_put_aside_is_told_by_the_fields_that_do_not_fit() -> 
     }
 
 
-def test_a_date_that_cannot_be_read_is_told_by_its_place() -> None:
+def test_a_date_or_announced_amount_that_cannot_be_read_is_told_by_its_place() -> None:
     none = "0000-00-00 00:00:00"
     source = CONNECTION["sources"][0]
     connection = CONNECTION | {"created": none, "last_update": 5, "next_try": "soon", "expire": "0001-01-01 00:00:00"}
     connection |= {"sources": [source, source | {"last_update": none, "next_try": none, "disabled": none}]}
-    account = ACCOUNT | {"disabled": "0001-01-01 00:00:00", "deleted": True}
+    account = ACCOUNT | {"disabled": "0001-01-01 00:00:00", "deleted": True, "coming": "soon", "coming_balance": [1]}
 
-    assert unread_dates(Connection.model_validate(connection), connection) == {
+    assert unread_fields(Connection.model_validate(connection), connection) == {
         *((f"connection.{name}", NO_DATE) for name in ("created", "last_update", "next_try", "expire")),
         *((f"source.{name}", NO_DATE) for name in ("last_update", "next_try")),
     }
-    assert unread_dates(Account.model_validate(account), account) == {
+    assert unread_fields(Account.model_validate(account), account) == {
         ("account.disabled", NO_DATE),
         ("account.deleted", NO_DATE),
+        ("account.coming", NO_AMOUNT),
+        ("account.coming_balance", NO_AMOUNT),
     }
 
 
@@ -173,8 +176,8 @@ def test_a_date_that_can_be_read_or_is_not_there_is_no_drift(expire: str | None)
     connection = CONNECTION | {"expire": expire, "sources": None}
     account = ACCOUNT | {"disabled": "2026-03-10 12:00:00", "deleted": expire}
 
-    assert unread_dates(Connection.model_validate(connection), connection) == set()
-    assert unread_dates(Account.model_validate(account), account) == set()
+    assert unread_fields(Connection.model_validate(connection), connection) == set()
+    assert unread_fields(Account.model_validate(account), account) == set()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfo_pipeline.config import Tenant
@@ -18,7 +18,6 @@ from pfo_pipeline.powens.mapping import (
     account_row,
     balance_row,
     connection_row,
-    fits,
     lacks_a_date,
     parse,
     quarantined,
@@ -399,70 +398,86 @@ class TestBalances:
     @pytest.mark.parametrize(
         "amount",
         [
-            "9999999999999999999999999999.9999999999",
-            "-9999999999999999999999999999.9999999999",
+            "999999999999999999.9999999999",
+            "-999999999999999999.9999999999",
             "0.0000000001",
-            "1E+27",
+            "1E+17",
             "1.00000000000000000000000000000000000000",
             "-0.0",
         ],
     )
-    def test_what_the_ledger_can_hold_is_kept_to_the_last_digit(self, amount: str) -> None:
-        assert balance_of(balance=amount, coming=None).current_balance == Decimal(amount)
+    def test_a_text_that_the_ledger_can_hold_is_kept_to_the_last_digit(self, amount: str) -> None:
+        row = balance_of(balance=amount, coming=None)
 
-    @pytest.mark.parametrize("amount", ["1E+28", "0.00000000001", "1e999", "1e-999", "1234567890.12345678901"])
-    def test_what_the_ledger_cannot_hold_is_put_aside_and_never_rounded(self, amount: str) -> None:
+        assert (row.current_balance, row.rounded_from) == (Decimal(amount), None)
+
+    @pytest.mark.parametrize("amount", ["0.00000000001", "1e-999", "1234567890.12345678901", "83710.79999999999"])
+    def test_a_text_with_more_decimals_than_the_ledger_has_is_put_aside(self, amount: str) -> None:
         assert balance(balance=amount, coming=None) == "balance: does not fit DECIMAL(38,10) without rounding"
 
+    @pytest.mark.parametrize("amount", ["1E+18", "-1E+18", "1e999", Decimal(10) ** 18, 10**18])
+    def test_what_is_no_amount_of_money_any_more_is_put_aside(self, amount: object) -> None:
+        assert balance(balance=amount, coming=None) == "balance: 10^18 or more"
+
     @pytest.mark.parametrize(
-        "amounts",
+        ("currency", "sent", "kept"),
         [
-            {"coming_balance": "1E+28"},
-            {"coming": "0.00000000001"},
-            {"balance": "9999999999999999999999999999", "coming": "1"},
-            {"coming": "1e-999"},
+            ("EUR", "83710.79999999999", "83710.80"),
+            ("EUR", "0.30000000000000004", "0.30"),
+            ("EUR", "-12.340000001", "-12.34"),
+            ("EUR", "1.0000009999999", "1.00"),
+            ("EUR", "2.9999990000001", "3.00"),
+            ("JPY", "3300.0000001", "3300"),
+            ("KWD", "1.2339999999999", "1.234"),
         ],
     )
-    def test_an_available_balance_that_does_not_fit_is_put_aside_as_well(self, amounts: dict[str, object]) -> None:
-        assert balance(**amounts) == "coming_balance: does not fit DECIMAL(38,10) without rounding"
+    def test_the_noise_of_a_binary_float_is_rounded_once_and_what_was_sent_is_kept(
+        self, currency: str, sent: str, kept: str
+    ) -> None:
+        row = balance_of(balance=Decimal(sent), currency={"id": currency}, coming=None)
+
+        assert (str(row.current_balance), row.rounded_from) == (kept, sent)
+
+    @pytest.mark.parametrize("sent", ["83710.79999812345678", "1.00000100000001", "0.12345678901"])
+    def test_a_number_that_is_further_from_a_cent_than_noise_is_put_aside(self, sent: str) -> None:
+        reason = balance(balance=Decimal(sent), coming=None)
+
+        assert reason == "balance: does not fit DECIMAL(38,10) without rounding"
+
+    @pytest.mark.parametrize("sent", ["10.555", "10.0001", "10.12", "10"])
+    def test_a_number_with_decimals_that_are_no_noise_is_kept_as_it_is(self, sent: str) -> None:
+        row = balance_of(balance=Decimal(sent), coming=None)
+
+        assert (row.current_balance, row.rounded_from) == (Decimal(sent), None)
+
+    @pytest.mark.parametrize("is_number", [True, False])
+    def test_a_coin_is_rounded_to_the_decimals_that_the_ledger_has(self, is_number: bool) -> None:
+        sent = "1.123456789012345678"
+        currency = {"id": "ETH", "crypto": True}
+        row = balance_of(balance=Decimal(sent) if is_number else sent, currency=currency, coming=None)
+
+        assert (row.current_balance, row.rounded_from) == (Decimal("1.1234567890"), sent)
+
+    @pytest.mark.parametrize(
+        "announced",
+        [{"coming_balance": "1E+28"}, {"coming": "0.00000000001"}, {"coming": "1e-999"}, {"coming": "soon"}],
+    )
+    def test_what_is_announced_and_cannot_be_kept_costs_no_booked_balance(self, announced: dict[str, object]) -> None:
+        row = balance_of(**announced)
+
+        assert (row.current_balance, row.available_balance, row.available_basis) == (Decimal("7481.01"), None, None)
 
     # Python's decimal arithmetic rounds to 28 digits unless told otherwise.
-    def test_a_sum_of_more_than_28_digits_is_exact(self) -> None:
-        row = balance_of(balance="1234567890123456789012345678.1234567890", coming="0.0000000001")
-
-        assert row.available_balance == Decimal("1234567890123456789012345678.1234567891")
-
     @steady
     @given(
-        st.decimals(min_value=-(10**28), max_value=10**28, places=10),
-        st.decimals(min_value=-(10**28), max_value=10**28, places=10),
+        st.decimals(min_value=-(10**17), max_value=10**17, places=10),
+        st.decimals(min_value=-(10**17), max_value=10**17, places=10),
     )
-    def test_any_sum_that_fits_is_exact_and_any_other_is_put_aside(self, booked: Decimal, coming: Decimal) -> None:
-        assume(fits(booked))
-        total = Fraction(booked) + Fraction(coming)
+    def test_any_sum_is_exact(self, booked: Decimal, coming: Decimal) -> None:
+        row = balance_of(balance=str(booked), coming=str(coming))
 
-        row = balance(balance=booked, coming=coming)
-
-        if abs(total) < 10**28:
-            assert isinstance(row, BalanceRow)
-            assert row.available_balance is not None
-            assert Fraction(row.available_balance) == total
-        else:
-            assert isinstance(row, str)
-
-    @steady
-    @given(st.integers(min_value=-(10**60), max_value=10**60), st.integers(min_value=-80, max_value=30))
-    @example(10**28, 0)
-    @example(10**28 - 1, 0)
-    @example(10**38 - 1, -10)
-    @example(10**50, -40)
-    @example(1, -11)
-    def test_an_amount_fits_exactly_when_it_is_less_than_38_digits_at_scale_10(
-        self, digits: int, exponent: int
-    ) -> None:
-        scaled = Fraction(digits) * Fraction(10) ** (exponent + 10)
-
-        assert fits(Decimal(f"{digits}e{exponent}")) == (scaled.denominator == 1 and abs(scaled) < 10**38)
+        assert row.available_balance is not None
+        assert Fraction(row.available_balance) == Fraction(booked) + Fraction(coming)
 
     def test_numbers_may_come_as_text(self) -> None:
         row = balance_of(balance="7481.01", coming="-55.30")
@@ -476,8 +491,8 @@ class TestQuarantine:
         [
             ({"balance": "a lot"}, "balance: not a number"),
             ({"balance": True}, "balance: not a number"),
-            ({"coming": Decimal("NaN")}, "coming: not a finite number"),
-            ({"coming_balance": Decimal("1e99999999")}, "coming_balance: not of a size that an amount has"),
+            ({"balance": Decimal("NaN")}, "balance: not a finite number"),
+            ({"balance": Decimal("1e99999999")}, "balance: not of a size that an amount has"),
             ({"last_update": "yesterday"}, "last_update: not a date"),
             ({"disabled": ToldTwice()}, "disabled: told twice"),
             ({"currency": {}}, "currency.id: field required"),

@@ -5,6 +5,9 @@ alter table accounts add column missing_since timestamptz;
 alter table accounts add column ended_by varchar;
 alter table accounts add column is_crypto boolean;
 
+alter table balances add column rounded_from varchar;
+alter table balances_current add column rounded_from varchar;
+
 alter table identities add column counts_as varchar;
 alter table identities add column others varchar;
 alter table identities add column account_class varchar;
