@@ -20,9 +20,7 @@ _ACCOUNT_EXTRAS = frozenset(
     "id_user display id_type bookmarked company_name loan webid formatted_balance information opening_date "
     "valuation diff diff_percent prev_diff prev_diff_percent calculated".split()
 )
-_SOURCE_EXTRAS = frozenset(
-    "id id_connection id_connector_source id_weboob_module created access_expire expire error_message".split()
-)
+_SOURCE_EXTRAS = frozenset("id id_connection id_connector_source id_weboob_module created expire error_message".split())
 _CONNECTOR_EXTRAS = frozenset(
     "id hidden charged code beta color slug sync_frequency sync_periodicity months_to_fetch auth_mechanism "
     "available_auth_mechanisms transfer_mechanism siret restricted capabilities account_usages account_types products "
@@ -80,7 +78,9 @@ def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[D
         ("connection", record, raw, ("created", "last_update", "next_try", "expire"))
     ]
     sources = zip(record.sources or (), raw.get("sources") or (), strict=True)
-    told += [("source", source, record_of, ("last_update", "next_try")) for source, record_of in sources]
+    told += [
+        ("source", source, record_of, ("last_update", "next_try", "access_expire")) for source, record_of in sources
+    ]
     return {
         (f"{what}.{name}", NO_DATE)
         for what, read, from_raw, names in told

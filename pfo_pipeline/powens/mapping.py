@@ -25,6 +25,7 @@ from pfo_pipeline.powens.states import FailingSource, Situation, read_state
 from pfo_pipeline.powens.wire import Account, Connection, Since, Wire
 
 UNKNOWN = "unknown"
+_LOGIN_MAY_BE_OPEN = ("webauthRequired", "SCARequired", "additionalInformationNeeded", "decoupled", "validating")
 
 W = TypeVar("W", bound=Wire)
 
@@ -65,7 +66,7 @@ def situation(connection: Connection, now: datetime) -> Situation:
     failing = tuple(
         FailingSource(s.state, _not_ahead(s.last_update, now), s.next_try)
         for s in connection.sources or ()
-        if s.state and s.disabled is None
+        if s.state and not s.disabled
     )
     return read_state(
         connection.state,
@@ -103,9 +104,21 @@ def connection_row(
         created_at=connection.created,
         last_success_at=_not_ahead(connection.last_update, now),
         next_try_at=connection.next_try,
-        consent_expires_at=connection.expire,
+        consent_expires_at=_consent_end(connection),
         payload_digest=digest(record),
     )
+
+
+def _consent_end(connection: Connection) -> datetime | None:
+    """The earliest end of access of the sources that are in use.
+
+    Only where none has one, and no login is open, the connection's own date: that is the latest of its sources' dates, and
+    while a login is open the moment at which it lapses, mostly hours ahead (Powens docs, Connections; seen live).
+    """
+    ends = [s.access_expire for s in connection.sources or () if s.access_expire and not s.disabled]
+    if ends:
+        return min(ends)
+    return None if connection.state in _LOGIN_MAY_BE_OPEN else connection.expire
 
 
 def _institution(connection: Connection) -> tuple[str, str]:

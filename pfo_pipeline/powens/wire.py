@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
 from pfo_pipeline.powens.decode import EARLIEST, Amount, ParisMoment, ToldTwice, to_amount, to_utc
 
@@ -108,9 +108,10 @@ class Connector(Wire):
 class Source(Wire):
     name: str | None = None
     state: str | None = None
-    disabled: Any = None
+    disabled: SinceIfAny = None
     last_update: MomentIfAny = None
     next_try: MomentIfAny = None
+    access_expire: MomentIfAny = None
 
 
 class Connection(Wire):
@@ -124,6 +125,14 @@ class Connection(Wire):
     expire: MomentIfAny = None
     active: bool | None = None
     sources: tuple[Source, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _state_by_its_old_name(cls, record: object) -> object:
+        """`error` is a deprecated copy of `state`: read where that is all there is."""
+        if isinstance(record, Mapping) and "state" not in record and record.get("error") is not None:
+            return {**record, "state": record["error"]}
+        return record
 
 
 class Account(Wire):

@@ -135,7 +135,7 @@ def connection_json(domain: Domain, connection: Connection, expand: Expansion) -
         "last_update": to_wire(connection.last_update),
         "next_try": to_wire(connection.next_try),
         "last_push": to_wire(connection.last_push),
-        "expire": to_wire(connection.expire),
+        "expire": to_wire(max((s.expire for s in connection.sources if s.expire), default=connection.expire)),
         "active": connection.active,
     }
     if "connector" in expand:
@@ -165,7 +165,7 @@ def source_json(connection: Connection, source: Source) -> JsonObject:
         "state": source.state,
         "error_message": source.error_message,
         "access_expire": to_wire(source.expire),
-        "expire": to_wire(source.expire),
+        "expire": None,  # When an unfinished login is purged: none is open.
         "next_try": to_wire(source.next_try),
     }
 

@@ -12,7 +12,7 @@ from pfo_pipeline_tests.simulated_bank import SimulatedBank
 
 __all__ = ["bank", "empty_history", "instance", "office"]
 
-SMITHS = "12345678901234567890.12"
+SMITHS = "123456789012345678.12"
 JONES = "777.25"
 
 
@@ -29,7 +29,7 @@ def synced_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         for name, value in synced.environment().items():
             monkeypatch.setenv(name, value)
         synced.add_tenant("smith", "jane", client_id="12345678", redirect_uri="https://office.invalid/back")
-        synced.connect("smith", "jane", SMITHS, "-0.0000000001")
+        synced.connect("smith", "jane", SMITHS, "-0.0001")
         synced.connect("smith", "jane", state="wrongpass")
         synced.add_tenant("jones", "john")
         synced.connect("jones", "john", JONES)

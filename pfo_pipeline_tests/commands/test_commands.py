@@ -43,7 +43,7 @@ def test_balances_as_json_are_exact_text(here: Office) -> None:
     rows = json.loads(run("balances", "--json").stdout)
 
     amounts = {row["currentBalance"] for row in rows}
-    assert amounts == {SMITHS, "-0.0000000001", JONES}
+    assert amounts == {SMITHS, "-0.0001", JONES}
     assert {row["balanceType"] for row in rows} == {"current", "available"}
     assert {row["tenantId"] for row in rows} == {"smith", "jones"}
 
@@ -51,7 +51,7 @@ def test_balances_as_json_are_exact_text(here: Office) -> None:
 def test_balances_as_csv_are_exact_and_every_row_has_every_column(here: Office) -> None:
     rows = list(csv.DictReader(io.StringIO(run("balances", "--csv").stdout)))
 
-    assert {row["currentBalance"] for row in rows} == {SMITHS, "-0.0000000001", JONES}
+    assert {row["currentBalance"] for row in rows} == {SMITHS, "-0.0001", JONES}
     assert all(None not in row and None not in row.values() for row in rows)
 
 

@@ -23,7 +23,11 @@ ZONES = (
     "America/New_York",
     "Pacific/Pago_Pago",
 )
-FAR: dict[str, Any] = {"expire": NEVER, "next_try": NEVER, "created": NEVER}
+SOURCE = {"id": 1, "name": "openapi", "state": None, "disabled": None}
+FAR: dict[str, Any] = {
+    **dict.fromkeys(("expire", "next_try", "created"), NEVER),
+    "sources": [SOURCE | {"access_expire": NEVER}],
+}
 
 
 def tenant_of(zone: str) -> str:
@@ -99,7 +103,7 @@ def test_what_is_no_date_costs_no_record_hides_what_is_hidden_and_is_told_once(
 ) -> None:
     office.report = {"after_refresh": True}
     office.add_tenant("smith", "jane", timezone="Pacific/Kiritimati")
-    source = {"id": 1, "name": "openapi", "state": None, "disabled": None, "last_update": NONE, "next_try": NONE}
+    source = SOURCE | dict.fromkeys(("last_update", "next_try", "access_expire"), NONE)
     dates = dict.fromkeys(("created", "next_try", "expire"), NONE)
     hidden: list[Any] = [
         {"balance": str(number + 2), "moves": False, "verbatim": {name: told}}
@@ -129,6 +133,7 @@ def test_what_is_no_date_costs_no_record_hides_what_is_hidden_and_is_told_once(
         ("connection.created", 1),
         ("connection.expire", 1),
         ("connection.next_try", 1),
+        ("source.access_expire", 1),
         ("source.last_update", 1),
         ("source.next_try", 1),
     ]

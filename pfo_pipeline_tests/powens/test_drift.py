@@ -156,12 +156,14 @@ def test_a_date_or_announced_amount_that_cannot_be_read_is_told_by_its_place() -
     none = "0000-00-00 00:00:00"
     source = CONNECTION["sources"][0]
     connection = CONNECTION | {"created": none, "last_update": 5, "next_try": "soon", "expire": "0001-01-01 00:00:00"}
-    connection |= {"sources": [source, source | {"last_update": none, "next_try": none, "disabled": none}]}
+    connection |= {
+        "sources": [source, source | {"last_update": none, "next_try": none, "access_expire": none, "disabled": none}]
+    }
     account = ACCOUNT | {"disabled": "0001-01-01 00:00:00", "deleted": True, "coming": "soon", "coming_balance": [1]}
 
     assert unread_fields(Connection.model_validate(connection), connection) == {
         *((f"connection.{name}", NO_DATE) for name in ("created", "last_update", "next_try", "expire")),
-        *((f"source.{name}", NO_DATE) for name in ("last_update", "next_try")),
+        *((f"source.{name}", NO_DATE) for name in ("last_update", "next_try", "access_expire")),
     }
     assert unread_fields(Account.model_validate(account), account) == {
         ("account.disabled", NO_DATE),

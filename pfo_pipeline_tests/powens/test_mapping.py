@@ -309,6 +309,59 @@ class TestConnections:
 
         assert (row.consent_expires_at, row.next_try_at, row.last_success_at) == (LATEST, LATEST, None)
 
+    @pytest.mark.parametrize(
+        ("changes", "end"),
+        [
+            ({"sources": None}, "2026-07-01"),
+            ({"sources": [{"access_expire": None}]}, "2026-07-01"),
+            ({"sources": [{"access_expire": "2026-03-14 14:00:00"}]}, "2026-03-14"),
+            (
+                {"sources": [{"access_expire": "2026-06-01 14:00:00"}, {"access_expire": "2026-05-01 14:00:00"}]},
+                "2026-05-01",
+            ),
+            (
+                {
+                    "sources": [
+                        {"access_expire": "2026-06-01 14:00:00", "disabled": False},
+                        {"access_expire": "2026-05-01 14:00:00", "disabled": "2026-03-01 12:00:00"},
+                    ]
+                },
+                "2026-06-01",
+            ),
+            ({"expire": None, "sources": [{"access_expire": "2026-06-01 14:00:00"}]}, "2026-06-01"),
+            ({"state": "webauthRequired", "expire": "2026-03-10 15:00:00", "sources": None}, None),
+            (
+                {
+                    "state": "webauthRequired",
+                    "expire": "2026-03-10 15:00:00",
+                    "sources": [{"access_expire": "2026-06-01 14:00:00"}],
+                },
+                "2026-06-01",
+            ),
+            ({"state": "wrongpass", "sources": None}, "2026-07-01"),
+        ],
+    )
+    def test_a_consent_ends_with_the_first_source_in_use_and_never_with_an_open_login(
+        self, changes: dict[str, object], end: str | None
+    ) -> None:
+        row = connection_row(SMITH, "jane", connection(**changes), {}, NOW)
+
+        assert (row.consent_expires_at and f"{row.consent_expires_at:%Y-%m-%d}") == end
+
+    @pytest.mark.parametrize(
+        ("record", "state"),
+        [
+            ({"id": 38, "error": "wrongpass"}, "wrongpass"),
+            ({"id": 38, "error": "wrongpass", "state": None}, None),
+            ({"id": 38, "error": "bug", "state": "wrongpass"}, "wrongpass"),
+        ],
+    )
+    def test_a_state_by_its_old_name_alone_is_read(self, record: dict[str, object], state: str | None) -> None:
+        parsed = parse(Connection, "smith", record)
+
+        assert isinstance(parsed, Connection)
+        assert parsed.state == state
+
     def test_a_connection_with_the_fewest_fields_is_accepted(self) -> None:
         parsed = parse(Connection, "smith", {"id": 38})
 

@@ -321,7 +321,7 @@ def test_a_renewal_puts_a_connection_right_for_another_180_days(
     assert answer == {"connection_id": str(made.id), "state": "xyz"}
     connection = read(bank, jane, f"connections/{made.id}?expand=sources")
     assert (connection["state"], connection["last_update"]) == (None, "2026-03-10 13:00:20")
-    assert connection["expire"] == connection["sources"][0]["expire"] == "2026-09-06 14:00:00"
+    assert connection["expire"] == connection["sources"][0]["access_expire"] == "2026-09-06 14:00:00"
 
 
 @pytest.mark.parametrize("state", ["bug", "websiteUnavailable", "notSupported", "regulatoryHold"])
