@@ -24,7 +24,8 @@ _SOURCE_EXTRAS = frozenset("id id_connection id_connector_source id_weboob_modul
 _CONNECTOR_EXTRAS = frozenset(
     "id hidden charged code beta color slug sync_frequency sync_periodicity months_to_fetch auth_mechanism "
     "available_auth_mechanisms transfer_mechanism siret restricted capabilities account_usages account_types products "
-    "payment_settings stability categories sources fields payment_fields countries urls".split()
+    "payment_settings stability categories sources fields payment_fields countries urls available_transfer_mechanisms "
+    "transfer_beneficiary_types transfer_execution_date_types documents_type".split()
 )
 _CURRENCY_EXTRAS = frozenset("name symbol precision crypto prefix marketcap datetime".split())
 KNOWN_ACCOUNT_TYPES = frozenset(

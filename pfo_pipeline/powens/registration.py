@@ -54,11 +54,12 @@ class Registrar:
         Returns: For each event its URL, and whether it is new.
         Raises: PowensError.
         """
-        known = {(w.get("event"), w.get("url"), w.get("id_auth")) for w in await self._list("/webhooks", "webhooks")}
+        # Each event has an address of its own; Powens names the event by a number of its own, if at all.
+        known = {(w.get("url"), str(w.get("id_auth"))) for w in await self._list("/webhooks", "webhooks")}
         told = []
         for event in EVENTS:
             url = base + path_of(tenant_id, event)
-            is_new = (event, url, provider) not in known
+            is_new = (url, str(provider)) not in known
             if is_new:
                 await self._post("/webhooks", {"event": event, "url": url, "id_auth": provider})
             told.append((event, url, is_new))

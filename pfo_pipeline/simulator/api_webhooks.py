@@ -108,7 +108,7 @@ def _provider_json(provider: AuthProvider) -> JsonObject:
 def _webhook_json(webhook: Webhook) -> JsonObject:
     return {
         "id": webhook.id,
-        "event": webhook.event,
+        "id_event": EVENTS.index(webhook.event) + 1,
         "url": webhook.url,
         "id_auth": webhook.id_auth,
         "id_user": webhook.id_user,

@@ -142,6 +142,19 @@ def test_what_is_new_within_a_record_is_told_by_its_place() -> None:
     assert drift_of_account(currency=ACCOUNT["currency"] | {"mood": 1}) == {("currency.mood", "")}
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "available_transfer_mechanisms",
+        "transfer_beneficiary_types",
+        "transfer_execution_date_types",
+        "documents_type",
+    ],
+)
+def test_what_live_connectors_carry_is_no_drift(key: str) -> None:
+    assert drift_of_connection(connector=CONNECTION["connector"] | {key: []}) == set()
+
+
 def test_a_record_that_was_put_aside_is_told_by_the_fields_that_do_not_fit() -> None:
     row = parse(Account, "smith", ACCOUNT | {"balance": "much", "currency": {"id": 5}})
 
