@@ -164,6 +164,12 @@ class AccountRow:
         null=True,
         default=None,
     )
+    trouble: str | None = _column(
+        "varchar",
+        "Powens' error of this account alone, such as actionNeeded; null when all is well.",
+        null=True,
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,16 @@ changed as (
     where not c.seen and c.stands not in ('one_of', 'unclassified')
     group by all
 ),
+-- Where the connection itself is not in order, that is told. Of the errors of one account these two pass by themselves.
+troubled as (
+    select
+        a.tenant_id, a.connection_id, a.user_id, a.institution_name, a.trouble, count(*) as accounts,
+        min(a.account_id) as account_id
+    from shared a
+    join connections_then c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id and c.status = 'healthy'
+    where a.missing_since is null and a.trouble is not null and a.trouble not in ('websiteUnavailable', 'bug')
+    group by all
+),
 unclassified as (
     select
         a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as accounts,
@@ -163,5 +173,18 @@ select
     'Look at it: pfo sql "from coverage where tenant_id = ''' || c.tenant_id || ''' and connection_id = ''' || c.connection_id
         || '''". Once you have seen it: pfo seen --tenant ' || c.tenant_id || ' --connection ' || c.connection_id as remedy
 from changed c
+union all
+select
+    t.tenant_id, t.connection_id, t.connection_id || ' ' || t.trouble as thing, t.user_id, t.institution_name,
+    t.trouble as code,
+    case when t.accounts = 1 then 'account ' || t.account_id
+        else t.accounts || ' accounts, such as ' || t.account_id || ',' end || ' gets no new figure: ' || t.trouble as why,
+    case t.trouble when 'actionNeeded' then 'member' else 'operator' end as who_acts,
+    case t.trouble
+        when 'actionNeeded' then 'The member settles it on the bank''s own site or app: a message to read, terms to accept. '
+            || 'The last balance counts on meanwhile.'
+        else 'An error that we do not know: look at the account in the Powens console. The last balance counts on meanwhile.'
+    end as remedy
+from troubled t
 order by all
 """

@@ -183,7 +183,7 @@ class Attention:
     user_id: str
     institution_name: str
     code: str
-    """missing, noAccount, proposed, oneOf, unclassified or changed."""
+    """missing, noAccount, proposed, oneOf, unclassified, changed, or Powens' error of single accounts."""
     why: str
     who_acts: str
     remedy: str

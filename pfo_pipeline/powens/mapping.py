@@ -175,6 +175,7 @@ def account_row(
         is_crypto=True if account.currency and account.currency.crypto is True else None,
         connection_source_id=account.id_source,
         ended_by="bank" if account.deleted else None,
+        trouble=word(account.error) if account.error else None,
     )
 
 

@@ -4,6 +4,7 @@ alter table accounts add column connection_source_id varchar;
 alter table accounts add column missing_since timestamptz;
 alter table accounts add column ended_by varchar;
 alter table accounts add column is_crypto boolean;
+alter table accounts add column trouble varchar;
 
 alter table balances add column rounded_from varchar;
 alter table balances_current add column rounded_from varchar;

@@ -1,0 +1,45 @@
+"""Powens' error of one account under a healthy connection: who must act, for as long as it lasts."""
+
+import pytest
+
+from pfo_pipeline_tests.operations.household import Household
+
+
+def told(household: Household) -> list[tuple[str, str | None]]:
+    household.sync()
+    household.refresh()
+    return [(trouble.why, trouble.who_acts) for trouble in household.ledger.reader().troubles([household.tenant.id])]
+
+
+@pytest.mark.parametrize(("error", "who"), [("actionNeeded", "member"), ("neverHeardOf", "operator")])
+def test_an_account_that_waits_for_a_person_is_told_until_it_is_settled(smith: Household, error: str, who: str) -> None:
+    made = smith.connect("jane", "1", "2")
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": error})
+
+    account_id = told(smith) and smith.accounts()[0].account_id
+    assert told(smith) == [(f"account {account_id} gets no new figure: {error}", who)]
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": None})
+    assert told(smith) == []
+
+
+def test_several_accounts_of_a_bank_are_one_line(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2")
+    for number in made.account_ids:
+        smith.bank.change_account(smith.domain, number, verbatim={"error": "actionNeeded"})
+
+    assert [why.split(",")[0] for why, _ in told(smith)] == ["2 accounts"]
+
+
+@pytest.mark.parametrize("error", ["websiteUnavailable", "bug"])
+def test_what_passes_by_itself_waits_for_nobody(smith: Household, error: str) -> None:
+    made = smith.connect("jane", "1")
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": error})
+
+    assert told(smith) == []
+
+
+def test_under_a_connection_in_trouble_that_alone_is_told(smith: Household) -> None:
+    made = smith.connect("jane", "1", state="wrongpass")
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": "actionNeeded"})
+
+    assert told(smith) == [("wrongpass", "member")]
