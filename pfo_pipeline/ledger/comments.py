@@ -146,8 +146,8 @@ _MACRO_COMMENTS = {
     "cash_position": "Sums per tenant and currency, in units of it, of what was enabled at a moment, by what we knew at "
     "another; total without loans, loans negative.",
     "balance_history": "Every figure ever learnt of one account, in units of currency, and when a correction superseded it.",
-    "restatements": "What we have said differently about the past since a moment: before, now, now less before, since which "
-    "run.",
+    "restatements": "What we say otherwise about the past than at a moment: what was known then, what is known now, now less "
+    "then (null where the currencies differ), since which run.",
     "freshness": "How old each enabled account's newest figure is at a moment: age, an interval; null where it has none.",
 }
 

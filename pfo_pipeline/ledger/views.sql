@@ -288,23 +288,36 @@ create macro balance_history(account) as table
     )
     order by as_of, load_id;
 
+-- What was known at a moment beside what is known now. Only dates of which something was learnt since are looked up.
 create macro restatements(since) as table
-    select
-        tenant_id,
-        account_id,
-        as_of,
-        currency,
-        said_before,
-        current_balance as says_now,
-        current_balance - said_before as difference,
-        recorded_at,
-        run_id
-    from (
-        select *, lag(current_balance) over (partition by tenant_id, account_id, as_of order by load_id) as said_before
+    with lately as (
+        select tenant_id, account_id, as_of, arg_max(rowid, load_id) as newest
         from balances
+        where recorded_at > since
+        group by all
+    ),
+    known_then as (
+        select tenant_id, account_id, as_of, any_value(l.newest) as newest, arg_max(b.rowid, b.load_id) as earlier
+        from balances b join lately l using (tenant_id, account_id, as_of)
+        where b.recorded_at <= since
+        group by all
     )
-    where recorded_at >= since and said_before is not null and said_before <> current_balance
-    order by recorded_at, tenant_id, account_id;
+    select
+        n.tenant_id,
+        n.account_id,
+        n.as_of,
+        n.currency,
+        e.current_balance as said_before,
+        n.current_balance as says_now,
+        case when e.currency = n.currency then n.current_balance - e.current_balance end as difference,
+        n.recorded_at,
+        n.run_id,
+        e.currency as currency_before
+    from known_then k
+    join balances n on n.rowid = k.newest
+    join balances e on e.rowid = k.earlier
+    where (e.currency, e.current_balance) <> (n.currency, n.current_balance)
+    order by n.recorded_at, n.tenant_id, n.account_id;
 
 create macro freshness("at") as table
     select tenant_id, account_id, institution_name, display_name, as_of, "at" - as_of as age, connection_status

@@ -119,7 +119,7 @@ def test_it_shows_what_changed_and_what_was_restated(told: dict[str, Any], year:
         assert Decimal(row["now"]) - Decimal(row["a_week_ago"]) == Decimal(row["change"]) != 0
     [(name, before, now, difference)] = ask(
         year,
-        "select display_name, said_before, says_now, difference from restatements(timestamptz '2026-01-01 00:00:00+00') "
+        "select display_name, said_before, says_now, difference from restatements(timestamptz '2026-11-17 00:00:00+00') "
         "join accounts_latest using (tenant_id, account_id)",
     )
     [restated] = told["restated"]

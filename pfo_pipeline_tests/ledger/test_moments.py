@@ -161,6 +161,40 @@ def test_a_restatement_tells_before_now_and_by_how_much(ask: Ask) -> None:
     assert ask(query, since=APRIL_9 + timedelta(hours=1)) == []
 
 
+RESTATED = "select currency_before, said_before, currency, says_now, difference from restatements($since)"
+
+
+def restated(ledger: Ledger, clock: SetClock, *told: tuple[int, str, str]) -> list[tuple[Any, ...]]:
+    """What is restated since 9 April, of figures of one date: the day of April on which each was learnt, amount, currency."""
+    for day, amount, currency in told:
+        clock.now = APRIL_9 + timedelta(days=day - 9)
+        ledger.merge(batch(balance(amount, MARCH_31, currency=currency)))
+    with duckdb.connect(str(ledger.publish().path), read_only=True) as con:
+        con.execute("use ledger.ledger")
+        return con.execute(RESTATED, {"since": APRIL_9 - timedelta(hours=1)}).fetchall()
+
+
+def test_what_was_taken_back_since_is_no_restatement(ledger: Ledger, clock: SetClock) -> None:
+    assert restated(ledger, clock, (5, "10", "EUR"), (9, "12", "EUR"), (10, "10", "EUR")) == []
+
+
+def test_what_was_first_learnt_since_is_no_restatement(ledger: Ledger, clock: SetClock) -> None:
+    assert restated(ledger, clock, (9, "100", "EUR"), (10, "90", "EUR")) == []
+
+
+def test_of_several_corrections_the_first_and_the_last_figure_are_compared(ledger: Ledger, clock: SetClock) -> None:
+    found = restated(ledger, clock, (4, "9", "EUR"), (5, "10", "EUR"), (9, "12", "EUR"), (10, "13", "EUR"))
+
+    assert found == [("EUR", 10, "EUR", 13, 3)]
+
+
+@pytest.mark.parametrize("amount", ["3300", "20"])
+def test_another_currency_is_a_restatement_without_a_difference(ledger: Ledger, clock: SetClock, amount: str) -> None:
+    found = restated(ledger, clock, (5, "20", "EUR"), (10, amount, "JPY"))
+
+    assert found == [("EUR", 20, "JPY", Decimal(amount), None)]
+
+
 def test_freshness_is_the_age_of_each_enabled_accounts_newest_figure(ask: Ask) -> None:
     found = ask("select account_id, age from freshness($at)", at=APRIL_1 + timedelta(days=2))
 
