@@ -75,7 +75,7 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     decided = known.matching.match(context.now, result.rows_of(AccountRow), balances)
     result.add(known.matching.rows(tenant.id, decided))
     account_of = {linked_id: placed.canonical_id for linked_id, placed in decided.placements.items()}
-    result.add(standing_in(tenant.id, known.accounts, result.rows_of(AccountRow), account_of))
+    result.add(standing_in(tenant.id, known.accounts, result.rows_of(AccountRow), account_of, balances))
     result.add(known.matching.changes(tenant.id, decided, result.rows_of(AccountRow)))
     result.known_load = known.matching.newest_load
     return result

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from pfo_pipeline.config import Tenant, User
@@ -182,14 +183,16 @@ def standing_in(
     accounts: Sequence[KnownAccount],
     told: Iterable[AccountRow],
     account_of: Mapping[str, str],
+    balances: Mapping[str, Decimal | None],
 ) -> list[AccountRow]:
-    """The links that are gone and still speak for their account, since what took their place has no balance yet: each is
-    missing instead, so that the last balance counts on until there is a newer one.
+    """The links that are gone and still speak for their account, since Powens has no balance yet for what took their place:
+    each is missing instead, so that the last balance counts on until there is a newer one.
 
     Args:
         accounts: What the ledger knows of the tenant's accounts.
         told: The rows of this read.
         account_of: By linked account, the account that it is.
+        balances: By linked account, as this read has them; the refresh that follows stores them.
     """
     known = {a.account_id: a for a in accounts}
     now: dict[str, KnownAccount | AccountRow] = {**known, **{row.account_id: row for row in told}}
@@ -199,7 +202,9 @@ def standing_in(
     kept = []
     for of_account in links.values():
         alive = [link for link in of_account if link.disabled_at is None and link.deleted_at is None]
-        if not alive or any(_has_balance(known.get(link.account_id)) for link in alive):
+        if not alive or any(
+            _has_balance(known.get(link.account_id)) or balances.get(link.account_id) is not None for link in alive
+        ):
             continue
         gone = [
             known[link.account_id]

@@ -318,7 +318,6 @@ def test_an_older_primary_beside_a_copy_without_personal_columns_goes_on(mine: O
 
 @pytest.mark.parametrize("which", ["primary", "published", "both"])
 def test_a_forged_view(mine: Office, which: str, tmp_path: Path) -> None:
-    right = mine.ask("from totals order by all")
     for path in {"primary": [mine.files.primary], "published": [mine.files.published]}.get(
         which, [mine.files.primary, mine.files.published]
     ):
@@ -332,4 +331,6 @@ def test_a_forged_view(mine: Office, which: str, tmp_path: Path) -> None:
     assert f"{about}: is not what the migrations make" in findings(verified)
     assert put_right(verified) == ("pfo run" if which == "published" else "pfo migrate")
     assert run("verify").exit_code == 0
-    assert mine.ask("from totals order by all") == right
+    with open_file(mine.files.primary, read_only=True) as con:  # `pfo run` has read the bank anew.
+        enter(con)
+        assert mine.ask("from totals order by all") == con.execute("from totals order by all").fetchall()

@@ -50,7 +50,7 @@ FIGURE_FAULTS: dict[str, dict[str, Any]] = {
     "a figure has no date": {"verbatim": {"last_update": None}},
     "a figure comes from the future": {"verbatim": {"last_update": "2099-01-01 00:00:00"}},
     "a figure comes from the past": {"verbatim": {"last_update": "1969-12-31 12:00:00"}},
-    "a figure has too many digits": {"balance": "0.00000000001"},
+    "a figure has too many digits": {"balance": "0.12345678901"},
 }
 TRANSIENT: dict[str, dict[str, Any]] = {
     "500": {"kind": "status", "status": 500},
