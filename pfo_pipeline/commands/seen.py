@@ -39,12 +39,16 @@ def see_and_show(place: Place, tenant_id: str, connection_id: str | None) -> Non
     """Record that the changes of a tenant, or of one connection of it, were seen, and publish it.
 
     Raises:
-        OperationRefused: not an admin, an unknown tenant, or nothing waits to be seen.
+        OperationRefused: not an admin, or an unknown tenant.
         LedgerError: nothing was recorded.
     """
     require_admin(place, "What was seen waits for nobody any more")
     reader = place.ledger.reader()
     waiting = _waiting(reader, tenant_id, connection_id)
+    if not waiting:
+        whose = f"connection {connection_id} of tenant {tenant_id}" if connection_id else f"tenant {tenant_id}"
+        click.echo(f"No account of {whose} waits to be seen.")
+        return
     place.ledger.merge(_batch(tenant_id, waiting))
     place.ledger.publish()
     for row in waiting:
@@ -57,11 +61,7 @@ def see_and_show(place: Place, tenant_id: str, connection_id: str | None) -> Non
 def _waiting(reader: Reader, tenant_id: str, connection_id: str | None) -> list[ChangeRow]:
     if tenant_id not in (tenants := reader.tenants()):
         raise OperationRefused(f"The ledger has no tenant {tenant_id}. It has: {', '.join(tenants) or 'none yet'}.")
-    waiting = reader.typed(ChangeRow, _WAITING, {"tenant": tenant_id, "connection": connection_id})
-    if not waiting:
-        whose = f"connection {connection_id} of tenant {tenant_id}" if connection_id else f"tenant {tenant_id}"
-        raise OperationRefused(f"No account of {whose} waits to be seen. See: pfo status --tenant {tenant_id}")
-    return waiting
+    return reader.typed(ChangeRow, _WAITING, {"tenant": tenant_id, "connection": connection_id})
 
 
 def _batch(tenant_id: str, rows: Sequence[ChangeRow]) -> Batch:
