@@ -167,14 +167,14 @@ def end(tenant: str, member: str | None, account: str | None, on: datetime, yes:
 
 
 @click.command(
-    short_help="Say that you saw which accounts count otherwise.",
+    short_help="Say that you saw which accounts count differently.",
     epilog=examples("pfo seen --tenant martin", "pfo seen --tenant martin --connection 17"),
 )
 @TENANT
 @click.option("--connection", metavar="ID", shell_complete=completing.CONNECTIONS, help="Of this connection alone.")
 @without_pandas
 def seen(tenant: str, connection: str | None) -> None:
-    """Say that you saw which accounts of a tenant count otherwise than before, or are of no known class.
+    """Say that you saw which accounts of a tenant count differently than before, or are of no known class.
 
     They wait for the operator until then. Totals stay as they are.
     """

@@ -1,6 +1,5 @@
 """`pfo end`: a person says on which date accounts ended that no bank tells of any more. Their history stays."""
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -11,7 +10,7 @@ import click
 from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import ConfigError
-from pfo_pipeline.contracts.tables import AccountRow, ChangeRow, ConnectionRow, LedgerRow, UserRow
+from pfo_pipeline.contracts.tables import ChangeRow, LedgerRow
 from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
@@ -157,27 +156,10 @@ def _one(place: Place, accounts: Sequence[KnownAccount], wanted: Wanted) -> list
 
 def _batch(wanted: Wanted, ending: _Ending, moment: datetime) -> Batch:
     tenant_id = wanted.tenant_id
-    rows: dict[type[LedgerRow], tuple[LedgerRow, ...]] = {
-        AccountRow: tuple(
-            kept_account(tenant_id, account, deleted_at=moment, missing_since=None, ended_by="operator")
-            for account in ending.accounts
-        ),
-        ConnectionRow: tuple(
-            gone_connection(tenant_id, c, "Ended with the accounts of its user") for c in ending.connections
-        ),
-        ChangeRow: tuple(
-            ChangeRow(tenant_id, account.account_id, COUNTS, ENDED, seen=True) for account in ending.accounts
-        ),
-        UserRow: tuple(ended_user(tenant_id, user_id) for user_id in ending.user_ids),
-    }
-    return Batch(
-        tenant_id=tenant_id,
-        run_id=f"end-{uuid.uuid4()}",
-        operation=OPERATION,
-        code_version="1.0.0",
-        attempt=1,
-        complete=True,
-        synced=0,
-        failed=0,
-        rows=rows,
-    )
+    rows: list[LedgerRow] = []
+    for account in ending.accounts:
+        rows.append(kept_account(tenant_id, account, deleted_at=moment, missing_since=None, ended_by="operator"))
+        rows.append(ChangeRow(tenant_id, account.account_id, COUNTS, ENDED, seen=True))
+    rows += [gone_connection(tenant_id, c, "Ended with the accounts of its user") for c in ending.connections]
+    rows += [ended_user(tenant_id, user_id) for user_id in ending.user_ids]
+    return Batch.by_hand(tenant_id, OPERATION, "1.0.0", rows)

@@ -1,7 +1,4 @@
-"""`pfo seen`: a person says that they saw which accounts count otherwise than before, or are in no total."""
-
-import uuid
-from collections.abc import Sequence
+"""`pfo seen`: a person says that they saw which accounts count differently than before, or are in no total."""
 
 import click
 
@@ -49,12 +46,11 @@ def see_and_show(place: Place, tenant_id: str, connection_id: str | None) -> Non
         whose = f"connection {connection_id} of tenant {tenant_id}" if connection_id else f"tenant {tenant_id}"
         click.echo(f"No account of {whose} waits to be seen.")
         return
-    place.ledger.merge(_batch(tenant_id, waiting))
+    place.ledger.merge(Batch.by_hand(tenant_id, OPERATION, "1.0.0", waiting))
     place.ledger.publish()
     for row in waiting:
-        click.echo(
-            f"{row.account_id}  {row.was} -> {row.stands}" if row.was != row.stands else f"{row.account_id}  {row.was}"
-        )
+        change = row.stands if row.was == row.stands else f"{row.was} -> {row.stands}"
+        click.echo(f"{row.account_id}  {change}")
     click.echo("Seen: 1 account." if len(waiting) == 1 else f"Seen: {len(waiting)} accounts.")
 
 
@@ -62,17 +58,3 @@ def _waiting(reader: Reader, tenant_id: str, connection_id: str | None) -> list[
     if tenant_id not in (tenants := reader.tenants()):
         raise OperationRefused(f"The ledger has no tenant {tenant_id}. It has: {', '.join(tenants) or 'none yet'}.")
     return reader.typed(ChangeRow, _WAITING, {"tenant": tenant_id, "connection": connection_id})
-
-
-def _batch(tenant_id: str, rows: Sequence[ChangeRow]) -> Batch:
-    return Batch(
-        tenant_id=tenant_id,
-        run_id=f"seen-{uuid.uuid4()}",
-        operation=OPERATION,
-        code_version="1.0.0",
-        attempt=1,
-        complete=True,
-        synced=0,
-        failed=0,
-        rows={ChangeRow: tuple(rows)},
-    )

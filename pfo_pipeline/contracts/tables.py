@@ -278,7 +278,7 @@ class ProposalRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """That an account counts otherwise than before; it waits for the operator until the newest row of it was seen."""
+    """That an account counts differently than before; it waits for the operator until the newest row of it was seen."""
 
     tenant_id: str = _column("varchar", _TENANT)
     account_id: str = _column("varchar", "Id of the account.")

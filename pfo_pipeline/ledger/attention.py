@@ -1,5 +1,5 @@
 """What needs a look though its connection seems in order: missing accounts, a bank that shares none, what may count wrongly,
-and what counts otherwise than before, until a person has seen it.
+and what counts differently than before, until a person has seen it.
 
 One row for each connection and matter, however many accounts it is about. A user who is not configured any more is told of
 once, by themselves: what they had is read no longer.
@@ -65,20 +65,20 @@ changed as (
     select
         a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as accounts,
         min(c.account_id) as account_id,
-        string_agg(distinct case
+        array_to_string(list_sort(list(distinct case
             when c.stands = 'counts' then 'counts by itself now'
             when c.stands = 'loan' then 'is a loan now'
             when c.stands = 'disabled' then 'is no longer shared with us'
             when c.stands = 'ended' then 'is gone'
             when c.stands = 'part_of' then 'is part of its parent now'
             else 'is the ' || c.stands || ' now'
-        end, ', ') as how
+        end)), ', ') as how
     from changes_then c
     join accounts_then a on a.tenant_id = c.tenant_id and a.account_id = c.account_id
     where not c.seen and c.stands not in ('one_of', 'unclassified')
     group by all
 ),
--- Where the connection itself is not in order, that is told. Of the errors of one account these two pass by themselves.
+-- Only where the connection itself is in order. Two of the errors end without anybody's doing.
 troubled as (
     select
         a.tenant_id, a.connection_id, a.user_id, a.institution_name, a.trouble, count(*) as accounts,
@@ -167,7 +167,7 @@ union all
 select
     c.tenant_id, c.connection_id, c.connection_id || ' changed' as thing, c.user_id, c.institution_name, 'changed' as code,
     case when c.accounts = 1 then 'account ' || c.account_id || ' ' || c.how || ': the totals changed by it'
-        else c.accounts || ' accounts, such as ' || c.account_id || ', count otherwise than before (' || c.how || ')'
+        else c.accounts || ' accounts, such as ' || c.account_id || ', count differently than before (' || c.how || ')'
     end as why,
     'operator' as who_acts,
     'Look at it: pfo sql "from coverage where tenant_id = ''' || c.tenant_id || ''' and connection_id = ''' || c.connection_id

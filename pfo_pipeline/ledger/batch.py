@@ -1,6 +1,7 @@
 """What one operation hands to the ledger for one tenant, and what the ledger answers."""
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,6 +29,27 @@ class Batch:
     telemetry: tuple[TelemetryRecord, ...] = ()
     known_load: int = 0
     """The newest load that the rows take into account: what a person decided later stands."""
+
+    @classmethod
+    def by_hand(
+        cls, tenant_id: str, operation: str, code_version: str, rows: Iterable[LedgerRow], *, known_load: int = 0
+    ) -> "Batch":
+        """What no read of a bank led to: a person's word, or a decision made anew."""
+        by_kind: dict[type[LedgerRow], list[LedgerRow]] = {}
+        for row in rows:
+            by_kind.setdefault(type(row), []).append(row)
+        return cls(
+            tenant_id=tenant_id,
+            run_id=f"{operation.rpartition('.')[2]}-{uuid.uuid4()}",
+            operation=operation,
+            code_version=code_version,
+            attempt=1,
+            complete=True,
+            synced=0,
+            failed=0,
+            rows={kind: tuple(of_kind) for kind, of_kind in by_kind.items()},
+            known_load=known_load,
+        )
 
     def __post_init__(self) -> None:
         tenants = {row.tenant_id for rows in self.rows.values() for row in rows} | {t.tenant_id for t in self.telemetry}

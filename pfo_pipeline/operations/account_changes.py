@@ -37,25 +37,20 @@ def changes(
     *,
     is_asked: bool,
 ) -> list[ChangeRow]:
-    """A row for each known account that counts otherwise than before.
+    """A row for each known account that counts differently than before.
 
     Args:
         known: The linked accounts as the ledger has them.
         told: The accounts that are about to be written.
         classes: Class of each account type.
-        is_asked: Whether a person asked for it, who need not be told.
+        is_asked: Whether a person asked for the change: then it counts as seen.
     """
-    rows = {row.account_id: row for row in told}
+    now: dict[str, KnownLink | AccountRow] = {link.account_id: link for link in known}
+    now |= {row.account_id: row for row in told}
     before = [_link(link, link.canonical_id, link.counts_as, classes) for link in known]
-    after = []
-    for link in known:
-        placed = matching.placements[link.account_id]
-        after.append(_link(rows.get(link.account_id, link), placed.canonical_id, placed.counts_as, classes))
-    # A link that is new may be what an account counts by from now on.
-    new = [rows[a] for a in rows.keys() - {link.account_id for link in known} if a in matching.placements]
-    for row in new:
-        placed = matching.placements[row.account_id]
-        after.append(_link(row, placed.canonical_id, placed.counts_as, classes))
+    # Of all links: an account may count by a new one from now on.
+    placed = matching.placements.values()
+    after = [_link(now[p.account_id], p.canonical_id, p.counts_as, classes) for p in placed]
     was, stands = dict(_standings(before)), dict(_standings(after))
     return [
         ChangeRow(tenant_id, account_id, was[account_id], stands[account_id], is_asked)

@@ -202,8 +202,9 @@ class _Matcher:
                     left.remove(old)
 
     def _is_left(self, old: LinkedAccount, fresh: Sequence[LinkedAccount]) -> bool:
-        """Whether nothing that is listed has the account by now, but for itself and what it took the place of. Where what is
-        fresh stands in its own list, other lists may have it still.
+        """Whether no listed link has the account now, except `old` itself and the links that it replaced.
+
+        Links of other lists do not matter where all of `fresh` stand in the list of `old`.
         """
         is_own_list = all(heir.list_key == old.list_key for heir in fresh)
         return all(

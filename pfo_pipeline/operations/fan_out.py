@@ -24,9 +24,10 @@ from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.identities import KnownMatching
 from pfo_pipeline.operations.presence import Lists, Served, no_longer_read, standing_in, told_missing
 from pfo_pipeline.operations.step_result import StepResult
+from pfo_pipeline.powens.amounts import Kept
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
-from pfo_pipeline.powens.mapping import account_id, connection_row, quarantined
+from pfo_pipeline.powens.mapping import account_id, booked_balance, connection_row, quarantined
 from pfo_pipeline.powens.wire import Connection
 
 
@@ -82,11 +83,12 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
 
 
 async def _balances(context: CommandContext, users: list[User]) -> dict[str, Decimal | None]:
-    """By account: its balance as it was just read."""
+    """By account: the balance that was just read, as the refresh will store it; None where it will store none."""
     found: dict[str, Decimal | None] = {}
     for user in users:
-        accounts = await context.bank.accounts(user)
-        found |= {account_id(context.tenant, account.id): account.balance for account, _ in accounts.items}
+        for account, record in (await context.bank.accounts(user)).items:
+            booked = booked_balance(account, record, context.now)
+            found[account_id(context.tenant, account.id)] = booked.amount if isinstance(booked, Kept) else None
     return found
 
 

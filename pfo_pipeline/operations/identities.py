@@ -1,6 +1,5 @@
 """What account matching decides for a tenant, as rows of the ledger: from what is known and what was just read."""
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,7 +87,7 @@ class KnownMatching:
     def changes(
         self, tenant_id: str, matching: Matching, told: Iterable[AccountRow] = (), *, is_asked: bool = False
     ) -> list[ChangeRow]:
-        """A row for each known account that counts otherwise than before; `told` are the accounts about to be written."""
+        """A row for each known account that counts differently than before; `told` are the accounts about to be written."""
         return changes(tenant_id, self.links, told, matching, self.classes, is_asked=is_asked)
 
     def is_changed_by(self, matching: Matching) -> bool:
@@ -100,24 +99,10 @@ class KnownMatching:
 
     def record(self, ledger: Ledger, tenant_id: str, matching: Matching, decisions: Iterable[DecisionRow] = ()) -> None:
         """Merge a matching that no read of a bank led to, with what a person decided. Raises: LedgerError."""
-        rows: dict[type[LedgerRow], list[LedgerRow]] = {}
-        changed = self.changes(tenant_id, matching, is_asked=True)
-        for row in (*decisions, *self.rows(tenant_id, matching), *changed):
-            rows.setdefault(type(row), []).append(row)
-        ledger.merge(
-            Batch(
-                tenant_id=tenant_id,
-                run_id=f"identity-{uuid.uuid4()}",
-                operation=OPERATION,
-                code_version="2.0.0",
-                attempt=1,
-                complete=True,
-                synced=0,
-                failed=0,
-                rows={kind: tuple(of_kind) for kind, of_kind in rows.items()},
-                known_load=self.newest_load,
-            )
-        )
+        decided = list(decisions)
+        changed = self.changes(tenant_id, matching, is_asked=bool(decided))
+        rows = [*decided, *self.rows(tenant_id, matching), *changed]
+        ledger.merge(Batch.by_hand(tenant_id, OPERATION, "2.0.0", rows, known_load=self.newest_load))
 
     def _linked(
         self, link: KnownLink, row: AccountRow | None, now: datetime, balances: Mapping[str, Decimal | None]

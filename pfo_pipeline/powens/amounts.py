@@ -29,17 +29,18 @@ def kept(sent: Decimal, currency: str, *, is_number: bool, is_crypto: bool) -> K
 
     Args:
         is_number: Sent as a JSON number. A text was written digit by digit: nothing of it is noise.
-        is_crypto: Whether the currency is a coin.
+        is_crypto: Whether Powens says that the currency is a coin. A code that is no money's is taken for a coin's, too.
     """
     if sent.copy_abs() >= LIMIT:
         return "10^18 or more"
-    if is_number and not is_crypto and _decimals(sent) > (usual := _usual_decimals(currency)):
+    is_coin = is_crypto or not _is_money(currency)
+    if is_number and not is_coin and _decimals(sent) > (usual := _usual_decimals(currency)):
         rounded = _rounded(sent, usual)
         if EXACT.subtract(rounded, sent).copy_abs() <= NOISE:
             return Kept(rounded, str(sent))
     if _decimals(sent) <= SCALE:
         return Kept(sent)
-    if is_crypto:
+    if is_coin:
         return Kept(_rounded(sent, SCALE), str(sent))
     return "does not fit DECIMAL(38,10) without rounding"
 
@@ -54,8 +55,15 @@ def _rounded(amount: Decimal, decimals: int) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN, EXACT)
 
 
+def _is_money(currency: str) -> bool:
+    """Whether CLDR knows the code as one of ISO 4217, of today or of the past."""
+    from babel.numbers import is_currency  # As below.
+
+    return is_currency(currency)
+
+
 def _usual_decimals(currency: str) -> int:
-    """As CLDR has it; two for a code that it does not know."""
+    """As CLDR has it."""
     from babel.numbers import get_currency_precision  # Its tables take longer to load than an answer of Powens.
 
     return get_currency_precision(currency)

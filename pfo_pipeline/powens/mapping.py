@@ -66,7 +66,7 @@ def situation(connection: Connection, now: datetime) -> Situation:
     failing = tuple(
         FailingSource(s.state, _not_ahead(s.last_update, now), s.next_try)
         for s in connection.sources or ()
-        if s.state and not s.disabled
+        if s.state and s.is_in_use
     )
     return read_state(
         connection.state,
@@ -115,7 +115,7 @@ def _consent_end(connection: Connection) -> datetime | None:
     Only where none has one, and no login is open, the connection's own date: that is the latest of its sources' dates, and
     while a login is open the moment at which it lapses, mostly hours ahead (Powens docs, Connections; seen live).
     """
-    ends = [s.access_expire for s in connection.sources or () if s.access_expire and not s.disabled]
+    ends = [s.access_expire for s in connection.sources or () if s.access_expire and s.is_in_use]
     if ends:
         return min(ends)
     return None if connection.state in _LOGIN_MAY_BE_OPEN else connection.expire
@@ -194,13 +194,11 @@ def _hidden_at(since: Since | None, known: datetime | None, now: datetime) -> da
     return _not_ahead(since.at, now) or _not_ahead(known, now) or now
 
 
-def balance_row(
-    tenant: Tenant, account: Account, connection_id: str, record: Mapping[str, Any], now: datetime
-) -> BalanceRow | str | None:
-    """The balance that an account carries.
+def booked_balance(account: Account, record: Mapping[str, Any], now: datetime) -> Kept | str | None:
+    """The booked balance that an account carries, as the ledger holds it.
 
     Returns:
-        The row; or None where Powens has no figure yet; or the reason why the figure cannot be kept.
+        The amount; or None where Powens has no figure yet; or the reason why the figure cannot be kept.
     """
     if account.balance is None:
         return None
@@ -212,9 +210,22 @@ def balance_row(
         return "last_update: more than a day in the future"
     if account.last_update < _EARLIEST:
         return "last_update: before 1970"
-    booked = _kept(account, "balance", account.balance, record)
-    if isinstance(booked, str):
+    return _kept(account, "balance", account.balance, record)
+
+
+def balance_row(
+    tenant: Tenant, account: Account, connection_id: str, record: Mapping[str, Any], now: datetime
+) -> BalanceRow | str | None:
+    """The balances that an account carries.
+
+    Returns:
+        The row; or None where Powens has no figure yet; or the reason why the figure cannot be kept.
+    """
+    booked = booked_balance(account, record, now)
+    if not isinstance(booked, Kept):
         return booked
+    assert account.last_update is not None
+    assert account.currency is not None
     available, basis = _available(account, booked.amount, record)
     return BalanceRow(
         tenant_id=tenant.id,

@@ -108,10 +108,15 @@ class Connector(Wire):
 class Source(Wire):
     name: str | None = None
     state: str | None = None
-    disabled: SinceIfAny = None
+    disabled: Any = None
     last_update: MomentIfAny = None
     next_try: MomentIfAny = None
     access_expire: MomentIfAny = None
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether nothing says that it is disabled; what cannot be read does not."""
+        return isinstance(self.disabled, ToldTwice) or _since(self.disabled) is None
 
 
 class Connection(Wire):
@@ -139,7 +144,7 @@ class Account(Wire):
     id: Id
     id_connection: Id | None = None
     id_source: IdIfAny = None
-    id_parent: IdIfAny = None
+    id_parent: Id | None = None
     type: TypeName | None = None
     number: str | None = None
     iban: str | None = None

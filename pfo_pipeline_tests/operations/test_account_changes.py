@@ -1,11 +1,11 @@
-"""What counts otherwise than before waits for the operator, until a person has seen it or it was asked for."""
+"""What counts differently than before waits for the operator, until a person has seen it or it was asked for."""
 
 from typing import Any
 
 import pytest
 
-from pfo_pipeline.contracts.tables import ChangeRow
-from pfo_pipeline.operations.identities import DIFFERENT, KnownMatching
+from pfo_pipeline.contracts.tables import ChangeRow, DecisionRow
+from pfo_pipeline.operations.identities import DIFFERENT, UNDONE, KnownMatching
 from pfo_pipeline_tests.ledger.samples import batch
 from pfo_pipeline_tests.operations.household import Household
 from pfo_pipeline_tests.simulated_bank import NOON, SimulatedConnection
@@ -102,19 +102,6 @@ def test_two_accounts_that_evidence_makes_one_are_told_of_the_younger(family: Ho
     assert waiting(family) == [f"account {joined} is the same as {kept} now: the totals changed by it"]
 
 
-def test_what_a_person_decided_needs_no_telling(family: Household) -> None:
-    first, second = family.connect("jane", "7"), family.connect("john", "7")
-    for made in (first, second):
-        family.bank.change_account(family.domain, made.account_ids[0], **NUMBER)
-    read(family)
-    one, other = sorted(a.account_id for a in family.accounts())
-    known = KnownMatching.of(family.ledger.reader(), "smith")
-    known.record(family.ledger, "smith", known.match(family.now, decisions={(one, other): DIFFERENT}))
-
-    assert [seen for _, _, seen in changes(family)] == [True]
-    assert waiting(family) == []
-
-
 def test_what_was_seen_waits_no_more_until_it_changes_again(smith: Household, two: SimulatedConnection) -> None:
     smith.bank.change_account(smith.domain, two.account_ids[0], disabled=NOON.isoformat())
     read(smith, hours=24)
@@ -126,3 +113,31 @@ def test_what_was_seen_waits_no_more_until_it_changes_again(smith: Household, tw
     assert waiting(smith) == []
     read(smith, hours=24)
     assert waiting(smith) == []
+
+
+def test_what_a_person_decides_is_seen_and_what_evidence_decides_anew_is_not(family: Household) -> None:
+    first, second = family.connect("jane", "7"), family.connect("john", "7")
+    for made in (first, second):
+        family.bank.change_account(family.domain, made.account_ids[0], **NUMBER)
+    read(family)
+    one, other = sorted(a.account_id for a in family.accounts())
+    known = KnownMatching.of(family.ledger.reader(), "smith")
+    decided = [DecisionRow("smith", one, other, DIFFERENT)]
+    known.record(family.ledger, "smith", known.match(family.now, decisions={(one, other): DIFFERENT}), decided)
+    assert ([seen for _, _, seen in changes(family)], waiting(family)) == ([True], [])
+
+    known = KnownMatching.of(family.ledger.reader(), "smith")
+    known.record(family.ledger, "smith", known.match(family.now, decisions={(one, other): UNDONE}))
+
+    assert [seen for _, _, seen in changes(family)] == [True, False]
+
+
+def test_a_card_that_repeats_its_parent_but_for_noise_is_part_of_it_from_the_first_read(smith: Household) -> None:
+    made = smith.connect("jane", "5000.10", "5000.10")
+    parent, card = made.account_ids
+    noise = {"id_parent": parent, "balance": 5000.100000000001}
+    smith.bank.change_account(smith.domain, card, type="card", verbatim=noise)
+    smith.sync()
+    smith.refresh()
+
+    assert smith.ask("select current_balance::double from totals") == [(5000.10,)]

@@ -365,7 +365,7 @@ def test_a_removed_connection_takes_missing_accounts_along(smith: Household) -> 
 
     assert ended(smith) == {str(number): "connection" for number in made.account_ids}
     assert (missing(smith), total(smith)) == ([], None)
-    assert [told.why.endswith("count otherwise than before (is gone)") for told in troubles(smith)] == [True]
+    assert [told.why.endswith("count differently than before (is gone)") for told in troubles(smith)] == [True]
 
 
 def test_a_connection_that_may_be_an_unreadable_record_is_not_gone_and_told(smith: Household) -> None:
@@ -573,3 +573,19 @@ def test_a_bank_that_was_away_for_a_day_and_comes_back_without_a_balance_has_the
     next_day(smith)
 
     assert (total(smith), missing(smith)) == (7, [str(old.account_ids[0])])
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [{"balance": 10**18}, {"last_update": None}, {"currency": None}],
+    ids=["too much", "no date", "no currency"],
+)
+def test_a_new_balance_that_cannot_be_kept_takes_no_last_balance_away(
+    smith: Household, unusable: dict[str, Any]
+) -> None:
+    added_again(smith, verbatim=unusable)
+
+    for _ in range(2):
+        next_day(smith)
+
+    assert total(smith) == 7

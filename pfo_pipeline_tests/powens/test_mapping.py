@@ -511,6 +511,24 @@ class TestBalances:
 
         assert (row.current_balance, row.rounded_from) == (Decimal("1.1234567890"), sent)
 
+    @pytest.mark.parametrize("sent", [Decimal("0.00000003"), Decimal("1.1234567")])
+    def test_a_coin_is_known_by_its_code_too(self, sent: Decimal) -> None:
+        row = balance_of(balance=sent, currency={"id": "BTC"}, coming=None)
+
+        assert (row.current_balance, row.rounded_from) == (sent, None)
+
+    @pytest.mark.parametrize("name", ["id_parent", "id_connection"])
+    def test_an_id_that_decides_what_counts_is_never_left_out(self, name: str) -> None:
+        assert isinstance(parse(Account, "smith", ACCOUNT | {name: "seven"}), QuarantineRow)
+
+    def test_a_source_that_is_told_twice_to_be_disabled_costs_no_connection(self) -> None:
+        record = {"id": 38, "sources": [{"disabled": ToldTwice(), "access_expire": "2026-05-01 14:00:00"}]}
+        parsed = parse(Connection, "smith", record)
+
+        assert isinstance(parsed, Connection)
+        row = connection_row(SMITH, "jane", parsed, {}, NOW)
+        assert row.consent_expires_at is not None
+
     @pytest.mark.parametrize(
         "announced",
         [{"coming_balance": "1E+28"}, {"coming": "0.00000000001"}, {"coming": "1e-999"}, {"coming": "soon"}],
