@@ -114,7 +114,7 @@ def test_who_ends_the_wait_for_a_bank_frees_the_tenants_turn(page: Page, own: Ow
     terminate(page)
 
     assert own.wait_until_ended(run_id).status in ("CANCELED", "FAILURE")
-    assert own.office.ask(f"select count(*) from loads where run_id = '{run_id}'") == [(0,)]
+    assert (run_id,) not in own.office.ask("select run_id from loads")
     own.office.bank.change_domain("smith-sandbox", sync_seconds=1)
     assert own.wait_until_ended(launch(page, "accounts/synced", "smith")).status == "SUCCESS"
 
