@@ -138,6 +138,8 @@ class Oracle:
     heirs: dict[Link, Link] = field(default_factory=dict)
     """By linked account, the one that took over from it within its source."""
     splits: set[frozenset[int]] = field(default_factory=set)
+    repeats: dict[Link, datetime | None] = field(default_factory=dict)
+    """By card, the date of its balance that its parent had too: until the card has a newer one, it still repeats it."""
     away: set[str] = field(default_factory=set)
     now: datetime = _LONG_AGO
     _numbers: int = 0
@@ -422,7 +424,14 @@ class Oracle:
         parent = self.memory.links.get((card.member, card.row.parent))
         if parent is None or not parent.counts or self._cluster_of(parent.link) not in chosen:
             return False
-        return parent.value == card.value and parent.row.currency == card.row.currency
+        if parent.row.currency != card.row.currency:
+            return False
+        if parent.value == card.value:
+            self.repeats[card.link] = card.value_updated
+            return True
+        if card.link not in self.repeats or card.value_updated is None or parent.value_updated is None:
+            return False
+        return self.repeats[card.link] == card.value_updated < parent.value_updated
 
     def _real(self, cluster: Cluster) -> RealAccount:
         speaker = cluster.speaker
