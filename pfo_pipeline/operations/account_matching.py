@@ -46,6 +46,11 @@ class _Cluster:
         return [m for m in self.members if m.state == "listed"]
 
     @property
+    def standing(self) -> list[LinkedAccount]:
+        """The members that a list has; where none has one, those that are only missing: they count too."""
+        return self.listed or [m for m in self.members if m.state == "missing"]
+
+    @property
     def head(self) -> LinkedAccount:
         """The member whose id the account has: the oldest one that was an account's own until now."""
         return min(self.members, key=lambda m: (m.canonical_id != m.account_id, m.first_seen))
@@ -277,16 +282,16 @@ class _Matcher:
             pairs = _paired([mine], others, _TIES, self._may_be_one)
             for _, other in pairs:
                 self._unite(other, mine)
-            if mine.listed and not pairs:
+            if mine.standing and not pairs:
                 mine.ambiguous = others
 
     def _place_bucket(self, bucket: Sequence[_Cluster]) -> list[_Cluster]:
         lists: dict[Hashable, list[_Cluster]] = defaultdict(list)
         for cluster in bucket:
-            for list_key in dict.fromkeys(a.list_key for a in cluster.listed if a.account_id not in self.superseded):
+            for list_key in dict.fromkeys(a.list_key for a in cluster.standing if a.account_id not in self.superseded):
                 lists[list_key].append(cluster)
         placed: list[_Cluster] = []
-        for clusters in sorted(lists.values(), key=lambda of_list: (-len(of_list), of_list[0].head.first_seen)):
+        for clusters in sorted(lists.values(), key=_longest_first):
             now = list(dict.fromkeys(self.cluster[c.members[0].account_id] for c in clusters))
             waiting = [c for c in now if c not in placed]
             free = [c for c in placed if c not in now]
@@ -298,23 +303,21 @@ class _Matcher:
                 mine.ambiguous = [other for other in free if self._may_be_one(mine, other)]
                 if not mine.ambiguous:
                     placed.append(mine)
-        dormant = [c for c in bucket if not c.listed]
-        for mine, other in _paired(dormant, placed, _TIES, self._may_wake):
+        dormant = [c for c in bucket if not c.standing]
+        for mine, other in _paired(dormant, placed, _TIES, self._may_be_one):
             self._unite(other, mine)
         return placed
 
     def _may_be_one(self, one: _Cluster, other: _Cluster) -> bool:
         if not one.strong_keys & other.strong_keys or self._is_told_apart(one.members[0], other.members[0]):
             return False
+        if _is_after_a_gap(one, other) or _is_after_a_gap(other, one):
+            return False
         return not any(
             do_numbers_differ(a.plain_number, b.plain_number) or stood_side_by_side(a, b)
             for a in one.members
             for b in other.members
         )
-
-    def _may_wake(self, dormant: _Cluster, other: _Cluster) -> bool:
-        """Whether an account without a listed link goes on in one that is listed."""
-        return self._may_be_one(dormant, other) and not _is_after_a_gap(dormant, other)
 
     def _apply_persons(self) -> None:
         for one, other in self.same:
@@ -385,6 +388,11 @@ class _Matcher:
 
 
 Item = TypeVar("Item", LinkedAccount, _Cluster)
+
+
+def _longest_first(clusters: Sequence[_Cluster]) -> tuple[int, bool, tuple[datetime, int]]:
+    """Of two lists as long as one another, the one that a bank shows now comes first."""
+    return -len(clusters), not any(c.listed for c in clusters), clusters[0].head.first_seen
 
 
 def _members(item: LinkedAccount | _Cluster) -> Sequence[LinkedAccount]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pfo_pipeline.operations.account_links import Decision, LinkedAccount, Matching
+from pfo_pipeline.operations.account_links import Decision, LinkedAccount, Matching, State
 from pfo_pipeline.operations.account_matching import match
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -32,8 +32,13 @@ class Banks:
     decisions: list[Decision] = field(default_factory=list)
     matching: Matching = field(default_factory=lambda: Matching({}, ()))
 
-    def read(self, lists: dict[tuple[str, str, str | None], Sequence[dict[str, Any]]], days: float = 1) -> "Banks":
-        """A complete read, `days` after the one before. An account that no list has is ended."""
+    def read(
+        self,
+        lists: dict[tuple[str, str, str | None], Sequence[dict[str, Any]]],
+        days: float = 1,
+        absent: State = "ended",
+    ) -> "Banks":
+        """A complete read, `days` after the one before. An account that no list has is ended, or only missing."""
         self.now += timedelta(days=days)
         here = set()
         for (user, connection, source), accounts in lists.items():
@@ -43,7 +48,7 @@ class Banks:
                 self.known[account_id] = self._updated(account_id, user, connection, source, account)
         for account_id, a in self.known.items():
             if account_id not in here and a.state == "listed":
-                self.known[account_id] = replace(a, state="ended", vanished_at=self.now)
+                self.known[account_id] = replace(a, state=absent, vanished_at=self.now)
         self.decide()
         return self
 
@@ -274,6 +279,33 @@ def test_a_link_that_may_be_one_of_two_pockets_does_not_count_a_third_time(is_fi
     assert banks.matching.placements["acc_9"].counts_as == "one_of"
     assert banks.matching.placements["acc_9"].others == ("acc_1", "acc_2")
     assert banks.proposed == {frozenset({"acc_9", "acc_1"}), frozenset({"acc_9", "acc_2"})}
+
+
+@pytest.mark.parametrize("kind", ["checking", "joint"])
+def test_a_missing_link_that_may_be_one_of_two_pockets_does_not_count_a_third_time(kind: str) -> None:
+    banks = Banks().read({A: POCKETS, B: [listed(9, "5000", iban=IBAN, type=kind)]})
+
+    banks.read({A: POCKETS}, absent="missing")
+
+    assert banks.total == 5100
+    assert banks.matching.placements["acc_9"].counts_as == "one_of"
+
+
+def test_missing_links_are_as_many_accounts_as_the_longer_list_of_another_bank_user_shows() -> None:
+    banks = Banks().read({B: [listed(9, "5000", iban=IBAN)]}).read({}, absent="missing")
+
+    banks.read({A: POCKETS}, absent="missing")
+
+    assert banks.total == 5100
+    assert {banks.matching.placements[f"acc_{n}"].counts_as for n in (1, 2)} == {None}
+
+
+def test_of_lists_of_one_length_the_one_that_its_bank_shows_counts() -> None:
+    banks = Banks().read({B: [listed(9, "40", iban=IBAN, type="market", name="B")]}).read({}, absent="missing")
+
+    banks.read({A: [listed(1, "50", iban=IBAN, type="market", name="A")]}, absent="missing")
+
+    assert banks.positions == {"acc_9": 50}
 
 
 @pytest.mark.parametrize("kind", ["joint", "unknown"])
