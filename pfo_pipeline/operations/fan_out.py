@@ -72,7 +72,7 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     result = StepResult.of([part for part, _ in gathered])
     if scope.is_everything:
         _add_absent(context, known, [served for _, served in gathered if served], result)
-    balances = await _balances(context, [served.user for _, served in gathered if served])
+    balances = await _balances(context, [served.user for _, served in gathered if served and served.accounts])
     decided = known.matching.match(context.now, result.rows_of(AccountRow), balances)
     result.add(known.matching.rows(tenant.id, decided))
     account_of = {linked_id: placed.canonical_id for linked_id, placed in decided.placements.items()}
@@ -95,8 +95,10 @@ async def _balances(context: CommandContext, users: list[User]) -> dict[str, Dec
 async def _sync_user(
     context: CommandContext, user: User, known: _Known, scope: Scope
 ) -> tuple[StepResult, Served | None]:
+    """What Powens lists for the user; None in its place where not even the connections could be read."""
     tenant = context.tenant
     result = StepResult()
+    connections: Records[Connection] | None = None
     mine = [account for account in known.accounts_of(user) if scope.has_account(account)]
     requested = sorted(c.connection_id for c in known.connections_of(user) if scope.has_connection(c.connection_id))
     try:
@@ -112,7 +114,7 @@ async def _sync_user(
             request = _sync_request(tenant, user, connection_id, mine, scope)
             result.telemetry += telemetry.failed(SYNC_ACCOUNTS, request, error, context.now)
         _user_failed(context, user, error, result, count=max(1, len(mine)))
-        return result, None
+        return result, Served(user, None, connections) if connections else None
     result.add(accounts.quarantine)
     result.add_drift(tenant.id, accounts.drift)
     for connection_id in requested:

@@ -26,15 +26,15 @@ _AHEAD = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Served:
-    """What Powens lists for one user, whole."""
+    """What Powens lists for one user, whole; `accounts` is None where that list could not be read."""
 
     user: User
-    accounts: Records[Account]
+    accounts: Records[Account] | None
     connections: Records[Connection]
 
     @property
     def account_ids(self) -> set[str]:
-        return _ids(self.accounts)
+        return _ids(self.accounts) if self.accounts else set()
 
     @property
     def connection_ids(self) -> set[str]:
@@ -69,7 +69,7 @@ class Lists:
     ) -> None:
         """
         Args:
-            served: Of the users who could be read.
+            served: Of the users of whom the connections, at least, could be read.
             connections: What the ledger knows.
         """
         self._tenant = tenant
@@ -125,6 +125,8 @@ class Lists:
             return self._kept(account, missing_since=None, ended_by=None) if account.missing_since else None
         if account.connection_id not in self._connections:
             return self._kept(account, missing_since=None, deleted_at=self._now, ended_by="connection")
+        if self._served[account.user_id].accounts is None:
+            return None
         return self._judged(account, alive, read_before)
 
     def _judged(
@@ -156,7 +158,7 @@ class Lists:
             record.id is None and record.connection_id in (None, account.connection_id)
             for served in self._served.values()
             if served.user.id == account.user_id or account.connection_id in served.connection_ids
-            for record in served.accounts.unread
+            for record in (served.accounts.unread if served.accounts else ())
         )
 
     def _has_advanced(self, account: KnownAccount, alive: Sequence[KnownAccount], since: datetime) -> bool:
@@ -164,7 +166,7 @@ class Lists:
         listed = [
             sibling
             for served in self._served.values()
-            for sibling, _ in served.accounts.items
+            for sibling, _ in (served.accounts.items if served.accounts else ())
             if sibling.id_connection == account.connection_id and sibling.deleted is None
         ]
         if account.connection_source_id is None:

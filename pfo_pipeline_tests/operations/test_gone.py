@@ -8,6 +8,7 @@ import pytest
 
 from pfo_pipeline.config import Tenant, User
 from pfo_pipeline.ledger.known import Trouble
+from pfo_pipeline.operations.steps import TryAgain
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, Household
 from pfo_pipeline_tests.simulated_bank import NOON, SimulatedConnection
 
@@ -366,6 +367,23 @@ def test_a_removed_connection_takes_missing_accounts_along(smith: Household) -> 
     assert ended(smith) == {str(number): "connection" for number in made.account_ids}
     assert (missing(smith), total(smith)) == ([], None)
     assert [told.why.endswith("count differently than before (is gone)") for told in troubles(smith)] == [True]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_removed_connection_takes_its_accounts_along_though_the_list_of_accounts_cannot_be_read(
+    smith: Household, others: int
+) -> None:
+    removed = smith.connect("jane", "40")
+    kept = [smith.connect("jane", "2") for _ in range(others)]
+    read(smith)
+
+    smith.bank.delete_connection(smith.domain, removed.id)
+    fail(smith, {"kind": "status", "path": ACCOUNTS, "status": 500, "code": "bug"})
+    with pytest.raises(TryAgain):
+        smith.sync()
+
+    assert ended(smith) == {str(removed.account_ids[0]): "connection"}
+    assert total(smith) == (Decimal(2) if kept else None)
 
 
 def test_a_connection_that_may_be_an_unreadable_record_is_not_gone_and_told(smith: Household) -> None:
