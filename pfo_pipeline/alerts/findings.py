@@ -31,7 +31,7 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
     tenants = [tenant for tenant in config.tenants if chosen is None or tenant.id in chosen]
     with reader.at_once() as at_once:
         last_read = at_once.last_read()
-        found = [condition for tenant in tenants for condition in _of_tenant(tenant, at_once, now)]
+        found = [condition for tenant in tenants for condition in _of_tenant(tenant, at_once, config.freshness, now)]
         figures = at_once.figures([tenant.id for tenant in tenants])
     found += _held_up(figures, config.freshness, last_read, now)
     stale_after = timedelta(hours=config.alerts.stale_hours)
@@ -44,7 +44,7 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
     return Findings(tuple(found), KINDS, chosen)
 
 
-def _of_tenant(tenant: Tenant, reader: Reader, now: datetime) -> Iterator[Condition]:
+def _of_tenant(tenant: Tenant, reader: Reader, limits: Freshness, now: datetime) -> Iterator[Condition]:
     connections = reader.connections(tenant.id)
     configured = {user.id for user in tenant.users}
     users = reader.users(tenant.id)
@@ -56,7 +56,7 @@ def _of_tenant(tenant: Tenant, reader: Reader, now: datetime) -> Iterator[Condit
     for connection in connections:
         if connection.is_troubled and not waiting_is_enough(connection.who_acts):
             yield _connection(tenant, connection)
-    for attention in reader.attention([tenant.id]):
+    for attention in reader.attention([tenant.id], limits, now):
         yield _accounts(tenant, attention)
     if ending_consents(tenant.id, connections, (), now):  # Which accounts go stale then is asked only where one ends.
         for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):

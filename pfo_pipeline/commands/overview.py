@@ -65,7 +65,7 @@ def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantV
                 reader.connections(fresh.tenant_id),
                 reader.users(fresh.tenant_id),
                 reader.totals(fresh.tenant_id),
-                reader.attention([fresh.tenant_id]),
+                reader.attention([fresh.tenant_id], limits, now),
                 coverages[fresh.tenant_id],
                 fresh,
                 limits,

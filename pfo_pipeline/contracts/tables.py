@@ -209,6 +209,21 @@ class QuarantineRow:
     source_id: str | None = _column("varchar", "Powens' id of the record, where it has one.", null=True)
     reason: str = _column("varchar", "Which field breaks which rule; never the value.")
     payload_digest: str = _column("varchar", _DIGEST)
+    user_id: str | None = _column(
+        "varchar", "Slug of the user whose list has it; null in rows of release 0.1.0.", null=True, default=None
+    )
+    connection_id: str | None = _column(
+        "varchar", "Powens' id of its connection, where that can be read.", null=True, default=None
+    )
+    institution_name: str | None = _column(
+        "varchar", "Name of the bank, where the record says it.", null=True, default=None
+    )
+    state: str | None = _column(
+        "varchar",
+        "open, or cleared: a later read no longer had to put it aside. Null, as in rows of release 0.1.0, is open.",
+        null=True,
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +322,7 @@ _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
     ConnectionRow: ("connections", ("tenant_id", "connection_id")),
     AccountRow: ("accounts", ("tenant_id", "account_id")),
     BalanceRow: ("balances", ("tenant_id", "account_id", "as_of")),
-    QuarantineRow: ("quarantine", ("tenant_id", "record", "source_id", "reason", "payload_digest")),
+    QuarantineRow: ("quarantine", ("tenant_id", "record", "user_id", "source_id", "payload_digest")),
     DriftRow: ("drift", ("tenant_id", "field", "value")),
     IdentityRow: ("identities", ("tenant_id", "account_id")),
     DecisionRow: ("account_decisions", ("tenant_id", "account_id", "other_id")),

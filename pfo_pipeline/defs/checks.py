@@ -25,7 +25,6 @@ from pfo_pipeline.defs.watched import (
     drifted,
     ending,
     failed_to_be_read,
-    grown_quarantine,
     jumps,
     result,
     spent_budgets,
@@ -74,7 +73,6 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
             ending,
         ),
         Check("contract_has_not_drifted", "Powens has not begun to send what no documentation knows.", drifted),
-        Check("quarantine_does_not_grow", "No load puts more records aside than a week ago.", grown_quarantine),
     ),
     "refresh-balances": (
         _IDS,

@@ -12,7 +12,7 @@ import dagster as dg
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.records import plain
-from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, QuarantineRow, Table, table_of
+from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, Table, table_of
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.options import ASSET_KEYS, column_lineage, table_metadata
@@ -76,7 +76,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
             "failed": batch.failed,
             "added": merged.added(name),
             "unchanged": merged.unchanged(name),
-            "quarantined": len(batch.rows.get(QuarantineRow, ())),
+            "quarantined": batch.quarantined,
             "dagster/partition_row_count": len(batch.rows.get(kind, ())),
             "attempts": batch.attempt,
             "load_id": merged.load_id,

@@ -24,7 +24,7 @@ from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.states import waiting_is_enough
 
 NEWS_DAYS = 7
-"""For how long drift and a grown quarantine are told; nothing else would end a warning about what Powens keeps sending."""
+"""For how long drift is told; nothing else would end a warning about what Powens keeps sending."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,11 @@ def _is_allowed(config: Config, rule: str, tenant_id: str, violation: Violation)
 
 
 def who_must_act(look: Look) -> Seen:
-    troubles = [t for t in look.reader.troubles(look.everyone) if not waiting_is_enough(t.who_acts)]
+    troubles = [
+        t
+        for t in look.reader.troubles(look.everyone, look.config.freshness, look.now)
+        if not waiting_is_enough(t.who_acts)
+    ]
     rows = [tuple(map(cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) for t in troubles]
     head = ("tenant", "what", "bank", "state", "who acts", "what to do")
     told = "Each line says who acts and how. A member's link: `pfo reconnect --tenant TENANT --connection ID`."
@@ -139,17 +143,6 @@ def drifted(look: Look) -> Seen:
         "Kept as it came. Look the value up in Powens' documentation, or ask Powens support what it means. "
         f"Told for {NEWS_DAYS} days.",
         {"drift": table(("tenant", "field", "value", "since"), rows, nothing="None.")},
-    )
-
-
-def grown_quarantine(look: Look) -> Seen:
-    found = look.reader.quarantine_grown(look.everyone, look.now - timedelta(days=NEWS_DAYS))
-    rows = [(*map(cell, (q.tenant_id, q.operation)), str(q.now), str(q.least)) for q in found]
-    head = ("tenant", "operation", "put aside by the newest load", "the fewest within a week")
-    return Seen(
-        len(found),
-        'The reasons stand in the table `quarantine`: pfo sql "from quarantine order by load_id desc".',
-        {"grown": table(head, rows, nothing="Nowhere.")},
     )
 
 

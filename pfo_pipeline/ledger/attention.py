@@ -1,9 +1,15 @@
-"""What needs a look though its connection seems in order: missing accounts, a bank that shares none, what may count wrongly,
-and what counts differently than before, until a person has seen it.
+"""What needs a look though its connection seems in order: missing accounts, a bank that shares none, records that cannot be
+read, accounts without a balance, what may count wrongly, and what counts differently than before, until a person has seen it.
 
 One row for each connection and matter, however many accounts it is about. A user who is not configured any more is told of
 once, by themselves: what they had is read no longer.
 """
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pfo_pipeline.contracts.freshness import Freshness
 
 NOT_READ = """(
     select tenant_id, user_id from users where list_contains($tenants, tenant_id) and recorded_at <= $known_at
@@ -78,6 +84,20 @@ changed as (
     where not c.seen and c.stands not in ('one_of', 'unclassified')
     group by all
 ),
+put_aside as (
+    select
+        q.tenant_id, coalesce(q.connection_id, 'unknown') as connection_id, coalesce(q.user_id, '') as user_id,
+        coalesce(c.institution_name, any_value(q.institution_name), 'unknown') as institution_name, count(*) as records,
+        min(q.record || coalesce(' ' || q.source_id, '') || ': ' || q.reason) as which
+    from quarantine_as_of($known_at) q
+    left join connections_then c on c.tenant_id = q.tenant_id and c.connection_id = q.connection_id
+    where list_contains($tenants, q.tenant_id)
+        and (q.tenant_id, coalesce(q.user_id, '')) not in (
+            select (tenant_id, user_id) from users where recorded_at <= $known_at
+            group by tenant_id, user_id having arg_max(status, load_id) in ('not_configured', 'ended')
+        )
+    group by q.tenant_id, q.connection_id, q.user_id, c.institution_name
+),
 -- Only where the connection itself is in order. Two of the errors end without anybody's doing.
 troubled as (
     select
@@ -87,6 +107,33 @@ troubled as (
     join connections_then c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id and c.status = 'healthy'
     where a.missing_since is null and a.trouble is not null and a.trouble not in ('websiteUnavailable', 'bug')
     group by all
+),
+-- Longer than a figure may be old: see contracts/freshness.py.
+without_balance as (
+    select
+        a.tenant_id, a.connection_id, a.user_id, a.institution_name, count(*) as accounts, min(a.account_id) as account_id,
+        min(f.since) as since
+    from shared a
+    join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id and i.counts_as is null
+    join (
+        select i.tenant_id, i.canonical_id, min(a.recorded_at) as since
+        from accounts a join identity_then i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
+        where a.recorded_at <= $known_at and a.disabled_at is null and a.deleted_at is null
+        group by all
+        -- The newest figures stand in for all: one that came later than $known_at hides that there was none then.
+        having (i.tenant_id, i.canonical_id) not in (
+            select (i.tenant_id, i.canonical_id)
+            from balances_current b join identity_then i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
+        )
+    ) f on f.tenant_id = a.tenant_id and f.canonical_id = i.canonical_id
+    left join connections_then c on c.tenant_id = a.tenant_id and c.connection_id = a.connection_id
+    where a.missing_since is null and f.since < least($now, $known_at) - to_hours(greatest(
+        coalesce(map($types::varchar[], $type_hours::bigint[])[a.account_type], $hours),
+        coalesce(map($classes::varchar[], $class_hours::bigint[])[case
+            when not c.active then 'paused' when c.consent_expires_at is null then 'credentials' else 'consent'
+        end], 0)
+    ))
+    group by a.tenant_id, a.connection_id, a.user_id, a.institution_name
 ),
 unclassified as (
     select
@@ -186,5 +233,49 @@ select
         else 'An error that we do not know: look at the account in the Powens console. The last balance counts on meanwhile.'
     end as remedy
 from troubled t
+union all
+select
+    q.tenant_id, q.connection_id, q.connection_id || ' put aside' as thing, q.user_id, q.institution_name,
+    'quarantined' as code,
+    case when q.records = 1 then 'a record cannot be read: ' else q.records || ' records cannot be read, such as ' end
+        || q.which as why,
+    'operator' as who_acts,
+    'Look at it in the Powens console, and ask Powens support where it is wrong there: each run reads it again. Until then '
+        || 'what it shows is in no total, or the last balance counts on. All of them: pfo sql "from quarantine_latest where '
+        || 'tenant_id = ''' || q.tenant_id || '''"' as remedy
+from put_aside q
+union all
+select
+    b.tenant_id, b.connection_id, b.connection_id || ' no balance' as thing, b.user_id, b.institution_name,
+    'noBalance' as code,
+    case when b.accounts = 1 then 'account ' || b.account_id || ' is'
+        else b.accounts || ' accounts, such as ' || b.account_id || ', are' end
+        || ' without a balance since ' || strftime(b.since at time zone 'UTC', '%Y-%m-%d') || ', and in no total' as why,
+    'operator' as who_acts,
+    'Look at it in the Powens console, and ask Powens support why there is no figure. If none is to come, end it: '
+        || 'pfo end --tenant ' || b.tenant_id || ' --account ' || b.account_id || ' --on '
+        || strftime(b.since at time zone 'UTC', '%Y-%m-%d') as remedy
+from without_balance b
+where (b.tenant_id, b.user_id) not in {NOT_READ}
 order by all
 """
+
+
+def attention_asked(
+    tenant_ids: Sequence[str], limits: Freshness, now: datetime, known_at: datetime
+) -> Mapping[str, Any]:
+    """The parameters of ATTENTION.
+
+    Args:
+        limits: For how long an account may be without a balance: as long as a balance may be old.
+    """
+    return {
+        "tenants": list(tenant_ids),
+        "known_at": known_at,
+        "now": now,
+        "hours": limits.hours,
+        "types": list(limits.account_types),
+        "type_hours": list(limits.account_types.values()),
+        "classes": list(limits.connection_classes),
+        "class_hours": list(limits.connection_classes.values()),
+    }

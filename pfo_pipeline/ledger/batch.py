@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pfo_pipeline.contracts.model import TelemetryRecord
-from pfo_pipeline.contracts.tables import LedgerRow
+from pfo_pipeline.contracts.tables import LedgerRow, QuarantineRow
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Batch:
             rows={kind: tuple(of_kind) for kind, of_kind in by_kind.items()},
             known_load=known_load,
         )
+
+    @property
+    def quarantined(self) -> int:
+        """How many records were put aside."""
+        rows = self.rows.get(QuarantineRow, ())
+        return sum(isinstance(row, QuarantineRow) and row.state == "open" for row in rows)
 
     def __post_init__(self) -> None:
         tenants = {row.tenant_id for rows in self.rows.values() for row in rows} | {t.tenant_id for t in self.telemetry}

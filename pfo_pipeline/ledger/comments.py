@@ -113,6 +113,7 @@ _SOURCES = {
     "account_identity": ("identities",),
     "account_aliases": ("identities",),
     "identities_proposed": ("account_proposals", "identities"),
+    "quarantine_latest": ("quarantine",),
     "coverage": ("accounts",),
     "runs": ("loads",),
     "totals": ("balances",),
@@ -129,6 +130,7 @@ _VIEW_COMMENTS = {
     "account_aliases": "Ids that were an account's own once, and the account that each leads to now.",
     "account_types": "The class of each account type of Powens. A type that is not here is unclassified.",
     "coverage": "Every linked account that a bank ever sent: counted, or why not.",
+    "quarantine_latest": "Records of Powens that are put aside still, each with its last reason.",
     "identities_proposed": "Accounts that may be the same as another, for a person to decide: pfo identity.",
     "totals": "What each tenant has in each currency, loans apart; an account that is linked twice counts once.",
     "runs": "One row per run, tenant and operation: attempts, rows added, synced, failed.",
@@ -136,6 +138,7 @@ _VIEW_COMMENTS = {
 _MACRO_COMMENTS = {
     "linked_balances_as_of": "As balances_as_of, but each linked account by itself, with all columns of its row.",
     "proposals_as_of": "Proposals that two accounts are one that were open at a moment.",
+    "quarantine_as_of": "Records of Powens that were put aside at a moment, each with its last reason until then.",
     "links_as_of": "Every linked account with its last balance up to a moment, and why it does not count (out).",
     "positions_as_of": "Each account that counts at a moment, once, with its newest balance, by what we knew at another.",
     "coverage_as_of": "As coverage, for a moment and by what we knew at another.",

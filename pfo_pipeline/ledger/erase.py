@@ -24,7 +24,7 @@ _OF_USER = {
     "account_decisions": f"{_THEIRS} or {_THEIRS.replace('account_id', 'other_id', 1)}",
     "account_proposals": f"{_THEIRS} or {_THEIRS.replace('account_id', 'other_id', 1)}",
     "account_changes": _THEIRS,
-    "quarantine": """source_id in (
+    "quarantine": """user_id = $user or source_id in (
         select source_id from accounts where tenant_id = $tenant and user_id = $user
         union all select connection_id from connections where tenant_id = $tenant and user_id = $user)""",
     "accounts": f"user_id = $user or {_THEIRS}",

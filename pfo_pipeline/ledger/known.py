@@ -183,7 +183,9 @@ class Attention:
     user_id: str
     institution_name: str
     code: str
-    """missing, noAccount, proposed, oneOf, unclassified, changed, or Powens' error of single accounts."""
+    """missing, noAccount, proposed, oneOf, unclassified, changed, quarantined, noBalance; or Powens' error of single
+    accounts.
+    """
     why: str
     who_acts: str
     remedy: str
@@ -279,16 +281,6 @@ class Drift:
     field: str
     value: str
     first_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """How many records an operation's newest load put aside, and the fewest that one of its loads did lately."""
-
-    tenant_id: str
-    operation: str
-    now: int
-    least: int
 
 
 @dataclass(frozen=True, slots=True)

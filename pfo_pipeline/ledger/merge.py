@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow, Table, table_of
+from pfo_pipeline.contracts.tables import BalanceRow, Table, table_of
 from pfo_pipeline.ledger.arrow import to_arrow
 from pfo_pipeline.ledger.batch import Batch, MergeResult, TableCount
 from pfo_pipeline.ledger.proof import seal
@@ -201,7 +201,7 @@ def _append_load(
             recorded_at,
             sum(count.offered for count in counts.values()),
             sum(count.added for count in counts.values()),
-            len(batch.rows.get(QuarantineRow, ())),
+            batch.quarantined,
             batch.synced,
             batch.failed,
         ],

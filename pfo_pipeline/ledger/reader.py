@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from pfo_pipeline.ledger.attention import ATTENTION, NOT_READ
+from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.tables import QuarantineRow
+from pfo_pipeline.ledger.attention import ATTENTION, NOT_READ, attention_asked
 from pfo_pipeline.ledger.errors import (
     WRITTEN_AGAIN,
     LedgerDamaged,
@@ -35,7 +37,6 @@ from pfo_pipeline.ledger.known import (
     KnownProposal,
     KnownUser,
     LoadsAhead,
-    Quarantined,
     Total,
     Trouble,
     Violation,
@@ -50,7 +51,6 @@ from pfo_pipeline.ledger.watched import (
     FIGURES,
     LAST_LOADS,
     LOADS_AFTER,
-    QUARANTINE_GROWN,
     TOTALS_BY_DAY,
 )
 
@@ -232,6 +232,14 @@ _PROPOSALS = """
 select account_id, other_id, evidence from proposals_as_of('infinity'::timestamptz) where tenant_id = $tenant order by all
 """
 
+_QUARANTINE = """
+select tenant_id, record, source_id, reason, payload_digest, user_id, connection_id, institution_name, state
+from quarantine where tenant_id = $tenant
+qualify row_number() over (partition by record, user_id, source_id, payload_digest order by load_id desc) = 1
+    and state is distinct from 'cleared'
+order by all
+"""
+
 _FAILED_LAST = """
 select failed from loads where tenant_id = $tenant and operation = $operation and complete
 order by load_id desc limit 1
@@ -332,18 +340,24 @@ class Reader:
     def proposals(self, tenant_id: str) -> list[KnownProposal]:
         return self.typed(KnownProposal, _PROPOSALS, {"tenant": tenant_id})
 
+    def quarantine(self, tenant_id: str) -> list[QuarantineRow]:
+        """The records that are put aside still."""
+        return self.typed(QuarantineRow, _QUARANTINE, {"tenant": tenant_id})
+
     def account_classes(self) -> dict[str, str]:
         """The class of each account type."""
         with self._connect() as con:
             return dict(con.execute("from account_types").fetchall())
 
-    def troubles(self, tenant_ids: list[str]) -> list[Trouble]:
+    def troubles(self, tenant_ids: list[str], limits: Freshness, now: datetime) -> list[Trouble]:
         """What is not in order with any of these tenants."""
-        return self.typed(Trouble, _TROUBLES, {"tenants": tenant_ids, "known_at": ALWAYS})
+        return self.typed(Trouble, _TROUBLES, dict(attention_asked(tenant_ids, limits, now, ALWAYS)))
 
-    def attention(self, tenant_ids: list[str], *, known_at: datetime | None = None) -> list[Attention]:
+    def attention(
+        self, tenant_ids: list[str], limits: Freshness, now: datetime, *, known_at: datetime | None = None
+    ) -> list[Attention]:
         """What of these tenants needs a look though its connection seems in order."""
-        return self.typed(Attention, ATTENTION, {"tenants": tenant_ids, "known_at": known_at or ALWAYS})
+        return self.typed(Attention, ATTENTION, dict(attention_asked(tenant_ids, limits, now, known_at or ALWAYS)))
 
     def with_consents_until(self, tenant_ids: list[str], until: datetime) -> list[str]:
         """Those of these tenants who have a consent that ends by then, or has ended."""
@@ -354,10 +368,6 @@ class Reader:
     def drift_since(self, tenant_ids: list[str], since: datetime) -> list[Drift]:
         """What Powens has begun to send since then and no documentation knows."""
         return self.typed(Drift, DRIFT_SINCE, {"tenants": tenant_ids, "since": since})
-
-    def quarantine_grown(self, tenant_ids: list[str], since: datetime) -> list[Quarantined]:
-        """Operations whose newest load has put more records aside than another one has since then."""
-        return self.typed(Quarantined, QUARANTINE_GROWN, {"tenants": tenant_ids, "since": since})
 
     def totals(self, tenant_id: str) -> list[Total]:
         return self.typed(Total, _TOTALS, {"tenant": tenant_id})

@@ -143,6 +143,22 @@ create view totals as
     )
     group by tenant_id, currency;
 
+-- The records that were put aside at a moment, each once with its last reason.
+create macro quarantine_as_of(known_at) as table
+    from (
+        from quarantine where recorded_at <= known_at
+        qualify row_number() over (
+            partition by tenant_id, record, user_id, source_id, payload_digest order by load_id desc
+        ) = 1
+    )
+    where state is distinct from 'cleared'
+    qualify row_number() over (
+        partition by tenant_id, record, user_id, coalesce(source_id, payload_digest) order by load_id desc
+    ) = 1;
+
+create view quarantine_latest as
+    from quarantine_as_of('infinity'::timestamptz);
+
 create view runs as
     select
         run_id,
@@ -242,7 +258,10 @@ create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
     ),
     put_aside as (
         from quarantine where record = 'account' and recorded_at <= known_at
-        qualify row_number() over (partition by tenant_id, coalesce(source_id, payload_digest) order by load_id desc) = 1
+        qualify row_number() over (
+            partition by tenant_id, coalesce(source_id, payload_digest)
+            order by load_id desc, state is distinct from 'cleared' desc
+        ) = 1
     )
     select
         s.tenant_id, s.linked_id, s.account_id, s.source_id, s.user_id, s.connection_id, s.institution_name, s.account_class,
@@ -272,9 +291,12 @@ create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
     left join users_then u on u.tenant_id = s.tenant_id and u.user_id = s.user_id
     union all by name
     select
-        q.tenant_id, q.source_id, false as counted, 'quarantined' as reason, q.reason as detail
+        q.tenant_id, q.source_id, q.user_id, q.connection_id, q.institution_name, false as counted, 'quarantined' as reason,
+        if(q.state = 'cleared', 'no longer sent; ', '') || q.reason as detail
     from put_aside q
-    where not exists (from accounts a where a.tenant_id = q.tenant_id and a.source_id = q.source_id);
+    where not exists (from accounts a where a.tenant_id = q.tenant_id and a.source_id = q.source_id)
+        -- One without an id may be any account that was read since.
+        and (q.source_id is not null or q.state is distinct from 'cleared');
 
 create view coverage as
     from coverage_as_of('infinity'::timestamptz);

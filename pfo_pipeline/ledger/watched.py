@@ -1,4 +1,4 @@
-"""What is watched of any number of tenants at once: ages of figures, consents, drift, quarantine; and how balances moved.
+"""What is watched of any number of tenants at once: ages of figures, consents, drift; and how balances moved.
 
 Here: the queries. Not here: what is too old (operations/freshness.py), what is no plausible move (operations/plausibility.py).
 Rows are recorded in the order of time, so a bound on `recorded_at` rules out all older blocks of the history.
@@ -92,16 +92,6 @@ order by 1
 DRIFT_SINCE = """
 select tenant_id, field, value, min(recorded_at) from drift
 where list_contains($tenants, tenant_id) group by all having min(recorded_at) >= $since
-order by all
-"""
-
-# More than the least that a load of the last days put aside: it stays told until it is back to that, or a week has passed.
-QUARANTINE_GROWN = """
-select tenant_id, operation, arg_max(quarantined, load_id) as now, min(quarantined) as least
-from loads
-where list_contains($tenants, tenant_id) and complete and recorded_at >= $since
-group by tenant_id, operation
-having now > case when count(*) > 1 then least else 0 end
 order by all
 """
 

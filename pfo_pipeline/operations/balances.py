@@ -68,7 +68,7 @@ async def refresh_balances(
     if row is None:
         raise NoBalance(f"account {account.account_id}: Powens has no balance yet")
     if isinstance(row, str):
-        put_aside = quarantined(context.tenant.id, "balance", raw, row)
+        put_aside = quarantined(context.tenant.id, user.id, "balance", raw, row)
         raise NoBalance(f"account {account.account_id}: quarantined, {row}", (put_aside,))
     connections = await context.bank.connections(user)
     connection = connections.find(connection_id)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pfo_pipeline.config import SecretError, Tenant, User
 from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES, RefreshBalancesInput
-from pfo_pipeline.contracts.tables import AccountRow, UserRow
+from pfo_pipeline.contracts.tables import AccountRow, QuarantineRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations import telemetry
@@ -23,6 +23,7 @@ from pfo_pipeline.operations.forced import force_sync
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.identities import KnownMatching
 from pfo_pipeline.operations.presence import Lists, Served, no_longer_read, standing_in, told_missing
+from pfo_pipeline.operations.quarantine import OF_REFRESH, OF_SYNC, cleared
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.amounts import Kept
 from pfo_pipeline.powens.bank import Records
@@ -38,6 +39,7 @@ class _Known:
     accounts: list[KnownAccount]
     connections: list[KnownConnection]
     users: list[KnownUser]
+    quarantine: list[QuarantineRow]
     matching: KnownMatching
     read_before: datetime | None
     """When the tenant was last read to the end."""
@@ -50,6 +52,7 @@ class _Known:
                 ledger.linked_accounts(tenant_id),
                 ledger.connections(tenant_id),
                 ledger.users(tenant_id),
+                ledger.quarantine(tenant_id),
                 KnownMatching.of(ledger, tenant_id),
                 ledger.last_loads([tenant_id], SYNC_ACCOUNTS.key).get(tenant_id),
             )
@@ -72,6 +75,7 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     result = StepResult.of([part for part, _ in gathered])
     if scope.is_everything:
         _add_absent(context, known, [served for _, served in gathered if served], result)
+        _add_cleared(known.quarantine, OF_SYNC, scope, [part for part, _ in gathered], result)
     balances = await _balances(context, [served.user for _, served in gathered if served and served.accounts])
     decided = known.matching.match(context.now, result.rows_of(AccountRow), balances)
     result.add(known.matching.rows(tenant.id, decided))
@@ -132,7 +136,7 @@ async def _sync_user(
         result.telemetry += telemetry.succeeded(SYNC_ACCOUNTS, request, output, context.now)
     for account, raw in accounts.items:
         if account.id_connection not in listed:
-            result.add([quarantined(tenant.id, "account", raw, "id_connection: no connection of this user")])
+            result.add([quarantined(tenant.id, user.id, "account", raw, "id_connection: no connection of this user")])
     _user_read(tenant, user, result)
     return result, Served(user, accounts, connections)
 
@@ -188,10 +192,13 @@ def _add_absent(context: CommandContext, known: _Known, served: list[Served], re
 
 async def refresh_scope(context: CommandContext, scope: Scope) -> StepResult:
     """`openbanking.balances.refresh` for every account of the scope that the ledger knows as enabled."""
-    linked = context.known.linked_accounts(context.tenant.id)
+    with context.known.at_once() as ledger:
+        linked, quarantine = ledger.linked_accounts(context.tenant.id), ledger.quarantine(context.tenant.id)
     known = [account for account in linked if account.is_enabled]
     read = await asyncio.gather(*(_refresh_user(context, user, known, scope) for user in scope.users))
     result = StepResult.of(read)
+    if scope.is_everything:
+        _add_cleared(quarantine, OF_REFRESH, scope, read, result)
     if scope.account_ids is not None:
         for account_id in sorted(scope.account_ids - {account.account_id for account in known}):
             result.add_failure(f"account {account_id}: not enabled at Powens, so it has no new figure")
@@ -237,9 +244,20 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
     known_ids = {account.source_id for account in known}
     for wire, raw in served.items:
         if wire.id not in known_ids:
-            result.add([quarantined(tenant.id, "balance", raw, "account: not synced yet; run the accounts sync")])
+            result.add(
+                [quarantined(tenant.id, user.id, "balance", raw, "account: not synced yet; run the accounts sync")]
+            )
     _user_read(tenant, user, result)
     return result
+
+
+def _add_cleared(
+    known: list[QuarantineRow], kinds: frozenset[str], scope: Scope, parts: list[StepResult], result: StepResult
+) -> None:
+    """What the ledger has as put aside, and these reads of the scope's users, in their order, did not put aside again."""
+    users = {user.id for user, part in zip(scope.users, parts, strict=True) if part.users_read}
+    is_everyone = len(users) == len(scope.users)
+    result.add(list(cleared(known, result.rows_of(QuarantineRow), kinds, users, is_everyone=is_everyone)))
 
 
 def _add_connections(context: CommandContext, user: User, found: Records[Connection], result: StepResult) -> None:

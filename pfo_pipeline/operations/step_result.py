@@ -67,7 +67,8 @@ class StepResult:
 
     @property
     def quarantined(self) -> int:
-        return len(self._rows.get(QuarantineRow, ()))
+        """How many records were put aside."""
+        return sum(row.state == "open" for row in self.rows_of(QuarantineRow))
 
     def rows_of(self, kind: type[Row]) -> list[Row]:
         return [row for rows in self._rows.values() for row in rows.values() if isinstance(row, kind)]

@@ -105,7 +105,7 @@ class BankSession:
         """
         token = self._config.user_token(self._tenant, user)
         url = f"{self._tenant.root}/users/me/connections/{connection_id}?expand=sources"
-        parsed = parse(Connection, self._tenant.id, await self._client.call("GET", url, token))
+        parsed = parse(Connection, self._tenant.id, user.id, await self._client.call("GET", url, token))
         if isinstance(parsed, QuarantineRow):
             raise Invalid("unreadable", f"GET /users/me/connections/{connection_id}", parsed.reason)
         return parsed
@@ -147,7 +147,7 @@ class BankSession:
         listing = await self._client.read_list(
             "/users/me/connections", "connections", token, {"expand": "connector,sources"}
         )
-        return self._typed(Connection, listing, connection_drift, is_whole=True)
+        return self._typed(user, Connection, listing, connection_drift, is_whole=True)
 
     async def _read_accounts(self, user: User) -> Records[Account]:
         return await self._accounts(user, {"all": ""})
@@ -164,10 +164,10 @@ class BankSession:
             if error.code.lower() != "noaccount":
                 raise
             listing = Listing([])
-        return self._typed(Account, listing, account_drift, is_whole="all" in params)
+        return self._typed(user, Account, listing, account_drift, is_whole="all" in params)
 
     def _typed(
-        self, kind: type[R], listing: Listing, drift_of: Callable[[R], set[Drift]], *, is_whole: bool
+        self, user: User, kind: type[R], listing: Listing, drift_of: Callable[[R], set[Drift]], *, is_whole: bool
     ) -> Records[R]:
         """`is_whole`: what the list does not hold has been removed at Powens."""
         name = kind.__name__.lower()
@@ -180,18 +180,17 @@ class BankSession:
         if listing.missing > 0 and is_whole:
             # A record without an id may be any of those that seem to be removed, so none is taken for removed.
             reason = "list: twice fewer records than its own total tells of"
-            quarantine.append(quarantined(self._tenant.id, name, {}, reason))
+            quarantine.append(quarantined(self._tenant.id, user.id, name, {}, reason))
             unread.append(Unread(None, None))
         contradicted = _told_in_two_ways(listing.records)
         for record in listing.records:
             if record_id(record) in contradicted:
-                quarantine.append(
-                    quarantined(self._tenant.id, name, record, "id: in one page more than once, with different content")
-                )
+                reason = "id: in one page more than once, with different content"
+                quarantine.append(quarantined(self._tenant.id, user.id, name, record, reason))
                 # One of them is another record, whose own id is not told.
                 unread += [_unread(record), replace(_unread(record), id=None)]
                 continue
-            parsed = parse(kind, self._tenant.id, record)
+            parsed = parse(kind, self._tenant.id, user.id, record)
             if isinstance(parsed, QuarantineRow):
                 quarantine.append(parsed)
                 unread.append(_unread(record))

@@ -31,19 +31,19 @@ MAX_DEPTH = 100
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
+_NO_NUMBER = Decimal("NaN")
+"""Stands for a number that no field accepts, so that one record is put aside for it and not the list that it is in."""
+
+
 def _exact(text: str) -> Decimal:
-    if len(text) > MAX_NUMBER_LENGTH:
-        raise ValueError("a number of more than 200 characters")
     try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError("a number with an exponent that no Decimal has") from None
+        return Decimal(text) if len(text) <= MAX_NUMBER_LENGTH else _NO_NUMBER
+    except InvalidOperation:  # An exponent that no Decimal has.
+        return _NO_NUMBER
 
 
-def _integer(text: str) -> int:
-    if len(text) > MAX_NUMBER_LENGTH:
-        raise ValueError("a number of more than 200 characters")
-    return int(text)
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= MAX_NUMBER_LENGTH else _NO_NUMBER
 
 
 class ToldTwice:
@@ -66,8 +66,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def parse_json(body: bytes) -> Any:
     """Numbers with a point or exponent become Decimal, others int; no binary float on the way.
 
-    NaN and Infinity, which JSON has not, become a Decimal that no field accepts, so that one record is put aside for it;
-    a key that one object has twice with different values becomes ToldTwice, likewise.
+    NaN and Infinity, which JSON has not, and numbers of a size that nothing has become a Decimal that no field accepts, so
+    that one record is put aside; a key that one object has twice with different values becomes ToldTwice, likewise.
 
     Raises:
         ValueError: invalid UTF-8, not JSON, nested deeper than MAX_DEPTH.

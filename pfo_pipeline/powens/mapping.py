@@ -22,7 +22,7 @@ from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.paging import record_id
 from pfo_pipeline.powens.states import FailingSource, Situation, read_state
-from pfo_pipeline.powens.wire import Account, Connection, Since, Wire
+from pfo_pipeline.powens.wire import Account, Connection, Since, Wire, id_if_any, text_if_any
 
 UNKNOWN = "unknown"
 _LOGIN_MAY_BE_OPEN = ("webauthRequired", "SCARequired", "additionalInformationNeeded", "decoupled", "validating")
@@ -34,18 +34,33 @@ _AHEAD = timedelta(days=1)
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse(kind: type[W], tenant_id: str, record: Mapping[str, Any]) -> W | QuarantineRow:
+def parse(kind: type[W], tenant_id: str, user_id: str, record: Mapping[str, Any]) -> W | QuarantineRow:
     """A typed record, or the row that says which field breaks which rule."""
     try:
         return kind.model_validate(record)
     except ValidationError as error:
         reasons = sorted({f"{_where(issue['loc'])}: {_rule(issue)}" for issue in error.errors()})
-        return quarantined(tenant_id, kind.__name__.lower(), record, "; ".join(reasons))
+        return quarantined(tenant_id, user_id, kind.__name__.lower(), record, "; ".join(reasons))
 
 
-def quarantined(tenant_id: str, record_name: str, record: Mapping[str, Any], reason: str) -> QuarantineRow:
-    source_id = record_id(record)
-    return QuarantineRow(tenant_id, record_name, None if source_id is None else str(source_id), reason, digest(record))
+def quarantined(
+    tenant_id: str, user_id: str, record_name: str, record: Mapping[str, Any], reason: str
+) -> QuarantineRow:
+    """The row of a record that is put aside, with what of it can be read."""
+    number = record_id(record)
+    source_id = None if number is None else str(number)
+    connector = record.get("connector")
+    return QuarantineRow(
+        tenant_id,
+        record_name,
+        source_id,
+        reason,
+        digest(record),
+        user_id=user_id,
+        connection_id=source_id if record_name == "connection" else id_if_any(record.get("id_connection")),
+        institution_name=text_if_any(connector.get("name")) if isinstance(connector, Mapping) else None,
+        state="open",
+    )
 
 
 def _where(location: tuple[int | str, ...]) -> str:

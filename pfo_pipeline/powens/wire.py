@@ -83,16 +83,32 @@ IdIfAny = Annotated[str | None, BeforeValidator(id_if_any)]
 TypeName = Annotated[str, BeforeValidator(_type_name)]
 
 
+LONGEST_TEXT = 200
+"""In characters. Names at banks have some dozens; one of megabytes would be in every page and run."""
+
+
+def _text(value: str) -> str:
+    """The text, cut and marked as cut where it is too long. JSON can escape half a character, which no database takes."""
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("not Unicode text")
+    return value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
+
+
+def text_if_any(value: object) -> str | None:
+    """A text as we keep it; None for what is none."""
+    try:
+        return _text(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     @field_validator("*")
     @classmethod
-    def _has_a_utf8_form(cls, value: object) -> object:
-        """JSON can escape half a character, which no database takes."""
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValueError("not Unicode text")
-        return value
+    def _is_kept_as(cls, value: object) -> object:
+        return _text(value) if isinstance(value, str) else value
 
 
 class Currency(Wire):

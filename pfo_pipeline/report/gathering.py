@@ -131,7 +131,7 @@ def gather(
             tasks=tasks_of(
                 troubled_users_at(ledger, tenant_ids, known_at),
                 connections,
-                ledger.attention(list(tenant_ids), known_at=known_at),
+                ledger.attention(list(tenant_ids), limits, moment, known_at=known_at),
             ),
             consents=consents_of(connections, (a for a in accounts if a.counts), moment),
             sources=tuple(Source(load.tenant_id, load.run_id, load.recorded_at, load.hash) for load in loads),

@@ -148,7 +148,11 @@ def test_an_operator_is_told_of_each_with_a_remedy_that_runs_as_printed(ledger: 
     config = load_config()
     alerts = {c.code: c for c in ledger_findings(config, reader_of(config), utc_now()).conditions}
 
-    assert {"proposed", "oneOf", "unclassified"} <= set(alerts)
+    assert {"proposed", "oneOf", "unclassified", "quarantined"} <= set(alerts)
+    assert alerts["quarantined"].text == (
+        "Connection unknown (unknown): a record cannot be read: account 99: balance: not a number"
+    )
+    assert "a record cannot be read: account 99: balance: not a number → operator" in told
     assert len({alerts[code].key for code in ("proposed", "oneOf", "unclassified")}) == 3
     assert "account acc_2 may be acc_1 (name): both count meanwhile → operator" in told
     assert "account acc_4 is one of acc_1, acc_2: it counts as none by itself → operator" in told
@@ -188,6 +192,7 @@ def test_the_page_says_cash_then_the_other_classes_then_what_is_not_counted(ledg
         "disabled": "1",
     }
     assert rows["counted"].one("td", data_of="amounts").figure() == 1333
+    assert "a record cannot be read: account 99: balance: not a number" in page.text
     assert rows["unclassified"].one("td", data_of="amounts").figure() == -9000
 
 

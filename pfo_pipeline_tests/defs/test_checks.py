@@ -207,8 +207,8 @@ def test_each_tenant_is_watched_and_one_that_was_never_read_is_told(
     assert "resting" not in shown(result, "tenants_are_fresh", "tenants")
 
 
-def test_drift_and_a_grown_quarantine_are_told_by_tenant(smith: Office, instance: dg.DagsterInstance) -> None:
-    smith.bank.add_connection(
+def test_drift_and_what_cannot_be_read_are_told_by_tenant(smith: Office, instance: dg.DagsterInstance) -> None:
+    made = smith.bank.add_connection(
         smith.users["smith", "jane"],
         accounts=[{"balance": "1", "moves": False, "type": "vault"}, {"balance": "1e30", "moves": False}],
     )
@@ -216,6 +216,10 @@ def test_drift_and_a_grown_quarantine_are_told_by_tenant(smith: Office, instance
     result = run_job(smith, instance, "smith")
 
     assert "| smith | account.type | vault |" in shown(result, "contract_has_not_drifted", "drift")
+    run_job(smith, instance, "smith", BALANCES_JOB)
+    assert f"a record cannot be read: balance {made.account_ids[1]}: balance: 10^18 or more" in shown(
+        run_job(smith, instance, "smith"), "nobody_has_to_act", "who_must_act"
+    )
     assert "contract_has_not_drifted" in failing(result)
 
 

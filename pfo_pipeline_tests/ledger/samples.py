@@ -139,6 +139,7 @@ def put_aside(source_id: str | None = "70", digest: str = "d-3", **changes: Any)
         "source_id": source_id,
         "reason": "balance: not a number",
         "payload_digest": digest,
+        "state": "open",
     }
     return QuarantineRow(**values | changes)
 

@@ -186,12 +186,12 @@ def rows_of(tenant_id: str, answer: bytes) -> list[LedgerRow]:
     tenant = Tenant(id=tenant_id, domain=f"{tenant_id}-sandbox", users=(User(id="jane", token="env:NONE"),))
     rows: list[LedgerRow] = []
     for record in parse_json(answer)["accounts"]:
-        found: Account | BalanceRow | QuarantineRow | str | None = parse(Account, tenant_id, record)
+        found: Account | BalanceRow | QuarantineRow | str | None = parse(Account, tenant_id, "jane", record)
         if isinstance(found, Account):
             found = balance_row(tenant, found, "7", record, MARCH_31)
         assert found is not None
         assert not isinstance(found, Account)
-        rows.append(quarantined(tenant_id, "balance", record, found) if isinstance(found, str) else found)
+        rows.append(quarantined(tenant_id, "jane", "balance", record, found) if isinstance(found, str) else found)
     return rows
 
 

@@ -15,11 +15,12 @@ from typing import Any
 import duckdb
 
 from pfo_pipeline.config import Config, Tenant, User
+from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.model import Role, Step
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.ledger.batch import MergeResult
 from pfo_pipeline.ledger.files import LedgerFiles
-from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
+from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Trouble
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.accounts import CommandContext
@@ -119,6 +120,13 @@ class Household:
         """The linked accounts, hidden ones too, in the order in which Powens numbers them."""
         found = self.ledger.reader().linked_accounts(self.tenant.id)
         return sorted(found, key=lambda account: int(account.source_id))
+
+    def troubles(self) -> list[Trouble]:
+        """What is not in order, by the usual limits."""
+        return self.ledger.reader().troubles([self.tenant.id], Freshness(), self.now)
+
+    def attention(self) -> list[Attention]:
+        return self.ledger.reader().attention([self.tenant.id], Freshness(), self.now)
 
     def connections(self) -> list[KnownConnection]:
         found = self.ledger.reader().connections(self.tenant.id)

@@ -8,7 +8,7 @@ from pfo_pipeline_tests.operations.household import Household
 def told(household: Household) -> list[tuple[str, str | None]]:
     household.sync()
     household.refresh()
-    return [(trouble.why, trouble.who_acts) for trouble in household.ledger.reader().troubles([household.tenant.id])]
+    return [(trouble.why, trouble.who_acts) for trouble in household.troubles()]
 
 
 @pytest.mark.parametrize(("error", "who"), [("actionNeeded", "member"), ("neverHeardOf", "operator")])

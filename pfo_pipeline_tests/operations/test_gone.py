@@ -45,7 +45,7 @@ def ended(household: Household) -> dict[str, str | None]:
 
 
 def troubles(household: Household) -> list[Trouble]:
-    return household.ledger.reader().troubles([household.tenant.id])
+    return household.troubles()
 
 
 def two_sources(household: Household) -> tuple[SimulatedConnection, list[int]]:

@@ -304,8 +304,6 @@ class TestServer:
             {"body": "[", "repeat": 100_000},
             {"body": '{"a":', "repeat": 100_000},
             {"body": '{"id": 1'},
-            {"body": '{"balance": 1e9999999999999999999}'},
-            {"body": '{"balance": ' + "1" * 201 + "}"},
             {"body": "[]"},
             {"body": "null"},
             {"body": '"text"'},

@@ -156,7 +156,7 @@ def test_what_live_connectors_carry_is_no_drift(key: str) -> None:
 
 
 def test_a_record_that_was_put_aside_is_told_by_the_fields_that_do_not_fit() -> None:
-    row = parse(Account, "smith", ACCOUNT | {"balance": "much", "currency": {"id": 5}})
+    row = parse(Account, "smith", "jane", ACCOUNT | {"balance": "much", "currency": {"id": 5}})
 
     assert isinstance(row, QuarantineRow)
     assert misfits("account", row) == {

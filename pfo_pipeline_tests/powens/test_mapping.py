@@ -81,19 +81,19 @@ SMITH = tenant(client_id="12345678")
 
 
 def account(**changes: object) -> Account:
-    parsed = parse(Account, "smith", ACCOUNT | changes)
+    parsed = parse(Account, "smith", "jane", ACCOUNT | changes)
     assert isinstance(parsed, Account), parsed
     return parsed
 
 
 def connection(**changes: object) -> Connection:
-    parsed = parse(Connection, "smith", CONNECTION | changes)
+    parsed = parse(Connection, "smith", "jane", CONNECTION | changes)
     assert isinstance(parsed, Connection), parsed
     return parsed
 
 
 def put_aside(kind: type[Account] | type[Connection], **changes: object) -> QuarantineRow:
-    row = parse(kind, "smith", (ACCOUNT if kind is Account else CONNECTION) | changes)
+    row = parse(kind, "smith", "jane", (ACCOUNT if kind is Account else CONNECTION) | changes)
     assert isinstance(row, QuarantineRow), row
     return row
 
@@ -357,13 +357,13 @@ class TestConnections:
         ],
     )
     def test_a_state_by_its_old_name_alone_is_read(self, record: dict[str, object], state: str | None) -> None:
-        parsed = parse(Connection, "smith", record)
+        parsed = parse(Connection, "smith", "jane", record)
 
         assert isinstance(parsed, Connection)
         assert parsed.state == state
 
     def test_a_connection_with_the_fewest_fields_is_accepted(self) -> None:
-        parsed = parse(Connection, "smith", {"id": 38})
+        parsed = parse(Connection, "smith", "jane", {"id": 38})
 
         assert isinstance(parsed, Connection)
         assert connection_row(SMITH, "jane", parsed, {}, NOW).status == "silent"
@@ -519,11 +519,11 @@ class TestBalances:
 
     @pytest.mark.parametrize("name", ["id_parent", "id_connection"])
     def test_an_id_that_decides_what_counts_is_never_left_out(self, name: str) -> None:
-        assert isinstance(parse(Account, "smith", ACCOUNT | {name: "seven"}), QuarantineRow)
+        assert isinstance(parse(Account, "smith", "jane", ACCOUNT | {name: "seven"}), QuarantineRow)
 
     def test_a_source_that_is_told_twice_to_be_disabled_costs_no_connection(self) -> None:
         record = {"id": 38, "sources": [{"disabled": ToldTwice(), "access_expire": "2026-05-01 14:00:00"}]}
-        parsed = parse(Connection, "smith", record)
+        parsed = parse(Connection, "smith", "jane", record)
 
         assert isinstance(parsed, Connection)
         row = connection_row(SMITH, "jane", parsed, {}, NOW)
@@ -577,7 +577,8 @@ class TestQuarantine:
     ) -> None:
         row = put_aside(Account, **changes)
 
-        assert row == QuarantineRow("smith", "account", "17", reason, digest(ACCOUNT | changes))
+        assert (row.record, row.source_id, row.reason) == ("account", "17", reason)
+        assert row.payload_digest == digest(ACCOUNT | changes)
 
     def test_a_connection_that_breaks_a_rule_is_put_aside_as_one(self) -> None:
         row = put_aside(Connection, active="perhaps", sources=[{"state": 5}])
@@ -617,20 +618,39 @@ class TestQuarantine:
         assert put_aside(Account, id=source_id).source_id == str(source_id)
 
     def test_a_record_without_an_id_is_put_aside(self) -> None:
-        row = parse(Account, "smith", {})
+        row = parse(Account, "smith", "jane", {})
 
         assert isinstance(row, QuarantineRow)
         assert (row.source_id, row.reason) == (None, "id: field required")
 
     def test_a_reason_given_by_others_is_kept_with_the_records_digest(self) -> None:
-        assert quarantined("smith", "balance", ACCOUNT, "no") == QuarantineRow(
-            "smith", "balance", "17", "no", digest(ACCOUNT)
+        assert quarantined("smith", "jane", "balance", ACCOUNT, "no") == QuarantineRow(
+            "smith", "balance", "17", "no", digest(ACCOUNT), "jane", "38", None, "open"
         )
+
+    @pytest.mark.parametrize(
+        ("connector", "name"),
+        [({"name": "Bank"}, "Bank"), ({"name": 5}, None), ("Bank", None), ({"name": "\ud83d"}, None), (None, None)],
+    )
+    def test_a_connection_that_is_put_aside_names_its_bank_where_it_can(
+        self, connector: object, name: str | None
+    ) -> None:
+        row = put_aside(Connection, active="perhaps", connector=connector)
+
+        assert (row.connection_id, row.user_id, row.institution_name) == ("38", "jane", name)
+
+    @pytest.mark.parametrize(("length", "kept"), [(200, 200), (201, 200), (5_000_000, 200)])
+    def test_a_text_is_bounded_and_marked_where_it_is_cut(self, length: int, kept: int) -> None:
+        name = account(name="n" * length).name
+
+        assert name is not None
+        assert len(name) == kept
+        assert name.endswith("…") is (length > 200)
 
     @steady
     @given(st.dictionaries(st.sampled_from(sorted(Account.model_fields)), secret_values, min_size=1))
     def test_a_reason_never_tells_a_value_of_an_account(self, changes: dict[str, object]) -> None:
-        row = parse(Account, "smith", ACCOUNT | changes)
+        row = parse(Account, "smith", "jane", ACCOUNT | changes)
 
         if isinstance(row, QuarantineRow):
             assert "s3cret" not in row.reason.lower()
@@ -639,7 +659,7 @@ class TestQuarantine:
     @steady
     @given(st.dictionaries(st.sampled_from(sorted(Connection.model_fields)), secret_values, min_size=1))
     def test_a_reason_never_tells_a_value_of_a_connection(self, changes: dict[str, object]) -> None:
-        row = parse(Connection, "smith", CONNECTION | changes)
+        row = parse(Connection, "smith", "jane", CONNECTION | changes)
 
         if isinstance(row, QuarantineRow):
             assert "s3cret" not in row.reason.lower()

@@ -9,6 +9,11 @@ alter table accounts add column trouble varchar;
 alter table balances add column rounded_from varchar;
 alter table balances_current add column rounded_from varchar;
 
+alter table quarantine add column user_id varchar;
+alter table quarantine add column connection_id varchar;
+alter table quarantine add column institution_name varchar;
+alter table quarantine add column state varchar;
+
 alter table identities add column counts_as varchar;
 alter table identities add column others varchar;
 alter table identities add column account_class varchar;

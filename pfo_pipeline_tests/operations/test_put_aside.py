@@ -1,0 +1,148 @@
+"""What cannot be read or has no balance: something to look at for as long as it lasts, with the bank and the reason."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pfo_pipeline.contracts.tables import QuarantineRow
+from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.schema import enter
+from pfo_pipeline.operations.steps import TryAgain
+from pfo_pipeline_tests.ledger.samples import opened
+from pfo_pipeline_tests.operations.household import ACCOUNTS, Household
+
+
+def told(household: Household, code: str = "quarantined") -> list[tuple[str, str, str]]:
+    household.sync()
+    household.refresh()
+    return [(a.connection_id, a.institution_name, a.why) for a in household.attention() if a.code == code]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "reason"),
+    [
+        ({"balance": "1e18"}, {"balance": "5"}, "balance {id}: balance: 10^18 or more"),
+        ({"iban": 5}, {"iban": None}, "account {id}: iban: input should be a valid string"),
+        ({"last_update": "soon"}, {"last_update": "2020-01-01 12:00:00"}, "account {id}: last_update: not a date"),
+    ],
+)
+def test_a_record_that_cannot_be_read_waits_for_the_operator_until_it_can(
+    smith: Household, wrong: dict[str, Any], right: dict[str, Any], reason: str
+) -> None:
+    made = smith.connect("jane", "1", "2")
+    number = made.account_ids[0]
+    smith.bank.change_account(smith.domain, number, verbatim=wrong)
+    bank = smith.ask("select distinct institution_name from accounts") if told(smith) else []
+
+    for _ in range(3):  # The bank's other fields go on meanwhile.
+        smith.bank.advance(hours=24)
+        expected = "a record cannot be read: " + reason.format(id=number)
+        assert told(smith) == [(str(made.id), bank[0][0], expected)]
+    smith.bank.change_account(smith.domain, number, verbatim=right)
+
+    assert told(smith) == []
+    assert smith.troubles() == []
+    assert smith.ask("select count(*) from quarantine_latest") == [(0,)]
+
+
+def test_what_was_put_aside_is_still_known_as_of_then(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2")
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"iban": 5})
+    smith.sync()
+    then = smith.now
+    smith.bank.advance(hours=1)
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"iban": None})
+    smith.sync()
+
+    assert smith.ask("select count(*) from quarantine_latest") == [(0,)]
+    with opened(smith.ledger) as con:
+        enter(con)
+        query = "select source_id from quarantine_as_of($known_at)"
+        found = con.execute(query, {"known_at": then + timedelta(minutes=1)}).fetchall()
+    assert found == [(str(made.account_ids[0]),)]
+
+
+def test_several_records_of_a_bank_are_one_line(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2", "3")
+    for number in made.account_ids[:2]:
+        smith.bank.change_account(smith.domain, number, verbatim={"iban": 5})
+
+    [(_, _, why)] = told(smith)
+
+    assert why.startswith(f"2 records cannot be read, such as account {min(map(str, made.account_ids[:2]))}: iban")
+
+
+def test_a_user_who_cannot_be_read_clears_nothing(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2")
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"iban": 5})
+    assert len(told(smith)) == 1
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"iban": None})
+    smith.bank.fault(kind="status", path=ACCOUNTS, status=500, code="bug", times=None)
+    with pytest.raises(TryAgain):
+        smith.sync()
+
+    assert [a.code for a in smith.attention()] == ["quarantined"]
+
+
+def test_the_records_of_a_user_who_is_not_read_any_more_wait_for_nobody(family: Household) -> None:
+    made = family.connect("jane", "1")
+    family.bank.change_account(family.domain, made.account_ids[0], verbatim={"iban": 5})
+    assert len(told(family)) == 1
+    users = tuple(user for user in family.tenant.users if user.id != "jane")
+    family.tenant = family.tenant.model_copy(update={"users": users})
+    family.sync()
+
+    assert [a.code for a in family.attention() if a.code == "quarantined"] == []
+
+
+def test_a_record_put_aside_by_a_release_before_is_cleared_by_the_next_read(smith: Household) -> None:
+    smith.connect("jane", "1")
+    smith.sync()
+    old = QuarantineRow("smith", "account", "999", "iban: no", "digest")
+    smith.ledger.merge(Batch.by_hand("smith", "test", "1", [old]))
+    assert [a.code for a in smith.attention()] == ["quarantined"]
+
+    assert told(smith) == []
+
+
+def test_one_number_of_a_size_that_nothing_has_costs_its_record_alone(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2")
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": int("9" * 300)})
+
+    [(_, _, why)] = told(smith)
+
+    assert why == f"a record cannot be read: account {made.account_ids[0]}: balance: not a finite number"
+    assert [a.source_id for a in smith.accounts()] == [str(made.account_ids[1])]
+
+
+@pytest.mark.parametrize(("hours", "is_told"), [(71, False), (73, True)])
+def test_an_account_without_a_balance_waits_for_the_operator_once_its_limit_has_passed(
+    smith: Household, hours: int, is_told: bool
+) -> None:
+    made = smith.connect("jane", "1", "2")
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": None})
+    assert told(smith, "noBalance") == []
+    [account] = [a for a in smith.accounts() if a.source_id == str(made.account_ids[0])]
+    since = smith.now
+    smith.bank.advance(hours=hours)
+
+    found = told(smith, "noBalance")
+
+    assert [why for _, _, why in found] == (
+        [f"account {account.account_id} is without a balance since {since:%Y-%m-%d}, and in no total"]
+        if is_told
+        else []
+    )
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": "7"})
+    assert told(smith, "noBalance") == []
+
+
+def test_an_account_that_has_had_a_balance_is_not_without_one(smith: Household) -> None:
+    made = smith.connect("jane", "1", "2")
+    smith.sync()
+    smith.refresh()
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": None})
+    smith.bank.advance(hours=100)
+
+    assert told(smith, "noBalance") == []
