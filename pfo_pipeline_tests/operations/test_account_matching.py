@@ -258,6 +258,16 @@ def test_a_masked_number_finds_the_successor_within_one_source() -> None:
     assert banks.positions == {"acc_1": 12500}
 
 
+@pytest.mark.parametrize("is_gone", [False, True], ids=["beside the old one", "in its place"])
+def test_an_account_of_the_same_masked_number_that_goes_on_is_not_the_successor(is_gone: bool) -> None:
+    old, other = listed(1, "100", number="****55", name="A"), listed(2, "50", number="****55", name="B")
+    banks = Banks().read({A: [old, other]}).read({A: [old, other]})
+
+    banks.read({A: [*([] if is_gone else [old | {"is_stuck": True}]), other, old | {"id": 3}]})
+
+    assert banks.positions == {"acc_1": 100, "acc_2": 50}
+
+
 def test_two_accounts_that_both_advance_in_one_list_are_told_apart_again() -> None:
     old, new = listed(1, "100", iban=IBAN), listed(2, "50", iban=IBAN)
     banks = Banks().read({A: [old]}).read({A: [old]}).read({A: [old | {"is_stuck": True}, new]})
