@@ -194,7 +194,8 @@ class _Matcher:
                 continue
             fresh = [a for a in accounts if a.state == "listed" and len(self.cluster[a.account_id].members) == 1]
             stopped = [a for a in accounts if may_be_listed and any(self._is_stopped_by(a, heir) for heir in fresh)]
-            left = [a for a in accounts if (a.vanished_at or a in stopped) and self._is_left(a, fresh)]
+            gone = [a for a in accounts if (a.vanished_at or a in stopped) and self._is_left(a, fresh)]
+            left = list({self.cluster[a.account_id]: a for a in gone}.values())  # Of each account its last link.
             heirs = [a for a in fresh if a not in stopped and any(self._may_succeed(a, old) for old in left)]
             if is_weak and (len(heirs) != 1 or len(left) != 1):
                 continue

@@ -240,6 +240,16 @@ def test_keys_that_connect_three_links_make_one_account_with_one_id() -> None:
     assert {a.canonical_id for a in banks.known.values()} == {"acc_1"}
 
 
+def test_a_pocket_that_is_renumbered_twice_stays_the_account_that_it_was() -> None:
+    twins = [listed(1, "100", iban=IBAN), listed(2, "5000", iban=IBAN), listed(3, "7", iban=IBAN)]
+    banks = Banks().read({A: twins}).read({A: twins})
+    for number in (4, 5):
+        twins[1] = twins[1] | {"id": number}
+        banks.read({A: twins}, absent="missing").read({A: twins}, absent="missing")
+
+    assert banks.positions == {"acc_1": 100, "acc_2": 5000, "acc_3": 7}
+
+
 def test_a_successor_beside_the_account_that_it_replaces_counts_once_throughout() -> None:
     old, new = listed(1, "12000", iban=IBAN, number="4444555"), listed(2, "12000", iban=IBAN, number="4444555")
     banks = Banks().read({A: [old]}).read({A: [old]})
