@@ -47,8 +47,8 @@ class _Cluster:
 
     @property
     def standing(self) -> list[LinkedAccount]:
-        """The members that a list has; where none has one, those that are only missing: they count too."""
-        return self.listed or [m for m in self.members if m.state == "missing"]
+        """The members that a list has, or that are only missing from it: those count too."""
+        return [m for m in self.members if m.state in ("listed", "missing")]
 
     @property
     def head(self) -> LinkedAccount:
@@ -292,7 +292,7 @@ class _Matcher:
             for list_key in dict.fromkeys(a.list_key for a in cluster.standing if a.account_id not in self.superseded):
                 lists[list_key].append(cluster)
         placed: list[_Cluster] = []
-        for clusters in sorted(lists.values(), key=_longest_first):
+        for _, clusters in sorted(lists.items(), key=_longest_first):
             now = list(dict.fromkeys(self.cluster[c.members[0].account_id] for c in clusters))
             waiting = [c for c in now if c not in placed]
             free = [c for c in placed if c not in now]
@@ -391,9 +391,11 @@ class _Matcher:
 Item = TypeVar("Item", LinkedAccount, _Cluster)
 
 
-def _longest_first(clusters: Sequence[_Cluster]) -> tuple[int, bool, tuple[datetime, int]]:
+def _longest_first(of_list: tuple[Hashable, Sequence[_Cluster]]) -> tuple[int, bool, tuple[datetime, int]]:
     """Of two lists as long as one another, the one that a bank shows now comes first."""
-    return -len(clusters), not any(c.listed for c in clusters), clusters[0].head.first_seen
+    list_key, clusters = of_list
+    is_shown = any(m.list_key == list_key for cluster in clusters for m in cluster.listed)
+    return -len(clusters), not is_shown, clusters[0].head.first_seen
 
 
 def _members(item: LinkedAccount | _Cluster) -> Sequence[LinkedAccount]:

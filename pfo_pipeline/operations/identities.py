@@ -58,7 +58,7 @@ class KnownMatching:
         """Match the accounts as the ledger knows them and `rows` has them now.
 
         Args:
-            balances: By account, as just read; others have the ledger's.
+            balances: By account, as just read; where there is none, the ledger's stays.
             decisions: By pair, further decisions of a person.
         """
         fresh = {row.account_id: row for row in rows}
@@ -114,6 +114,7 @@ class KnownMatching:
         advanced_before = link.as_of is not None and (
             link.first_updated_at is None or link.as_of > link.first_updated_at
         )
+        read = balances.get(link.account_id)
         return LinkedAccount(
             account_id=link.account_id,
             canonical_id=link.canonical_id,
@@ -134,7 +135,7 @@ class KnownMatching:
             updated_at=updated_at or link.as_of,
             advanced_at=now if has_advanced else link.balance_recorded_at if advanced_before else None,
             vanished_at=_vanished_at(source, now),
-            balance=balances.get(link.account_id, link.current_balance),
+            balance=link.current_balance if read is None else read,
             evidence=link.evidence,
             decided_by=link.decided_by,
             counts_as=link.counts_as,

@@ -320,6 +320,17 @@ def test_missing_links_are_as_many_accounts_as_the_longer_list_of_another_bank_u
     assert {banks.matching.placements[f"acc_{n}"].counts_as for n in (1, 2)} == {None}
 
 
+def test_a_missing_account_is_none_of_those_that_its_own_list_had_beside_it() -> None:
+    three = [listed(n, f"{n}00", iban=IBAN, name=f"P{n}") for n in (1, 2, 3)]
+    of_ben = renumbered(three[:2], 10)
+    banks = Banks().read({A: three, B: of_ben}).read({A: three, B: of_ben})
+
+    for _ in range(2):
+        banks.read({B: of_ben}, absent="missing")
+
+    assert banks.total == 600
+
+
 def test_of_lists_of_one_length_the_one_that_its_bank_shows_counts() -> None:
     banks = Banks().read({B: [listed(9, "40", iban=IBAN, type="market", name="B")]}).read({}, absent="missing")
 
