@@ -142,5 +142,4 @@ def digest(record: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-Amount = Annotated[Decimal, BeforeValidator(to_amount)]
 ParisMoment = Annotated[datetime, BeforeValidator(to_utc)]

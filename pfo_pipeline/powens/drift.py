@@ -10,7 +10,7 @@ from typing import Any
 from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.powens.states import KNOWN_STATES
-from pfo_pipeline.powens.wire import Account, Connection, Wire
+from pfo_pipeline.powens.wire import Account, Connection, Misfit, Wire
 
 _CONNECTION_EXTRAS = frozenset(
     "id_user id_connector id_provider id_bank error error_message fields last_push expire_date accounts "
@@ -38,6 +38,7 @@ _KNOWN_OWNERSHIPS = frozenset({"owner", "co-owner", "attorney"})
 
 NO_DATE = "(no date)"
 NO_AMOUNT = "(no amount)"
+DOES_NOT_FIT = "(does not fit)"
 Drift = tuple[str, str]
 """(where, the unknown enum value; empty when the field itself is unknown)."""
 
@@ -69,12 +70,13 @@ def account_drift(account: Account) -> set[Drift]:
 
 
 def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[Drift]:
-    """Dates and announced amounts that were told and cannot be read; the record is kept without them."""
+    """Dates and amounts that were told and cannot be read; the record is kept without them."""
     if isinstance(record, Account):
         since = {"disabled": record.disabled, "deleted": record.deleted}
         dates = {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
         announced = [n for n in ("coming", "coming_balance") if raw.get(n) is not None and getattr(record, n) is None]
-        return dates | {(f"account.{name}", NO_AMOUNT) for name in announced}
+        misfit = {("account.balance", DOES_NOT_FIT)} if isinstance(record.balance, Misfit) else set()
+        return dates | {(f"account.{name}", NO_AMOUNT) for name in announced} | misfit
     told: list[tuple[str, Wire, Mapping[str, Any], tuple[str, ...]]] = [
         ("connection", record, raw, ("created", "last_update", "next_try", "expire"))
     ]
@@ -92,7 +94,7 @@ def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[D
 
 def misfits(what: str, put_aside: QuarantineRow) -> set[Drift]:
     """The fields for which a record was put aside: each is told once, however many records have it so."""
-    return {(f"{what}.{reason.partition(':')[0]}", "(does not fit)") for reason in put_aside.reason.split("; ")}
+    return {(f"{what}.{reason.partition(':')[0]}", DOES_NOT_FIT) for reason in put_aside.reason.split("; ")}
 
 
 def _unknown_fields(what: str, record: Wire | None, extras: frozenset[str]) -> set[Drift]:

@@ -22,7 +22,7 @@ from pfo_pipeline.powens.decode import digest
 from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.paging import record_id
 from pfo_pipeline.powens.states import FailingSource, Situation, read_state
-from pfo_pipeline.powens.wire import Account, Connection, Since, Wire, id_if_any, text_if_any
+from pfo_pipeline.powens.wire import Account, Connection, Misfit, Since, Wire, id_if_any, text_if_any
 
 UNKNOWN = "unknown"
 _LOGIN_MAY_BE_OPEN = ("webauthRequired", "SCARequired", "additionalInformationNeeded", "decoupled", "validating")
@@ -217,6 +217,8 @@ def booked_balance(account: Account, record: Mapping[str, Any], now: datetime) -
     """
     if account.balance is None:
         return None
+    if isinstance(account.balance, Misfit):
+        return f"balance: {account.balance.reason}"
     if account.currency is None:
         return "currency: missing beside a balance"
     if account.last_update is None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
-from pfo_pipeline.powens.decode import EARLIEST, Amount, ParisMoment, ToldTwice, to_amount, to_utc
+from pfo_pipeline.powens.decode import EARLIEST, ParisMoment, ToldTwice, to_amount, to_utc
 
 
 def _id_text(value: object) -> str:
@@ -65,6 +65,20 @@ def _since(value: object) -> Since | None:
     return Since(_moment_if_any(value)) if value and not is_zero_date else None
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """A value that cannot be read, and why: the account is kept without its balance."""
+
+    reason: str
+
+
+def _amount_or_misfit(value: object) -> Decimal | Misfit | None:
+    try:
+        return None if value is None else to_amount(value)
+    except ValueError as error:
+        return Misfit(str(error))
+
+
 def _amount_if_any(value: object) -> Decimal | None:
     try:
         return to_amount(value)
@@ -77,6 +91,7 @@ MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
 SinceIfAny = Annotated[Since | None, BeforeValidator(_since)]
 AmountIfAny = Annotated[Decimal | None, BeforeValidator(_amount_if_any)]
 """What is announced only informs: what is no amount must not cost the booked balance."""
+AmountOrMisfit = Annotated[Decimal | Misfit | None, BeforeValidator(_amount_or_misfit)]
 Id = Annotated[str, BeforeValidator(_id_text)]
 IdIfAny = Annotated[str | None, BeforeValidator(id_if_any)]
 """An id that only informs: what is none must not put the whole record aside."""
@@ -168,7 +183,7 @@ class Account(Wire):
     name: str | None = None
     original_name: str | None = None
     currency: Currency | None = None
-    balance: Amount | None = None
+    balance: AmountOrMisfit = None
     coming: AmountIfAny = None
     coming_balance: AmountIfAny = None
     last_update: ParisMoment | None = None

@@ -112,8 +112,8 @@ def test_one_number_of_a_size_that_nothing_has_costs_its_record_alone(smith: Hou
 
     [(_, _, why)] = told(smith)
 
-    assert why == f"a record cannot be read: account {made.account_ids[0]}: balance: not a finite number"
-    assert [a.source_id for a in smith.accounts()] == [str(made.account_ids[1])]
+    assert why == f"a record cannot be read: balance {made.account_ids[0]}: balance: not a finite number"
+    assert [a.current_balance for a in smith.accounts()] == [None, 2]
 
 
 @pytest.mark.parametrize(("hours", "is_told"), [(71, False), (73, True)])

@@ -184,8 +184,8 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ({"balance": "0.12345678901"}, "balance", "balance: does not fit DECIMAL(38,10) without rounding"),
     ({"currency": None}, "balance", "currency: missing beside a balance"),
     ({"last_update": None}, "balance", "last_update: missing beside a balance, so the figure has no date"),
-    ({"balance": {"odd": 1}}, "account", "balance: not a number"),
-    ({"balance": "twelve"}, "account", "balance: not a number"),
+    ({"balance": {"odd": 1}}, "balance", "balance: not a number"),
+    ({"balance": "twelve"}, "balance", "balance: not a number"),
     ({"last_update": 17}, "account", "last_update: not a date"),
 ]
 

@@ -142,8 +142,7 @@ def test_a_field_that_has_changed_its_type_is_told_once_with_its_count(smith: Ho
 
     assert outcome.drift["account.balance=(does not fit)"] == 2
     assert smith.ask("select field, value from drift where value <> ''") == [("account.balance", "(does not fit)")]
-    assert smith.ask("select count(*) from quarantine") == [(2,)]
-    assert len(smith.accounts()) == 1
+    assert len(smith.accounts()) == 3
 
 
 def test_a_source_that_fails_for_days_under_a_fresh_connection_is_told_to_the_operator(smith: Household) -> None:
@@ -374,9 +373,8 @@ def test_a_record_given_twice_alike_is_one(smith: Household) -> None:
 
 def test_an_account_that_breaks_the_contract_is_put_aside_and_the_rest_goes_on(smith: Household) -> None:
     broken = [
-        ("balance", {"odd": 1}),
-        ("balance", True),
         ("currency", "EUR"),
+        ("iban", {"odd": 1}),
         ("id", "seven"),
         ("id", None),
         ("last_update", "yesterday"),
@@ -396,19 +394,18 @@ def test_an_account_that_breaks_the_contract_is_put_aside_and_the_rest_goes_on(s
 
 def test_what_is_put_aside_is_told_once_and_never_with_its_value(smith: Household) -> None:
     made = smith.connect("jane", "1")
-    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": "FR7699999000820000011200012"})
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"currency": "FR7699999000820000011200012"})
 
     smith.sync()
     outcome = smith.sync()
 
-    assert smith.ask("select source_id, reason from quarantine") == [
-        (str(made.account_ids[0]), "balance: not a number")
-    ]
+    [(source_id, reason)] = smith.ask("select source_id, reason from quarantine")
+    assert (source_id, reason.partition(":")[0]) == (str(made.account_ids[0]), "currency")
     assert outcome.batch.failed == 1
     assert "FR7699999000820000011200012" not in str(outcome)
 
 
-@pytest.mark.parametrize("unreadable", [{"balance": {}}, {"id": "seven"}, {"id": None}], ids=str)
+@pytest.mark.parametrize("unreadable", [{"iban": {}}, {"id": "seven"}, {"id": None}], ids=str)
 def test_an_account_whose_record_cannot_be_read_any_more_is_not_taken_for_gone(
     smith: Household, unreadable: dict[str, Any]
 ) -> None:

@@ -17,7 +17,7 @@ from pfo_pipeline.powens.bank import BankSession, OpenBanking, Records
 from pfo_pipeline.powens.drift import Drift
 from pfo_pipeline.powens.errors import Invalid, PowensError, Refused, ServerFault
 from pfo_pipeline.powens.mapping import situation
-from pfo_pipeline.powens.wire import Account, Since
+from pfo_pipeline.powens.wire import Account, Misfit, Since
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 
 R = TypeVar("R")
@@ -129,7 +129,7 @@ class TestReading:
         bank.add_connection(john, accounts=[{"balance": "2"}])
         household = Household(tmp_path, domain, {"jane": user.token, "john": john.token})
 
-        async def both(session: BankSession) -> list[Decimal | None]:
+        async def both(session: BankSession) -> list[Decimal | Misfit | None]:
             lists = await asyncio.gather(*(session.accounts(member) for member in household.tenant.users))
             return [account.balance for records in lists for account, _ in records.items]
 
@@ -170,7 +170,7 @@ class TestReading:
             user,
             accounts=[
                 {"balance": "1"},
-                {"balance": {"odd": "S3CRET"}},
+                {"balance": "2", "verbatim": {"type": ["S3CRET"]}},
                 {"balance": "3", "iban": 5},
                 {"balance": "4", "verbatim": {"id": "S3CRET"}},
                 {"balance": "5"},
@@ -181,7 +181,7 @@ class TestReading:
 
         assert [account.balance for account, _ in records.items] == [1, 5]
         assert [(row.record, row.source_id, row.reason) for row in records.quarantine] == [
-            ("account", str(made.account_ids[1]), "balance: not a number"),
+            ("account", str(made.account_ids[1]), "type: input should be a valid string"),
             ("account", str(made.account_ids[2]), "iban: input should be a valid string"),
             ("account", None, "id: not a positive integer"),
         ]

@@ -156,11 +156,11 @@ def test_what_live_connectors_carry_is_no_drift(key: str) -> None:
 
 
 def test_a_record_that_was_put_aside_is_told_by_the_fields_that_do_not_fit() -> None:
-    row = parse(Account, "smith", "jane", ACCOUNT | {"balance": "much", "currency": {"id": 5}})
+    row = parse(Account, "smith", "jane", ACCOUNT | {"iban": 5, "currency": {"id": 5}})
 
     assert isinstance(row, QuarantineRow)
     assert misfits("account", row) == {
-        ("account.balance", "(does not fit)"),
+        ("account.iban", "(does not fit)"),
         ("account.currency.id", "(does not fit)"),
     }
 

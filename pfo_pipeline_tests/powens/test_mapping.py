@@ -555,15 +555,28 @@ class TestBalances:
 
         assert (row.current_balance, row.available_balance) == (Decimal("7481.01"), Decimal("7425.71"))
 
+    @pytest.mark.parametrize(
+        ("balance", "reason"),
+        [
+            ("a lot", "not a number"),
+            (True, "not a number"),
+            (ToldTwice(), "not a number"),
+            ({}, "not a number"),
+            (Decimal("NaN"), "not a finite number"),
+            (Decimal("1e99999999"), "not of a size that an amount has"),
+        ],
+    )
+    def test_a_balance_that_cannot_be_read_costs_the_balance_alone(self, balance: object, reason: str) -> None:
+        kept = account(balance=balance)
+
+        assert kept.iban == ACCOUNT["iban"]
+        assert balance_row(SMITH, kept, "38", ACCOUNT | {"balance": balance}, NOW) == f"balance: {reason}"
+
 
 class TestQuarantine:
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
-            ({"balance": "a lot"}, "balance: not a number"),
-            ({"balance": True}, "balance: not a number"),
-            ({"balance": Decimal("NaN")}, "balance: not a finite number"),
-            ({"balance": Decimal("1e99999999")}, "balance: not of a size that an amount has"),
             ({"last_update": "yesterday"}, "last_update: not a date"),
             ({"disabled": ToldTwice()}, "disabled: told twice"),
             ({"currency": {}}, "currency.id: field required"),
