@@ -4,15 +4,16 @@
 
     ledger = Published("data/ledger.duckdb")
     ledger.positions(tenant="martin")
-    ledger.cash(as_of=datetime(2026, 6, 30, 22, tzinfo=UTC))
+    ledger.cash(as_of=date(2026, 6, 30))
     ledger.frame("select currency, sum(current_balance) from positions group by all")
 
-Each call opens the file, asks, and closes it: the next one shows what was published meanwhile, and nobody is kept waiting.
+A date is the end of that day in each tenant's own time zone. Each call opens the file, asks, and closes it: the next one
+shows what was published meanwhile, and nobody is kept waiting.
 Not here: what the columns mean (docs/analyst.md, and the comments in the file itself).
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ class Published:
         """What there is now, for each tenant and currency; never added up across currencies."""
         return self._of_tenant("totals", tenant, {})
 
-    def accounts(self, *, tenant: str | None = None, known_at: datetime | None = None) -> "pd.DataFrame":
+    def accounts(self, *, tenant: str | None = None, known_at: date | None = None) -> "pd.DataFrame":
         """Every linked account, hidden ones too, as it is known, or was at `known_at`.
 
         Raises: ReadError: the moment has no time zone.
@@ -62,16 +63,17 @@ class Published:
         return self._of_tenant("accounts_as_of($known_at)", tenant, {"known_at": _moment("known_at", known_at)})
 
     def balances(
-        self, *, tenant: str | None = None, as_of: datetime | None = None, known_at: datetime | None = None
+        self, *, tenant: str | None = None, as_of: date | None = None, known_at: date | None = None
     ) -> "pd.DataFrame":
-        """The last figure of each account up to `as_of`, as it was known at `known_at`; None: the newest.
+        """The last figure of each account up to `as_of`, as it was known at `known_at`; None: the newest; a date: the end
+        of that day in the tenant's time zone.
 
         Raises: ReadError: a moment has no time zone.
         """
         return self._of_tenant("balances_as_of($as_of, known_at := $known_at)", tenant, _moments(as_of, known_at))
 
     def cash(
-        self, *, tenant: str | None = None, as_of: datetime | None = None, known_at: datetime | None = None
+        self, *, tenant: str | None = None, as_of: date | None = None, known_at: date | None = None
     ) -> "pd.DataFrame":
         """What there was in each currency, likewise."""
         return self._of_tenant("cash_position($as_of, known_at := $known_at)", tenant, _moments(as_of, known_at))
@@ -95,13 +97,16 @@ class Published:
         return self.frame(query, {**parameters, "tenant": tenant})
 
 
-def _moments(as_of: datetime | None, known_at: datetime | None) -> dict[str, datetime]:
+def _moments(as_of: date | None, known_at: date | None) -> dict[str, date]:
     return {"as_of": _moment("as_of", as_of), "known_at": _moment("known_at", known_at)}
 
 
-def _moment(name: str, moment: datetime | None) -> datetime:
+def _moment(name: str, moment: date | None) -> date:
+    """A date stays one: the macros know where it ends."""
     if moment is None:
         return _ALWAYS
-    if moment.tzinfo is None:
-        raise ReadError(f"{name}: {moment} has no time zone; give one, such as datetime(2026, 6, 30, 22, tzinfo=UTC).")
+    if isinstance(moment, datetime) and moment.tzinfo is None:
+        raise ReadError(
+            f"{name}: {moment} has no time zone; give one, such as datetime(2026, 6, 30, 22, tzinfo=UTC); or a date."
+        )
     return moment

@@ -1,7 +1,7 @@
 """Commands of the analyst's desk: queries on the published ledger, its data as files and as a page."""
 
 import sys
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import click
 
 from pfo_pipeline.cli import completing
 from pfo_pipeline.cli.group import examples
-from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, TENANTS, MomentOrDay, formats
+from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, TENANTS, Moment, formats
 from pfo_pipeline.cli.starting import without_pandas
 
 
@@ -63,11 +63,11 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
 @AS_OF
 @KNOWN_AT
 @without_pandas
-def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_at: datetime | None) -> None:
+def export(tenant: str, folder: Path, form: Any, as_of: date | None, known_at: date | None) -> None:
     """Write one tenant's data from the published ledger into files that need no DuckDB: all of them, or none.
 
-    A MOMENT is an ISO date, which means the end of that day in UTC, or an ISO date and time, in UTC where no zone is
-    given: 2026-03-31, 2026-03-31T18:00+02:00. Without one, nothing is left out.
+    A MOMENT is an ISO date, which means the end of that day in the tenant's time zone, or an ISO date and time, in UTC where
+    no zone is given: 2026-03-31, 2026-03-31T18:00+02:00. Without one, nothing is left out.
     """
     from pfo_pipeline.commands.export import export_and_show
     from pfo_pipeline.commands.place import find_place
@@ -86,9 +86,9 @@ def export(tenant: str, folder: Path, form: Any, as_of: datetime | None, known_a
     ),
 )
 @TENANTS
-@click.option("--as-of", type=MomentOrDay(), metavar="MOMENT", help="What the banks said of that moment.")
-@click.option("--known-at", type=MomentOrDay(), metavar="MOMENT", help="What the ledger knew at that moment.")
-@click.option("--since", type=MomentOrDay(), metavar="MOMENT", help="What changed since then, not the last report.")
+@AS_OF
+@KNOWN_AT
+@click.option("--since", type=Moment(), metavar="MOMENT", help="What changed since then, not the last report.")
 @click.option(
     "--to",
     "path",
@@ -102,7 +102,7 @@ def report(tenants: tuple[str, ...], as_of: date | None, known_at: date | None, 
     """Write the cash page: how much there is, where, as of when, what changed and why, who must act.
 
     One HTML file for any browser, without a server or a network. Each refresh writes one for its tenant by itself.
-    A MOMENT is an ISO date, which here means the end of that day in the tenant's time zone, or an ISO date and time, in UTC
+    A MOMENT is an ISO date, which means the end of that day in the tenant's time zone, or an ISO date and time, in UTC
     where no zone is given.
     """
     from pfo_pipeline.commands.place import find_place

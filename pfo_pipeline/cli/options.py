@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
@@ -10,43 +11,26 @@ import click
 from pfo_pipeline.cli import completing
 
 
-class Moment(click.ParamType[datetime]):
-    """A moment as it is typed, in UTC: an ISO date is the end of that day; a date and time without a zone is UTC."""
+class Moment(click.ParamType[date]):
+    """A moment as it is typed, in UTC where it has no zone; or a date, whose end depends on the tenant's time zone."""
 
     name = "moment"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
             return value
+        with suppress(ValueError):
+            return date.fromisoformat(value)
         try:
-            moment = _parsed(value)
+            moment = datetime.fromisoformat(value)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is no moment. Give a date such as 2026-03-31 (the end of that day in UTC), or a date "
-                "and time such as 2026-03-31T18:00+02:00 (without a zone: UTC).",
+                f"{value!r} is no moment. Give a date such as 2026-03-31 (the end of that day in the tenant's time zone), or "
+                "a date and time such as 2026-03-31T18:00+02:00 (without a zone: UTC).",
                 param,
                 ctx,
             )
-
-
-class MomentOrDay(Moment):
-    """As Moment, but an ISO date stays one: which moment its end is depends on whose day it is."""
-
-    def convert(  # type: ignore[override]
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> date:
-        try:
-            return date.fromisoformat(value)
-        except (TypeError, ValueError):
-            return super().convert(value, param, ctx)
-
-
-def _parsed(text: str) -> datetime:
-    try:
-        return datetime.combine(date.fromisoformat(text), time.max)
-    except ValueError:
-        return datetime.fromisoformat(text)
 
 
 TENANT = click.option(
@@ -71,7 +55,7 @@ AS_OF = click.option(
     "--as-of",
     type=Moment(),
     metavar="MOMENT",
-    help="What the banks said of that moment: an ISO date (its end, in UTC) or date and time (UTC, or +02:00).",
+    help="What the banks said of that moment: an ISO date (its end, where the tenant is) or date and time (UTC, or +02:00).",
 )
 KNOWN_AT = click.option(
     "--known-at",

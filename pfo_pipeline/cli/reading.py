@@ -1,6 +1,6 @@
 """Commands that read what is there: accounts, balances, how the connections stand. From the published ledger alone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
@@ -19,7 +19,7 @@ from pfo_pipeline.cli.starting import without_pandas
 @KNOWN_AT
 @formats
 @without_pandas
-def accounts(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, form: str | None) -> None:
+def accounts(tenants: tuple[str, ...], as_of: date | None, known_at: date | None, form: str | None) -> None:
     """The enabled bank accounts, with their newest balance; or those of a moment, with their balance then."""
     from pfo_pipeline.commands.records import account_records
     from pfo_pipeline.contracts.records import BankAccountRecord
@@ -52,7 +52,7 @@ def accounts(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetim
 @KNOWN_AT
 @formats
 @without_pandas
-def balances(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetime | None, form: str | None) -> None:
+def balances(tenants: tuple[str, ...], as_of: date | None, known_at: date | None, form: str | None) -> None:
     """The newest balances, or those of a moment: current, and available where it is known."""
     from pfo_pipeline.commands.records import balance_records
     from pfo_pipeline.contracts.records import AccountBalanceRecord
@@ -72,8 +72,8 @@ def balances(tenants: tuple[str, ...], as_of: datetime | None, known_at: datetim
 
 def _print_records(
     tenants: tuple[str, ...],
-    as_of: datetime | None,
-    known_at: datetime | None,
+    as_of: date | None,
+    known_at: date | None,
     form: str | None,
     read: Any,
     kind: Any,
@@ -97,7 +97,7 @@ def _print_records(
 @KNOWN_AT
 @formats
 @without_pandas
-def status(tenants: tuple[str, ...], known_at: datetime | None, form: str | None) -> None:
+def status(tenants: tuple[str, ...], known_at: date | None, form: str | None) -> None:
     """Every connection: how it stands, who must act, until when the consent holds.
 
     With --known-at only the connections, as they were known to stand: what waits and what is stale is told of now.

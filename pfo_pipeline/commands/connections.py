@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 from pfo_pipeline.commands.place import Place
@@ -85,9 +85,10 @@ KNOWN_SHOWN = (
 )
 
 
-def known_connections(place: Place, tenant_id: str, known_at: datetime | None) -> list[dict[str, Any]]:
+def known_connections(place: Place, tenant_id: str, known_at: date | None) -> list[dict[str, Any]]:
     """Every connection with all that is known of it, or was at a moment; each with what became of its tenant's accounts."""
-    reader, moment = place.reader, known_at or ALWAYS
+    reader = place.reader
+    moment = reader.moment(tenant_id, known_at) or ALWAYS
     [told] = coverage_of(reader, [tenant_id], at=moment, known_at=moment)
     covered = {
         "linked": told.linked,
@@ -99,5 +100,5 @@ def known_connections(place: Place, tenant_id: str, known_at: datetime | None) -
     }
     return [
         {"tenant_id": tenant_id, **asdict(c), "tenant_coverage": covered}
-        for c in reader.connections(tenant_id, known_at=known_at)
+        for c in reader.connections(tenant_id, known_at=moment)
     ]

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, timedelta
 
 import click
 
@@ -19,7 +18,6 @@ from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.account_changes import COUNTS, ENDED
 from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.presence import ended_user, gone_connection, kept_account
-from pfo_pipeline.report.making import timezone_of
 
 OPERATION = "ledger.end"
 _FIRST_YEAR = 1970
@@ -90,14 +88,14 @@ def _end_of_day(place: Place, wanted: Wanted, now: datetime) -> datetime:
 
     Raises: OperationRefused.
     """
-    zone = ZoneInfo(timezone_of(place.config, [wanted.tenant_id]))
-    if wanted.on > max(now.date(), now.astimezone(zone).date()):
-        raise OperationRefused(f"{wanted.on} is still to come: until then the accounts count. Give a date up to today.")
     if wanted.on.year < _FIRST_YEAR:
         raise OperationRefused(
             f"{wanted.on} is before {_FIRST_YEAR}, when no account of a ledger had ended. Give a later date."
         )
-    return min(datetime.combine(wanted.on, time.max, zone).astimezone(UTC), now)
+    moment = place.reader.moment(wanted.tenant_id, wanted.on)
+    if moment is None or moment > now + timedelta(days=1):
+        raise OperationRefused(f"{wanted.on} is still to come: until then the accounts count. Give a date up to today.")
+    return min(moment, now)
 
 
 def _found(place: Place, reader: Reader, wanted: Wanted) -> _Ending:

@@ -1,17 +1,18 @@
 """`pfo report`: the cash page of chosen tenants, as of any moment."""
 
-from datetime import date, datetime, time
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import click
 
 from pfo_pipeline.commands.demo import DEMO_OFFICE
 from pfo_pipeline.commands.place import Place, chosen_tenants
 from pfo_pipeline.commands.terminal import visible
+from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.report.files import write_page
-from pfo_pipeline.report.gathering import Asked
-from pfo_pipeline.report.making import make_page, timezone_of
+from pfo_pipeline.report.gathering import Asked, MomentRefused
+from pfo_pipeline.report.making import make_page
 from pfo_pipeline.report.rates import rates_of
 
 _PRIVATE_MODE = 0o600
@@ -31,14 +32,13 @@ def report_and_show(
     """Write one page about these tenants together, all that the ledger has when none is named; print where it is.
 
     Args:
-        as_of, known_at, since: A date is the end of that day where the tenants are.
+        as_of, known_at, since: A date is the end of that day in the tenants' time zone.
     Raises:
         ConfigError: the ledger has no such tenant.
         MomentRefused, RatesError, LedgerError, SecretError, PageNotWritten: what was at `path` stays.
     """
     chosen = tuple(chosen_tenants(place, tenants))
-    zone = ZoneInfo(timezone_of(place.config, chosen))
-    asked = Asked(chosen, *(_moment(given, zone) for given in (as_of, known_at, since)))
+    asked = Asked(chosen, *(_moment(place.reader, chosen, given) for given in (as_of, known_at, since)))
     rates = rates_of(place.config) if place.config else None
     office = place.config.office if place.config else DEMO_OFFICE
     page, html = make_page(place.reader, asked, office=office, config=place.config, rates=rates, now=now)
@@ -51,7 +51,12 @@ def report_and_show(
     click.echo("Open it in any browser, from the disk. It holds personal data; no one but this account may read it.")
 
 
-def _moment(given: date | None, zone: ZoneInfo) -> datetime | None:
-    if given is None or isinstance(given, datetime):
-        return given
-    return datetime.combine(given, time.max, zone)
+def _moment(reader: Reader, tenant_ids: Sequence[str], given: date | None) -> datetime | None:
+    """Raises: MomentRefused: a date that ends at several moments."""
+    moments = {reader.moment(tenant_id, given) for tenant_id in tenant_ids}
+    if len(moments) > 1:
+        raise MomentRefused(
+            f"{given} ends at {len(moments)} moments: these tenants are in several time zones. Give a moment with a zone, "
+            f"such as {given}T23:59:59+01:00, or write a page for each tenant: --tenant."
+        )
+    return moments.pop() if moments else None

@@ -65,6 +65,14 @@ _DIGEST = "SHA-256 of the provider's record that the row was read from; the reco
 
 
 @dataclass(frozen=True, slots=True)
+class TenantRow:
+    """A tenant's time zone, as configured; the newest row holds. A date means the end of that day there."""
+
+    tenant_id: str = _column("varchar", _TENANT)
+    time_zone: str = _column("varchar", "IANA name, such as Europe/Paris.")
+
+
+@dataclass(frozen=True, slots=True)
 class UserRow:
     """How reading one Powens user went: a member of the tenant's household."""
 
@@ -305,7 +313,8 @@ class ChangeRow:
 
 
 LedgerRow = (
-    UserRow
+    TenantRow
+    | UserRow
     | ConnectionRow
     | AccountRow
     | BalanceRow
@@ -318,6 +327,7 @@ LedgerRow = (
 )
 
 _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
+    TenantRow: ("tenants", ("tenant_id",)),
     UserRow: ("users", ("tenant_id", "user_id")),
     ConnectionRow: ("connections", ("tenant_id", "connection_id")),
     AccountRow: ("accounts", ("tenant_id", "account_id")),

@@ -135,7 +135,14 @@ _VIEW_COMMENTS = {
     "totals": "What each tenant has in each currency, loans apart; an account that is linked twice counts once.",
     "runs": "One row per run, tenant and operation: attempts, rows added, synced, failed.",
 }
+_FUNCTION_COMMENTS = {
+    "is_date": "Whether a macro is asked of a date: a DATE, or a text such as '2026-06-30'.",
+    "end_in": "The moment that is meant in a time zone: a date is the end of that day there.",
+    "moment_of": "The moment that is meant for a tenant, in its time zone as it was known.",
+    "is_by": "Whether a time is not after a moment or date, for a tenant.",
+}
 _MACRO_COMMENTS = {
+    "time_zones_as_of": "The time zone of each tenant, as it was known at a moment.",
     "linked_balances_as_of": "As balances_as_of, but each linked account by itself, with all columns of its row.",
     "proposals_as_of": "Proposals that two accounts are one that were open at a moment.",
     "quarantine_as_of": "Records of Powens that were put aside at a moment, each with its last reason until then.",
@@ -151,7 +158,8 @@ _MACRO_COMMENTS = {
     "balance_history": "Every figure ever learnt of one account, in units of currency, and when a correction superseded it.",
     "restatements": "What we say otherwise about the past than at a moment: what was known then, what is known now, now less "
     "then (null where the currencies differ), since which run.",
-    "freshness": "How old each enabled account's newest figure is at a moment: age, an interval; null where it has none.",
+    "freshness": "How old the balance of each account that counts at a moment was then: age, an interval; null where it has "
+    "none.",
 }
 
 
@@ -160,6 +168,8 @@ def write_comments(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"comment on table {name} is {_literal(text)}")
     for name, text in _VIEW_COMMENTS.items():
         con.execute(f"comment on view {name} is {_literal(text)}")
+    for name, text in _FUNCTION_COMMENTS.items():
+        con.execute(f"comment on macro {name} is {_literal(text)}")
     for name, text in _MACRO_COMMENTS.items():
         con.execute(f"comment on macro table {name} is {_literal(text)}")
     texts = dict(_COLUMN_COMMENTS)

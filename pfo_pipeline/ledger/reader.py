@@ -5,7 +5,7 @@ Here: parameterised queries and typed results. Not here: who may ask (operations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -268,6 +268,15 @@ class Reader:
     def tenants(self) -> list[str]:
         with self._connect() as con:
             return [str(row[0]) for row in con.execute("select distinct tenant_id from loads order by 1").fetchall()]
+
+    def moment(self, tenant_id: str, given: date | None) -> datetime | None:
+        """The moment that is meant: a date is the end of that day in the tenant's time zone, as the ledger knows it."""
+        if given is None or isinstance(given, datetime):
+            return given
+        query = "select moment_of($given, 'infinity'::timestamptz, $tenant)"
+        with self._connect() as con:
+            found: list[tuple[datetime]] = con.execute(query, {"given": given, "tenant": tenant_id}).fetchall()
+        return found[0][0].astimezone(UTC)
 
     def last_read(self) -> dict[str, datetime]:
         """When each tenant was last read from its bank with at least something in order; tenants never read are left out."""

@@ -2,6 +2,39 @@
 -- They name their tables without a schema, since the file is opened under more than one catalog name: enter the schema first
 -- (`use`). The default of known_at is everything known: now() would be the moment at which the macro was made.
 
+-- What a macro is asked of is a moment, or a date: a DATE, or a text such as '2026-06-30'. A date is the end of that day in the
+-- tenant's own time zone.
+create macro is_date(moment) as
+    typeof(moment) = 'DATE' or (typeof(moment) = 'VARCHAR' and regexp_full_match(moment::varchar, '\d{4}-\d{2}-\d{2}'));
+
+create macro end_in(moment, time_zone) as
+    case
+        when is_date(moment) then (moment::date + 1)::timestamp at time zone time_zone - interval 1 microsecond
+        else moment::timestamptz
+    end;
+
+-- The time zone of each tenant as it was known at a moment; before the first was known, that one.
+create macro time_zones_as_of(known_at) as table
+    select
+        tenant_id,
+        coalesce(
+            arg_max(time_zone, load_id) filter (recorded_at <= end_in(known_at, 'Etc/GMT+12')), arg_min(time_zone, load_id)
+        ) as time_zone
+    from tenants
+    group by tenant_id;
+
+-- For a tenant of an earlier release whose time zone was not written yet: the default of the configuration.
+create macro moment_of(moment, known_at, tenant) as
+    coalesce(
+        (select map(list(z.tenant_id), list(end_in(moment, z.time_zone))) from time_zones_as_of(known_at) z)[tenant],
+        end_in(moment, 'Europe/Paris')
+    );
+
+-- Whether a time is not after a moment or date. Only times of a date's last hours are asked for their tenant's zone.
+create macro is_by("time", moment, known_at, tenant) as
+    "time" <= end_in(moment, 'Etc/GMT-14')
+    or ("time" <= end_in(moment, 'Etc/GMT+12') and "time" <= moment_of(moment, known_at, tenant));
+
 create view users_latest as
     from users
     qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1;
@@ -43,7 +76,7 @@ create macro account_identity_as_of(known_at) as table
         i.evidence, i.decided_by, i.counts_as, i.others, i.account_class
     from (select distinct tenant_id, account_id from accounts) a
     left join (
-        from identities where decided_by <> 'proposed' and recorded_at <= known_at
+        from identities where decided_by <> 'proposed' and is_by(recorded_at, known_at, known_at, tenant_id)
         qualify row_number() over (partition by tenant_id, account_id order by load_id desc) = 1
     ) i on i.tenant_id = a.tenant_id and i.account_id = a.account_id;
 
@@ -59,7 +92,7 @@ create view account_aliases as
 create macro proposals_as_of(known_at) as table
     select tenant_id, account_id, other_id, evidence, recorded_at
     from (
-        from account_proposals where recorded_at <= known_at
+        from account_proposals where is_by(recorded_at, known_at, known_at, tenant_id)
         qualify row_number() over (partition by tenant_id, account_id, other_id order by load_id desc) = 1
     )
     where state = 'open'
@@ -67,16 +100,16 @@ create macro proposals_as_of(known_at) as table
     -- Release 0.1.0 wrote its proposals into identities.
     select p.tenant_id, p.account_id, p.same_as as other_id, p.evidence, p.recorded_at
     from identities p
-    where p.decided_by = 'proposed' and p.recorded_at <= known_at
+    where p.decided_by = 'proposed' and is_by(p.recorded_at, known_at, known_at, p.tenant_id)
         and not exists (
             from identities d
             where d.decided_by <> 'proposed' and d.tenant_id = p.tenant_id and d.account_id = p.account_id
-                and d.recorded_at <= known_at
+                and is_by(d.recorded_at, known_at, known_at, d.tenant_id)
         )
         and not exists (
             from account_proposals n
             where n.tenant_id = p.tenant_id and n.account_id = p.account_id and n.other_id = p.same_as
-                and n.recorded_at <= known_at
+                and is_by(n.recorded_at, known_at, known_at, n.tenant_id)
         )
     qualify row_number() over (partition by p.tenant_id, p.account_id order by p.load_id desc) = 1;
 
@@ -146,7 +179,7 @@ create view totals as
 -- The records that were put aside at a moment, each once with its last reason.
 create macro quarantine_as_of(known_at) as table
     from (
-        from quarantine where recorded_at <= known_at
+        from quarantine where is_by(recorded_at, known_at, known_at, tenant_id)
         qualify row_number() over (
             partition by tenant_id, record, user_id, source_id, payload_digest order by load_id desc
         ) = 1
@@ -183,7 +216,7 @@ create macro linked_balances_as_of("at", known_at := 'infinity'::timestamptz) as
     join (
         select arg_max(rowid, epoch_us(as_of)::hugeint * 4294967296 + load_id) as newest
         from balances
-        where as_of <= "at" and recorded_at <= known_at
+        where is_by(as_of, "at", known_at, tenant_id) and is_by(recorded_at, known_at, known_at, tenant_id)
         group by tenant_id, account_id
     ) n on n.newest = b.rowid;
 
@@ -202,7 +235,8 @@ create macro balances_as_of("at", known_at := 'infinity'::timestamptz) as table
 create macro accounts_as_of("at") as table
     select * exclude (superseded_at)
     from accounts_history
-    where recorded_at <= "at" and (superseded_at is null or superseded_at > "at");
+    where is_by(recorded_at, "at", "at", tenant_id)
+        and (superseded_at is null or not is_by(superseded_at, "at", "at", tenant_id));
 
 -- Every linked account with its last balance up to a moment. Which accounts there are is asked of the latest that was known,
 -- since an account may be older than our knowledge of it. `out` says why a link does not count in its account.
@@ -214,8 +248,8 @@ create macro links_as_of("at", known_at := 'infinity'::timestamptz) as table
         coalesce(b.currency, a.currency) as currency, b.current_balance, b.available_balance, b.as_of, b.recorded_at,
         a.disabled_at, a.deleted_at, a.ended_by, a.missing_since, i.evidence, i.others,
         case
-            when a.deleted_at <= "at" then case a.ended_by when 'bank' then 'deleted' when 'operator' then 'ended' else 'gone' end
-            when a.disabled_at <= "at" then 'disabled'
+            when is_by(a.deleted_at, "at", known_at, a.tenant_id) then case a.ended_by when 'bank' then 'deleted' when 'operator' then 'ended' else 'gone' end
+            when is_by(a.disabled_at, "at", known_at, a.tenant_id) then 'disabled'
             else i.counts_as
         end as "out"
     from accounts_as_of(known_at) a
@@ -253,11 +287,11 @@ create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
         from links_as_of("at", known_at := known_at)
     ),
     users_then as (
-        from users where recorded_at <= known_at
+        from users where is_by(recorded_at, known_at, known_at, tenant_id)
         qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1
     ),
     put_aside as (
-        from quarantine where record = 'account' and recorded_at <= known_at
+        from quarantine where record = 'account' and is_by(recorded_at, known_at, known_at, tenant_id)
         qualify row_number() over (
             partition by tenant_id, coalesce(source_id, payload_digest)
             order by load_id desc, state is distinct from 'cleared' desc
@@ -284,7 +318,7 @@ create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
         case
             when s."out" is not null then null
             when u.status = 'not_configured' then 'user_not_read'
-            when s.missing_since <= "at" then 'missing'
+            when is_by(s.missing_since, "at", known_at, s.tenant_id) then 'missing'
         end as note,
         s.missing_since
     from speaking s
@@ -315,13 +349,13 @@ create macro restatements(since) as table
     with lately as (
         select tenant_id, account_id, as_of, arg_max(rowid, load_id) as newest
         from balances
-        where recorded_at > since
+        where not is_by(recorded_at, since, since, tenant_id)
         group by all
     ),
     known_then as (
         select tenant_id, account_id, as_of, any_value(l.newest) as newest, arg_max(b.rowid, b.load_id) as earlier
         from balances b join lately l using (tenant_id, account_id, as_of)
-        where b.recorded_at <= since
+        where is_by(b.recorded_at, since, since, b.tenant_id)
         group by all
     )
     select
@@ -341,7 +375,11 @@ create macro restatements(since) as table
     where (e.currency, e.current_balance) <> (n.currency, n.current_balance)
     order by n.recorded_at, n.tenant_id, n.account_id;
 
+-- How old each balance of a moment was then; of the balances and accounts that are known now.
 create macro freshness("at") as table
-    select tenant_id, account_id, institution_name, display_name, as_of, "at" - as_of as age, connection_status
-    from positions
-    order by as_of nulls first;
+    select
+        p.tenant_id, p.account_id, p.institution_name, p.display_name, p.as_of,
+        moment_of("at", 'infinity'::timestamptz, p.tenant_id) - p.as_of as age, c.status as connection_status
+    from positions_as_of("at") p
+    left join connections_latest c on c.tenant_id = p.tenant_id and c.connection_id = p.connection_id
+    order by p.as_of nulls first;

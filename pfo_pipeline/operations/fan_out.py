@@ -12,7 +12,7 @@ from decimal import Decimal
 from pfo_pipeline.config import SecretError, Tenant, User
 from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
 from pfo_pipeline.contracts.balances import REFRESH_BALANCES, RefreshBalancesInput
-from pfo_pipeline.contracts.tables import AccountRow, QuarantineRow, UserRow
+from pfo_pipeline.contracts.tables import AccountRow, QuarantineRow, TenantRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations import telemetry
@@ -73,6 +73,7 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
     known = _Known.of(context.known, tenant.id)
     gathered = await asyncio.gather(*(_sync_user(context, user, known, scope) for user in scope.users))
     result = StepResult.of([part for part, _ in gathered])
+    _add_tenant(tenant, result)
     if scope.is_everything:
         _add_absent(context, known, [served for _, served in gathered if served], result)
         _add_cleared(known.quarantine, OF_SYNC, scope, [part for part, _ in gathered], result)
@@ -197,6 +198,7 @@ async def refresh_scope(context: CommandContext, scope: Scope) -> StepResult:
     known = [account for account in linked if account.is_enabled]
     read = await asyncio.gather(*(_refresh_user(context, user, known, scope) for user in scope.users))
     result = StepResult.of(read)
+    _add_tenant(context.tenant, result)
     if scope.is_everything:
         _add_cleared(quarantine, OF_REFRESH, scope, read, result)
     if scope.account_ids is not None:
@@ -264,6 +266,11 @@ def _add_connections(context: CommandContext, user: User, found: Records[Connect
     result.add(found.quarantine)
     result.add_drift(context.tenant.id, found.drift)
     result.add(connection_row(context.tenant, user.id, c, raw, context.now) for c, raw in found.items)
+
+
+def _add_tenant(tenant: Tenant, result: StepResult) -> None:
+    if result.users_read:  # Else no answer has told whether our clock would date it rightly.
+        result.add([TenantRow(tenant.id, tenant.timezone)])
 
 
 def _user_read(tenant: Tenant, user: User, result: StepResult) -> None:

@@ -18,6 +18,15 @@ alter table identities add column counts_as varchar;
 alter table identities add column others varchar;
 alter table identities add column account_class varchar;
 
+create table tenants (
+    tenant_id varchar not null,
+    time_zone varchar not null,
+    load_id bigint not null,
+    recorded_at timestamptz not null,
+    run_id varchar not null,
+    operation varchar not null
+);
+
 create table account_decisions (
     tenant_id varchar not null,
     account_id varchar not null,
