@@ -5,12 +5,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from pfo_pipeline.ledger.errors import LedgerMissing
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.read import Published, ReadError
-from pfo_pipeline_tests.ledger.samples import MARCH_31, SetClock, a_ledger, account, balance, batch
+from pfo_pipeline_tests.ledger.samples import MARCH_31, SetClock, a_ledger, account, balance, batch, connection
 
 EXACT = Decimal("12345678901234567890.0123456789")
 APRIL_30 = MARCH_31 + timedelta(days=30)
@@ -99,3 +100,24 @@ def test_a_moment_without_a_time_zone_is_refused(published: Published, name: str
 def test_where_there_is_no_ledger_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(LedgerMissing, match="no ledger at"):
         Published(tmp_path / "none.duckdb").positions()
+
+
+def test_a_new_publication_is_shown_though_the_process_holds_an_old_one_open(tmp_path: Path) -> None:
+    """DuckDB keeps a file that was connected to by its path for as long as a connection to it is open."""
+    ledger = a_ledger(tmp_path, clock=SetClock(datetime(2026, 3, 1, tzinfo=UTC)))
+    ledger.merge(batch(account(), connection(), balance("1", datetime(2026, 2, 1, tzinfo=UTC))))
+    ledger.publish()
+    path = ledger.files.published
+    with duckdb.connect(str(path), read_only=True) as by_path, duckdb.connect() as attached:
+        attached.execute(f"attach '{path}' as bank (read_only)")
+        ledger.merge(batch(balance("2", datetime(2026, 2, 2, tzinfo=UTC))))
+        ledger.publish()
+
+        assert list(Published(path).totals()["current_balance"]) == [Decimal(2)]
+        with duckdb.connect() as again:
+            again.execute(f"attach '{path}' as bank (read_only)")
+            again.execute("use bank.ledger")
+            assert again.execute("select current_balance from totals").fetchall() == [(Decimal(2),)]
+        for held, name in ((by_path, "ledger"), (attached, "bank")):
+            held.execute(f"use {name}.ledger")
+            assert held.execute("select current_balance from totals").fetchall() == [(Decimal(1),)]

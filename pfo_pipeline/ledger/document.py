@@ -16,7 +16,7 @@ def render() -> str:
     """The whole page as Markdown."""
     with duckdb.connect() as con:
         create(con)
-        macros = _macros(con)
+        macros, functions = (_macros(con, kind) for kind in ("table_macro", "macro"))
         parts = [
             "# The ledger",
             "What `data/ledger.duckdb` holds, in its schema `ledger`. Written from the catalogue of the file itself; a test "
@@ -29,9 +29,13 @@ def render() -> str:
             "## Views",
             *(_view(con, name, text) for name, text in _relations(con, "view")),
             "## Macros",
-            "Functions that answer rows: `from balances_as_of(timestamptz '2026-06-30 23:59:59+00')`. An optional parameter "
-            "is given by its name.",
+            "Functions that answer rows: `from balances_as_of(date '2026-06-30')`. An optional parameter is given by its "
+            "name. A moment is a `timestamptz`, or a date: the end of that day in the tenant's time zone.",
             *(_macro(con, name, parameters, text) for name, parameters, text in macros),
+            "## Functions",
+            "What the macros are made of.",
+            "| function | answers |\n|---|---|\n"
+            + "\n".join(f"| `{name}({', '.join(parameters)})` | {text} |" for name, parameters, text in functions),
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -42,9 +46,11 @@ def _relations(con: duckdb.DuckDBPyConnection, kind: str) -> list[tuple[str, str
     ).fetchall()
 
 
-def _macros(con: duckdb.DuckDBPyConnection) -> list[tuple[str, list[str], str]]:
+def _macros(con: duckdb.DuckDBPyConnection, kind: str) -> list[tuple[str, list[str], str]]:
     return con.execute(
-        "select function_name, parameters, comment from duckdb_functions() where schema_name = 'ledger' order by all"
+        "select function_name, parameters, comment from duckdb_functions() "
+        "where schema_name = 'ledger' and function_type = ? order by all",
+        [kind],
     ).fetchall()
 
 

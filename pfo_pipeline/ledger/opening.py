@@ -16,7 +16,10 @@ STORAGE_VERSION = "v1.4.0"
 
 
 def open_file(path: Path, *, key: str | None = None, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection whose default database is the file at `path`.
+    """A connection whose default database is the file at `path`, as it is now.
+
+    DuckDB keeps a file that a process has connected to by its path, and gives its old content for as long as any such
+    connection is open, whatever stands at the path by then. What is attached is opened anew each time.
 
     Args:
         key: The key that the file is encrypted with; None for a plain file.
@@ -24,14 +27,13 @@ def open_file(path: Path, *, key: str | None = None, read_only: bool = False) ->
         LedgerKeyRefused: encrypted files cannot be written by this installation.
         duckdb.Error: the file does not open, with this key or without one.
     """
-    if key is None:
-        config: dict[str, str | bool | int | float | list[str]] = {"storage_compatibility_version": STORAGE_VERSION}
-        return duckdb.connect(str(path), read_only=read_only, config={} if read_only else config)
+    if key is None and not read_only:
+        return duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION})
     con = duckdb.connect()
     try:
         attach(con, path, "canonical", key=key, read_only=read_only)
         con.execute("use canonical")
-        _spill_nothing_in_the_clear(con, path, read_only=read_only)
+        _spill_nothing_in_the_clear(con, path, is_encrypted=key is not None, read_only=read_only)
     except BaseException:
         con.close()
         raise
@@ -51,16 +53,20 @@ def attach(
     con.execute(f"attach '{literal}' as {name} ({', '.join(options)})", {"key": key} if key is not None else None)
 
 
-def _spill_nothing_in_the_clear(con: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+def _spill_nothing_in_the_clear(
+    con: duckdb.DuckDBPyConnection, path: Path, *, is_encrypted: bool, read_only: bool
+) -> None:
     """DuckDB (1.5) would write what memory does not hold into the working directory, for everybody to read.
 
-    Who only reads has no OpenSSL to encrypt it with, and writes none of it.
+    Who only reads an encrypted file has no OpenSSL to encrypt it with, and writes none of it.
     """
-    if read_only:
+    if is_encrypted and read_only:
         con.execute("set temp_directory = ''")
-    else:
-        literal = f"{path}.tmp".replace("'", "''")
-        con.execute(f"set temp_file_encryption = true; set temp_directory = '{literal}'")
+        return
+    if is_encrypted:
+        con.execute("set temp_file_encryption = true")
+    literal = f"{path}.tmp".replace("'", "''")
+    con.execute(f"set temp_directory = '{literal}'")
 
 
 def _load_openssl(con: duckdb.DuckDBPyConnection) -> None:

@@ -1,6 +1,6 @@
 """A moment on the command line means the same for every command."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import click
 import pytest
@@ -13,15 +13,17 @@ from pfo_pipeline.cli.options import Moment
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("2026-03-31", datetime(2026, 3, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+        ("2026-03-31", date(2026, 3, 31)),
         ("2026-03-31T18:00", datetime(2026, 3, 31, 18, 0, tzinfo=UTC)),
         ("2026-03-31 18:00:05.25+02:00", datetime(2026, 3, 31, 16, 0, 5, 250_000, tzinfo=UTC)),
         ("2026-03-31T18:00:00Z", datetime(2026, 3, 31, 18, 0, tzinfo=UTC)),
-        ("9999-12-31", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+        ("9999-12-31", date(9999, 12, 31)),
     ],
 )
-def test_a_date_means_the_end_of_its_day_and_no_zone_means_utc(text: str, moment: datetime) -> None:
-    assert Moment().convert(text, None, None) == moment
+def test_a_date_stays_one_and_no_zone_means_utc(text: str, moment: date) -> None:
+    found = Moment().convert(text, None, None)
+
+    assert (type(found), found) == (type(moment), moment)
 
 
 @pytest.mark.parametrize("text", ["", "now", "31.3.2026", "2026-13-01", "2026-03-31T25:00", "0001-01-01T00:00+14:00"])
