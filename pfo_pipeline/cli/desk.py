@@ -58,7 +58,11 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
     "--to", "folder", required=True, metavar="PATH", type=click.Path(path_type=Path), help="A new or empty folder."
 )
 @click.option(
-    "--format", "form", type=click.Choice(["parquet", "csv", "beancount"]), default="parquet", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "csv", "csv-exact", "beancount"]),
+    default="parquet",
+    show_default=True,
 )
 @AS_OF
 @KNOWN_AT
@@ -67,7 +71,8 @@ def export(tenant: str, folder: Path, form: Any, as_of: date | None, known_at: d
     """Write one tenant's data from the published ledger into files that need no DuckDB: all of them, or none.
 
     A MOMENT is an ISO date, which means the end of that day in the tenant's time zone, or an ISO date and time, in UTC where
-    no zone is given: 2026-03-31, 2026-03-31T18:00+02:00. Without one, nothing is left out.
+    no zone is given: 2026-03-31, 2026-03-31T18:00+02:00. Without one, nothing is left out. In csv a text that a spreadsheet
+    would take for a formula begins with an apostrophe; csv-exact has every text as it is.
     """
     from pfo_pipeline.commands.export import export_and_show
     from pfo_pipeline.commands.place import find_place

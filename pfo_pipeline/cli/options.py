@@ -67,7 +67,15 @@ YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def formats(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--csv", "form", flag_value="csv", help="CSV, for programs.")(command)
+    command = click.option(
+        "--csv-exact", "form", flag_value="csv-exact", help="CSV with every text as it is, for programs alone."
+    )(command)
+    command = click.option(
+        "--csv",
+        "form",
+        flag_value="csv",
+        help="CSV; a text that a spreadsheet would take for a formula begins with an apostrophe.",
+    )(command)
     return click.option("--json", "form", flag_value="json", help="JSON, for programs.")(command)
 
 

@@ -3,19 +3,26 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pfo_pipeline.contracts.records import plain
+from pfo_pipeline.contracts.records import FORMULA, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+_AMOUNT = re.compile(r"[+-]?[0-9.]+")
+
+
 def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: str) -> None:
-    """`form` json: one array; csv: a header, even where there is no row."""
+    """`form` json: one array; csv and csv-exact: a header, even where there is no row.
+
+    In csv a text that a spreadsheet would take for a formula begins with an apostrophe: banks and people name accounts.
+    """
     if form == "json":
         # In ASCII: it is the same JSON, whatever encoding the output has.
         json.dump([{name: _json_value(row[name]) for name in columns} for row in rows], out, indent=2)
@@ -24,7 +31,12 @@ def write(out: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
     writer = csv.writer(out)
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(row[name]) for name in columns])
+        cells = [_cell(row[name]) for name in columns]
+        writer.writerow(cells if form == "csv-exact" else [_harmless(cell) for cell in cells])
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if FORMULA.match(cell) and not _AMOUNT.fullmatch(cell) else cell
 
 
 def _json_value(value: object) -> object:

@@ -4,6 +4,7 @@ Amounts are exact decimals in the account's currency, never binary floats (the s
 Facts: ContractSpec models BankAccountRecord, AccountBalanceRecord.
 """
 
+import re
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,8 @@ from pfo_pipeline.contracts.model import Message, Moment
 
 EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """For amounts: rounds nothing, at any length. Python's own context rounds a sum at 28 digits."""
+FORMULA = re.compile(r"[=+\-@\t\r]")
+"""How a text begins that a spreadsheet takes for a formula and runs."""
 
 
 def plain(amount: Decimal) -> str:

@@ -139,6 +139,8 @@ _FUNCTION_COMMENTS = {
     "is_date": "Whether a macro is asked of a date: a DATE, or a text such as '2026-06-30'.",
     "end_in": "The moment that is meant in a time zone: a date is the end of that day there.",
     "moment_of": "The moment that is meant for a tenant, in its time zone as it was known.",
+    "counts_from": "From when on a balance counts: from its date, and where that lies ahead, from when we learnt it.",
+    "total_of": "The sum of the amounts that count; null where one is 10^18 or more.",
     "is_by": "Whether a time is not after a moment or date, for a tenant.",
 }
 _MACRO_COMMENTS = {

@@ -18,14 +18,15 @@ from typing import Any, Literal
 
 import duckdb
 
+from pfo_pipeline.contracts.records import FORMULA
 from pfo_pipeline.contracts.tables import tables
 from pfo_pipeline.ledger.beancount import write_beancount
 from pfo_pipeline.ledger.export_folder import ExportRefused, named_errors, new_folder
 from pfo_pipeline.ledger.export_queries import QUERIES
-from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, version_of
+from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, quoted, version_of
 from pfo_pipeline.telemetry.progress import steps
 
-Form = Literal["parquet", "csv", "beancount"]
+Form = Literal["parquet", "csv", "csv-exact", "beancount"]
 
 DICTIONARY = "data_dictionary.csv"
 MANIFEST = "export.json"
@@ -138,13 +139,23 @@ def _write_tables(
 ) -> dict[str, int]:
     """A file for each of QUERIES, and the dictionary. Returns how many rows each has."""
     rows = {}
+    kind = form.partition("-")[0]
     for name, query in steps("Writing files", QUERIES.items()):
-        file = f"{name}.{form}"
+        file = f"{name}.{kind}"
+        written = _harmless(con, query, parameters) if form == "csv" else query
         [(rows[file],)] = con.execute(
-            f"copy ({query}) to {_literal(draft / file)} ({_OPTIONS[form]})", _used(parameters, query)
+            f"copy ({written}) to {_literal(draft / file)} ({_OPTIONS[kind]})", _used(parameters, query)
         ).fetchall()
-    rows[DICTIONARY] = _write_dictionary(con, draft, form, parameters, withheld)
+    rows[DICTIONARY] = _write_dictionary(con, draft, kind, parameters, withheld)
     return rows
+
+
+def _harmless(con: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str]) -> str:
+    """The query with an apostrophe before each text that a spreadsheet would take for a formula."""
+    columns = con.execute(f"describe {query}", _used(parameters, query)).fetchall()
+    texts = [quoted(str(name)) for name, kind, *_ in columns if kind == "VARCHAR"]
+    replaced = ", ".join(f"if(regexp_matches({t}, '^{FORMULA.pattern}'), chr(39) || {t}, {t}) as {t}" for t in texts)
+    return f"select * replace ({replaced}) from ({query})"
 
 
 def _write_dictionary(

@@ -29,7 +29,9 @@ _ACCOUNTS = f"""
 _BALANCES = """
     select b.* from balances b join (
         select arg_max(rowid, epoch_us(as_of)::hugeint * 4294967296 + load_id) as newest
-        from balances where tenant_id = $tenant and as_of <= $as_of::timestamptz and recorded_at <= $known_at::timestamptz
+        from balances
+        where tenant_id = $tenant and counts_from(as_of, recorded_at) <= $as_of::timestamptz
+            and recorded_at <= $known_at::timestamptz
         group by account_id
     ) n on n.newest = b.rowid
 """
@@ -55,7 +57,9 @@ QUERIES = {
     "connections": f"{_CONNECTIONS} order by connection_id",
     "balances": """
         select *, lead(recorded_at) over (partition by account_id, as_of order by load_id) as superseded_at
-        from balances where tenant_id = $tenant and as_of <= $as_of::timestamptz and recorded_at <= $known_at::timestamptz
+        from balances
+        where tenant_id = $tenant and counts_from(as_of, recorded_at) <= $as_of::timestamptz
+            and recorded_at <= $known_at::timestamptz
         order by account_id, as_of, load_id
     """,
     "positions": f"select * from ({POSITIONS}) order by account_id",
@@ -64,17 +68,17 @@ QUERIES = {
             tenant_id,
             currency,
             count(*) filter (where account_class not in ('loan', 'unclassified')) as accounts,
-            sum(current_balance) filter (where account_class not in ('loan', 'unclassified')) as current_balance,
-            sum(current_balance) filter (where account_class = 'loan') as loans,
+            total_of(current_balance, account_class not in ('loan', 'unclassified')) as current_balance,
+            total_of(current_balance, account_class = 'loan') as loans,
             min(as_of) filter (where account_class not in ('loan', 'unclassified')) as oldest_as_of,
-            sum(current_balance) filter (where account_class = 'cash') as cash,
-            sum(current_balance) filter (where account_class = 'savings') as savings,
-            sum(current_balance) filter (where account_class = 'card') as cards,
-            sum(current_balance) filter (where account_class = 'investments') as investments,
-            sum(current_balance) filter (where account_class = 'insurance') as insurance,
-            sum(current_balance) filter (where account_class = 'crypto') as crypto,
-            sum(current_balance) filter (where account_class = 'unclassified') as unclassified,
-            coalesce(sum(abs(current_balance)) filter (where is_proposed), 0)::decimal(38,10) as possibly_double
+            total_of(current_balance, account_class = 'cash') as cash,
+            total_of(current_balance, account_class = 'savings') as savings,
+            total_of(current_balance, account_class = 'card') as cards,
+            total_of(current_balance, account_class = 'investments') as investments,
+            total_of(current_balance, account_class = 'insurance') as insurance,
+            total_of(current_balance, account_class = 'crypto') as crypto,
+            total_of(current_balance, account_class = 'unclassified') as unclassified,
+            coalesce(total_of(abs(current_balance), is_proposed), 0)::decimal(38,10) as possibly_double
         from (
             select p.*, (p.tenant_id, p.account_id) in (
                 select (o.tenant_id, o.account_id)

@@ -49,7 +49,7 @@ order by all
 # By other SQL than that of the totals: what the coverage counts, per currency; and every account that a bank ever sent.
 _ACCOUNTS_ARE_COVERED = """
 with covered as (from coverage where tenant_id = $tenant),
-counted as (select currency, sum(current_balance) as amount from covered where counted group by currency),
+counted as (select currency, total_of(current_balance, true) as amount from covered where counted group by currency),
 total as (
     select currency, current_balance as amount from totals where tenant_id = $tenant and current_balance is not null
 ),

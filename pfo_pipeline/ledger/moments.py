@@ -93,7 +93,9 @@ with linked as materialized (
 newest as (
     select a.canonical_id, arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
     from balances b
-    join linked a on a.tenant_id = b.tenant_id and a.account_id = b.account_id and b.as_of <= a.wanted_date
+    join linked a
+        on a.tenant_id = b.tenant_id and a.account_id = b.account_id
+        and counts_from(b.as_of, b.recorded_at) <= a.wanted_date
     where b.recorded_at <= $known_at
     group by a.tenant_id, a.canonical_id, a.account_id
 )
@@ -265,7 +267,7 @@ newest as (
         arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
     from balances b
     join linked a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
-    asof join days d on b.as_of <= d.day_end
+    asof join days d on counts_from(b.as_of, b.recorded_at) <= d.day_end
     where b.recorded_at <= $known_at
     group by all
 ),

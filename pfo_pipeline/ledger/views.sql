@@ -35,6 +35,16 @@ create macro is_by("time", moment, known_at, tenant) as
     "time" <= end_in(moment, 'Etc/GMT-14')
     or ("time" <= end_in(moment, 'Etc/GMT+12') and "time" <= moment_of(moment, known_at, tenant));
 
+-- From when on a balance counts: from its date, and where that lies ahead, from when we learnt it.
+create macro counts_from(as_of, recorded_at) as
+    least(as_of, recorded_at);
+
+-- The sum of some amounts. Rows of 10^18 and more, which an early release accepted, have no sum: it is null for theirs alone,
+-- where DuckDB's own would overflow for every group.
+create macro total_of(amount, counts) as
+    case when bool_and(abs(amount) < 1000000000000000000) filter (counts)
+    then sum(if(abs(amount) < 1000000000000000000, amount, null)) filter (counts) end;
+
 create view users_latest as
     from users
     qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1;
@@ -154,17 +164,17 @@ create view totals as
         tenant_id,
         currency,
         count(*) filter (where account_class not in ('loan', 'unclassified')) as accounts,
-        sum(current_balance) filter (where account_class not in ('loan', 'unclassified')) as current_balance,
-        sum(current_balance) filter (where account_class = 'loan') as loans,
+        total_of(current_balance, account_class not in ('loan', 'unclassified')) as current_balance,
+        total_of(current_balance, account_class = 'loan') as loans,
         min(as_of) filter (where account_class not in ('loan', 'unclassified')) as oldest_as_of,
-        sum(current_balance) filter (where account_class = 'cash') as cash,
-        sum(current_balance) filter (where account_class = 'savings') as savings,
-        sum(current_balance) filter (where account_class = 'card') as cards,
-        sum(current_balance) filter (where account_class = 'investments') as investments,
-        sum(current_balance) filter (where account_class = 'insurance') as insurance,
-        sum(current_balance) filter (where account_class = 'crypto') as crypto,
-        sum(current_balance) filter (where account_class = 'unclassified') as unclassified,
-        coalesce(sum(abs(current_balance)) filter (where is_proposed), 0)::decimal(38,10) as possibly_double
+        total_of(current_balance, account_class = 'cash') as cash,
+        total_of(current_balance, account_class = 'savings') as savings,
+        total_of(current_balance, account_class = 'card') as cards,
+        total_of(current_balance, account_class = 'investments') as investments,
+        total_of(current_balance, account_class = 'insurance') as insurance,
+        total_of(current_balance, account_class = 'crypto') as crypto,
+        total_of(current_balance, account_class = 'unclassified') as unclassified,
+        coalesce(total_of(abs(current_balance), is_proposed), 0)::decimal(38,10) as possibly_double
     from (
         select p.*, (p.tenant_id, p.account_id) in (
             select (o.tenant_id, o.account_id)
@@ -216,7 +226,7 @@ create macro linked_balances_as_of("at", known_at := 'infinity'::timestamptz) as
     join (
         select arg_max(rowid, epoch_us(as_of)::hugeint * 4294967296 + load_id) as newest
         from balances
-        where is_by(as_of, "at", known_at, tenant_id) and is_by(recorded_at, known_at, known_at, tenant_id)
+        where is_by(counts_from(as_of, recorded_at), "at", known_at, tenant_id) and is_by(recorded_at, known_at, known_at, tenant_id)
         group by tenant_id, account_id
     ) n on n.newest = b.rowid;
 
@@ -268,12 +278,12 @@ create macro cash_position("at", known_at := 'infinity'::timestamptz) as table
     select
         tenant_id,
         currency,
-        sum(current_balance) filter (where account_class not in ('loan', 'unclassified')) as total,
-        sum(current_balance) filter (where account_class = 'loan') as loans,
+        total_of(current_balance, account_class not in ('loan', 'unclassified')) as total,
+        total_of(current_balance, account_class = 'loan') as loans,
         count(*) filter (where account_class not in ('loan', 'unclassified')) as accounts,
         min(as_of) filter (where account_class not in ('loan', 'unclassified')) as oldest_as_of,
-        sum(current_balance) filter (where account_class = 'cash') as cash,
-        sum(current_balance) filter (where account_class = 'unclassified') as unclassified
+        total_of(current_balance, account_class = 'cash') as cash,
+        total_of(current_balance, account_class = 'unclassified') as unclassified
     from positions_as_of("at", known_at := known_at)
     where as_of is not null
     group by tenant_id, currency;

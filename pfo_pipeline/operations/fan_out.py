@@ -27,6 +27,7 @@ from pfo_pipeline.operations.quarantine import OF_REFRESH, OF_SYNC, cleared
 from pfo_pipeline.operations.step_result import StepResult
 from pfo_pipeline.powens.amounts import Kept
 from pfo_pipeline.powens.bank import Records
+from pfo_pipeline.powens.drift import dated_ahead
 from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
 from pfo_pipeline.powens.mapping import account_id, booked_balance, connection_row, quarantined
 from pfo_pipeline.powens.wire import Connection
@@ -223,6 +224,7 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
         return result
     result.add(served.quarantine)
     result.add_drift(tenant.id, served.drift)
+    result.add_drift(tenant.id, dated_ahead((account for account, _ in served.items), context.now))
     missing: Counter[str] = Counter()
     for account, request in requests:
         try:

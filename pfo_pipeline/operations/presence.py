@@ -16,12 +16,11 @@ from pfo_pipeline.contracts.tables import AccountRow, ConnectionRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.powens.bank import Records
 from pfo_pipeline.powens.decode import digest
+from pfo_pipeline.powens.drift import FAR_AHEAD
 from pfo_pipeline.powens.wire import Account, Connection
 
 APART = timedelta(hours=20)
 """Between the two reads that end a missing account: one sync of the bank each, with Powens' daily one a little early."""
-_AHEAD = timedelta(hours=1)
-"""A sibling's date further ahead than this proves nothing: it would seem to advance for as long."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,10 @@ class Lists:
         )
 
     def _has_advanced(self, account: KnownAccount, alive: Sequence[KnownAccount], since: datetime) -> bool:
-        """Whether an account that the same source lists was updated after a moment, so that the source is at work."""
+        """Whether an account that the same source lists was updated after a moment, so that the source is at work.
+
+        A date far ahead proves nothing: it would seem to advance for as long.
+        """
         listed = [
             sibling
             for served in self._served.values()
@@ -177,7 +179,7 @@ class Lists:
             siblings = listed if len(named - {None}) <= 1 else []
         else:
             siblings = [s for s in listed if s.id_source == account.connection_source_id]
-        return any(s.last_update is not None and since < s.last_update <= self._now + _AHEAD for s in siblings)
+        return any(s.last_update is not None and since < s.last_update <= self._now + FAR_AHEAD for s in siblings)
 
 
 def standing_in(

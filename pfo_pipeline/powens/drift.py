@@ -5,6 +5,7 @@ that several clients report.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from pfo_pipeline.contracts.privacy import word
@@ -39,6 +40,8 @@ _KNOWN_OWNERSHIPS = frozenset({"owner", "co-owner", "attorney"})
 NO_DATE = "(no date)"
 NO_AMOUNT = "(no amount)"
 DOES_NOT_FIT = "(does not fit)"
+FAR_AHEAD = timedelta(hours=1)
+"""A date further ahead of our clock is none of a clock that differs a little."""
 Drift = tuple[str, str]
 """(where, the unknown enum value; empty when the field itself is unknown)."""
 
@@ -90,6 +93,12 @@ def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[D
         for name in names
         if from_raw.get(name) is not None and getattr(read, name) is None
     }
+
+
+def dated_ahead(accounts: Iterable[Account], now: datetime) -> dict[Drift, int]:
+    """How many balances are dated further ahead than clocks differ: each counts from when it was read."""
+    count = sum(a.last_update is not None and a.last_update > now + FAR_AHEAD for a in accounts)
+    return {("account.last_update", "(ahead)"): count} if count else {}
 
 
 def misfits(what: str, put_aside: QuarantineRow) -> set[Drift]:

@@ -1,5 +1,6 @@
 """Every linked account is counted or named with the reason why not: in SQL, status, JSON, page, alerts and check alike."""
 
+import csv
 import json
 import re
 from datetime import datetime, timedelta
@@ -244,3 +245,21 @@ def test_only_an_admin_says_what_was_seen(ledger: Ledger, monkeypatch: pytest.Mo
     refused = CliRunner().invoke(main, ["seen", "--tenant", "smith"])
     assert refused.exit_code == 1
     assert "needs role admin" in refused.output
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "-2", "@SUM(A1)", "\tx"])
+@pytest.mark.parametrize("form", ["csv", "csv-exact"])
+def test_a_text_that_a_spreadsheet_would_run_is_marked_but_for_programs_alone(
+    ledger: Ledger, tmp_path: Path, now: datetime, name: str, form: str
+) -> None:
+    ledger.merge(batch(linked(1, display_name=name), figure(1, "-111", now + DAY / 24), run_id="run-2"))
+    ledger.publish()
+    run("export", "--tenant", "smith", "--to", str(tmp_path / "out"), "--format", form)
+
+    query = "select display_name, current_balance from positions where account_id = 'acc_1'"
+    told = run("sql", query, f"--{form}"), (tmp_path / "out" / "positions.csv").read_text(encoding="utf-8")
+    is_amount = name in ("+1", "-2")
+    for text, is_export in zip(told, (False, True), strict=True):
+        [row] = [row for row in csv.DictReader(text.splitlines()) if Decimal(row["current_balance"]) == -111]
+        is_marked = form == "csv" and (is_export or not is_amount)
+        assert row["display_name"] == ("'" + name if is_marked else name)

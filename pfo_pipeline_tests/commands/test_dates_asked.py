@@ -34,7 +34,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     for name, value in {"PFO_DATA_DIR": tmp_path, "PFO_CONFIG": tmp_path / "pfo.toml", "COLUMNS": 250}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.delenv("PFO_ROLE", raising=False)
-    made = a_ledger(tmp_path, clock=SetClock(datetime(2026, 6, 10, tzinfo=UTC)))
+    made = a_ledger(tmp_path, clock=SetClock(datetime(2026, 7, 10, tzinfo=UTC)))
     for name, zone in ZONES.items():
         own = {"tenant_id": name}
         figures = [balance(amount, as_of, **own) for amount, as_of in (("2", ENDS[name] - TICK), ("3", ENDS[name]))]
@@ -94,5 +94,5 @@ def test_python_asks_for_the_same_day(ledger: Ledger) -> None:
 
 
 def test_what_was_known_on_a_day_is_what_was_known_at_its_end(ledger: Ledger) -> None:
-    assert json.loads(run("balances", "--known-at", "2026-05-31", "--json")) == []
-    assert len(json.loads(run("balances", "--known-at", "2026-06-10", "--json"))) == 2
+    assert json.loads(run("balances", "--known-at", "2026-07-08", "--json")) == []
+    assert len(json.loads(run("balances", "--known-at", "2026-07-10", "--json"))) == 2

@@ -102,6 +102,7 @@ def test_the_accounts_of_a_user_who_left_end_and_a_shared_one_lives_on(mine: Off
 
 def test_they_count_until_the_end_of_that_day_where_the_tenant_lives(mine: Office) -> None:
     mine.change_tenant("moreau", timezone="America/New_York")
+    read(mine)
     take_out(mine, "paul")
 
     assert run("end", "--tenant", "moreau", "--member", "paul", "--on", "2026-03-31", "--yes").exit_code == 0

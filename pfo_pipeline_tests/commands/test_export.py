@@ -78,7 +78,7 @@ def test_the_moments_are_written_in_the_manifest_as_they_were_understood(here: O
     assert run("--tenant", "jones", "--to", str(tmp_path / "out"), *words).exit_code == 0
 
     manifest = json.loads((tmp_path / "out" / "export.json").read_text(encoding="utf-8"))
-    assert (manifest["as_of"], manifest["known_at"]) == ("2100-03-31T23:59:59.999999Z", "2100-04-05T12:00:00Z")
+    assert (manifest["as_of"], manifest["known_at"]) == ("2100-03-31T21:59:59.999999Z", "2100-04-05T12:00:00Z")
 
 
 def test_a_figure_of_a_later_day_is_left_out(here: Office, tmp_path: Path) -> None:

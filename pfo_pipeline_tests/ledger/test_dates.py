@@ -23,13 +23,14 @@ ENDS = {
 }
 """By tenant: its time zone, and when the day of the test is over there."""
 LONG_BEFORE = datetime(2026, 6, 1, tzinfo=UTC)
+LONG_AFTER = datetime(2026, 7, 20, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """Each tenant: 1 long before, 2 with the last microsecond of the day, 3 with the first one after it."""
-    clock = SetClock(LONG_BEFORE)
+    clock = SetClock(LONG_AFTER)
     made = a_ledger(tmp_path_factory.mktemp("dates"), clock=clock)
     for tenant, (zone, end) in ENDS.items():
         own = {"tenant_id": tenant}
@@ -87,7 +88,7 @@ def test_what_was_known_at_a_date_is_what_was_known_at_its_end(tmp_path: Path) -
 
 def test_a_tenant_that_moves_does_not_change_what_was_said_before(tmp_path: Path) -> None:
     (paris, paris_end), (york, york_end) = ENDS["paris"], ENDS["york"]
-    clock = SetClock(LONG_BEFORE)
+    clock = SetClock(LONG_AFTER)
     ledger = a_ledger(tmp_path, clock=clock)
     figures = [balance(amount, as_of) for amount, as_of in (("1", LONG_BEFORE), ("2", paris_end), ("3", york_end))]
     ledger.merge(batch(account(), connection(), TenantRow("smith", paris), *figures))
@@ -102,7 +103,7 @@ def test_a_tenant_that_moves_does_not_change_what_was_said_before(tmp_path: Path
 
 def test_a_tenant_without_a_time_zone_is_in_that_of_the_configurations_default(tmp_path: Path) -> None:
     _, end = ENDS["paris"]
-    ledger = a_ledger(tmp_path, clock=SetClock(LONG_BEFORE))
+    ledger = a_ledger(tmp_path, clock=SetClock(LONG_AFTER))
     ledger.merge(batch(account(), connection(), balance("1", end - TICK), balance("2", end)))
 
     assert ask(ledger, "select tenant_id, total from cash_position($day)", day=DAY) == {"smith": 1}
@@ -127,3 +128,15 @@ def test_an_account_that_ended_within_the_day_is_out_at_its_end(tmp_path: Path) 
     ledger.merge(batch(TenantRow("smith", zone), connection(), *gone, *figures))
 
     assert ask(ledger, "select account_id, 1 from positions_as_of($day)", day=DAY) == {"acc_6": 1}
+
+
+def test_a_balance_that_is_dated_ahead_counts_from_when_it_was_learnt(tmp_path: Path) -> None:
+    now = datetime(2026, 6, 10, 8, tzinfo=UTC)
+    ledger = a_ledger(tmp_path, clock=SetClock(now))
+    ledger.merge(batch(account(), connection(), balance("1", LONG_BEFORE), balance("2", now + timedelta(hours=20))))
+
+    said = {
+        at: ask(ledger, "select tenant_id, total from cash_position($at)", at=at)["smith"] for at in (now - TICK, now)
+    }
+    assert said == {now - TICK: 1, now: 2}
+    assert ask(ledger, "select tenant_id, current_balance from totals") == {"smith": 2}

@@ -233,3 +233,19 @@ def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
         ).fetchall()
 
     assert [amount for (amount,) in found] == expected
+
+
+def test_a_row_of_a_size_that_is_no_money_costs_no_other_tenants_total(tmp_path: Path) -> None:
+    """An early release accepted such rows; DuckDB's own sum of them fails, or wraps, for everybody."""
+    ledger = a_ledger(tmp_path, clock=SetClock())
+    for tenant, amounts in (("smith", ("9.99e27", "9.99e27")), ("jones", ("5", "7"))):
+        for number, amount in enumerate(amounts):
+            own = {"source_id": str(number), "tenant_id": tenant}
+            known = account(f"acc_{number}", iban=None, number=None, **own)
+            ledger.merge(batch(known, balance(amount, MARCH_31, account_id=known.account_id, **own), tenant_id=tenant))
+
+    with opened(ledger) as con:
+        con.execute("use ledger")
+        for query in ("current_balance from totals", "cash from totals", "total from cash_position('infinity')"):
+            assert dict(con.execute(f"select tenant_id, {query}").fetchall()) == {"smith": None, "jones": 12}, query
+        assert con.execute("select count(*) from coverage where counted").fetchall() == [(4,)]

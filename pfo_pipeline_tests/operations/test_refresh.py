@@ -3,9 +3,12 @@
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from pfo_pipeline.ledger.schema import enter
+from pfo_pipeline_tests.ledger.samples import opened
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, Household
 
 BALANCES = "select current_balance, available_balance, available_basis from balances_latest order by 1"
@@ -301,3 +304,23 @@ def test_a_tenant_without_accounts_has_nothing_to_refresh(smith: Household) -> N
     outcome = smith.refresh()
 
     assert (outcome.batch.synced, outcome.batch.failed) == (0, 0)
+
+
+@pytest.mark.parametrize(("hours", "is_told"), [(0.5, False), (20, True)])
+def test_a_balance_that_is_dated_ahead_is_told_and_counts_from_when_it_was_read(
+    smith: Household, hours: float, is_told: bool
+) -> None:
+    made = smith.connect("jane", "5")
+    ahead = (smith.now + timedelta(hours=hours)).astimezone(ZoneInfo("Europe/Paris"))
+    smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"last_update": f"{ahead:%Y-%m-%d %H:%M:%S}"})
+    smith.sync()
+    outcome = smith.refresh()
+
+    assert outcome.drift.get("account.last_update=(ahead)", 0) == is_told
+    [(total,)] = smith.ask("select current_balance from totals")
+    with opened(smith.ledger) as con:
+        enter(con)
+        [(at_once,)] = con.execute(
+            "select total from cash_position($at)", {"at": smith.now + timedelta(seconds=1)}
+        ).fetchall()
+    assert (total, at_once) == (5, 5)

@@ -25,7 +25,8 @@ MEMBERS_TURN: dict[str, Any] = {
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[Told]:
     with written(tmp_path) as told:
-        told.tell(NOW - 5 * DAY, user(), connection(), linked(1), linked(2))
+        figures = [figure(number, "1.00", NOW - 6 * DAY) for number in (1, 2)]
+        told.tell(NOW - 5 * DAY, user(), connection(), linked(1), linked(2), *figures)
         yield told
 
 
