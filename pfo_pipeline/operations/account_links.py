@@ -22,6 +22,7 @@ class LinkedAccount:
         listed_since: Since when it has been listed without a break.
         advanced_at: When its last update was last seen to move on; None if it never did.
         vanished_at: Since when it is not listed; None while it is.
+        balance_at: The date of `balance`, which may be older than the last update: not each update has one.
         canonical_id, evidence, decided_by, counts_as: As decided until now.
     """
 
@@ -45,6 +46,7 @@ class LinkedAccount:
     advanced_at: datetime | None
     vanished_at: datetime | None
     balance: Decimal | None
+    balance_at: datetime | None
     evidence: str | None = None
     decided_by: str | None = None
     counts_as: str | None = None

@@ -489,12 +489,12 @@ def _is_after_a_gap(dormant: _Cluster, other: _Cluster) -> bool:
 
 
 def _repeats(card: LinkedAccount, parent: LinkedAccount) -> bool:
-    """Whether a card shows its parent's balance; one that did, and was not updated since, still does."""
+    """Whether a card shows its parent's balance; one that did, and has no newer one since, still does."""
     if card.account_class != "card" or card.balance is None or not card.balance or card.currency != parent.currency:
         return False
     if card.balance == parent.balance:
         return True
-    is_older = card.updated_at is not None and parent.updated_at is not None and card.updated_at < parent.updated_at
+    is_older = card.balance_at is not None and parent.balance_at is not None and card.balance_at < parent.balance_at
     return card.counts_as == "part_of" and is_older
 
 

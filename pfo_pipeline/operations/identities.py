@@ -136,6 +136,7 @@ class KnownMatching:
             advanced_at=now if has_advanced else link.balance_recorded_at if advanced_before else None,
             vanished_at=_vanished_at(source, now),
             balance=link.current_balance if read is None else read,
+            balance_at=link.as_of if read is None else updated_at,
             evidence=link.evidence,
             decided_by=link.decided_by,
             counts_as=link.counts_as,
@@ -163,6 +164,7 @@ class KnownMatching:
             advanced_at=None,
             vanished_at=_vanished_at(row, now),
             balance=balances.get(row.account_id),
+            balance_at=row.provider_updated_at,
         )
 
     def _class_of(self, account: KnownLink | AccountRow) -> str | None:

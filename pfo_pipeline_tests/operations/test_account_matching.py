@@ -79,7 +79,8 @@ class Banks:
             updated_at=updated_at,
             advanced_at=self.now if advanced else before.advanced_at if before else None,
             vanished_at=None,
-            balance=account["balance"],
+            balance=account["balance"] if account["balance"] is not None else before.balance if before else None,
+            balance_at=updated_at if account["balance"] is not None else before.balance_at if before else None,
             evidence=before.evidence if before else None,
             decided_by=before.decided_by if before else None,
             counts_as=before.counts_as if before else None,
@@ -367,6 +368,15 @@ def test_a_card_that_repeats_its_parents_balance_is_part_of_it() -> None:
 
     banks.read({A: [parent, card | {"balance": Decimal(-300)}]})
     assert banks.total == 4700
+
+
+def test_a_card_without_a_new_balance_still_repeats_the_older_one_of_its_parent() -> None:
+    parent, card = listed(1, "100", name="P"), listed(2, "100", type="card", name="C", parent=1)
+    banks = Banks().read({A: [parent, card]})
+
+    banks.read({A: [parent | {"balance": Decimal(120)}, card | {"balance": None}]})
+
+    assert banks.total == 120
 
 
 def test_a_card_whose_parent_is_gone_counts() -> None:
