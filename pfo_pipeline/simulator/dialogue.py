@@ -9,6 +9,7 @@ ahead of time (documented), by the same steps as one that is due.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from pfo_pipeline.simulator import announcements, errors
 from pfo_pipeline.simulator.banking import discoveries, open_accounts, open_connection
@@ -127,6 +128,11 @@ def confirm_at_the_bank(world: World, domain: Domain, connection: Connection) ->
     _consented(world, domain, connection)
 
 
+UNFINISHED_LOGIN = timedelta(hours=2)
+"""Until when an open login waits for its user (seen live)."""
+OPEN_LOGIN = frozenset({"webauthRequired", "additionalInformationNeeded", "decoupled", "validating"})
+
+
 def ask(connection: Connection, state: str | None, world: World) -> None:
     """Put the connection in a state together with the texts and form fields that go with it."""
     texts = {
@@ -135,6 +141,7 @@ def ask(connection: Connection, state: str | None, world: World) -> None:
     }
     connection.error_message = texts.get(state or "")
     connection.fields = form_fields(state)
+    connection.login_until = world.clock.now() + UNFINISHED_LOGIN if state in OPEN_LOGIN else None
     set_state(connection, state, world.clock.now())
 
 

@@ -97,6 +97,8 @@ class Connection:
     scenario: str | None = None
     running: RunningSync | None = None
     forced_at: datetime | None = None
+    login_until: datetime | None = None
+    """While a login is open: when it is purged, unless somebody ends it."""
     erased: datetime | None = None
     verbatim: JsonObject = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ the whole list, and envelope sums leave out disabled and deleted accounts.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 
 from pfo_pipeline.simulator.catalogue import (
@@ -118,7 +119,10 @@ def connector_fields_json(connector: Connector) -> list[object]:
 
 
 def connection_json(domain: Domain, connection: Connection, expand: Expansion) -> JsonObject:
-    """A connection, `error` being the old name of `state`."""
+    """A connection, `error` being the old name of `state`.
+
+    `expire` is the highest of its sources' dates, and while a login is open when that one is purged.
+    """
     connector_id = domain.connector_id(connection.connector)
     payload: JsonObject = {
         "id": connection.id,
@@ -135,7 +139,10 @@ def connection_json(domain: Domain, connection: Connection, expand: Expansion) -
         "last_update": to_wire(connection.last_update),
         "next_try": to_wire(connection.next_try),
         "last_push": to_wire(connection.last_push),
-        "expire": to_wire(max((s.expire for s in connection.sources if s.expire), default=connection.expire)),
+        "expire": to_wire(
+            _login_until(connection)
+            or max((s.expire for s in connection.sources if s.expire), default=connection.expire)
+        ),
         "active": connection.active,
     }
     if "connector" in expand:
@@ -152,6 +159,10 @@ def connection_json(domain: Domain, connection: Connection, expand: Expansion) -
     return {**payload, **connection.verbatim}
 
 
+def _login_until(connection: Connection) -> datetime | None:
+    return connection.login_until if connection.state is not None else None
+
+
 def source_json(connection: Connection, source: Source) -> JsonObject:
     """A source of a connection."""
     return {
@@ -165,7 +176,7 @@ def source_json(connection: Connection, source: Source) -> JsonObject:
         "state": source.state,
         "error_message": source.error_message,
         "access_expire": to_wire(source.expire),
-        "expire": None,  # When an unfinished login is purged: none is open.
+        "expire": to_wire(_login_until(connection)),
         "next_try": to_wire(source.next_try),
     }
 
