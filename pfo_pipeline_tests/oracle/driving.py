@@ -60,6 +60,7 @@ class Product:
 
     folder: Path
     bank: Bank
+    timezone: str = "Europe/Paris"
     away: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
     """Why steps failed that did."""
@@ -103,6 +104,7 @@ class Product:
             domain=TENANT,
             base_url=self.bank.base_url,
             timeout_seconds=10,
+            timezone=self.timezone,
             users=tuple(User(id=member, token=f"file:{member}.token") for member in members),
         )
         return StepContext(
