@@ -23,7 +23,8 @@ from pfo_pipeline.contracts.tables import tables
 from pfo_pipeline.ledger.beancount import write_beancount
 from pfo_pipeline.ledger.export_folder import ExportRefused, named_errors, new_folder
 from pfo_pipeline.ledger.export_queries import QUERIES
-from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, quoted, version_of
+from pfo_pipeline.ledger.opening import quoted
+from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, version_of
 from pfo_pipeline.telemetry.progress import steps
 
 Form = Literal["parquet", "csv", "csv-exact", "beancount"]

@@ -13,6 +13,8 @@ from pfo_pipeline.ledger.errors import LedgerKeyRefused
 
 # Without this a 2.0 writer would lock out every 1.x reader.
 STORAGE_VERSION = "v1.4.0"
+_TAKEN = frozenset({"memory", "temp", "system"})
+"""Names of databases that DuckDB has of its own."""
 
 
 def open_file(path: Path, *, key: str | None = None, read_only: bool = False) -> duckdb.DuckDBPyConnection:
@@ -30,9 +32,10 @@ def open_file(path: Path, *, key: str | None = None, read_only: bool = False) ->
     if key is None and not read_only:
         return duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION})
     con = duckdb.connect()
+    name = "canonical" if key is not None or path.stem in _TAKEN else path.stem  # As DuckDB names what it connects to.
     try:
-        attach(con, path, "canonical", key=key, read_only=read_only)
-        con.execute("use canonical")
+        attach(con, path, name, key=key, read_only=read_only)
+        con.execute(f"use {quoted(name)}")
         _spill_nothing_in_the_clear(con, path, is_encrypted=key is not None, read_only=read_only)
     except BaseException:
         con.close()
@@ -50,7 +53,9 @@ def attach(
         if not read_only:
             _load_openssl(con)
     literal = str(path).replace("'", "''")
-    con.execute(f"attach '{literal}' as {name} ({', '.join(options)})", {"key": key} if key is not None else None)
+    con.execute(
+        f"attach '{literal}' as {quoted(name)} ({', '.join(options)})", {"key": key} if key is not None else None
+    )
 
 
 def _spill_nothing_in_the_clear(
@@ -67,6 +72,12 @@ def _spill_nothing_in_the_clear(
         con.execute("set temp_file_encryption = true")
     literal = f"{path}.tmp".replace("'", "''")
     con.execute(f"set temp_directory = '{literal}'")
+
+
+def quoted(name: str) -> str:
+    """A name as SQL has it, whatever it is made of."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _load_openssl(con: duckdb.DuckDBPyConnection) -> None:

@@ -14,7 +14,7 @@ import duckdb
 
 from pfo_pipeline.ledger.comments import write_comments
 from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, LedgerForeign, LedgerNewer
-from pfo_pipeline.ledger.opening import open_file
+from pfo_pipeline.ledger.opening import open_file, quoted
 from pfo_pipeline.ledger.proof import seal
 
 SCHEMA = "ledger"
@@ -181,12 +181,6 @@ def version_of(con: duckdb.DuckDBPyConnection) -> int:
     except duckdb.CatalogException:  # Asking the catalog first takes several times as long.
         return 0
     return int(newest)
-
-
-def quoted(name: str) -> str:
-    """A name as SQL has it, whatever it is made of."""
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
 
 
 def _schema_of(con: duckdb.DuckDBPyConnection) -> str:

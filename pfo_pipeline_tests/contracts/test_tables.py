@@ -20,8 +20,9 @@ from pfo_pipeline.contracts.tables import (
 each_table = pytest.mark.parametrize("table", tables(), ids=lambda table: table.name)
 
 
-def test_there_are_ten_tables() -> None:
+def test_there_are_eleven_tables() -> None:
     assert [table.qualified_name for table in tables()] == [
+        "ledger.tenants",
         "ledger.users",
         "ledger.connections",
         "ledger.accounts",
@@ -42,7 +43,7 @@ def test_there_are_ten_tables() -> None:
         (ConnectionRow, "tenant_id connection_id"),
         (AccountRow, "tenant_id account_id"),
         (BalanceRow, "tenant_id account_id as_of"),
-        (QuarantineRow, "tenant_id record source_id reason payload_digest"),
+        (QuarantineRow, "tenant_id record user_id source_id payload_digest"),
         (DriftRow, "tenant_id field value"),
     ],
 )
@@ -62,7 +63,6 @@ def test_a_change_in_any_fact_of_a_balance_makes_a_new_row() -> None:
 
 
 def test_what_is_only_noted_once_has_no_facts() -> None:
-    assert table_of(QuarantineRow).facts == ()
     assert table_of(DriftRow).facts == ()
 
 
