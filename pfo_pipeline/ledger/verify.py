@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from pfo_pipeline.contracts.tables import AccountRow, table_of, tables
+from pfo_pipeline.ledger.opening import quoted
 from pfo_pipeline.ledger.proof import (
     OFFICE_TABLES,
     SEALED_TABLES,
@@ -22,7 +23,6 @@ from pfo_pipeline.ledger.schema import (
     catalogue_of,
     expected_catalogue,
     known_migrations,
-    quoted,
     version_of,
 )
 from pfo_pipeline.telemetry.progress import steps
