@@ -39,6 +39,8 @@ _KNOWN_OWNERSHIPS = frozenset({"owner", "co-owner", "attorney"})
 
 NO_DATE = "(no date)"
 NO_AMOUNT = "(no amount)"
+NO_TEXT = "(no text)"
+_INFORMING = ("bic", "name", "original_name", "usage", "ownership", "error")
 DOES_NOT_FIT = "(does not fit)"
 FAR_AHEAD = timedelta(hours=1)
 """A date further ahead of our clock is none of a clock that differs a little."""
@@ -73,11 +75,13 @@ def account_drift(account: Account) -> set[Drift]:
 
 
 def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[Drift]:
-    """Dates and amounts that were told and cannot be read; the record is kept without them."""
+    """Dates, amounts and texts that were told and cannot be read; the record is kept without them."""
     if isinstance(record, Account):
         since = {"disabled": record.disabled, "deleted": record.deleted}
         dates = {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
         announced = [n for n in ("coming", "coming_balance") if raw.get(n) is not None and getattr(record, n) is None]
+        texts = [n for n in _INFORMING if raw.get(n) is not None and getattr(record, n) is None]
+        dates |= {(f"account.{name}", NO_TEXT) for name in texts}
         misfit = {("account.balance", DOES_NOT_FIT)} if isinstance(record.balance, Misfit) else set()
         return dates | {(f"account.{name}", NO_AMOUNT) for name in announced} | misfit
     told: list[tuple[str, Wire, Mapping[str, Any], tuple[str, ...]]] = [

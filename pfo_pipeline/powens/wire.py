@@ -117,6 +117,10 @@ def text_if_any(value: object) -> str | None:
         return None
 
 
+TextIfAny = Annotated[str | None, BeforeValidator(text_if_any)]
+"""A text that only informs: what is none must not put the whole record aside."""
+
+
 class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
@@ -133,11 +137,11 @@ class Currency(Wire):
 
 class Connector(Wire):
     uuid: str | None = None
-    name: str | None = None
+    name: TextIfAny = None
 
 
 class Source(Wire):
-    name: str | None = None
+    name: TextIfAny = None
     state: str | None = None
     disabled: Any = None
     last_update: MomentIfAny = None
@@ -179,9 +183,9 @@ class Account(Wire):
     type: TypeName | None = None
     number: str | None = None
     iban: str | None = None
-    bic: str | None = None
-    name: str | None = None
-    original_name: str | None = None
+    bic: TextIfAny = None
+    name: TextIfAny = None
+    original_name: TextIfAny = None
     currency: Currency | None = None
     balance: AmountOrMisfit = None
     coming: AmountIfAny = None
@@ -189,6 +193,6 @@ class Account(Wire):
     last_update: ParisMoment | None = None
     disabled: SinceIfAny = None
     deleted: SinceIfAny = None
-    usage: str | None = None
-    ownership: str | None = None
-    error: str | None = None
+    usage: TextIfAny = None
+    ownership: TextIfAny = None
+    error: TextIfAny = None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow
 from pfo_pipeline.powens.decode import LATEST, ToldTwice, digest
+from pfo_pipeline.powens.drift import unread_fields
 from pfo_pipeline.powens.mapping import (
     account_id,
     account_row,
@@ -610,11 +611,19 @@ class TestQuarantine:
         )
 
     # A lone surrogate is legal JSON; it went through to Arrow, which fails the whole batch on it.
-    @pytest.mark.parametrize("changes", [{"name": "\ud83d"}, {"iban": "FR76\ud83d"}, {"type": {"name": "\udfff"}}])
+    @pytest.mark.parametrize("changes", [{"number": "\ud83d"}, {"iban": "FR76\ud83d"}, {"type": {"name": "\udfff"}}])
     def test_half_a_character_is_put_aside_with_its_record(self, changes: dict[str, object]) -> None:
         (field,) = changes
         assert put_aside(Account, **changes).reason.startswith(field)
         assert put_aside(Account, **changes).reason.endswith(": not unicode text")
+
+    @pytest.mark.parametrize("field", ["bic", "name", "original_name", "usage", "ownership", "error"])
+    @pytest.mark.parametrize("value", [5, {}, ["x"], True, "\ud83d", ToldTwice()])
+    def test_a_text_that_only_informs_costs_no_record(self, field: str, value: object) -> None:
+        kept = account(**{field: value})
+
+        assert getattr(kept, field) is None
+        assert (f"account.{field}", "(no text)") in unread_fields(kept, ACCOUNT | {field: value})
 
     def test_a_whole_character_of_any_plane_is_text(self) -> None:
         assert account(name="💶 銀行").name == "💶 銀行"
