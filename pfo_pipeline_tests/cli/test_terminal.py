@@ -50,8 +50,7 @@ def test_json_is_json_and_nothing_else_is_said(demonstration: Path, command: str
 def test_progress_is_shown_on_a_terminal_and_leaves_nothing_there(demonstration: Path) -> None:
     shown = run_on_terminals(["verify"], demonstration, stdout_too=False)
 
-    assert re.search(r"Verifying tables .*0/12", shown.stderr)
-    assert re.search(r"Verifying tables .*12/12", shown.stderr)
+    assert re.search(r"Verifying tables .*0/(\d+).*Verifying tables .*\1/\1", shown.stderr, re.DOTALL)
     assert shown.stderr.endswith("\x1b[2K")  # The line is cleared,
     assert shown.stderr.rindex("\x1b[?25h") > shown.stderr.rindex("\x1b[?25l")  # and the cursor is back.
     assert shown.stdout == run_on_pipes(["verify"], demonstration).stdout
