@@ -264,6 +264,7 @@ linked as (
 newest as (
     select
         a.bank_account, a.number, a.hidden_at, a.is_apart, d.day,
+        max(epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as key,
         arg_max(b.rowid, epoch_us(b.as_of)::hugeint * 4294967296 + b.load_id) as newest
     from balances b
     join linked a on a.tenant_id = b.tenant_id and a.account_id = b.account_id
@@ -275,7 +276,13 @@ figures as (
     select
         n.*, b.as_of, b.currency, b.current_balance,
         lead(n.day, 1, len($ends) + 1) over (partition by n.number order by n.day) as next_day
-    from newest n join balances b on b.rowid = n.newest
+    -- A balance dated ahead stands before those of an earlier date that are learnt later.
+    from (
+        select * replace (
+            arg_max(newest, key) over (partition by number order by day rows unbounded preceding) as newest
+        ) from newest
+    ) n
+    join balances b on b.rowid = n.newest
 ),
 closings as (
     select d.day, f.currency, f.current_balance, f.is_apart

@@ -106,7 +106,10 @@ known as (
     select tenant_id, account_id, as_of, current_balance, load_id from balances_current where tenant_id = $tenant
 ),
 figures as (
-    select i.canonical_id as account_id, k.as_of, arg_max(k.current_balance, k.load_id) as current_balance
+    -- A balance dated ahead counts now, as everywhere.
+    select
+        i.canonical_id as account_id, least(k.as_of, $now::timestamptz) as as_of,
+        arg_max(k.current_balance, (k.as_of, k.load_id)) as current_balance
     from known k join account_identity i on i.tenant_id = k.tenant_id and i.account_id = k.account_id
     where i.counts_as is null
     group by all

@@ -237,7 +237,8 @@ class _WatchedConnection:
         return step_of(self._told, f"{name} {self._name}", real) if name in _STATEMENTS else real
 
     def execute(self, query: str, *more: Any) -> Any:
-        return step_of(self._told, " ".join(query.lower().split()[:3]), self._con.execute)(query, *more)
+        words = (_named(word.strip("'")) if word.startswith("'/") else word.lower() for word in query.split()[:3])
+        return step_of(self._told, " ".join(words), self._con.execute)(query, *more)
 
     def __enter__(self) -> "_WatchedConnection":
         return self

@@ -173,9 +173,9 @@ IN_A_PUBLICATION = (
     At("in the middle of", "copy"),
     At("after", "copy"),
     # The draft is read back before it takes the published copy's place.
-    At("after", "open draft"),
+    At("after", "attach draft as"),
     At("after", "select bit_xor(hash(t)) from"),
-    At("after", "close draft"),
+    At("before", "chmod draft"),
     At("after", "fsync file"),
     At("before", "replace ledger.duckdb"),
     At("after", "replace ledger.duckdb"),

@@ -31,6 +31,8 @@ class Read:
     """In which the accounts were told: what is told first is in the ledger first."""
     at: datetime | None = None
     """When that was."""
+    connections_at: datetime | None = None
+    """When the connections were told."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class Reading:
     is_recorded: bool
 
     def is_read(self, member: str) -> bool:
-        read = self.members[member]
-        return read.connections is not None and read.accounts is not None
+        return self.lists_connections(member) and self.members[member].accounts is not None
+
+    def lists_connections(self, member: str) -> bool:
+        return self.members[member].connections is not None
 
 
 @dataclass(frozen=True)
@@ -156,9 +160,9 @@ class Book:
         trouble = False
         listed, linked = set(), set()
         for member, read in reading.members.items():
+            linked |= {connection.id for connection in read.connections or ()}
             if not reading.is_read(member):
                 continue
-            linked |= {connection.id for connection in read.connections or ()}
             for account in read.accounts or ():
                 listed.add(account.id)
                 if _is_record(reading, account.id):
@@ -171,11 +175,13 @@ class Book:
                     self.first_seen.setdefault(account.id, (len(self.afterwards), read.attempt, account.id))
                     self._version(account.id, reading.run_id, _version(member, account))
         for number, version in list(self.accounts.items()):
-            if version.deleted is None and reading.is_read(version.member) and number not in listed:
+            is_unlinked = reading.lists_connections(version.member) and version.connection not in linked
+            is_told = reading.is_read(version.member) or is_unlinked
+            if version.deleted is None and is_told and number not in listed:
                 self._version(number, reading.run_id, self._absent(number, reading, linked))
                 trouble |= self.accounts[number].is_live
         for number, health in self.health.items():
-            if not health.is_gone and reading.is_read(self.owners[number]) and number not in linked:
+            if not health.is_gone and reading.lists_connections(self.owners[number]) and number not in linked:
                 self.health[number] = Health(is_healthy=False, is_gone=True, state=None)
         self.synced = reading.now
         return trouble
@@ -186,10 +192,11 @@ class Book:
         A list may be short or empty by mistake; what was taken out of the totals at once was wrong until the next night.
         """
         version = self.accounts[number]
-        now = reading.members[version.member].at
-        assert now is not None, f"account {number}: read, and nobody knows when"
+        read = reading.members[version.member]
         if version.connection not in linked:
-            return self._kept(number, deleted=now, missing=None, ended="connection")
+            return self._kept(number, deleted=read.connections_at, missing=None, ended="connection")
+        now = read.at
+        assert now is not None, f"account {number}: read, and nobody knows when"
         siblings = [
             account
             for read in reading.members.values()

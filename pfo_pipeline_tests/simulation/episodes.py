@@ -41,7 +41,7 @@ TEMPORARY = ("rateLimiting", "websiteUnavailable", "bug", "validating")
 UNKNOWN = ("frobnicated", "awaitingMoonrise")
 
 RECORD_FAULTS: dict[str, dict[str, Any]] = {
-    "a balance is no number": {"balance": "n/a"},
+    "a currency has no text": {"verbatim": {"currency": {"id": 978}}},
     "a date is no date": {"verbatim": {"last_update": "soon"}},
     "a currency is no code": {"verbatim": {"currency": {"id": "€"}}},
 }

@@ -81,6 +81,7 @@ class Tries:
             self.pictures[accounts - 1][member].accounts if connections and accounts else None,
             accounts or 1,
             self.moments[(accounts or 1) - 1],
+            self.moments[(connections or 1) - 1],
         )
 
 
