@@ -24,7 +24,7 @@ from pfo_pipeline.powens.links import reconnect_link
 from pfo_pipeline.powens.states import waiting_is_enough
 
 NEWS_DAYS = 7
-"""For how long drift is told; nothing else would end a warning about what Powens keeps sending."""
+"""For how many days drift is a warning. Powens may go on sending it for ever."""
 
 
 @dataclass(frozen=True)

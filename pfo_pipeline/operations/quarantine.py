@@ -1,6 +1,6 @@
 """Records of Powens that were put aside: each is open until a read of the same lists no longer has to put it aside.
 
-Here: which ones are cleared. Not here: why a record is put aside (powens/mapping.py), how that is shown (ledger/attention.py).
+Here: which records are cleared. Not here: the reasons (powens/mapping.py), what the operator sees (ledger/attention.py).
 """
 
 from collections.abc import Collection, Iterable, Iterator

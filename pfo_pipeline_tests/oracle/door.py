@@ -1,6 +1,6 @@
 """One day at a bank, drawn from a seed: amounts as they may be sent, dates around a midnight, ends of access.
 
-Each is drawn together with what is right, so that nothing has to be read back. Not here: the product (test_door.py).
+The right answer is drawn together with each record. Not here: the product (test_door.py).
 """
 
 from collections.abc import Mapping
