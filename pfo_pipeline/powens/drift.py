@@ -40,6 +40,7 @@ _KNOWN_OWNERSHIPS = frozenset({"owner", "co-owner", "attorney"})
 NO_DATE = "(no date)"
 NO_AMOUNT = "(no amount)"
 NO_TEXT = "(no text)"
+NO_FLAG = "(neither true nor false)"
 _INFORMING = ("bic", "name", "original_name", "usage", "ownership", "error")
 DOES_NOT_FIT = "(does not fit)"
 FAR_AHEAD = timedelta(hours=1)
@@ -75,7 +76,7 @@ def account_drift(account: Account) -> set[Drift]:
 
 
 def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[Drift]:
-    """Dates, amounts and texts that were told and cannot be read; the record is kept without them."""
+    """Dates, amounts, texts and flags that were sent and cannot be read; the record is kept without them."""
     if isinstance(record, Account):
         since = {"disabled": record.disabled, "deleted": record.deleted}
         dates = {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
@@ -91,12 +92,14 @@ def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[D
     told += [
         ("source", source, record_of, ("last_update", "next_try", "access_expire")) for source, record_of in sources
     ]
-    return {
+    dates = {
         (f"{what}.{name}", NO_DATE)
         for what, read, from_raw, names in told
         for name in names
         if from_raw.get(name) is not None and getattr(read, name) is None
     }
+    flags = {("connection.active", NO_FLAG)} if raw.get("active") is not None and record.active is None else set()
+    return dates | flags
 
 
 def dated_ahead(accounts: Iterable[Account], now: datetime) -> dict[Drift, int]:

@@ -10,7 +10,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from pfo_pipeline.powens.decode import EARLIEST, ParisMoment, ToldTwice, to_amount, to_utc
 
@@ -86,11 +95,21 @@ def _amount_if_any(value: object) -> Decimal | None:
         return None
 
 
+def _flag_if_any(value: object, read: ValidatorFunctionWrapHandler) -> bool | None:
+    try:
+        flag: bool = read(value)
+    except ValidationError:
+        return None
+    return flag
+
+
 MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
 """Where no figure hangs on it: what is no date, or one before EARLIEST, must not put the whole record aside."""
 SinceIfAny = Annotated[Since | None, BeforeValidator(_since)]
 AmountIfAny = Annotated[Decimal | None, BeforeValidator(_amount_if_any)]
 """What is announced only informs: what is no amount must not cost the booked balance."""
+FlagIfAny = Annotated[bool | None, WrapValidator(_flag_if_any)]
+"""Whether something is so; None for what is neither yes nor no, which must not put the whole record aside."""
 AmountOrMisfit = Annotated[Decimal | Misfit | None, BeforeValidator(_amount_or_misfit)]
 Id = Annotated[str, BeforeValidator(_id_text)]
 IdIfAny = Annotated[str | None, BeforeValidator(id_if_any)]
@@ -163,7 +182,7 @@ class Connection(Wire):
     last_update: MomentIfAny = None
     next_try: MomentIfAny = None
     expire: MomentIfAny = None
-    active: bool | None = None
+    active: FlagIfAny = None
     sources: tuple[Source, ...] | None = None
 
     @model_validator(mode="before")

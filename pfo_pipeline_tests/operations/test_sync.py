@@ -418,7 +418,7 @@ def test_an_account_whose_record_cannot_be_read_any_more_is_not_taken_for_gone(
     assert [a.deleted_at for a in smith.accounts()] == [None, None]
 
 
-@pytest.mark.parametrize("unreadable", [{"active": "perhaps not"}, {"id": "seven"}], ids=str)
+@pytest.mark.parametrize("unreadable", [{"state": 7}, {"id": "seven"}], ids=str)
 def test_a_connection_whose_record_cannot_be_read_is_put_aside_with_its_accounts_and_not_taken_for_gone(
     smith: Household, unreadable: dict[str, Any]
 ) -> None:

@@ -595,19 +595,29 @@ class TestQuarantine:
         assert row.payload_digest == digest(ACCOUNT | changes)
 
     def test_a_connection_that_breaks_a_rule_is_put_aside_as_one(self) -> None:
-        row = put_aside(Connection, active="perhaps", sources=[{"state": 5}])
+        row = put_aside(Connection, connector_uuid=7, sources=[{"state": 5}])
 
         assert (row.record, row.source_id) == ("connection", "38")
-        assert row.reason.startswith("active: ")
-        assert row.reason.endswith("; sources.state: input should be a valid string")
+        assert row.reason == (
+            "connector_uuid: input should be a valid string; sources.state: input should be a valid string"
+        )
+
+    @pytest.mark.parametrize("value", ["perhaps", 5, {}, [True], "\ud83d", ToldTwice()])
+    def test_a_connection_that_says_unreadably_whether_it_is_active_is_kept_as_active(self, value: object) -> None:
+        record = CONNECTION | {"active": value}
+        kept = parse(Connection, "smith", "jane", record)
+
+        assert isinstance(kept, Connection)
+        assert situation(kept, NOW).status == "healthy"
+        assert ("connection.active", "(neither true nor false)") in unread_fields(kept, record)
 
     def test_every_broken_rule_is_told_once_and_in_order(self) -> None:
-        row = put_aside(Connection, sources=[{"state": 1}, {"state": 2}], active="x", connector_uuid=1)
+        row = put_aside(Connection, sources=[{"state": 1}, {"state": 2}], state=7, connector_uuid=1)
 
         assert row.reason == (
-            "active: input should be a valid boolean, unable to interpret input; "
             "connector_uuid: input should be a valid string; "
-            "sources.state: input should be a valid string"
+            "sources.state: input should be a valid string; "
+            "state: input should be a valid string"
         )
 
     # A lone surrogate is legal JSON; it went through to Arrow, which fails the whole batch on it.
@@ -657,7 +667,7 @@ class TestQuarantine:
     def test_a_connection_that_is_put_aside_names_its_bank_where_it_can(
         self, connector: object, name: str | None
     ) -> None:
-        row = put_aside(Connection, active="perhaps", connector=connector)
+        row = put_aside(Connection, state=7, connector=connector)
 
         assert (row.connection_id, row.user_id, row.institution_name) == ("38", "jane", name)
 
