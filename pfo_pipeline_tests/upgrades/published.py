@@ -38,11 +38,8 @@ def ledgers(folder: Path) -> Iterator[tuple[str, Path]]:
     """The name and the published file of each ledger, made in the folder."""
     yield "year", demo_year.build(folder / "year")
     for seed in _SEEDS:
-        product = None
         with played(generated(seed).script, folder / str(seed)) as moments:
-            for product, _ in moments:
-                pass
-        assert product is not None
+            *_, (product, _) = moments
         yield f"half-year-{seed}", product.ledger.files.published
 
 
@@ -52,7 +49,8 @@ def write(published: Path, folder: Path) -> None:
         con.execute(f"attach '{published}' as ledger (read_only)")
         con.execute("use ledger.ledger")
         con.execute("set TimeZone = 'UTC'")
-        for (name,) in con.execute("select table_name from information_schema.tables where table_catalog = 'ledger'").fetchall():
+        tables = "select table_name from information_schema.tables where table_catalog = 'ledger'"
+        for (name,) in con.execute(tables).fetchall():
             _write(con, name, f"from {name}", folder)
         moments = _moments(con)
         for at in moments:
