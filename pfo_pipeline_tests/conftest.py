@@ -12,7 +12,6 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-
 _MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there
 _MEMORY_BYTES = 4 * 2**30
 
