@@ -11,7 +11,7 @@ from pfo_pipeline.alerts.book import Notice
 ALERTS = "alerts.jsonl"
 
 
-def append(data_dir: Path, notices: Iterable[Notice], now: datetime) -> None:
+def append_to_log(data_dir: Path, notices: Iterable[Notice], now: datetime) -> None:
     """Raises: OSError."""
     lines = b"".join(json.dumps(_line(notice, now)).encode() + b"\n" for notice in notices)
     data_dir.mkdir(parents=True, exist_ok=True)

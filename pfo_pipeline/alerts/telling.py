@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from pfo_pipeline.alerts import log
+from pfo_pipeline.alerts.log import ALERTS, append_to_log
 from pfo_pipeline.alerts.book import Book, Repeats, due, is_resting, looked, told, unreached
 from pfo_pipeline.alerts.conditions import Condition, Findings
 from pfo_pipeline.alerts.messages import messages
@@ -50,26 +50,26 @@ def look(config: Config | None, findings: Iterable[Findings], now: datetime) -> 
     """
     folder = data_dir(config)
     private = LedgerFiles(folder).private
-    names = [log.ALERTS, *(target.name for target in targets_of(config))] if config else None
+    names = [ALERTS, *(target.name for target in targets_of(config))] if config else None
 
     def with_findings(book: Book) -> Book:
         for each in findings:
             # Which targets there are, a broken configuration does not say: what they were told is kept.
-            book = looked(book, each, now, [log.ALERTS, *book.targets] if names is None else names)
+            book = looked(book, each, now, [ALERTS, *book.targets] if names is None else names)
         return _log_told(book, folder, repeats_of(config.alerts if config else AlertSettings()), now)
 
     return change_book(private, with_findings)
 
 
 def _log_told(book: Book, folder: Path, repeats: Repeats, now: datetime) -> Book:
-    notices = due(book, log.ALERTS, repeats, now)
+    notices = due(book, ALERTS, repeats, now)
     if not notices:
         return book
     try:
-        log.append(folder, notices, now)
+        append_to_log(folder, notices, now)
     except OSError as error:
-        return unreached(book, log.ALERTS, f"it cannot be written ({error.strerror})", now)
-    return told(book, log.ALERTS, notices, now)
+        return unreached(book, ALERTS, f"it cannot be written ({error.strerror})", now)
+    return told(book, ALERTS, notices, now)
 
 
 def outstanding(config: Config, book: Book, now: datetime) -> list[Target]:

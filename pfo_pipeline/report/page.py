@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pfo_pipeline.contracts.records import plain
-from pfo_pipeline.report import arranging, charts, drawing, wording
-from pfo_pipeline.report.arranging import Shown
+from pfo_pipeline.report import charts, drawing, wording
+from pfo_pipeline.report.arranging import Shown, view
 from pfo_pipeline.report.contents import CashPage
 from pfo_pipeline.report.wording import Wording
 from pfo_pipeline.telemetry.progress import steps
@@ -33,8 +33,8 @@ def render(page: CashPage, locale: str) -> str:
     """
     words = Wording.of(locale, page.timezone)
     style, own = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("cash.css", "cash.js"))
-    view = arranging.view(page)
-    drawn = [history for history in view.histories if history.is_drawn]
+    shown = view(page)
+    drawn = [history for history in shown.histories if history.is_drawn]
     scripts = (charts.libraries(), own) if drawn else ()
     told = (
         {"spec": json.loads(charts.specification()), "timeFormatLocale": charts.time_locale(words.locale)}
@@ -44,7 +44,7 @@ def render(page: CashPage, locale: str) -> str:
     template = _environment(words).get_template("cash.html.jinja")
     html: str = template.render(
         page=page,
-        view=view,
+        view=shown,
         pictures={history.id: _picture(history, words) for history in steps("Drawing plots", drawn)},
         style=style,
         scripts=scripts,
