@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import duckdb
 
 from pfo_pipeline.contracts.tables import tables
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 
 _FIXED = frozenset({"office", "migrations"})
 

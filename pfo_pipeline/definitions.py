@@ -6,7 +6,6 @@ import dagster as dg
 
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.defs.alerts import alerts_sensor, send_alerts
 from pfo_pipeline.defs.assets import account_assets, balance_assets
 from pfo_pipeline.defs.cash_page import cash_page
 from pfo_pipeline.defs.checks import ledger_checks
@@ -14,8 +13,7 @@ from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
 from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day
-from pfo_pipeline.defs.sensors import after_sync, tenants_sensor
-from pfo_pipeline.defs.webhooks import webhooks_sensor
+from pfo_pipeline.defs.sensors import after_sync, alerts_sensor, send_alerts, tenants_sensor, webhooks_sensor
 from pfo_pipeline.telemetry.lines import is_json
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import duckdb
 
 from pfo_pipeline.config import Config, Tenant, User
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline.simulator import demo
 from pfo_pipeline_tests.operations.household import REFRESH, SYNC
 from pfo_pipeline_tests.simulated_bank import SimulatedBank

@@ -10,7 +10,7 @@ from pfo_pipeline.commands.place import find_place, working
 from pfo_pipeline.commands.workflows import WorkflowRun, run_workflows
 from pfo_pipeline.config import CONFIG_VARIABLE, DATA_DIR_VARIABLE
 from pfo_pipeline.contracts.model import Workflow
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 
 
 def prepare(root: str, data_dir: str) -> Work:

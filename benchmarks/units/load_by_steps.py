@@ -12,12 +12,11 @@ from benchmarks.work import Work
 from pfo_pipeline.config import CONFIG_VARIABLE, Config, Tenant, load_config
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.workflows import WORKFLOWS
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.store import Ledger, utc_now
-from pfo_pipeline.operations.queries import QueryContext
-from pfo_pipeline.operations.snapshots import fetch_accounts, fetch_balances
+from pfo_pipeline.operations.queries import QueryContext, fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.session import OpenBanking
 
 _FETCH = {"fetch-accounts": fetch_accounts, "fetch-balances": fetch_balances}
 

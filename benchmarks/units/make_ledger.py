@@ -13,8 +13,8 @@ from benchmarks.ledger_facts import ledger_facts
 from benchmarks.office import OFFICE, TENANT
 from benchmarks.sizes import LedgerSize
 from benchmarks.work import Work
-from pfo_pipeline.ledger.files import LedgerFiles
-from pfo_pipeline.ledger.proof import seal
+from pfo_pipeline.ledger.connection import LedgerFiles
+from pfo_pipeline.ledger.hash_chain import seal
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Ledger
 

@@ -8,8 +8,8 @@ from benchmarks.office import OFFICE, TENANT
 from benchmarks.sizes import LedgerSize
 from benchmarks.work import Work
 from pfo_pipeline.contracts.tables import BalanceRow
-from pfo_pipeline.ledger.batch import Batch, MergeResult
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
+from pfo_pipeline.ledger.merge import Batch, MergeResult
 from pfo_pipeline.ledger.store import Ledger
 
 

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.work import Work
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 
 _SLOWEST = 8
 

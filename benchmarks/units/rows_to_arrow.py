@@ -4,7 +4,7 @@ from benchmarks.history import balance
 from benchmarks.sizes import LedgerSize
 from benchmarks.work import Work
 from pfo_pipeline.contracts.tables import BalanceRow, table_of
-from pfo_pipeline.ledger.arrow import to_arrow
+from pfo_pipeline.ledger.merge import to_arrow
 
 
 def prepare(accounts: int) -> Work:

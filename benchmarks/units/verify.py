@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.office import OFFICE
 from benchmarks.work import Work
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.ledger.verify import Verified
 

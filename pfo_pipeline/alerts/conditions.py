@@ -1,10 +1,21 @@
-"""A condition: something that is not in order, that somebody can end, and that is true at this moment.
+"""Conditions: what is not in order now and who can end it, and those that the ledger shows."""
 
-Here: its form. Not here: how it is found, who has been told of it.
-"""
-
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
+
+from pfo_pipeline.config import Config, Tenant
+from pfo_pipeline.contracts.operations import Freshness
+from pfo_pipeline.ledger.known import Attention, Figure, KnownConnection, KnownUser
+from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.operations.consents import EndingConsent, ending_consents
+from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Held, aged
+from pfo_pipeline.powens.auth import reconnect_link
+from pfo_pipeline.powens.states import waiting_is_enough
+from pfo_pipeline.redaction import scrub
 
 Kind = Literal[
     "configuration", "daemon", "sensor", "run", "check", "user", "connection", "accounts", "consent", "stale"
@@ -55,3 +66,193 @@ class Findings:
 
     def looked_at(self, key: Key) -> bool:
         return key.kind in self.kinds and (self.tenants is None or key.tenant_id in self.tenants)
+
+
+KINDS: frozenset[Kind] = frozenset({"user", "connection", "accounts", "consent", "stale"})
+
+
+def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: Iterable[str] | None = None) -> Findings:
+    """What is not in order with the configuration's tenants, or with some of them.
+
+    Raises: SecretError, LedgerError.
+    """
+    chosen = frozenset(tenant_ids) if tenant_ids is not None else None
+    tenants = [tenant for tenant in config.tenants if chosen is None or tenant.id in chosen]
+    with reader.at_once() as at_once:
+        last_read = at_once.last_read()
+        found = [condition for tenant in tenants for condition in _of_tenant(tenant, at_once, config.freshness, now)]
+        figures = at_once.figures([tenant.id for tenant in tenants])
+    found += _held_up(figures, config.freshness, last_read, now)
+    stale_after = timedelta(hours=config.alerts.stale_hours)
+    for tenant in tenants:
+        read_at = last_read.get(tenant.id)
+        if tenant.integration == "connected" and read_at is not None and now - read_at > stale_after:
+            found.append(_stale(tenant.id, read_at))
+        if read_at is not None and read_at - now > CLOCK_DRIFT:
+            found.append(_dated_ahead(tenant.id, read_at))
+    return Findings(tuple(found), KINDS, chosen)
+
+
+def _of_tenant(tenant: Tenant, reader: Reader, limits: Freshness, now: datetime) -> Iterator[Condition]:
+    connections = reader.connections(tenant.id)
+    configured = {user.id for user in tenant.users}
+    users = reader.users(tenant.id)
+    for user in users:
+        if user.user_id in configured and user.is_troubled and not waiting_is_enough(user.who_acts):
+            yield _user(tenant, user)
+    if not_read := [u for u in users if u.status == "not_configured" and u.user_id not in configured]:
+        yield _not_read(tenant.id, len(not_read))
+    for connection in connections:
+        if connection.is_troubled and not waiting_is_enough(connection.who_acts):
+            yield _connection(tenant, connection)
+    for attention in reader.attention([tenant.id], limits, now):
+        yield _accounts(tenant, attention)
+    if ending_consents(tenant.id, connections, (), now):  # Which accounts go stale then is asked only where one ends.
+        for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):
+            yield _consent(tenant, consent, now)
+
+
+def _user(tenant: Tenant, user: KnownUser) -> Condition:
+    which = without_users(tenant, user.user_id)
+    return Condition(
+        kind="user",
+        tenant_id=tenant.id,
+        thing=which,
+        owner=user.who_acts or "operator",
+        severity="critical" if user.status == "refused" else "warning",
+        code=user.code or user.status,
+        text=f"User {which} in the tenant's configuration cannot be read: {user.status} ({scrub(user.code or 'no code')})",
+        remedy="pfo status names the user, and what to do.",
+    )
+
+
+def _not_read(tenant_id: str, count: int) -> Condition:
+    """Of all of them together: whoever was taken out has no number by which to be told of."""
+    who = "1 user" if count == 1 else f"{count} users"
+    return Condition(
+        kind="user",
+        tenant_id=tenant_id,
+        thing="not configured",
+        owner="operator",
+        severity="warning",
+        code="notConfigured",
+        text=f"No longer read by us: {who} whom the configuration has no more; their accounts count on with old figures",
+        remedy="pfo status names the user, and what to do.",
+    )
+
+
+def _accounts(tenant: Tenant, attention: Attention) -> Condition:
+    return Condition(
+        kind="accounts",
+        tenant_id=tenant.id,
+        thing=attention.thing,
+        owner=attention.who_acts,
+        severity="warning",
+        code=attention.code,
+        text=f"Connection {attention.connection_id} ({_bank(attention.institution_name)}): {attention.why}",
+        remedy=without_users(tenant, attention.remedy),
+    )
+
+
+def _connection(tenant: Tenant, connection: KnownConnection) -> Condition:
+    state = connection.state or connection.status
+    return Condition(
+        kind="connection",
+        tenant_id=tenant.id,
+        thing=connection.connection_id,
+        owner=connection.who_acts or "operator",
+        severity="warning",
+        code=state,
+        text=f"Connection {connection.connection_id} ({_bank(connection.institution_name)}): {state}",
+        remedy=connection.remedy or "pfo status says more.",
+        link=reconnect_link(tenant, connection.connection_id) if connection.who_acts == "member" else "",
+    )
+
+
+def _consent(tenant: Tenant, consent: EndingConsent, now: datetime) -> Condition:
+    ends = "ended" if consent.ends_at <= now else "ends"
+    currencies = ", ".join(currency for currency, _ in consent.totals) or "none"
+    return Condition(
+        kind="consent",
+        tenant_id=tenant.id,
+        thing=consent.connection_id,
+        owner="member",
+        severity="warning" if consent.stage_days == 0 else "notice",
+        code="consentEnds",
+        text=(
+            f"The consent of connection {consent.connection_id} ({_bank(consent.institution_name)}) {ends} on "
+            f"{consent.ends_at:%Y-%m-%d}. Stale from then on: accounts {consent.accounts}, currencies {currencies}"
+        ),
+        remedy="Renew it at the link.",
+        link=reconnect_link(tenant, consent.connection_id),
+        stage=consent.stage_days,
+    )
+
+
+def _stale(tenant_id: str, read_at: datetime) -> Condition:
+    return Condition(
+        kind="stale",
+        tenant_id=tenant_id,
+        thing="figures",
+        owner="operator",
+        severity="warning",
+        code="stale",
+        text=f"The tenant's figures are stale: read last on {read_at:%Y-%m-%d %H:%M} UTC",
+        remedy="Look at its failed runs and at who must act: pfo status. Then run it: pfo run --tenant " + tenant_id,
+    )
+
+
+def _dated_ahead(tenant_id: str, read_at: datetime) -> Condition:
+    return Condition(
+        kind="stale",
+        tenant_id=tenant_id,
+        thing="loads",
+        owner="operator",
+        severity="warning",
+        code="datedAhead",
+        text=(
+            f"The tenant's last load is dated {read_at:%Y-%m-%d %H:%M} UTC, ahead of this machine's clock: until then nobody "
+            "is told when its figures are no longer read"
+        ),
+        remedy="pfo health says what it means, and what to do.",
+    )
+
+
+def _held_up(
+    figures: list[Figure], limits: Freshness, last_read: Mapping[str, datetime], now: datetime
+) -> Iterator[Condition]:
+    """Figures beyond their limit that nobody else is told of: we read the tenant, and its connection waits for nobody."""
+    held: dict[str, Counter[Held]] = defaultdict(Counter)
+    for figure in figures:
+        where = aged(figure, limits, now, last_read.get(figure.tenant_id)).held
+        if where in ("not synced by Powens", "not given by the bank") and waiting_is_enough(figure.who_acts):
+            held[figure.tenant_id][where] += 1
+    for tenant_id, counts in held.items():
+        yield Condition(
+            kind="stale",
+            tenant_id=tenant_id,
+            thing="accounts",
+            owner="operator",
+            severity="warning",
+            code="heldUp",
+            text="Accounts with a figure older than its limit: "
+            + ", ".join(f"{n} {w}" for w, n in sorted(counts.items())),
+            remedy="pfo status shows which. Where Powens or the bank gives nothing new, ask Powens support.",
+        )
+
+
+def without_users(tenant: Tenant, text: str) -> str:
+    """The text with `#1` for the tenant's first user, and so on: a user's id is often the name of a person.
+
+    A command in the text gets a word in its place that a shell does not take for a comment.
+    """
+    for number, user in enumerate(tenant.users, start=1):
+        if user.id != tenant.id:
+            text = re.sub(rf"--member {re.escape(user.id)}(?![a-z0-9_-])", "--member MEMBER", text)
+            text = re.sub(rf"(?i)(?<![a-z0-9]){re.escape(user.id)}(?![a-z0-9])", f"#{number}", text)
+    return text
+
+
+def _bank(name: str) -> str:
+    """A bank's name is somebody else's text: one line, without anything that could be a link or an account."""
+    return " ".join(scrub(name).split())

@@ -46,7 +46,7 @@ def run(
         raise click.UsageError("A bank is asked for one connection: pfo run --tenant NAME --connection ID --force")
     from pfo_pipeline.commands.place import find_place, working
     from pfo_pipeline.commands.run import run_and_show
-    from pfo_pipeline.operations.chosen import Choice
+    from pfo_pipeline.operations.selection import Choice
 
     with working(find_place()) as place:
         status = run_and_show(place, tenants, Choice(connection, accounts, force, member_present))

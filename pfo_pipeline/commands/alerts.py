@@ -4,13 +4,9 @@ import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from pfo_pipeline.alerts.book import Book, TargetMemory
 from pfo_pipeline.alerts.conditions import Key
-from pfo_pipeline.alerts.log import ALERTS
-from pfo_pipeline.alerts.messages import Message
-from pfo_pipeline.alerts.store import read_book
-from pfo_pipeline.alerts.targets import NotTaken, Send, send, targets_of
-from pfo_pipeline.alerts.telling import tell, unreached_targets
+from pfo_pipeline.alerts.notify import ALERTS, Message, NotTaken, Send, send, targets_of, tell, unreached_targets
+from pfo_pipeline.alerts.state import Book, TargetMemory, read_book
 from pfo_pipeline.commands.place import Place, chosen_tenants
 from pfo_pipeline.config import SecretError
 from pfo_pipeline.errors import PfoError
@@ -79,7 +75,7 @@ def check_and_tell(place: Place, now: datetime, say: Callable[[str], None]) -> i
     os.environ["DAGSTER_HOME"] = str(place.dagster_home)
     from pfo_pipeline.commands.history import opened_history  # Importing Dagster costs a second.
     from pfo_pipeline.definitions import build_defs
-    from pfo_pipeline.defs.alerts import look_everywhere
+    from pfo_pipeline.defs.sensors import look_everywhere
 
     with opened_history(place.history_lock) as instance:
         look_everywhere(config, instance, now, repository=build_defs().get_repository_def())

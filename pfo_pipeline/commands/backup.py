@@ -21,21 +21,20 @@ from pathlib import Path
 
 import click
 
-from pfo_pipeline.alerts.log import ALERTS
+from pfo_pipeline.alerts.notify import ALERTS
+from pfo_pipeline.atomic_files import draft_of
 from pfo_pipeline.commands import manifest as names
 from pfo_pipeline.commands.demo import DEMO_OFFICE
 from pfo_pipeline.commands.manifest import Manifest, SecretFile
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import USER_NOTE, Config
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.ledger.connection import LedgerFiles, open_file
 from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, named_ledger_errors
-from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
-from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import version_of
 from pfo_pipeline.ledger.verify import Verified, verify
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.telemetry.progress import steps
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"

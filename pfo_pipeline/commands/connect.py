@@ -17,13 +17,13 @@ from pfo_pipeline.commands.returning import listening_for, wait_for_return
 from pfo_pipeline.commands.run import run_and_show
 from pfo_pipeline.config import Config, ConfigError, Tenant, User
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
-from pfo_pipeline.operations.accounts import user_of
-from pfo_pipeline.operations.chosen import owner_of
-from pfo_pipeline.operations.interrupts import run_interruptible
 from pfo_pipeline.operations.onboarding import MemberAccess, NotConnected, explained, member_token
+from pfo_pipeline.operations.selection import owner_of
+from pfo_pipeline.operations.signals import run_interruptible
+from pfo_pipeline.operations.sync import user_of
+from pfo_pipeline.powens.auth import connect_link, reconnect_link
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.errors import PowensError
-from pfo_pipeline.powens.links import connect_link, reconnect_link
 
 _OPENS_DATA = "A link opens a member's data"
 

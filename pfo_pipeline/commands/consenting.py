@@ -10,7 +10,7 @@ from pfo_pipeline.commands.figures import moment
 from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.ledger.known import KnownAccount
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.operations.onboarding import MemberAccess
 
 

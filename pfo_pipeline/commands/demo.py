@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.reader import open_published, published_reader
-from pfo_pipeline.operations.guards import OperationRefused
-from pfo_pipeline.report.files import pages_folder
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.report.output import pages_folder
 
 DEMO_OFFICE = "demo"
 

@@ -9,11 +9,10 @@ from pfo_pipeline.commands.connect import alone_with_member
 from pfo_pipeline.commands.keeping import erase_rows, require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import Config, Tenant, User
-from pfo_pipeline.operations.accounts import user_of
-from pfo_pipeline.operations.guards import OperationRefused
-from pfo_pipeline.operations.interrupts import run_interruptible
-from pfo_pipeline.operations.leaving import delete_user, revoke_token
-from pfo_pipeline.operations.onboarding import MemberAccess, explained
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.operations.onboarding import MemberAccess, delete_user, explained, revoke_token
+from pfo_pipeline.operations.signals import run_interruptible
+from pfo_pipeline.operations.sync import user_of
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.errors import PowensError
 

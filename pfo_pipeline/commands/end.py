@@ -10,13 +10,13 @@ from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import ConfigError
 from pfo_pipeline.contracts.tables import ChangeRow, LedgerRow
-from pfo_pipeline.ledger.batch import Batch
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.operations.account_changes import COUNTS, ENDED
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.operations.identities import COUNTS, ENDED
 from pfo_pipeline.operations.presence import ended_user, gone_connection, kept_account
 
 OPERATION = "ledger.end"

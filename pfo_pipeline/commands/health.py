@@ -17,11 +17,11 @@ import click
 from pfo_pipeline.commands.figures import ago, duration
 from pfo_pipeline.commands.place import Place, find_place
 from pfo_pipeline.config import Config
-from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import LoadsAhead
 from pfo_pipeline.ledger.recovery import last_backup
 from pfo_pipeline.operations.freshness import CLOCK_DRIFT
+from pfo_pipeline.redaction import scrub
 
 Level = Literal["ok", "warn", "critical"]
 LEVELS: tuple[Level, ...] = ("ok", "warn", "critical")

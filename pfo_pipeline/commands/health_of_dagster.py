@@ -13,7 +13,7 @@ from pfo_pipeline.commands.health import Finding
 from pfo_pipeline.commands.history import opened_history
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.defs.pulse import SILENCE, DaemonPulse, TickPulse, daemon_pulse, instigator_states, tick_pulses
+from pfo_pipeline.defs.run_health import SILENCE, DaemonPulse, TickPulse, daemon_pulse, instigator_states, tick_pulses
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
 
 if TYPE_CHECKING:

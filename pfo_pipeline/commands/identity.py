@@ -8,8 +8,8 @@ from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.tables import DecisionRow
 from pfo_pipeline.ledger.known import KnownLink
 from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.operations.account_links import Matching
-from pfo_pipeline.operations.guards import OperationRefused
 from pfo_pipeline.operations.identities import DIFFERENT, SAME, UNDONE, KnownMatching
 
 COLUMNS = (

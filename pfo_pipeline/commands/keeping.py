@@ -9,8 +9,8 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import Config, ConfigError, secret_reference
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
-from pfo_pipeline.operations.guards import OperationRefused
-from pfo_pipeline.report.files import remove_pages
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.report.output import remove_pages
 
 
 class LedgerNotAsWritten(PfoError):

@@ -11,7 +11,7 @@ from pfo_pipeline.commands.place import Place, prepare
 from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerMissing
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.operations.identities import KnownMatching
 
 

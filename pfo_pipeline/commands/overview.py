@@ -8,18 +8,18 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pfo_pipeline.alerts.store import AlertsError, read_book
-from pfo_pipeline.alerts.telling import unreached_targets
+from pfo_pipeline.alerts.notify import unreached_targets
+from pfo_pipeline.alerts.state import AlertsError, read_book
 from pfo_pipeline.commands.figures import age, ago, amount, duration, moment, until
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.commands.terminal import visible
-from pfo_pipeline.contracts.freshness import Freshness
-from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.operations.coverage import REASONS, TenantCoverage, coverage_of
 from pfo_pipeline.operations.freshness import BUDGET_DAYS, CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.states import waiting_is_enough
+from pfo_pipeline.redaction import scrub
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pfo_pipeline.config import (
 )
 from pfo_pipeline.contracts.model import Role
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.office import ledger_of, opened
 from pfo_pipeline.ledger.reader import Reader, open_published
 

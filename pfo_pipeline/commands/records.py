@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.contracts.accounts import ListAccountsInput
 from pfo_pipeline.contracts.model import Message
+from pfo_pipeline.contracts.operations import ListAccountsInput
 from pfo_pipeline.operations.queries import QueryContext, get_every_balance, list_accounts
 
 

@@ -10,9 +10,8 @@ from pfo_pipeline.commands.demo import DEMO_OFFICE
 from pfo_pipeline.commands.place import Place, chosen_tenants
 from pfo_pipeline.commands.terminal import visible
 from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.report.files import write_page
-from pfo_pipeline.report.gathering import Asked, MomentRefused
-from pfo_pipeline.report.making import make_page
+from pfo_pipeline.report.build import Asked, MomentRefused, make_page
+from pfo_pipeline.report.output import write_page
 from pfo_pipeline.report.rates import rates_of
 
 _PRIVATE_MODE = 0o600

@@ -14,20 +14,20 @@ from pathlib import Path
 
 import click
 
+from pfo_pipeline.atomic_files import draft_of
 from pfo_pipeline.commands import manifest as names
 from pfo_pipeline.commands.demo import DEMO_OFFICE, serving_lock
 from pfo_pipeline.commands.manifest import BackupDamaged, Manifest, check_files, read_manifest
 from pfo_pipeline.commands.place import Place, find_place, place_of
 from pfo_pipeline.config import USER_NOTE, Config, SecretError, config_path, load_config, role_of_process
-from pfo_pipeline.config.secrets import read_secret
+from pfo_pipeline.config.token_store import read_secret
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.drafts import draft_of
 from pfo_pipeline.ledger.errors import LedgerForeign, LedgerMissing
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.recovery import free_name
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.telemetry.progress import steps
 
 _CONFIG_FILE = f"{names.CONFIG}/pfo.toml"

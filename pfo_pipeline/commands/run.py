@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pfo_pipeline.alerts.store import read_book
-from pfo_pipeline.alerts.telling import tell, unreached_targets
+from pfo_pipeline.alerts.notify import tell, unreached_targets
+from pfo_pipeline.alerts.state import read_book
 from pfo_pipeline.commands.overview import (
     TenantView,
     consents_that_end,
@@ -24,9 +24,9 @@ from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerError
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.operations.chosen import EVERYTHING, Choice, scope_of
-from pfo_pipeline.operations.guards import authorize
-from pfo_pipeline.report.files import page_path
+from pfo_pipeline.operations.access import authorize
+from pfo_pipeline.operations.selection import EVERYTHING, Choice, scope_of
+from pfo_pipeline.report.output import page_path
 
 INTERRUPTED = 130
 _MOST_PAGES = 3
@@ -95,7 +95,7 @@ def _tell(place: Place, tenant_ids: list[str]) -> list[str]:
     Returns: What could not be told, and why; the runs are as good or bad as they were.
     """
     from pfo_pipeline.commands.history import opened_history
-    from pfo_pipeline.defs.alerts import look_everywhere
+    from pfo_pipeline.defs.sensors import look_everywhere
 
     assert place.config is not None
     try:

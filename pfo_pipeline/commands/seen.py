@@ -5,9 +5,9 @@ import click
 from pfo_pipeline.commands.keeping import require_admin
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.contracts.tables import ChangeRow
-from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 
 OPERATION = "ledger.seen"
 

@@ -18,7 +18,7 @@ from pfo_pipeline.commands.history import opened_history
 from pfo_pipeline.commands.place import Place
 from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
 from pfo_pipeline.defs.partitions import TENANTS
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.telemetry.progress import steps
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

@@ -11,13 +11,12 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.config import Config, ConfigError, SecretError, Tenant, checked_base_url
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.operations.guards import OperationRefused
-from pfo_pipeline.operations.interrupts import run_interruptible
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.operations.signals import run_interruptible
 from pfo_pipeline.powens.client import client_of
-from pfo_pipeline.powens.registration import Registrar, provider_name
+from pfo_pipeline.powens.webhooks import Registrar, provider_name
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
-from pfo_pipeline.webhooks.protocol import ImpatientProtocol
-from pfo_pipeline.webhooks.receiver import Receiver
+from pfo_pipeline.webhooks.receiver import ImpatientProtocol, Receiver
 
 POSTS_AT_ONCE = 32
 GRACE_SECONDS = 10

@@ -23,7 +23,7 @@ from pfo_pipeline.defs.by_hand import run_config
 from pfo_pipeline.defs.failures import CANCELLED, STARTED_BY, described_failure
 from pfo_pipeline.defs.options import job_name
 from pfo_pipeline.defs.partitions import TENANTS
-from pfo_pipeline.operations.chosen import EVERYTHING, Choice
+from pfo_pipeline.operations.selection import EVERYTHING, Choice
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -14,7 +14,7 @@ from pfo_pipeline.config.loading import (
     role_of_process,
 )
 from pfo_pipeline.config.model import Config, Tenant, User
-from pfo_pipeline.config.stored import USER_NOTE, MemberFiles, StoredUser
+from pfo_pipeline.config.token_store import USER_NOTE, MemberFiles, StoredUser
 from pfo_pipeline.config.values import checked_base_url, secret_reference
 
 __all__ = [

@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pfo_pipeline.config.errors import ConfigError, SecretError
-from pfo_pipeline.config.secrets import read_secret
-from pfo_pipeline.config.stored import MemberFiles
+from pfo_pipeline.config.token_store import MemberFiles, read_secret
 from pfo_pipeline.config.values import (
     BaseUrl,
     CurrencyCode,
@@ -27,7 +26,7 @@ from pfo_pipeline.config.values import (
     Slug,
     TimeZoneName,
 )
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 
 DEFAULT_TIMEZONE = "Europe/Paris"
 

@@ -1,10 +1,10 @@
 """`docs/contracts.md`, written from the contracts: `python -m pfo_pipeline.contracts.document > docs/contracts.md`."""
 
-from pfo_pipeline.contracts.accounts import GET_ACCOUNT
 from pfo_pipeline.contracts.model import Message, Operation, Step, TelemetryEvent, Workflow
-from pfo_pipeline.contracts.privacy import PERSONAL_FIELDS
+from pfo_pipeline.contracts.operations import GET_ACCOUNT
 from pfo_pipeline.contracts.records import AccountBalanceRecord, BankAccountRecord
 from pfo_pipeline.contracts.workflows import WORKFLOWS, operations
+from pfo_pipeline.redaction import PERSONAL_FIELDS
 
 
 def render() -> str:

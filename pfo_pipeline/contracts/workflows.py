@@ -3,9 +3,15 @@
 Source: ContractSpec pocket-family-office workflows, version 1.0.0. `maxAttempts` counts the first attempt.
 """
 
-from pfo_pipeline.contracts.accounts import LIST_ACCOUNTS, OWNERS, STABILITY, SYNC_ACCOUNTS
-from pfo_pipeline.contracts.balances import GET_BALANCES, REFRESH_BALANCES
 from pfo_pipeline.contracts.model import Capability, Operation, Retry, Step, Workflow
+from pfo_pipeline.contracts.operations import (
+    GET_BALANCES,
+    LIST_ACCOUNTS,
+    OWNERS,
+    REFRESH_BALANCES,
+    STABILITY,
+    SYNC_ACCOUNTS,
+)
 
 PRIMARY_OPEN_BANKING = "primaryOpenBanking"
 POWENS_INTEGRATION = "openbanking.powens"

@@ -15,9 +15,8 @@ from pfo_pipeline.defs.io_manager import TABLES
 from pfo_pipeline.defs.options import ASSET_KEYS, step_asset
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.operations.guards import authorize, require_integration
-from pfo_pipeline.operations.queries import QueryContext
-from pfo_pipeline.operations.snapshots import Snapshot, fetch_accounts, fetch_balances
+from pfo_pipeline.operations.access import authorize, require_integration
+from pfo_pipeline.operations.queries import QueryContext, Snapshot, fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
 from pfo_pipeline.telemetry.measures import measured
 

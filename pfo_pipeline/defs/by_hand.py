@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from pfo_pipeline.contracts.accounts import SyncAccountsInput
 from pfo_pipeline.contracts.model import Workflow
+from pfo_pipeline.contracts.operations import SyncAccountsInput
 from pfo_pipeline.defs.options import ASSET_KEYS
-from pfo_pipeline.operations.chosen import Choice
+from pfo_pipeline.operations.selection import Choice
 
 _CONTRACT = SyncAccountsInput.model_fields
 

@@ -12,16 +12,16 @@ import dagster as dg
 from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.records import EXACT, plain
 from pfo_pipeline.defs.failures import named_errors
+from pfo_pipeline.defs.metadata import cell, table
 from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
 from pfo_pipeline.defs.partitions import tenants
 from pfo_pipeline.defs.resources import OfficeResource
-from pfo_pipeline.defs.shown import cell, table
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.report.files import PUBLIC_MODE, page_path, remove_pages, write_page
+from pfo_pipeline.report.output import PUBLIC_MODE, page_path, remove_pages, write_page
 from pfo_pipeline.telemetry.measures import measured
 
 if TYPE_CHECKING:
-    from pfo_pipeline.report.contents import Bridge, CashPage
+    from pfo_pipeline.report.model import Bridge, CashPage
     from pfo_pipeline.report.rates import Rates
 
 _RATES = dg.AssetCheckSpec(
@@ -62,8 +62,7 @@ def cash_page(
 def _made(context: dg.AssetExecutionContext, office: OfficeResource, config: Config) -> dg.MaterializeResult[None]:
     """Write the page of the run's tenant."""
     # Only a run that writes a page pays for what draws it: a fifth of what this package takes to load.
-    from pfo_pipeline.report.gathering import Asked
-    from pfo_pipeline.report.making import make_page
+    from pfo_pipeline.report.build import Asked, make_page
 
     rates, checked = _rates(config)
     tenant_id = context.partition_key

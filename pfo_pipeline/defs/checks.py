@@ -1,40 +1,248 @@
-"""What is true when all is well, asked of the ledger after each step: a partial failure leaves the run green.
+"""Asset checks after each step. All checks of an asset read one opening of the ledger.
 
-Here: which check belongs to which asset, and what it says. Not here: how each is asked (watched.py).
-Rules are blocking errors: the run's next step does not start, so nothing broken is published. They look at the tenant that
-ran, within its own run, and hold no other tenant. All else warns. One step asks all checks of an asset, on one opening of
-the ledger.
+Rules are blocking errors: the next step of the run does not start, so no broken state is published. They concern the tenant
+of the run, and stop no other tenant. All other checks warn, and cover every tenant: Dagster shows only the newest result of a
+check, so a tenant in order must not hide one in trouble. A partial failure leaves the run green.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
 
 import dagster as dg
 
+from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
+from pfo_pipeline.defs.metadata import cell, table
 from pfo_pipeline.defs.options import ASSET_KEYS, retry_policy
 from pfo_pipeline.defs.resources import PARTITION_TAG, OfficeResource
-from pfo_pipeline.defs.shown import cell, table
-from pfo_pipeline.defs.watched import (
-    Look,
-    Question,
-    Seen,
-    broken,
-    drifted,
-    ending,
-    failed_to_be_read,
-    jumps,
-    result,
-    spent_budgets,
-    stale_accounts,
-    stale_tenants,
-    who_must_act,
-)
+from pfo_pipeline.ledger.known import Violation
 from pfo_pipeline.ledger.publication import differences
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.anomalies import LOOK_BACK, implausible_jumps
+from pfo_pipeline.operations.consents import STAGES_DAYS, EndingConsent, ending_consents
+from pfo_pipeline.operations.freshness import Aged, TenantFreshness, freshness_of
+from pfo_pipeline.powens.auth import reconnect_link
+from pfo_pipeline.powens.states import waiting_is_enough
+
+NEWS_DAYS = 7
+"""For how many days drift is a warning. Powens may go on sending it for ever."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the ledger after a step: of one tenant's run, or by hand, which is about all tenants."""
+
+    config: Config
+    reader: Reader
+    tenant_id: str | None
+    run_id: str
+    operation: str
+    now: datetime
+
+    @property
+    def everyone(self) -> list[str]:
+        """All tenants but those that the configuration lets rest."""
+        return [tenant.id for tenant in self.config.tenants if tenant.integration == "connected"]
+
+    @property
+    def about(self) -> list[str]:
+        return [self.tenant_id] if self.tenant_id else self.everyone
+
+    @cached_property
+    def freshness(self) -> list[TenantFreshness]:
+        return freshness_of(self.reader, self.everyone, self.config.freshness, self.now)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How much was found that should not be, in words that say what to do, and what is shown beside it."""
+
+    found: int
+    told: str = ""
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+
+Question = Callable[[Look], Seen]
+
+
+def broken(rule: str, remedy: str) -> Question:
+    """A rule of ledger/invariants.py, asked of the tenants that the look is about."""
+
+    def ask(look: Look) -> Seen:
+        found = [
+            (tenant_id, violation)
+            for tenant_id in look.about
+            for violation in look.reader.violations(rule, tenant_id, look.run_id)
+            if not _is_allowed(look.config, rule, tenant_id, violation)
+        ]
+        rows = [tuple(map(cell, (tenant_id, v.subject, v.problem))) for tenant_id, v in found]
+        return Seen(len(found), remedy, {"broken": table(("tenant", "about", "problem"), rows, nothing="Nothing.")})
+
+    return ask
+
+
+def _is_allowed(config: Config, rule: str, tenant_id: str, violation: Violation) -> bool:
+    if rule != "currencies_are_stable":
+        return False
+    return config.tenant(tenant_id).currency_changes.get(violation.subject) == violation.problem
+
+
+def who_must_act(look: Look) -> Seen:
+    troubles = [
+        t
+        for t in look.reader.troubles(look.everyone, look.config.freshness, look.now)
+        if not waiting_is_enough(t.who_acts)
+    ]
+    rows = [tuple(map(cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) for t in troubles]
+    head = ("tenant", "what", "bank", "state", "who acts", "what to do")
+    told = "Each line says who acts and how. A member's link: `pfo reconnect --tenant TENANT --connection ID`."
+    return Seen(len(rows), told, {"who_must_act": table(head, rows, nothing="Nobody.")})
+
+
+def failed_to_be_read(look: Look) -> Seen:
+    failed = sum(look.reader.failed_last(tenant_id, look.operation) for tenant_id in look.about)
+    return Seen(
+        failed,
+        "Their older figures stay. The step's metadata says why (problems); the next run asks again.",
+        {"tenant_that_ran": look.tenant_id or "all", "failed": failed},
+    )
+
+
+def ending(look: Look) -> Seen:
+    until = look.now + timedelta(days=max(STAGES_DAYS))
+    consents = [
+        consent
+        for tenant_id in look.reader.with_consents_until(look.everyone, until)
+        for consent in ending_consents(
+            tenant_id, look.reader.connections(tenant_id), look.reader.accounts(tenant_id), look.now
+        )
+    ]
+    calendar = table(
+        ("tenant", "connection", "bank", "user", "ends", "accounts that go stale", "their totals", "link"),
+        [_consent_row(look.config, consent) for consent in consents],
+        nothing="No consent ends within 14 days.",
+    )
+    return Seen(len(consents), "Each member renews at the link.", {"ending": len(consents), "calendar": calendar})
+
+
+def _consent_row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
+    totals = ", ".join(f"{plain(total)} {currency}" for currency, total in consent.totals)
+    texts = (consent.tenant_id, consent.connection_id, consent.institution_name, consent.user_id)
+    figures = (f"{consent.ends_at:%Y-%m-%d %H:%M}Z", str(consent.accounts), totals)
+    # Without an access code, which `pfo reconnect` adds for the member alone.
+    link = reconnect_link(config.tenant(consent.tenant_id), consent.connection_id)
+    return (*map(cell, texts), *figures, f"[renew]({link})")
+
+
+def drifted(look: Look) -> Seen:
+    """A field that nobody documents does no harm, and is shown alone; a value that nobody documents may mean anything."""
+    drift = look.reader.drift_since(look.everyone, look.now - timedelta(days=NEWS_DAYS))
+    drift.sort(key=lambda d: not d.value)
+    rows = [(*map(cell, (d.tenant_id, d.field, d.value)), f"{d.first_at:%Y-%m-%d}") for d in drift]
+    return Seen(
+        sum(bool(d.value) for d in drift),
+        "Kept as it came. Look the value up in Powens' documentation, or ask Powens support what it means. "
+        f"Told for {NEWS_DAYS} days.",
+        {"drift": table(("tenant", "field", "value", "since"), rows, nothing="None.")},
+    )
+
+
+def stale_accounts(look: Look) -> Seen:
+    mine = [tenant for tenant in look.freshness if tenant.tenant_id in look.about]
+    stale = [aged for tenant in mine for aged in tenant.stale]
+    head = ("tenant", "account", "bank", "type", "currency", "by the bank", "Powens' sync", "our record", "limit")
+    shown = table((*head, "held up", "who acts"), [_stale_row(aged) for aged in stale], nothing="None.")
+    told = "Powens syncs by itself; where nobody acts, ask Powens support. `[freshness]` has the limits."
+    return Seen(len(stale), told, {"tenant_that_ran": look.tenant_id or "all", "stale": shown})
+
+
+def _stale_row(aged: Aged) -> tuple[str, ...]:
+    f = aged.figure
+    texts = (f.tenant_id, f.account_id, f.institution_name, f.account_type, f.currency)
+    ages = [_hours(age) for age in (aged.at_bank, aged.at_powens, aged.in_ledger, aged.limit)]
+    return (*map(cell, texts), *ages, aged.held or "", cell(f.who_acts))
+
+
+def _hours(age: timedelta | None) -> str:
+    if age is None:
+        return "never"
+    hours = int(abs(age).total_seconds() // 3600)
+    return f"{hours} h" if age >= timedelta(0) else f"{hours} h ahead"
+
+
+def stale_tenants(look: Look) -> Seen:
+    stale = [tenant for tenant in look.freshness if not tenant.is_fresh]
+    told = "; ".join(_stale_parts(tenant) for tenant in stale[:3]) + ("; …" if len(stale) > 3 else "")
+    head = ("tenant", "currency", "stale", "of", "stale loans", "of", "accounts stale", "last read")
+    # The stale ones first: with many tenants the table shows no more.
+    rows = [row for tenant in sorted(look.freshness, key=lambda t: t.is_fresh) for row in _tenant_rows(tenant)]
+    return Seen(len(stale), told, {"tenants": table(head, rows, nothing="None."), "stale_tenants": len(stale)})
+
+
+def _stale_parts(tenant: TenantFreshness) -> str:
+    parts = [
+        f"{a.currency} {plain(a.stale)} of {plain(a.total)}"
+        for a in tenant.amounts
+        if a.stale or (a.stale_loans and not a.total)
+    ]
+    what = f"{', '.join(parts)} is older than its limit" if parts else f"{len(tenant.stale)} accounts are stale"
+    return f"{tenant.tenant_id}: {what if tenant.last_read_at else 'never read'}"
+
+
+def _tenant_rows(tenant: TenantFreshness) -> list[tuple[str, ...]]:
+    read = f"{tenant.last_read_at:%Y-%m-%d %H:%M}Z" if tenant.last_read_at else "never"
+    counts = f"{len(tenant.stale)} of {len(tenant.accounts)}"
+    return [
+        (tenant.tenant_id, cell(a.currency), *map(plain, (a.stale, a.total, a.stale_loans, a.loans)), counts, read)
+        for a in tenant.amounts
+    ] or [(tenant.tenant_id, "", "", "", "", "", counts, read)]
+
+
+def spent_budgets(look: Look) -> Seen:
+    spent = [tenant for tenant in look.freshness if tenant.budget.is_spent]
+    ordered = sorted(look.freshness, key=lambda t: not t.budget.is_spent)
+    rows = [
+        (t.tenant_id, str(t.budget.account_days), str(t.budget.stale_days), f"{t.budget.kept_percent} %")
+        for t in ordered
+        if t.budget.account_days
+    ]
+    allowed = look.config.freshness.error_budget_percent
+    shown = table(("tenant", "account-days of 30 days", "stale", "in time"), rows, nothing="No account yet.")
+    told = f"More than {allowed} % of a tenant's account-days were beyond their limit: look for what keeps recurring."
+    return Seen(len(spent), told, {"budgets": shown, "allowed_percent": allowed})
+
+
+def jumps(look: Look) -> Seen:
+    since = look.now - LOOK_BACK
+    found = [
+        (tenant_id, jump)
+        for tenant_id in look.about
+        for jump in implausible_jumps(look.reader.closings(tenant_id, since))
+    ]
+    rows = [(t, cell(j.account_id), plain(j.move), plain(j.largest_before)) for t, j in found]
+    told = ", ".join(jump.account_id for _, jump in found[:5])
+    return Seen(
+        len(found),
+        f"Compare with the bank's own site: {told}." if found else "",
+        {"jumps": table(("tenant", "account", "newest move", "largest before"), rows, nothing="None.")},
+    )
+
+
+def result(name: str, seen: Seen, *, is_rule: bool) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not seen.found,
+        severity=dg.AssetCheckSeverity.ERROR if is_rule else dg.AssetCheckSeverity.WARN,
+        description=f"{seen.found} found. {seen.told}" if seen.found else None,
+        metadata={**seen.shown},
+    )
 
 
 @dataclass(frozen=True)

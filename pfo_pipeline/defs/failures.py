@@ -17,10 +17,10 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
 from pfo_pipeline.contracts.model import Step
-from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerBusy, LedgerFull
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
+from pfo_pipeline.redaction import scrub
 from pfo_pipeline.telemetry.measures import counted, recorded
 
 CANCELLED = "cancelled"

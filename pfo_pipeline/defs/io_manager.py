@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pfo_pipeline.contracts.model import Step
-from pfo_pipeline.contracts.privacy import scrub
 from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, Table, table_of
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
+from pfo_pipeline.defs.metadata import cell, over_time, table
 from pfo_pipeline.defs.options import ASSET_KEYS, column_lineage, table_metadata
-from pfo_pipeline.defs.plot import over_time
 from pfo_pipeline.defs.resources import OfficeResource
-from pfo_pipeline.defs.shown import cell, table
 from pfo_pipeline.ledger.known import Figure, Total
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.operations.snapshots import Snapshot
+from pfo_pipeline.operations.queries import Snapshot
 from pfo_pipeline.operations.steps import StepOutcome
+from pfo_pipeline.redaction import scrub
 from pfo_pipeline.telemetry.measures import measured
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from pydantic import PrivateAttr
 
 from pfo_pipeline.config import Config, load_config
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.errors import named_ledger_errors
-from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.office import files_of, ledger_of, reader_of
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import Ledger, utc_now
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline.telemetry.measures import flush, is_asked_for, recorded
 
 PARTITION_TAG = "dagster/partition"

@@ -1,25 +1,210 @@
-"""What follows what: the configuration's tenants become partitions, balances follow accounts.
+"""Sensors: tenants become partitions, balances follow accounts, webhooks start runs, conditions become alerts.
 
-No sensor makes a network call. Each reads forward from where it stopped, oldest first, so that nothing that happened
-between two ticks is lost (an asset sensor would see only the newest materialization, of one tenant).
+No sensor makes a network call. Each reads forward from its cursor, oldest first, so that no event between two ticks is lost
+(an asset sensor would see only the newest materialization, of one tenant). A webhook is a hint that a tenant has new data; the
+run reads the data. Schedules repair what webhooks miss. The alerts sensor writes its findings to the alert state and the
+log, and requests a run of `send_alerts` only when a target must be notified. That run succeeds whatever the targets answer.
 """
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from pfo_pipeline.config import ConfigError, load_config
+from pfo_pipeline.alerts.conditions import Findings, ledger_findings
+from pfo_pipeline.alerts.notify import (
+    READABLE_CONFIGURATION,
+    look,
+    outstanding,
+    tell,
+    unreached_targets,
+    unreadable_configuration,
+)
+from pfo_pipeline.alerts.state import AlertsError, Book
+from pfo_pipeline.config import Config, ConfigError, SecretError, load_config
 from pfo_pipeline.defs.failures import broken_rules
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
 from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS, tenants
+from pfo_pipeline.defs.resources import OfficeResource
+from pfo_pipeline.defs.run_health import SILENCE, clock_is_wrong, pulse_findings, run_findings
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.errors import LedgerError
+from pfo_pipeline.ledger.office import files_of, reader_of
+from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.redaction import scrub
+from pfo_pipeline.webhooks.inbox import Event, Inbox, inbox_path
+
+_EVENTS = 500
+_BALANCES_ONLY = {"ACCOUNT_SYNCED"}
+"""All others may change which accounts and connections there are; `after_sync` then asks for the balances too."""
+
+
+@dg.sensor(
+    name="webhooks",
+    jobs=[sync_openbanking_accounts, refresh_openbanking_balances],
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Syncs a tenant when Powens has told that its data changed, or that a sync at the bank has failed.",
+)
+def webhooks_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    cursor = int(context.cursor or 0)
+    try:
+        inbox = Inbox(inbox_path(files_of(load_config()).private), utc_now)
+        # The cursor that we are given was stored, so what lies before it has been asked for.
+        inbox.forget(through=cursor)
+        events = inbox.after(cursor, _EVENTS)
+    except PfoError as problem:
+        return dg.SkipReason(str(problem))
+    if not events:
+        return dg.SkipReason("Powens has posted nothing since the last look.")
+    for event in events:
+        context.log.info(_told(event))
+    registered = set(context.instance.get_dynamic_partitions(TENANTS))
+    strangers = sorted({event.tenant_id for event in events} - registered)
+    passed_over = (
+        f"Passed over what was posted for {', '.join(strangers)}: no such tenant is registered. "
+        "The sensor `tenants` registers and syncs those of the configuration; "
+        "for others, take the addresses out of the Powens console."
+    )
+    if strangers:
+        context.log.warning(passed_over)
+    requests = [_request(about) for tenant, about in _by_tenant(events).items() if tenant in registered]
+    return dg.SensorResult(
+        run_requests=requests, skip_reason=None if requests else passed_over, cursor=str(events[-1].seq)
+    )
+
+
+def _told(event: Event) -> str:
+    hint = event.hint
+    connection = f" of connection {hint.connection_id}" if hint.connection_id else ""
+    return f"{event.tenant_id}: {hint.event}{connection}" + (f", in state {hint.error}" if hint.error else "")
+
+
+def _by_tenant(events: list[Event]) -> dict[str, list[Event]]:
+    """In the order in which each tenant's first event came."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        found.setdefault(event.tenant_id, []).append(event)
+    return found
+
+
+def _request(events: list[Event]) -> dg.RunRequest:
+    """One run for all events of a tenant since the last look: it starts after the last of them, and reads everything."""
+    newest = events[-1]
+    balances_only = all(event.hint.event in _BALANCES_ONLY for event in events)
+    errors = sorted({event.hint.error for event in events if event.hint.error})
+    return dg.RunRequest(
+        run_key=f"{newest.tenant_id}:{newest.hint.event}:{newest.hint.webhook_id}",
+        job_name=(refresh_openbanking_balances if balances_only else sync_openbanking_accounts).name,
+        partition_key=newest.tenant_id,
+        tags={
+            "pfo/webhooks": " ".join(sorted({event.hint.event for event in events})),
+            **({"pfo/webhook_errors": " ".join(errors)} if errors else {}),
+        },
+    )
+
+
+INTERVAL_SECONDS = 60
+
+
+@dg.op(name="tell")
+def _tell(context: dg.OpExecutionContext, office: OfficeResource) -> None:
+    """A message to each target that has something to be told. What one does not take, it gets another time."""
+    try:
+        for delivery in tell(office.config(), utc_now()):
+            result = f"not reached: {delivery.reason}" if delivery.reason else "reached"
+            context.log.info(f"{delivery.target}: {delivery.sent} messages sent, {result}")
+    except (ConfigError, AlertsError) as problem:
+        raise dg.Failure(scrub(str(problem)), {"code": type(problem).__name__, "who_acts": "operator"}) from None
+
+
+@dg.job(description="Sends the alerts that are due, each to its targets. The sensor `alerts` asks for it.")
+def send_alerts() -> None:
+    _tell()
+
+
+@dg.sensor(
+    name="alerts",
+    job_name=send_alerts.name,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks for what is not in order, and has it told: runs, who must act, consents, staleness, sensors.",
+)
+def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    now = utc_now()
+    # After a pause of the daemon the others have not ticked either, and will in a moment.
+    was_at_work = context.last_tick_completion_time is not None and (
+        now - datetime.fromtimestamp(context.last_tick_completion_time, UTC) < SILENCE
+    )
+    try:
+        config = load_config()
+        book = look_everywhere(
+            config, context.instance, now, repository=context.repository_def if was_at_work else None
+        )
+    except ConfigError as mistake:
+        return _without_configuration(mistake, now)
+    except AlertsError as problem:
+        return dg.SkipReason(scrub(str(problem)))
+    if outstanding(config, book, now) and not _is_under_way(context.instance):
+        return dg.RunRequest()
+    open_now = sum(entry.absent_since is None for entry in book.entries.values())
+    return dg.SkipReason(" ".join([f"{open_now} open, nothing new to send.", *unreached_targets(book)]))
+
+
+def _without_configuration(mistake: ConfigError, now: datetime) -> dg.SkipReason:
+    try:
+        look(None, [unreadable_configuration(mistake)], now)
+    except AlertsError as problem:
+        return dg.SkipReason(scrub(f"{mistake} {problem}"))
+    return dg.SkipReason(scrub(str(mistake)))
+
+
+def _is_under_way(instance: dg.DagsterInstance) -> bool:
+    """Not so with a run that was made and never launched, which Dagster leaves behind where launching failed."""
+    unfinished = dg.RunsFilter(
+        job_name=send_alerts.name,
+        statuses=[
+            dg.DagsterRunStatus.QUEUED,
+            dg.DagsterRunStatus.STARTING,
+            dg.DagsterRunStatus.STARTED,
+        ],
+    )
+    return bool(instance.get_run_records(unfinished, limit=1))
+
+
+def look_everywhere(
+    config: Config,
+    instance: dg.DagsterInstance,
+    now: datetime,
+    *,
+    repository: dg.RepositoryDefinition | None,
+    tenant_ids: Iterable[str] | None = None,
+) -> Book:
+    """Put down what is not in order in the ledger and in Dagster's storage, and tell the log.
+
+    Args:
+        repository: Whose sensors and schedules are looked at; None: not at those, nor at the daemon.
+        tenant_ids: Only these tenants.
+    Raises: AlertsError.
+    """
+    chosen = list(tenant_ids) if tenant_ids is not None else None
+    findings: list[Findings] = [READABLE_CONFIGURATION, run_findings(instance, config, chosen)]
+    if repository is not None:
+        findings.append(pulse_findings(instance, repository, now))
+    if not clock_is_wrong(instance):  # Under a wrong clock everything looks stale or over, of every tenant.
+        with suppress(LedgerError, SecretError):  # Then a run fails too, and says why.
+            findings.append(ledger_findings(config, reader_of(config), now, chosen))
+    return look(config, findings, now)
+
 
 _SYNCED = ASSET_KEYS["sync-accounts"]
 _FETCHED = ASSET_KEYS["fetch-accounts"]
 _REFRESHED = ASSET_KEYS["refresh-balances"]
-_PAGE = 200
+_MATERIALIZATIONS = 200
 
 
 @dg.sensor(
@@ -151,7 +336,7 @@ def _refresh(event: dg.EventLogRecord) -> dg.RunRequest:
 
 def _materializations(instance: dg.DagsterInstance, wanted: dg.AssetRecordsFilter) -> list[dg.EventLogRecord]:
     """The oldest ones, in order, of whichever tenant."""
-    return list(instance.fetch_materializations(wanted, limit=_PAGE, ascending=True).records)
+    return list(instance.fetch_materializations(wanted, limit=_MATERIALIZATIONS, ascending=True).records)
 
 
 def _plans(run: dg.DagsterRun, follower: dg.AssetKey) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 
 NOT_READ = """(
     select tenant_id, user_id from users where list_contains($tenants, tenant_id) and recorded_at <= $known_at

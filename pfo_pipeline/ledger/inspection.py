@@ -6,8 +6,8 @@ from pathlib import Path
 
 import duckdb
 
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.errors import ASK_VERIFY, WRITTEN_AGAIN, LedgerDamaged, named_schema_errors
-from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.recovery import Copy, Load, remedy
 from pfo_pipeline.ledger.verify import (
     COPY,

@@ -10,7 +10,7 @@ from pfo_pipeline.ledger.reader import Reader, open_published
 
 if TYPE_CHECKING:
     from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 
 
 def files_of(config: Config) -> LedgerFiles:

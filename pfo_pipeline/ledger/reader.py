@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.ledger.attention import ATTENTION, NOT_READ, attention_asked
+from pfo_pipeline.ledger.checks import (
+    AGES_BY_DAY,
+    CLOSINGS,
+    CONSENTS_UNTIL,
+    DRIFT_SINCE,
+    FIGURES,
+    INVARIANTS,
+    LAST_LOADS,
+    LOADS_AFTER,
+    TOTALS_BY_DAY,
+)
+from pfo_pipeline.ledger.connection import open_file
 from pfo_pipeline.ledger.errors import (
     WRITTEN_AGAIN,
     LedgerDamaged,
@@ -22,7 +34,6 @@ from pfo_pipeline.ledger.errors import (
     named_ledger_errors,
     named_schema_errors,
 )
-from pfo_pipeline.ledger.invariants import INVARIANTS
 from pfo_pipeline.ledger.known import (
     AgesByDay,
     Attention,
@@ -41,18 +52,7 @@ from pfo_pipeline.ledger.known import (
     Trouble,
     Violation,
 )
-from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import known_migrations, refuse_other_office, version_of
-from pfo_pipeline.ledger.watched import (
-    AGES_BY_DAY,
-    CLOSINGS,
-    CONSENTS_UNTIL,
-    DRIFT_SINCE,
-    FIGURES,
-    LAST_LOADS,
-    LOADS_AFTER,
-    TOTALS_BY_DAY,
-)
 
 if TYPE_CHECKING:
     import pandas as pd

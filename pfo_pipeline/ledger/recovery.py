@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.verify import Finding
 
 Load = tuple[int, str, datetime]

@@ -13,9 +13,9 @@ from pathlib import Path
 import duckdb
 
 from pfo_pipeline.ledger.comments import write_comments
+from pfo_pipeline.ledger.connection import open_file, quoted
 from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, LedgerForeign, LedgerNewer
-from pfo_pipeline.ledger.opening import open_file, quoted
-from pfo_pipeline.ledger.proof import seal
+from pfo_pipeline.ledger.hash_chain import seal
 
 SCHEMA = "ledger"
 _SEALED_SINCE = 3

@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 import duckdb
 
-from pfo_pipeline.ledger.batch import Batch, MergeResult
-from pfo_pipeline.ledger.drafts import draft_of, scratch_beside
-from pfo_pipeline.ledger.erase import Erased, erase
+from pfo_pipeline.atomic_files import draft_of, scratch_beside
+from pfo_pipeline.ledger.connection import LedgerFiles, open_file
+from pfo_pipeline.ledger.erasure import Erased, erase, write_anew
 from pfo_pipeline.ledger.errors import (
     ASK_VERIFY,
     LedgerAhead,
@@ -29,14 +29,11 @@ from pfo_pipeline.ledger.errors import (
     named_ledger_errors,
     named_schema_errors,
 )
-from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.inspection import holds, inspect, newest_load, open_or_damage
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
-from pfo_pipeline.ledger.merge import apply
-from pfo_pipeline.ledger.opening import open_file
+from pfo_pipeline.ledger.merge import Batch, MergeResult, apply
 from pfo_pipeline.ledger.reader import Reader, open_published
 from pfo_pipeline.ledger.recovery import Load, last_backup
-from pfo_pipeline.ledger.rewrite import write_anew
 from pfo_pipeline.ledger.schema import bring_up_to_date, enter, make_views, version_of
 from pfo_pipeline.ledger.verify import PERSONAL_COLUMNS, Verified, read_every_block, verify
 from pfo_pipeline.telemetry.lines import tell

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from pfo_pipeline.contracts.tables import AccountRow, table_of, tables
-from pfo_pipeline.ledger.opening import quoted
-from pfo_pipeline.ledger.proof import (
+from pfo_pipeline.ledger.connection import quoted
+from pfo_pipeline.ledger.hash_chain import (
     OFFICE_TABLES,
     SEALED_TABLES,
     link_texts_sql,

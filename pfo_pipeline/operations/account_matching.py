@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
-from pfo_pipeline.operations.account_keys import do_numbers_differ, weak_number
 from pfo_pipeline.operations.account_links import (
     Decision,
     LinkedAccount,
@@ -20,8 +19,10 @@ from pfo_pipeline.operations.account_links import (
     Placement,
     Proposal,
     advanced_side_by_side,
+    do_numbers_differ,
     is_compatible,
     stood_side_by_side,
+    weak_number,
 )
 
 LONGEST_GAP = timedelta(days=180)

@@ -10,27 +10,26 @@ from datetime import datetime
 from decimal import Decimal
 
 from pfo_pipeline.config import SecretError, Tenant, User
-from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS, SyncAccountsInput
-from pfo_pipeline.contracts.balances import REFRESH_BALANCES, RefreshBalancesInput
+from pfo_pipeline.contracts.operations import REFRESH_BALANCES, SYNC_ACCOUNTS, RefreshBalancesInput, SyncAccountsInput
 from pfo_pipeline.contracts.tables import AccountRow, QuarantineRow, TenantRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations import telemetry
-from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
-from pfo_pipeline.operations.balances import NoBalance, refresh_balances
-from pfo_pipeline.operations.chosen import Scope
-from pfo_pipeline.operations.forced import force_sync
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.operations.force_sync import force_sync
 from pfo_pipeline.operations.identities import KnownMatching
 from pfo_pipeline.operations.presence import Lists, Served, no_longer_read, standing_in, told_missing
 from pfo_pipeline.operations.quarantine import OF_REFRESH, OF_SYNC, cleared
+from pfo_pipeline.operations.refresh import NoBalance, refresh_balances
+from pfo_pipeline.operations.selection import Scope
 from pfo_pipeline.operations.step_result import StepResult
-from pfo_pipeline.powens.amounts import Kept
-from pfo_pipeline.powens.bank import Records
-from pfo_pipeline.powens.drift import dated_ahead
+from pfo_pipeline.operations.sync import CommandContext, sync_accounts
 from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
 from pfo_pipeline.powens.mapping import account_id, booked_balance, connection_row, quarantined
-from pfo_pipeline.powens.wire import Connection
+from pfo_pipeline.powens.models import Connection
+from pfo_pipeline.powens.schema_drift import dated_ahead
+from pfo_pipeline.powens.session import Records
+from pfo_pipeline.powens.values import Kept
 
 
 @dataclass(frozen=True)

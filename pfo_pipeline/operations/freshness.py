@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from pfo_pipeline.contracts.balances import REFRESH_BALANCES
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import REFRESH_BALANCES, Freshness
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import AgesByDay, Figure
 from pfo_pipeline.ledger.reader import Reader

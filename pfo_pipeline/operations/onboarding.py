@@ -1,10 +1,8 @@
-"""A member's Powens user and token: made at most once, whatever fails in between, and found again when lost.
+"""Creates the Powens user and the token of a user, at most once, finds them again, and revokes them.
 
-Here: the order of the calls, and what is on the disk before each. Not here: the calls (powens/onboarding.py), the pages that
-the member opens (commands/connect.py), two at once (whoever calls holds the member's lock).
-
-The user is begun anonymous, written down, and made permanent only then. So there is a note of every user that is billed:
-before the note the user is purged by itself, after it `renew` finds them again.
+The user is created anonymous, written down, and only then made permanent. So there is a note of every user that is billed:
+before the note Powens deletes the user by itself, after it `renew` finds the user again. The caller holds the lock of the
+user. Revoking can be repeated after any failure.
 """
 
 from contextlib import suppress
@@ -12,10 +10,9 @@ from dataclasses import dataclass, replace
 
 from pfo_pipeline.config import Config, ConfigError, MemberFiles, SecretError, StoredUser, Tenant, User
 from pfo_pipeline.errors import PfoError
+from pfo_pipeline.powens.auth import Member, Onboarding
 from pfo_pipeline.powens.client import PowensClient
 from pfo_pipeline.powens.errors import Missing, PowensError, Refused, Unreachable
-from pfo_pipeline.powens.member import Member
-from pfo_pipeline.powens.onboarding import Onboarding
 
 
 class NotConnected(PfoError):
@@ -166,3 +163,69 @@ def _instead_of_token(access: MemberAccess) -> str:
         f"It was revoked, or its user deleted. Delete {place}; pfo connect then gets another token for the same "
         f"Powens user, {known}, and makes no other."
     )
+
+
+async def revoke_token(access: MemberAccess) -> bool:
+    """Revoke the member's token and remove its file. The user stays at Powens, and whose it is stays known here.
+
+    Returns: Whether there was a token.
+    Raises: SecretError, NotConnected.
+    """
+    token = access.stored_token()
+    if token is None:
+        return False
+    files = access.files
+    if files is not None:
+        files.prepare()
+    try:
+        with suppress(Refused):  # Revoked already, perhaps by an attempt that was cut short.
+            await remember(access, token)
+            await access.member(token).revoke_token()
+    except PowensError as error:
+        raise explained(access, error) from None
+    if files is not None:
+        files.forget_token()
+    return True
+
+
+async def delete_user(access: MemberAccess) -> bool:
+    """Delete the Powens user with everything that Powens has of them; then the token's file is removed.
+
+    Returns: Whether there was a user.
+    Raises: ConfigError, SecretError, NotConnected.
+    """
+    files = access.files
+    if files is not None:
+        files.prepare()
+    try:
+        found = await _delete(access)
+    except PowensError as error:
+        raise explained(access, error) from None
+    if files is not None:
+        files.forget_token()
+    return found
+
+
+async def _delete(access: MemberAccess) -> bool:
+    token = access.stored_token()
+    if token is not None:
+        try:
+            await access.member(token).delete()
+        except Refused:  # Revoked, or deleted by an attempt whose answer was lost: which, another token tells.
+            pass
+        else:
+            return True
+    powens_id = access.config.powens_id(access.tenant, access.user)
+    if powens_id is None and token is None:
+        return False
+    if powens_id is None:
+        raise NotConnected(
+            f"{access.key}.token: Powens refuses it, and whose it was is not known here, so whether the user is deleted "
+            "cannot be told. Set powens_id to the member's number in the Powens console, and run this again."
+        )
+    try:
+        token = await access.onboarding().renew(powens_id)
+    except Missing:
+        return False
+    await access.member(token).delete()
+    return True

@@ -14,10 +14,10 @@ from typing import Any
 from pfo_pipeline.config import Tenant, User
 from pfo_pipeline.contracts.tables import AccountRow, ConnectionRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
-from pfo_pipeline.powens.bank import Records
-from pfo_pipeline.powens.decode import digest
-from pfo_pipeline.powens.drift import FAR_AHEAD
-from pfo_pipeline.powens.wire import Account, Connection
+from pfo_pipeline.powens.models import Account, Connection
+from pfo_pipeline.powens.schema_drift import FAR_AHEAD
+from pfo_pipeline.powens.session import Records
+from pfo_pipeline.powens.values import digest
 
 APART = timedelta(hours=20)
 """Between the two reads that end a missing account: one sync of the bank each, with Powens' daily one a little early."""

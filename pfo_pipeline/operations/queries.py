@@ -1,6 +1,8 @@
-"""The operations that the ledger answers alone: list and get accounts, get balances. No bank is asked.
+"""Operations that the ledger answers without Powens: list and get accounts, get balances.
 
-Source: ContractSpec `openbanking.accounts.list`, `.get`, `openbanking.balances.get`.
+Source: ContractSpec `openbanking.accounts.list`, `.get`, `openbanking.balances.get`. The query steps of the workflows read
+the snapshot through the same operations, before the published copy is replaced: a snapshot that cannot be read is not
+published.
 """
 
 import base64
@@ -8,21 +10,24 @@ import binascii
 from dataclasses import dataclass
 from datetime import datetime
 
-from pfo_pipeline.contracts.accounts import (
+from pfo_pipeline.config import Tenant
+from pfo_pipeline.contracts.model import Role
+from pfo_pipeline.contracts.operations import (
     GET_ACCOUNT,
+    GET_BALANCES,
     LIST_ACCOUNTS,
     GetAccountInput,
+    GetBalancesInput,
+    GetBalancesOutput,
     ListAccountsInput,
     ListAccountsOutput,
 )
-from pfo_pipeline.contracts.balances import GET_BALANCES, GetBalancesInput, GetBalancesOutput
-from pfo_pipeline.contracts.model import Role
-from pfo_pipeline.contracts.privacy import mask
 from pfo_pipeline.contracts.records import AccountBalanceRecord, BalanceType, BankAccountRecord
 from pfo_pipeline.contracts.tables import BalanceRow
 from pfo_pipeline.ledger.known import KnownAccount
 from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.operations.guards import OperationRefused, authorize
+from pfo_pipeline.operations.access import OperationRefused, authorize
+from pfo_pipeline.redaction import mask
 
 DEFAULT_PAGE_SIZE = 200
 _CURSOR = "account after "
@@ -219,3 +224,50 @@ def _position(cursor: str | None) -> str | None:
     if not text.startswith(_CURSOR):
         raise OperationRefused(f"{cursor!r} is not a cursor of this list; take nextCursor of the page before.")
     return text.removeprefix(_CURSOR)
+
+
+_PAGE_SIZE = 1000
+"""The contract's most: each page is a query over all of the tenant's accounts."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a query step read back: `records` contract records, and the dates of their figures."""
+
+    tenant_id: str
+    records: int
+    oldest_as_of: datetime | None
+    newest_as_of: datetime | None
+
+
+def fetch_accounts(context: QueryContext, tenant: Tenant) -> Snapshot:
+    """`openbanking.accounts.list` for every user of the tenant, page after page.
+
+    Raises: OperationRefused, LedgerError.
+    """
+    records, moments = 0, []
+    for user in tenant.users:
+        cursor, more = None, True
+        while more:
+            request = ListAccountsInput(
+                tenant_id=tenant.id, user_id=user.id, include_balances=True, cursor=cursor, page_size=_PAGE_SIZE
+            )
+            page = list_accounts(context, request)
+            records += len(page.accounts)
+            moments += [account.last_synced_at for account in page.accounts]
+            cursor, more = page.next_cursor, bool(page.has_more)
+    return _snapshot(tenant, records, moments)
+
+
+def fetch_balances(context: QueryContext, tenant: Tenant) -> Snapshot:
+    """`openbanking.balances.get` for every enabled account of the tenant.
+
+    Raises: OperationRefused, LedgerError.
+    """
+    answers = get_every_balance(context)
+    records = sum(len(answer.balances) for answer in answers)
+    return _snapshot(tenant, records, [answer.as_of for answer in answers if answer.as_of])
+
+
+def _snapshot(tenant: Tenant, records: int, moments: list[datetime]) -> Snapshot:
+    return Snapshot(tenant.id, records, min(moments, default=None), max(moments, default=None))

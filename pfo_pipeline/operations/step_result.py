@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from pfo_pipeline.contracts.model import Operation, TelemetryRecord
 from pfo_pipeline.contracts.tables import DriftRow, LedgerRow, QuarantineRow, UserRow, table_of
-from pfo_pipeline.ledger.batch import Batch
-from pfo_pipeline.operations.forced import Forced
-from pfo_pipeline.powens.drift import Drift
+from pfo_pipeline.ledger.merge import Batch
+from pfo_pipeline.operations.force_sync import Forced
 from pfo_pipeline.powens.errors import Transient, WrongClock
+from pfo_pipeline.powens.schema_drift import Drift
 
 Row = TypeVar("Row", bound=LedgerRow)
 

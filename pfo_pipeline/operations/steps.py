@@ -9,21 +9,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from pfo_pipeline.config import Tenant
-from pfo_pipeline.contracts.accounts import SYNC_ACCOUNTS
-from pfo_pipeline.contracts.balances import REFRESH_BALANCES
 from pfo_pipeline.contracts.model import Role, Step
+from pfo_pipeline.contracts.operations import REFRESH_BALANCES, SYNC_ACCOUNTS
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.store import Clock, Ledger
-from pfo_pipeline.operations.accounts import CommandContext
-from pfo_pipeline.operations.chosen import EVERYTHING, Choice, Scope, scope_of
+from pfo_pipeline.operations.access import authorize, require_integration
 from pfo_pipeline.operations.fan_out import refresh_scope, sync_scope
-from pfo_pipeline.operations.forced import Forced, Sleep
-from pfo_pipeline.operations.guards import authorize, require_integration
-from pfo_pipeline.operations.interrupts import run_interruptible
+from pfo_pipeline.operations.force_sync import Forced, Sleep
+from pfo_pipeline.operations.selection import EVERYTHING, Choice, Scope, scope_of
+from pfo_pipeline.operations.signals import run_interruptible
 from pfo_pipeline.operations.step_result import StepResult
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.operations.sync import CommandContext
 from pfo_pipeline.powens.errors import RateLimited, Transient, WrongClock
+from pfo_pipeline.powens.session import OpenBanking
 
 LONGEST_WAIT_SECONDS = 300.0
 """The bound within which a server's own Retry-After is obeyed."""

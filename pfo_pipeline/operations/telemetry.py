@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sized
 from datetime import datetime
 
 from pfo_pipeline.contracts.model import Message, Operation, Property, TelemetryEvent, TelemetryRecord
-from pfo_pipeline.contracts.privacy import PERSONAL_FIELDS, mask, scrub
+from pfo_pipeline.redaction import PERSONAL_FIELDS, mask, scrub
 
 
 def succeeded(operation: Operation, request: Message, output: Message, now: datetime) -> tuple[TelemetryRecord, ...]:

@@ -1,26 +1,26 @@
-"""One HTTP call to Powens, and one list read whole. Lower-layer failures become PowensError here, once.
+"""HTTP calls to Powens, and lists read page by page. Every failure becomes a PowensError.
 
-Here: bearer token, timeout, body limit, status and code, paging. Not here: retries (the step's policy owns them), what
-the records mean, which user's token is whose (bank.py).
+The client does not retry: the retry policy belongs to the step. Facts: Powens docs, API design: `_links.next.href` is absolute
+and opaque, or null; `limit` is at most 1000. Some clients met path-only links and an empty `_links`. A link to another host
+would send the bearer token there, so it is refused.
 """
 
 import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pfo_pipeline.config import Config, Tenant
-from pfo_pipeline.contracts.privacy import word
-from pfo_pipeline.powens.budget import Budget, budget_of
-from pfo_pipeline.powens.decode import parse_json
 from pfo_pipeline.powens.errors import (
     Invalid,
     Missing,
@@ -34,8 +34,83 @@ from pfo_pipeline.powens.errors import (
     WrongClock,
     WrongHost,
 )
-from pfo_pipeline.powens.paging import PAGE_SIZE, BadLink, Listing, later_holds, missing, next_url
+from pfo_pipeline.powens.rate_limit import Budget, budget_of
+from pfo_pipeline.powens.values import parse_json
+from pfo_pipeline.redaction import word
 from pfo_pipeline.telemetry.measures import measured
+
+PAGE_SIZE = 1000
+MAX_LINK_LENGTH = 8_000
+MAX_PAGES = 1_000
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list read whole. `missing` is how many records fewer it has than its own `total` says; negative for more."""
+
+    records: list[dict[str, Any]]
+    missing: int = 0
+
+
+class BadLink(ValueError):
+    """A next link that must not be followed; the text says why, without the link."""
+
+
+def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> str | None:
+    """Where the next page is, or None on the last one.
+
+    Args:
+        current: URL of this page.
+        envelope: The decoded answer.
+        seen: URLs already asked for in this list.
+    Raises:
+        BadLink: no URL, another host, a page that was asked for before, or more pages than any list has.
+    """
+    links = envelope.get("_links")
+    following = links.get("next") if isinstance(links, Mapping) else None
+    href = following.get("href") if isinstance(following, Mapping) else None
+    if href is None:
+        return None
+    if not isinstance(href, str):
+        raise BadLink("the next page's link is not a text")
+    if len(href) > MAX_LINK_LENGTH or not (href.isascii() and href.isprintable()):
+        raise BadLink("the next page's link is not a URL")
+    try:
+        target = urljoin(current, href)
+        is_same_host = urlsplit(target)[:2] == urlsplit(current)[:2]
+    except ValueError:
+        raise BadLink("the next page's link is not a URL") from None
+    if not is_same_host:
+        raise BadLink("the next page's link points to another host")
+    if len(seen) >= MAX_PAGES:
+        raise BadLink(f"the list has more than {MAX_PAGES} pages")
+    if target in seen:
+        raise BadLink("the next page's link leads back to a page already read")
+    return target
+
+
+def record_id(record: Mapping[str, Any]) -> int | None:
+    """A record's own id; None where it has none that could be one."""
+    value = record.get("id")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def later_holds(records: list[dict[str, Any]], page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All records with one more page's. What both have is the page's, read later: the set moves while it is paged."""
+    again = {record_id(record) for record in page} - {None}
+    return [record for record in records if record_id(record) not in again] + page
+
+
+def missing(records: list[dict[str, Any]], envelope: Mapping[str, object]) -> int:
+    """How many records fewer there are than the last page's `total` says; 0 where it says nothing (seen live only)."""
+    total = envelope.get("total")
+    if not isinstance(total, int) or isinstance(total, bool):
+        return 0
+    ids = [record_id(record) for record in records]
+    # Whether a record that one page holds twice counts once or twice in the total, nobody says.
+    distinct = len(set(ids) - {None}) + ids.count(None)
+    return total - len(ids) if total > len(ids) else min(0, total - distinct)
+
 
 CALLS_AT_ONCE = 4
 """Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""

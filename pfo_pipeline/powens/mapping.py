@@ -14,15 +14,14 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from pfo_pipeline.config import Tenant
-from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, QuarantineRow
-from pfo_pipeline.powens.amounts import Kept, kept
-from pfo_pipeline.powens.decode import digest
-from pfo_pipeline.powens.links import reconnect_link
-from pfo_pipeline.powens.paging import record_id
+from pfo_pipeline.powens.auth import reconnect_link
+from pfo_pipeline.powens.client import record_id
+from pfo_pipeline.powens.models import Account, Connection, Misfit, Since, Wire, id_if_any, text_if_any
 from pfo_pipeline.powens.states import FailingSource, Situation, read_state
-from pfo_pipeline.powens.wire import Account, Connection, Misfit, Since, Wire, id_if_any, text_if_any
+from pfo_pipeline.powens.values import Kept, digest, kept
+from pfo_pipeline.redaction import word
 
 UNKNOWN = "unknown"
 _LOGIN_MAY_BE_OPEN = ("webauthRequired", "SCARequired", "additionalInformationNeeded", "decoupled", "validating")

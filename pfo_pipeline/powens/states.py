@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pfo_pipeline.contracts.privacy import word
+from pfo_pipeline.redaction import word
 
 Status = Literal["healthy", "needs-person", "temporary", "silent", "paused", "unknown"]
 Actor = Literal["member", "operator", "bank", "powens", "nobody"]

@@ -1,25 +1,28 @@
-"""What Powens posts when something has happened: its events, the proof of who posts, the few facts that we keep of one.
+"""Webhooks of Powens: registration, signature and events.
 
-Here: addresses, signature, bearer token, body. Not here: HTTP (webhooks/receiver.py), storage (webhooks/inbox.py),
-how an address is made known to Powens (registration.py).
-Facts: Powens docs, guide "Webhooks". The event's name is in neither the body nor the headers, so each event has an address
-of its own. The key is the secret's bytes, not decoded (Formance's connector, run against the live service). Whether a
-body is signed before or after gzip is not documented: both are taken, since both prove who signed. Nor is whether a post
-that is sent again is signed anew, so age alone refuses little: MAX_AGE only has to end before our memory of ids does.
+Facts: Powens docs, guide "Webhooks". Neither body nor headers name the event, so each event has its own address. The key is
+the bytes of the secret, not decoded (Formance's connector, run against the live service). The docs do not say whether a body
+is signed before or after gzip: both are accepted, since both prove the sender. They do not say either whether a repeated post
+is signed again, so its age refuses little: MAX_AGE only has to be shorter than our memory of ids.
+`POST /webhooks/auth` returns the secret once. The name of a provider is short, of letters and digits: a name of 39 characters
+with dashes was answered with 500 (Formance's contract test). `/webhooks` with `event`, `url` and `id_auth` is from the older
+reference, which the current pages do not contradict.
 """
 
 import base64
 import hmac
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pfo_pipeline.contracts.privacy import word
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.powens.decode import parse_json
+from pfo_pipeline.powens.client import PowensClient
+from pfo_pipeline.powens.errors import Invalid
+from pfo_pipeline.powens.values import parse_json
+from pfo_pipeline.redaction import word
 
 EVENTS = (
     "CONNECTION_SYNCED",
@@ -187,3 +190,65 @@ def _id(value: object) -> int | None:
     """Powens' ids are whole numbers; one in quotes is read too, one that no database holds is none."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if _ID.fullmatch(text) else None
+
+
+_NAME_LENGTH = 13
+
+
+def provider_name(tenant_id: str) -> str:
+    return ("pfo" + "".join(c for c in tenant_id if c.isalnum()))[:_NAME_LENGTH]
+
+
+class Registrar:
+    """One Powens domain, and its configuration token."""
+
+    def __init__(self, client: PowensClient, root: str, token: str) -> None:
+        self._client = client
+        self._root = root
+        self._token = token
+
+    async def provider(self, name: str) -> int | None:
+        """The id of the signing secret of this name. Raises: PowensError."""
+        providers = await self._list("/webhooks/auth", "authproviders")
+        found = (p.get("id") for p in providers if p.get("name") == name and p.get("type") == "hmac_signature")
+        return next((number for number in found if isinstance(number, int)), None)
+
+    async def add_provider(self, name: str, store: Callable[[str], None]) -> int:
+        """Let Powens make a secret.
+
+        Args:
+            store: Is given the secret, which is told this once.
+        Raises: PowensError.
+        """
+        made = await self._post("/webhooks/auth", {"type": "hmac_signature", "name": name})
+        secret = made.get("config", {}).get("secret_key") if isinstance(made.get("config"), dict) else None
+        if not isinstance(secret, str) or not secret:
+            raise Invalid("unreadable", "POST /webhooks/auth", "the answer holds no secret_key")
+        store(secret)
+        return int(made["id"])
+
+    async def add_addresses(self, tenant_id: str, base: str, provider: int) -> list[tuple[str, str, bool]]:
+        """Register what is not registered yet.
+
+        Returns: For each event its URL, and whether it is new.
+        Raises: PowensError.
+        """
+        # Each event has an address of its own; Powens names the event by a number of its own, if at all.
+        known = {(w.get("url"), str(w.get("id_auth"))) for w in await self._list("/webhooks", "webhooks")}
+        told = []
+        for event in EVENTS:
+            url = base + path_of(tenant_id, event)
+            is_new = (url, str(provider)) not in known
+            if is_new:
+                await self._post("/webhooks", {"event": event, "url": url, "id_auth": provider})
+            told.append((event, url, is_new))
+        return told
+
+    async def _list(self, path: str, key: str) -> list[dict[str, Any]]:
+        return (await self._client.read_list(path, key, self._token)).records
+
+    async def _post(self, path: str, body: dict[str, object]) -> dict[str, Any]:
+        answer = await self._client.call("POST", self._root + path, self._token, json=body)
+        if not isinstance(answer.get("id"), int):
+            raise Invalid("unreadable", f"POST {path}", "the answer holds no id")
+        return answer

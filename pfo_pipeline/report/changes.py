@@ -15,7 +15,7 @@ from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import AccountThen, Covered, FigureThen
 from pfo_pipeline.ledger.moments import accounts_at, belongings_at, figures_of
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
-from pfo_pipeline.report.contents import Bridge, Change, Changes, Reason, Side, side_of
+from pfo_pipeline.report.model import Bridge, Change, Changes, Reason, Side, side_of
 from pfo_pipeline.report.totals import exact_sum
 
 Key = tuple[str, str]

@@ -22,7 +22,7 @@ from babel.numbers import get_currency_precision
 from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.report.contents import Rate
+from pfo_pipeline.report.model import Rate
 
 LONGEST = timedelta(days=7)
 """How old a rate may be: over Easter and Christmas the ECB is silent for up to five days."""

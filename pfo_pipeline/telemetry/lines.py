@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.redaction import scrub
 
 VARIABLE = "PFO_LOG"
 _IDS = ("run_id", "trace_id")

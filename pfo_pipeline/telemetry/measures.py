@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pfo_pipeline.contracts.privacy import scrub
+from pfo_pipeline.redaction import scrub
 from pfo_pipeline.telemetry.lines import trace_id
 
 if TYPE_CHECKING:

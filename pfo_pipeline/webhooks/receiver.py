@@ -1,7 +1,7 @@
-"""The addresses at which Powens posts: a post is proved, read and on the disk before it is answered with success.
+"""Receives the webhooks of Powens: a post is verified, read and stored on disk before it is answered with success.
 
-Here: HTTP. Not here: what proves a post (powens/webhooks.py), where it is kept (inbox.py). What is logged names the tenant,
-the event and our own reason, nothing of what was posted.
+A connection that does not send its request head in time is closed: uvicorn does not bound that time, and a few dozen silent
+connections would keep honest posts out. The log names the tenant, the event and our own reason, nothing of the post.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pfo_pipeline.config import Config, SecretError, Tenant
 from pfo_pipeline.powens.webhooks import (
@@ -27,6 +28,40 @@ from pfo_pipeline.powens.webhooks import (
     verify_signature,
 )
 from pfo_pipeline.webhooks.inbox import Inbox, InboxError
+
+HEAD_SECONDS = 10
+"""For the first byte and for the whole head of a request. A proxy sends both at once."""
+
+
+class ImpatientProtocol(H11Protocol):
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_between_requests() and self._patience is None:
+            self._wait_for_head()
+        super().data_received(data)
+        if not self._is_between_requests():
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait_for_head(self) -> None:
+        self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
 
 BODY_SECONDS = 60
 """For a whole body to arrive: a sender that drips must not hold a place for ever."""

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pfo_pipeline.alerts.book import Notice
 from pfo_pipeline.alerts.conditions import Condition, Findings, Kind
+from pfo_pipeline.alerts.state import Notice
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pfo_pipeline.alerts.book import Book, Notice, Repeats, due, is_resting, looked, told, unreached
 from pfo_pipeline.alerts.conditions import Condition, Findings
+from pfo_pipeline.alerts.state import Book, Notice, Repeats, due, is_resting, looked, told, unreached
 from pfo_pipeline_tests.alerts.samples import DAY, HOUR, NOW, condition, found
 
 REPEATS: Repeats = {"critical": (24,), "warning": (24, 24, 168), "notice": ()}

@@ -1,6 +1,6 @@
 """One message for each owner and tenant, whatever there is to tell."""
 
-from pfo_pipeline.alerts.messages import messages
+from pfo_pipeline.alerts.notify import messages
 from pfo_pipeline_tests.alerts.samples import notice
 
 

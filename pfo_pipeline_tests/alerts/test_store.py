@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from pfo_pipeline.alerts.book import Book, due, looked, told, unreached
-from pfo_pipeline.alerts.store import AlertsError, alone_in_telling, change_book, read_book
+from pfo_pipeline.alerts.state import (
+    AlertsError,
+    Book,
+    alone_in_telling,
+    change_book,
+    due,
+    looked,
+    read_book,
+    told,
+    unreached,
+)
 from pfo_pipeline_tests.alerts.samples import DAY, NOW, condition, found
 
 REPEATS = {"critical": (24,), "warning": (24,), "notice": (24,)}

@@ -7,8 +7,7 @@ from io import StringIO
 
 import pytest
 
-from pfo_pipeline.alerts.messages import Message, messages
-from pfo_pipeline.alerts.targets import NotTaken, send
+from pfo_pipeline.alerts.notify import Message, NotTaken, messages, send
 from pfo_pipeline_tests.alerts.samples import notice
 from pfo_pipeline_tests.alerts.servers import MailServer, WebServer, free_port, silent_server
 

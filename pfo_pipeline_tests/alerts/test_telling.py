@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.alerts.conditions import Condition
-from pfo_pipeline.alerts.messages import Message
-from pfo_pipeline.alerts.store import AlertsError, read_book
-from pfo_pipeline.alerts.targets import NotTaken, send
-from pfo_pipeline.alerts.telling import Delivery, look, outstanding, tell, unreached_targets
+from pfo_pipeline.alerts.notify import Delivery, Message, NotTaken, look, outstanding, send, tell, unreached_targets
+from pfo_pipeline.alerts.state import AlertsError, read_book
 from pfo_pipeline.config import Config, load_config
 from pfo_pipeline_tests.alerts.samples import DAY, HOUR, NOW, condition, found
 from pfo_pipeline_tests.alerts.servers import MailServer, WebServer, silent_server

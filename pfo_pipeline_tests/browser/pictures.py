@@ -11,7 +11,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, FloatRect, Page, expect
 
-from pfo_pipeline.report.page import render
+from pfo_pipeline.report.layout import render
 from pfo_pipeline_tests.browser.pages import (
     DOWNSTREAM,
     browser,

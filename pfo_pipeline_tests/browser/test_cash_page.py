@@ -11,8 +11,8 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from pfo_pipeline.report.contents import CashPage
-from pfo_pipeline.report.page import render
+from pfo_pipeline.report.layout import render
+from pfo_pipeline.report.model import CashPage
 from pfo_pipeline.report.wording import Wording
 from pfo_pipeline_tests.browser.pages import PATIENCE_MS
 from pfo_pipeline_tests.report import ledgers, samples

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 
-from pfo_pipeline.alerts.log import ALERTS
-from pfo_pipeline.alerts.store import read_book
+from pfo_pipeline.alerts.notify import ALERTS
+from pfo_pipeline.alerts.state import read_book
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.alerts import check_and_tell
 from pfo_pipeline.commands.place import find_place

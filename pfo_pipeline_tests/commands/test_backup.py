@@ -25,7 +25,7 @@ from pfo_pipeline.ledger.errors import LedgerAhead, LedgerForeign, LedgerKeyRefu
 from pfo_pipeline.ledger.lock import queue_for
 from pfo_pipeline.ledger.recovery import last_backup
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.powens.webhooks import Hint
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh

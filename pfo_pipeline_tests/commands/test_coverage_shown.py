@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pfo_pipeline.alerts.findings import ledger_findings
+from pfo_pipeline.alerts.conditions import ledger_findings
 from pfo_pipeline.cli import main
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ChangeRow, IdentityRow, ProposalRow
-from pfo_pipeline.defs.checks import CHECKS
-from pfo_pipeline.defs.watched import Look
+from pfo_pipeline.defs.checks import CHECKS, Look
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline.ledger.store import Ledger, utc_now
 from pfo_pipeline_tests.ledger.samples import (

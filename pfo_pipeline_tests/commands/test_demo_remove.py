@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.lock import queue_for
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 from pfo_pipeline_tests.ledger.samples import a_ledger, batch, connection

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pfo_pipeline.alerts.book import looked
-from pfo_pipeline.alerts.store import change_book
+from pfo_pipeline.alerts.state import change_book, looked
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.overview import freshness, positions, totals, views_of, who_must_act
 from pfo_pipeline.commands.place import find_place

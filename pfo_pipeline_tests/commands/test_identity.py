@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.identity import join, split, undo
 from pfo_pipeline.commands.place import Place
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline_tests.commands.test_keeping import mine
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 from pfo_pipeline_tests.ledger.samples import a_ledger, account, batch, connection, user

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.ledger.lock import queue_for
-from pfo_pipeline.report.files import page_path, pages_folder, write_page
+from pfo_pipeline.report.output import page_path, pages_folder, write_page
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)

@@ -9,12 +9,11 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from pfo_pipeline.alerts.conditions import Condition
-from pfo_pipeline.alerts.findings import ledger_findings
+from pfo_pipeline.alerts.conditions import Condition, ledger_findings
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.run import _line
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.watched import Look, ending, who_must_act
+from pfo_pipeline.defs.checks import Look, ending, who_must_act
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline_tests.defs.office import (
     ACCOUNTS,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.demo import DEMO_OFFICE
 from pfo_pipeline.contracts.tables import IdentityRow
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.read import Published
 from pfo_pipeline_tests.ledger.samples import (

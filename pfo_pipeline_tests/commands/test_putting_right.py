@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.backup import back_up
 from pfo_pipeline.commands.place import find_place
-from pfo_pipeline.ledger.opening import open_file
+from pfo_pipeline.ledger.connection import open_file
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 from pfo_pipeline_tests.ledger.samples import account, balance, batch, connection, needs_encryption, user

@@ -9,7 +9,7 @@ import pytest
 
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.commands.tidy import Tidied, tidy
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline_tests.defs.office import ACCOUNTS_JOB, DAGSTERS_OWN_WARNING, Office, run_job, sync_and_refresh
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)

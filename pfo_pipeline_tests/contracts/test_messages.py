@@ -10,20 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pfo_pipeline.contracts.accounts import (
+from pfo_pipeline.contracts.model import Message
+from pfo_pipeline.contracts.operations import (
     GetAccountInput,
+    GetBalancesInput,
+    GetBalancesOutput,
     ListAccountsInput,
     ListAccountsOutput,
+    RefreshBalancesInput,
+    RefreshBalancesOutput,
     SyncAccountsInput,
     SyncAccountsOutput,
 )
-from pfo_pipeline.contracts.balances import (
-    GetBalancesInput,
-    GetBalancesOutput,
-    RefreshBalancesInput,
-    RefreshBalancesOutput,
-)
-from pfo_pipeline.contracts.model import Message
 from pfo_pipeline.contracts.records import AccountBalanceRecord, BankAccountRecord, plain
 
 steady = settings(derandomize=True, deadline=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.contracts.privacy import NOT_A_WORD, PERSONAL_FIELDS, mask, scrub, word
+from pfo_pipeline.redaction import NOT_A_WORD, PERSONAL_FIELDS, mask, scrub, word
 
 steady = settings(derandomize=True, deadline=None)
 

@@ -6,9 +6,8 @@ The expected values are typed here as they stand in the documents, not computed 
 
 import pytest
 
-from pfo_pipeline.contracts.accounts import GET_ACCOUNT, LIST_ACCOUNTS, SYNC_ACCOUNTS
-from pfo_pipeline.contracts.balances import GET_BALANCES, REFRESH_BALANCES
 from pfo_pipeline.contracts.model import Capability, Message, Operation, Step, TelemetryEvent, Workflow
+from pfo_pipeline.contracts.operations import GET_ACCOUNT, GET_BALANCES, LIST_ACCOUNTS, REFRESH_BALANCES, SYNC_ACCOUNTS
 from pfo_pipeline.contracts.records import AccountBalanceRecord, BankAccountRecord
 from pfo_pipeline.contracts.workflows import (
     POWENS_CAPABILITIES,

@@ -17,7 +17,7 @@ import duckdb
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 
 ACCOUNTS_JOB = "sync_openbanking_accounts"

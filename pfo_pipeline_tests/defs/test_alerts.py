@@ -9,12 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pfo_pipeline.alerts.conditions import Condition
-from pfo_pipeline.alerts.findings import ledger_findings
-from pfo_pipeline.alerts.store import read_book
+from pfo_pipeline.alerts.conditions import Condition, ledger_findings
+from pfo_pipeline.alerts.state import read_book
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.alerts import look_everywhere
-from pfo_pipeline.defs.conditions import run_findings
+from pfo_pipeline.defs.run_health import run_findings
+from pfo_pipeline.defs.sensors import look_everywhere
 from pfo_pipeline.ledger.errors import LedgerFull
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline.ledger.store import Ledger, Publication

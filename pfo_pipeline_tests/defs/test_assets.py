@@ -15,7 +15,7 @@ from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.defs.office import (
     ACCOUNTS,
     ACCOUNTS_JOB,

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pfo_pipeline.contracts.accounts import SyncAccountsInput
+from pfo_pipeline.contracts.operations import SyncAccountsInput
 from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.resources import PARTITION_TAG
 from pfo_pipeline_tests.defs.office import (

@@ -8,10 +8,9 @@ import pytest
 
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.defs.checks import CHECKS
+from pfo_pipeline.defs.checks import CHECKS, Look, _hours, broken, stale_accounts, stale_tenants
 from pfo_pipeline.defs.failures import described_failure
-from pfo_pipeline.defs.shown import MOST_ROWS, table
-from pfo_pipeline.defs.watched import Look, _hours, broken, stale_accounts, stale_tenants
+from pfo_pipeline.defs.metadata import MOST_ROWS, table
 from pfo_pipeline.ledger.office import ledger_of
 from pfo_pipeline.ledger.store import Ledger, Publication
 from pfo_pipeline_tests.defs.office import (

@@ -5,7 +5,7 @@ from base64 import b64decode
 from decimal import Decimal
 from xml.etree import ElementTree
 
-from pfo_pipeline.defs.plot import MOST_LINES, over_time
+from pfo_pipeline.defs.metadata import MOST_LINES, over_time
 from pfo_pipeline.ledger.known import DailyTotals
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -23,8 +23,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.defs.schedules import asked_for
-from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES, Turn
+from pfo_pipeline.defs.schedules import ACCOUNTS, BALANCES, Turn, asked_for
 from pfo_pipeline_tests.defs.office import ACCOUNTS_JOB, BALANCES_JOB, Office
 from pfo_pipeline_tests.defs.test_slots import PARIS_AUTUMN, QUARTER, SUMMER, asked_at, days, slot_on, tenant
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfo_pipeline.config import Tenant, User
-from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES, COMMANDS, Asked, Slot, Turn, due
+from pfo_pipeline.defs.schedules import ACCOUNTS, BALANCES, COMMANDS, Asked, Slot, Turn, due
 
 QUARTER = timedelta(minutes=15)
 ZONES = [

@@ -12,7 +12,7 @@ import pytest
 from pfo_pipeline.defs.failures import described_failure
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, hurried_defs, run_job
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)

@@ -7,7 +7,7 @@ import pytest
 from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.cash_page import cash_page
 from pfo_pipeline.defs.checks import CHECKS
-from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES
+from pfo_pipeline.defs.schedules import ACCOUNTS, BALANCES
 from pfo_pipeline.powens.states import STATES
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING
 from pfo_pipeline_tests.docs.pages import DOCS, read

@@ -3,7 +3,7 @@
 import re
 from typing import get_args
 
-from pfo_pipeline.report.contents import Reason
+from pfo_pipeline.report.model import Reason
 from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
 
 PAGE = read(DOCS / "cash-page.md")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pfo_pipeline.config import document as configuration
 from pfo_pipeline.config.model import AlertSettings, Config, RepeatHours, ReportSettings, Tenant, User
 from pfo_pipeline.contracts import document as contracts
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.ledger import dbt
 from pfo_pipeline.ledger import document as ledger
 from pfo_pipeline_tests.docs import diagram

@@ -15,7 +15,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.defs.office import ACCOUNTS_JOB, BALANCES_JOB, Office, hurried_defs, today
 from pfo_pipeline_tests.ledger.killing import PRELOAD, At, content_hash, contradictions, kill, run_until, step_of

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline_tests.defs.office import ACCOUNTS, CONNECTIONS, DAGSTERS_OWN_WARNING, Office, sync_and_refresh, today
 from pfo_pipeline_tests.integration.programs import pfo, start
 from pfo_pipeline_tests.simulated_bank import SimulatedBank

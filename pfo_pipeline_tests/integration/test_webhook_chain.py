@@ -9,7 +9,7 @@ import pytest
 from pfo_pipeline.commands.place import find_place
 from pfo_pipeline.commands.webhooks import register_webhooks
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.slots import ACCOUNTS, QUARTER_MINUTES, due
+from pfo_pipeline.defs.schedules import ACCOUNTS, QUARTER_MINUTES, due
 from pfo_pipeline_tests.defs.office import (
     ACCOUNTS_JOB,
     BALANCES_JOB,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pfo_pipeline
-from pfo_pipeline.alerts.store import read_book
+from pfo_pipeline.alerts.state import read_book
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 from pfo_pipeline_tests.integration.programs import pfo
 

@@ -20,8 +20,8 @@ from pfo_pipeline.contracts.tables import (
     QuarantineRow,
     UserRow,
 )
-from pfo_pipeline.ledger.batch import Batch
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
+from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Clock, Ledger
 

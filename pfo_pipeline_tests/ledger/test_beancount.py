@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.beancount import BankAccount, account_names
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.export import export_tenant
-from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline_tests.ledger.killing import (
     At,
     AtLine,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pfo_pipeline.ledger.drafts import draft_of
+from pfo_pipeline.atomic_files import draft_of
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pfo_pipeline.ledger.connection import LedgerFiles, open_file
 from pfo_pipeline.ledger.errors import LedgerKeyRefused
-from pfo_pipeline.ledger.files import LedgerFiles
-from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (

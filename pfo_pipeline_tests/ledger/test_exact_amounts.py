@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from pfo_pipeline.config import Tenant, User
 from pfo_pipeline.contracts.tables import BalanceRow, LedgerRow, QuarantineRow, table_of
-from pfo_pipeline.ledger.arrow import to_arrow
-from pfo_pipeline.ledger.merge import apply
+from pfo_pipeline.ledger.merge import apply, to_arrow
 from pfo_pipeline.ledger.reader import Reader, open_published, published_reader
 from pfo_pipeline.ledger.schema import bring_up_to_date
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.powens.decode import parse_json
 from pfo_pipeline.powens.mapping import balance_row, parse, quarantined
-from pfo_pipeline.powens.wire import Account
+from pfo_pipeline.powens.models import Account
+from pfo_pipeline.powens.values import parse_json
 from pfo_pipeline_tests.ledger.samples import MARCH_31, OFFICE, a_ledger, ask, balance, batch
 
 EXACT = Context(prec=200)

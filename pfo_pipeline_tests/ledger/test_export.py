@@ -22,9 +22,16 @@ import pytest
 
 from pfo_pipeline.contracts.tables import IdentityRow, tables
 from pfo_pipeline.ledger import export
-from pfo_pipeline.ledger.export import Exported, Form, export_tenant
-from pfo_pipeline.ledger.export_folder import ExportError, ExportFull, ExportRefused, ExportUnwritable
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
+from pfo_pipeline.ledger.export import (
+    Exported,
+    ExportError,
+    ExportFull,
+    ExportRefused,
+    ExportUnwritable,
+    Form,
+    export_tenant,
+)
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger
@@ -493,7 +500,7 @@ def test_a_disk_that_fills_up_is_named_and_leaves_nothing(told: Ledger, tmp_path
         "from datetime import UTC, datetime\n"
         "from pathlib import Path\n"
         "from pfo_pipeline.ledger.export import export_tenant\n"
-        "from pfo_pipeline.ledger.export_folder import ExportError\n"
+        "from pfo_pipeline.ledger.export import ExportError\n"
         "from pfo_pipeline.ledger.reader import open_published\n"
         "with open_published(Path(sys.argv[1])) as con:\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"

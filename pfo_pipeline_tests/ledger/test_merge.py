@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfo_pipeline.contracts.tables import BalanceRow, IdentityRow, table_of
-from pfo_pipeline.ledger.batch import Batch, TableCount
-from pfo_pipeline.ledger.merge import DuplicateKeys, apply
+from pfo_pipeline.ledger.merge import Batch, DuplicateKeys, TableCount, apply
 from pfo_pipeline.ledger.schema import bring_up_to_date
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (

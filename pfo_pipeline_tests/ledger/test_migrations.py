@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.errors import LedgerForeign
-from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from pfo_pipeline.contracts.tables import IdentityRow
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.errors import LedgerDamaged
-from pfo_pipeline.ledger.files import LedgerFiles
 from pfo_pipeline.ledger.reader import open_published, published_reader
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import (

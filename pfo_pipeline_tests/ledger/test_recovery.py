@@ -10,9 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pfo_pipeline.ledger.connection import LedgerFiles, open_file
 from pfo_pipeline.ledger.errors import LedgerDamaged, LedgerError, LedgerForeign
-from pfo_pipeline.ledger.files import LedgerFiles
-from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.schema import create
 from pfo_pipeline.ledger.store import Ledger

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from pfo_pipeline.contracts.tables import PROVENANCE, Column, Table, tables
-from pfo_pipeline.ledger.proof import SEALED_TABLES, sealed_columns
+from pfo_pipeline.ledger.hash_chain import SEALED_TABLES, sealed_columns
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.schema import SCHEMA, bring_up_to_date, known_migrations
 from pfo_pipeline_tests.ledger.samples import MARCH_31, OFFICE, SetClock, a_ledger, ask, balance, batch

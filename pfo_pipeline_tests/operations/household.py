@@ -15,20 +15,20 @@ from typing import Any
 import duckdb
 
 from pfo_pipeline.config import Config, Tenant, User
-from pfo_pipeline.contracts.freshness import Freshness
 from pfo_pipeline.contracts.model import Role, Step
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.ledger.batch import MergeResult
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Trouble
+from pfo_pipeline.ledger.merge import MergeResult
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.operations.accounts import CommandContext
-from pfo_pipeline.operations.chosen import EVERYTHING, Choice
-from pfo_pipeline.operations.forced import Sleep
+from pfo_pipeline.operations.force_sync import Sleep
 from pfo_pipeline.operations.queries import QueryContext
+from pfo_pipeline.operations.selection import EVERYTHING, Choice
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.operations.sync import CommandContext
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedConnection, SimulatedUser
 
 SYNC = SYNC_OPENBANKING_ACCOUNTS.step("sync-accounts")

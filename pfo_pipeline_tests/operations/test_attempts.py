@@ -6,7 +6,7 @@ import pytest
 
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, token_file
 
 BOTH = pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from pfo_pipeline.contracts.balances import REFRESH_BALANCES
-from pfo_pipeline.operations.chosen import Choice
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.contracts.operations import REFRESH_BALANCES
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.operations.selection import Choice
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, Waiting, token_file
 

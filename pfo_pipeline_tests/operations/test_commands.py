@@ -8,14 +8,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pfo_pipeline.contracts.accounts import ListAccountsInput, SyncAccountsInput, SyncAccountsOutput
-from pfo_pipeline.contracts.balances import RefreshBalancesInput, RefreshBalancesOutput
+from pfo_pipeline.contracts.operations import (
+    ListAccountsInput,
+    RefreshBalancesInput,
+    RefreshBalancesOutput,
+    SyncAccountsInput,
+    SyncAccountsOutput,
+)
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, LedgerRow
-from pfo_pipeline.operations.accounts import CommandContext, sync_accounts
-from pfo_pipeline.operations.balances import NoBalance, refresh_balances
-from pfo_pipeline.operations.guards import OperationRefused
-from pfo_pipeline.operations.queries import list_accounts
-from pfo_pipeline.operations.snapshots import fetch_accounts, fetch_balances
+from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline.operations.queries import fetch_accounts, fetch_balances, list_accounts
+from pfo_pipeline.operations.refresh import NoBalance, refresh_balances
+from pfo_pipeline.operations.sync import CommandContext, sync_accounts
 from pfo_pipeline.powens.errors import ServerFault
 from pfo_pipeline_tests.ledger.samples import account, balance, batch
 from pfo_pipeline_tests.operations.household import ACCOUNTS, Household

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pfo_pipeline.contracts.balances import RefreshBalancesInput, RefreshBalancesOutput
+from pfo_pipeline.contracts.operations import RefreshBalancesInput, RefreshBalancesOutput
 from pfo_pipeline.contracts.tables import BalanceRow
-from pfo_pipeline.operations.balances import refresh_balances
-from pfo_pipeline.operations.forced import POLL_DELAYS_SECONDS, Forced, force_sync
+from pfo_pipeline.operations.force_sync import POLL_DELAYS_SECONDS, Forced, force_sync
+from pfo_pipeline.operations.refresh import refresh_balances
 from pfo_pipeline.powens.errors import Missing, Refused
 from pfo_pipeline_tests.operations.household import Household, Waiting, token_file
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.known import Figure
 from pfo_pipeline.ledger.store import Ledger

@@ -498,7 +498,7 @@ def test_a_user_who_is_put_back_is_in_order_again(family: Household) -> None:
 
 
 def replace_tenant(household: Household) -> Any:
-    from pfo_pipeline.powens.bank import OpenBanking
+    from pfo_pipeline.powens.session import OpenBanking
 
     tenants: tuple[Tenant, ...] = (household.tenant,)
     return OpenBanking(household.banking.config.model_copy(update={"tenants": tenants}))

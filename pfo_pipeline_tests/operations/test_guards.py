@@ -7,21 +7,19 @@ from typing import Any, cast
 
 import pytest
 
-from pfo_pipeline.contracts.accounts import (
+from pfo_pipeline.contracts.model import BindingStatus, Capability, IntegrationBinding, Operation, Role, Step
+from pfo_pipeline.contracts.operations import (
     GET_ACCOUNT,
+    GET_BALANCES,
     LIST_ACCOUNTS,
+    REFRESH_BALANCES,
     SYNC_ACCOUNTS,
     GetAccountInput,
+    GetBalancesInput,
     ListAccountsInput,
+    RefreshBalancesInput,
     SyncAccountsInput,
 )
-from pfo_pipeline.contracts.balances import (
-    GET_BALANCES,
-    REFRESH_BALANCES,
-    GetBalancesInput,
-    RefreshBalancesInput,
-)
-from pfo_pipeline.contracts.model import BindingStatus, Capability, IntegrationBinding, Operation, Role, Step
 from pfo_pipeline.contracts.workflows import (
     ACCOUNTS_READ,
     POWENS_CAPABILITIES,
@@ -29,11 +27,11 @@ from pfo_pipeline.contracts.workflows import (
     PRIMARY_OPEN_BANKING,
     WORKFLOWS,
 )
-from pfo_pipeline.operations.accounts import sync_accounts
-from pfo_pipeline.operations.balances import refresh_balances
-from pfo_pipeline.operations.guards import OperationRefused, authorize, require_integration
+from pfo_pipeline.operations.access import OperationRefused, authorize, require_integration
 from pfo_pipeline.operations.queries import get_account, get_balances, list_accounts
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.operations.refresh import refresh_balances
+from pfo_pipeline.operations.sync import sync_accounts
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.operations.household import REFRESH, SYNC, Household, settle, token_file
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 

@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from pfo_pipeline.operations.interrupts import run_interruptible
+from pfo_pipeline.operations.signals import run_interruptible
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 

@@ -14,8 +14,14 @@ import pytest
 
 from pfo_pipeline.config import ConfigError, MemberFiles, SecretError, StoredUser, load_config
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.operations.leaving import delete_user, revoke_token
-from pfo_pipeline.operations.onboarding import MemberAccess, NotConnected, explained, member_token
+from pfo_pipeline.operations.onboarding import (
+    MemberAccess,
+    NotConnected,
+    delete_user,
+    explained,
+    member_token,
+    revoke_token,
+)
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.errors import PowensError
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain

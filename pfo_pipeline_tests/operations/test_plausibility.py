@@ -6,7 +6,7 @@ import pytest
 
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import Closings
-from pfo_pipeline.operations.plausibility import Jump, implausible_jumps
+from pfo_pipeline.operations.anomalies import Jump, implausible_jumps
 
 
 def account(*moves: str) -> Closings:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.contracts.tables import QuarantineRow
-from pfo_pipeline.ledger.batch import Batch
+from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.operations.steps import TryAgain
 from pfo_pipeline_tests.ledger.samples import opened

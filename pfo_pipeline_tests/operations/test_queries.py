@@ -13,13 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.contracts.accounts import GetAccountInput, ListAccountsInput, ListAccountsOutput
-from pfo_pipeline.contracts.balances import GetBalancesInput, GetBalancesOutput
+from pfo_pipeline.contracts.operations import (
+    GetAccountInput,
+    GetBalancesInput,
+    GetBalancesOutput,
+    ListAccountsInput,
+    ListAccountsOutput,
+)
 from pfo_pipeline.contracts.records import BalanceType, BankAccountRecord
 from pfo_pipeline.ledger.merge import apply
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.schema import bring_up_to_date
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.operations.queries import QueryContext, get_account, get_balances, list_accounts
 from pfo_pipeline_tests.ledger.samples import APRIL_1, MARCH_30, MARCH_31, account, balance, batch, connection
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pfo_pipeline.contracts.accounts import LIST_ACCOUNTS, SYNC_ACCOUNTS, SyncAccountsInput, SyncAccountsOutput
+from pfo_pipeline.contracts.operations import LIST_ACCOUNTS, SYNC_ACCOUNTS, SyncAccountsInput, SyncAccountsOutput
 from pfo_pipeline.operations import telemetry
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, token_file

@@ -10,8 +10,8 @@ import pytest
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
-from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline.powens.client import aiohttp_transport
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, OFFICE, REFRESH, SYNC, Household
 
 FAR = timedelta(days=400)

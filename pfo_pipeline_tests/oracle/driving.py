@@ -17,11 +17,11 @@ from pfo_pipeline.config import Config, Tenant, User
 from pfo_pipeline.contracts.tables import DecisionRow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.identities import DIFFERENT, SAME, KnownMatching
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.oracle.bank import Bank
 from pfo_pipeline_tests.oracle.cases import Case
 from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED

@@ -13,11 +13,11 @@ import pytest
 
 from pfo_pipeline.config import Config, SecretError, Tenant
 from pfo_pipeline.contracts.model import Capability
-from pfo_pipeline.powens.bank import BankSession, OpenBanking, Records
-from pfo_pipeline.powens.drift import Drift
 from pfo_pipeline.powens.errors import Invalid, PowensError, Refused, ServerFault
 from pfo_pipeline.powens.mapping import situation
-from pfo_pipeline.powens.wire import Account, Misfit, Since
+from pfo_pipeline.powens.models import Account, Misfit, Since
+from pfo_pipeline.powens.schema_drift import Drift
+from pfo_pipeline.powens.session import BankSession, OpenBanking, Records
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 
 R = TypeVar("R")

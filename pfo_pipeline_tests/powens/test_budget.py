@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pfo_pipeline.config import Config, Tenant
-from pfo_pipeline.powens.budget import Budget, BudgetUnusable, budget_of
 from pfo_pipeline.powens.client import PowensClient
 from pfo_pipeline.powens.errors import BudgetSpent, Transient
+from pfo_pipeline.powens.rate_limit import Budget, BudgetUnusable, budget_of
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedUser
 
 MINUTE = 60
@@ -150,7 +150,7 @@ def test_what_is_no_count_is_named_with_what_to_do(tmp_path: Path) -> None:
 def test_processes_share_the_budget(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from pfo_pipeline.powens.budget import Budget\n"
+        "from pfo_pipeline.powens.rate_limit import Budget\n"
         "from pfo_pipeline.powens.errors import BudgetSpent\n"
         "budget = Budget(Path(sys.argv[1]), ((10, 3600),), longest_wait_seconds=1)\n"
         "async def ask():\n"

@@ -14,7 +14,7 @@ import pytest
 
 from pfo_pipeline.ledger.store import Clock, utc_now
 from pfo_pipeline.powens import client as client_module
-from pfo_pipeline.powens.client import CALLS_AT_ONCE, PowensClient, TransportFactory, aiohttp_transport
+from pfo_pipeline.powens.client import CALLS_AT_ONCE, Listing, PowensClient, TransportFactory, aiohttp_transport
 from pfo_pipeline.powens.errors import (
     Invalid,
     Missing,
@@ -29,7 +29,6 @@ from pfo_pipeline.powens.errors import (
     WrongClock,
     WrongHost,
 )
-from pfo_pipeline.powens.paging import Listing
 from pfo_pipeline.simulator import listen, url_of
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.powens.decode import EARLIEST, LATEST, MAX_DEPTH, digest, parse_json, to_amount, to_utc
+from pfo_pipeline.powens.values import EARLIEST, LATEST, MAX_DEPTH, digest, parse_json, to_amount, to_utc
 
 steady = settings(derandomize=True, deadline=None)
 PARIS = ZoneInfo("Europe/Paris")

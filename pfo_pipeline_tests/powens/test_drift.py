@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.contracts.tables import QuarantineRow
-from pfo_pipeline.powens.drift import (
+from pfo_pipeline.powens.mapping import parse
+from pfo_pipeline.powens.models import Account, Connection
+from pfo_pipeline.powens.schema_drift import (
     KNOWN_ACCOUNT_TYPES,
     NO_AMOUNT,
     NO_DATE,
@@ -14,9 +16,7 @@ from pfo_pipeline.powens.drift import (
     misfits,
     unread_fields,
 )
-from pfo_pipeline.powens.mapping import parse
 from pfo_pipeline.powens.states import KNOWN_STATES
-from pfo_pipeline.powens.wire import Account, Connection
 
 # As documented, with the extras that were seen live.
 ACCOUNT: dict[str, Any] = {

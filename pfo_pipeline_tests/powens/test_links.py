@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 from pfo_pipeline.config import Tenant
-from pfo_pipeline.powens.links import connect_link, reconnect_link
+from pfo_pipeline.powens.auth import connect_link, reconnect_link
 
 
 def tenant(**settings: object) -> Tenant:

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow
-from pfo_pipeline.powens.decode import LATEST, ToldTwice, digest
-from pfo_pipeline.powens.drift import unread_fields
 from pfo_pipeline.powens.mapping import (
     account_id,
     account_row,
@@ -24,7 +22,9 @@ from pfo_pipeline.powens.mapping import (
     quarantined,
     situation,
 )
-from pfo_pipeline.powens.wire import Account, Connection
+from pfo_pipeline.powens.models import Account, Connection
+from pfo_pipeline.powens.schema_drift import unread_fields
+from pfo_pipeline.powens.values import LATEST, ToldTwice, digest
 
 steady = settings(derandomize=True, deadline=None)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

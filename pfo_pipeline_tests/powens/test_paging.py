@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.powens.paging import BadLink, missing, next_url
+from pfo_pipeline.powens.client import BadLink, missing, next_url
 
 steady = settings(derandomize=True, deadline=None)
 ROOT = "https://smith.biapi.pro/2.0"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.ledger.reader import published_reader
-from pfo_pipeline.report.contents import CashPage
-from pfo_pipeline.report.gathering import Asked, gather
+from pfo_pipeline.report.build import Asked, gather
+from pfo_pipeline.report.model import CashPage
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline_tests import demo_year
 

@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import IdentityRow, LedgerRow
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.reader import Reader, published_reader
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.report.contents import CashPage
-from pfo_pipeline.report.gathering import Asked, gather
+from pfo_pipeline.report.build import Asked, gather
+from pfo_pipeline.report.model import CashPage
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline_tests.ledger.samples import (
     OFFICE,

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import CLASSES
-from pfo_pipeline.report.contents import (
+from pfo_pipeline.report.model import (
     Amount,
     Breakdown,
     Bridge,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pfo_pipeline.contracts.tables import IdentityRow
-from pfo_pipeline.report.contents import Bridge, Change, Changes, Side
-from pfo_pipeline.report.gathering import MomentRefused
+from pfo_pipeline.report.build import MomentRefused
+from pfo_pipeline.report.model import Bridge, Change, Changes, Side
 from pfo_pipeline_tests.ledger.samples import connection, user
 from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, Told, figure, linked, page_of, written
 

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pfo_pipeline.contracts.tables import IdentityRow
-from pfo_pipeline.report.contents import CashPage, History
-from pfo_pipeline.report.days import days_up_to, ends_of, start_of
+from pfo_pipeline.report.model import CashPage, History
 from pfo_pipeline.report.rates import Rates
+from pfo_pipeline.report.totals import days_up_to, ends_of, start_of
 from pfo_pipeline_tests.ledger.samples import connection, user
 from pfo_pipeline_tests.report.ledgers import DAY, HOUR, HUGE, NOW, Told, figure, linked, page_of, written
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pfo_pipeline.report.files import PageNotWritten, page_path, pages_folder, remove_pages, write_page
+from pfo_pipeline.report.output import PageNotWritten, page_path, pages_folder, remove_pages, write_page
 
 
 def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfo_pipeline.contracts.freshness import Freshness
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.errors import LedgerMissing
 from pfo_pipeline.ledger.reader import Reader, open_published, published_reader
-from pfo_pipeline.report.contents import Amount, CashPage, Rate, Side
+from pfo_pipeline.report.model import Amount, CashPage, Rate, Side
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline.report.totals import exact_sum
 from pfo_pipeline_tests.ledger.samples import account, balance, connection, user

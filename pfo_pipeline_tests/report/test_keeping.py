@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pfo_pipeline.report.keeping import kept
+from pfo_pipeline.report.charts import kept
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from pfo_pipeline.config import Config, load_config
-from pfo_pipeline.report.gathering import Asked
-from pfo_pipeline.report.making import make_page, timezone_of
+from pfo_pipeline.report.build import Asked, make_page, timezone_of
 from pfo_pipeline_tests.ledger.samples import connection, user
 from pfo_pipeline_tests.report.ledgers import DAY, NOW, figure, linked, written
 

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfo_pipeline.contracts.records import plain
-from pfo_pipeline.report.contents import Breakdown, CashPage, Changes, ClassTotal, History
-from pfo_pipeline.report.page import render
+from pfo_pipeline.report.layout import render
+from pfo_pipeline.report.model import Breakdown, CashPage, Changes, ClassTotal, History
 from pfo_pipeline.report.wording import NotWritable, Wording, text
 from pfo_pipeline_tests.report import ledgers, samples
 from pfo_pipeline_tests.report.reading import Element, read
@@ -238,7 +238,7 @@ def test_the_same_page_is_the_same_text(family: CashPage, html: str) -> None:
 
 
 def test_making_a_page_is_paid_for_only_when_one_is_made() -> None:
-    program = "import sys, pfo_pipeline.report.page\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import sys, pfo_pipeline.report.layout\nprint(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert "babel" in loaded
     assert not {"altair", "vl_convert", "jinja2"} & set(loaded)

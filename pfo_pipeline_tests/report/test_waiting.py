@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.contracts.tables import ConnectionRow, IdentityRow
-from pfo_pipeline.report.contents import Consent, Task
+from pfo_pipeline.report.model import Consent, Task
 from pfo_pipeline_tests.ledger.samples import connection, user
 from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, Told, figure, linked, written
 

@@ -16,10 +16,18 @@ from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.defs.jobs import sync_openbanking_accounts
 from pfo_pipeline.defs.options import ASSET_KEYS
 from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS
-from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day, run_for
-from pfo_pipeline.defs.sensors import after_sync, tenants_sensor
-from pfo_pipeline.defs.slots import ACCOUNTS, BALANCES, COMMANDS, QUARTER_MINUTES, Asked, due
-from pfo_pipeline.defs.webhooks import webhooks_sensor
+from pfo_pipeline.defs.schedules import (
+    ACCOUNTS,
+    BALANCES,
+    COMMANDS,
+    QUARTER_MINUTES,
+    Asked,
+    accounts_nightly,
+    balances_by_day,
+    due,
+    run_for,
+)
+from pfo_pipeline.defs.sensors import after_sync, tenants_sensor, webhooks_sensor
 
 _SCHEDULES = ((accounts_nightly.name, ACCOUNTS), (balances_by_day.name, BALANCES))
 _SENSORS = {sensor.name: sensor for sensor in (tenants_sensor, after_sync, webhooks_sensor)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from pfo_pipeline.alerts.log import ALERTS
+from pfo_pipeline.alerts.notify import ALERTS
 from pfo_pipeline_tests.simulation.play import Played
 
 # The table of accounts holds names and numbers for analysts, in columns that its contract calls personal.

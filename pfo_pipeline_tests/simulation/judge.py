@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from pfo_pipeline.alerts.log import ALERTS
+from pfo_pipeline.alerts.notify import ALERTS
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline_tests.simulation.book import After, Figure, Health, Version
 from pfo_pipeline_tests.simulation.discretion import indiscretions

@@ -19,18 +19,17 @@ from unittest.mock import patch
 
 import dagster as dg
 
-from pfo_pipeline.alerts.conditions import Findings
-from pfo_pipeline.alerts.findings import ledger_findings
-from pfo_pipeline.alerts.telling import look
+from pfo_pipeline.alerts.conditions import Findings, ledger_findings
+from pfo_pipeline.alerts.notify import look
 from pfo_pipeline.commands import identity
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.tables import DriftRow
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
-from pfo_pipeline.ledger.batch import Batch
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
+from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.operations.guards import OperationRefused
+from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline_tests.operations.household import opened
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 from pfo_pipeline_tests.simulation.automation import Automation, Hearing, quarters

@@ -20,17 +20,16 @@ from pfo_pipeline.alerts.conditions import Condition
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.workflows import WORKFLOWS
-from pfo_pipeline.defs.conditions import _failed as condition_of_failure
 from pfo_pipeline.defs.failures import described_failure, named_failures
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.options import ASSET_KEYS, job_name
 from pfo_pipeline.defs.resources import OfficeResource
+from pfo_pipeline.defs.run_health import _failed as condition_of_failure
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.operations.queries import QueryContext
-from pfo_pipeline.operations.snapshots import Snapshot, fetch_accounts, fetch_balances
+from pfo_pipeline.operations.queries import QueryContext, Snapshot, fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
-from pfo_pipeline.powens.bank import OpenBanking
 from pfo_pipeline.powens.client import aiohttp_transport
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.simulation.automation import Automation
 from pfo_pipeline_tests.simulation.book import Book, Read, Reading
 from pfo_pipeline_tests.simulation.truth import Picture

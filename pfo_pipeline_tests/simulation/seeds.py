@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.simulation.judge import judged
 from pfo_pipeline_tests.simulation.plan import draw

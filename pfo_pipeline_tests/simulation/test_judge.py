@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pfo_pipeline.alerts.log import ALERTS
+from pfo_pipeline.alerts.notify import ALERTS
 from pfo_pipeline_tests.simulation.judge import compared
 from pfo_pipeline_tests.simulation.plan import draw
 from pfo_pipeline_tests.simulation.play import Played

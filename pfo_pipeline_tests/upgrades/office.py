@@ -23,7 +23,7 @@ from pfo_pipeline.config import load_config
 from pfo_pipeline.ledger import store
 from pfo_pipeline.ledger.office import ledger_of, opened
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
-from pfo_pipeline.powens.bank import OpenBanking
+from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline.powens.webhooks import Hint
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
 from pfo_pipeline_tests.operations.household import REFRESH, SYNC

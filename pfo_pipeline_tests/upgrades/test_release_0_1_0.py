@@ -18,18 +18,14 @@ import pytest
 from click.testing import CliRunner
 
 from pfo_pipeline.alerts.conditions import Key
-from pfo_pipeline.alerts.log import ALERTS
-from pfo_pipeline.alerts.messages import Message
-from pfo_pipeline.alerts.store import read_book
-from pfo_pipeline.alerts.telling import tell
+from pfo_pipeline.alerts.notify import ALERTS, Message, tell
+from pfo_pipeline.alerts.state import read_book
 from pfo_pipeline.cli import main
 from pfo_pipeline.commands.manifest import read_manifest
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.alerts import look_everywhere
-from pfo_pipeline.defs.sensors import after_sync
-from pfo_pipeline.ledger.files import LedgerFiles
+from pfo_pipeline.defs.sensors import after_sync, look_everywhere
+from pfo_pipeline.ledger.connection import LedgerFiles, open_file
 from pfo_pipeline.ledger.office import ledger_of, opened
-from pfo_pipeline.ledger.opening import open_file
 from pfo_pipeline.ledger.schema import enter, known_migrations, version_of
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
 from pfo_pipeline_tests.ledger.samples import needs_encryption

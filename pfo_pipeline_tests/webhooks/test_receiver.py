@@ -224,7 +224,7 @@ def test_a_body_that_nobody_has_signed_is_not_read(receiver: Receiving) -> None:
 def test_a_sender_who_does_not_finish_the_head_of_a_request_is_hung_up_on(
     receiver: Receiving, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr("pfo_pipeline.webhooks.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("pfo_pipeline.webhooks.receiver.HEAD_SECONDS", 0.05)
 
     with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0), timeout=10) as slow:
         slow.sendall(said)

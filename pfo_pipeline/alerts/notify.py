@@ -1,0 +1,341 @@
+"""Notifies the alert targets, and writes `data/alerts.jsonl`, one line per alert, for a monitor to follow.
+
+Each owner and tenant gets one message. The log is a local target; the others are reached by Apprise over the network. A
+target that failed is tried again. A URL holds a password: it is read when it is used, and is in no log, error or result. A
+library or a server may repeat the URL or name a person in its error, so a reported reason is always one of ours.
+"""
+
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from pathlib import Path
+
+from pfo_pipeline.alerts.conditions import Condition, Findings, Severity
+from pfo_pipeline.alerts.state import (
+    Book,
+    Event,
+    Notice,
+    Repeats,
+    alone_in_telling,
+    change_book,
+    due,
+    is_resting,
+    looked,
+    read_book,
+    told,
+    unreached,
+)
+from pfo_pipeline.config import Config, SecretError, data_dir
+from pfo_pipeline.config.model import AlertSettings
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.connection import LedgerFiles
+
+_SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "notice")
+_HEADINGS: dict[Event, str] = {"opened": "NEW", "repeated": "STILL", "resolved": "OVER"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """`severity` is that of its worst condition; None where all it tells is over."""
+
+    title: str
+    body: str
+    severity: Severity | None
+    notices: tuple[Notice, ...]
+
+
+def messages(notices: Iterable[Notice]) -> list[Message]:
+    """In the order of tenants; what concerns the whole office comes first. No message holds two tenants."""
+    groups: dict[tuple[str, str], list[Notice]] = {}
+    for notice in notices:
+        groups.setdefault((notice.condition.tenant_id, notice.condition.owner), []).append(notice)
+    return [_message(tenant_id, owner, groups[tenant_id, owner]) for tenant_id, owner in sorted(groups)]
+
+
+def _message(tenant_id: str, owner: str, notices: list[Notice]) -> Message:
+    about = f"tenant {tenant_id}" if tenant_id else "the whole office"
+    counts = ((heading, sum(n.event == event for n in notices)) for event, heading in _HEADINGS.items())
+    summary = ", ".join(f"{count} {heading.lower()}" for heading, count in counts if count)
+    present = [n.condition.severity for n in notices if n.event != "resolved"]
+    return Message(
+        title=f"pfo: {about}, {owner} acts: {summary}",
+        body="\n\n".join(_paragraph(notice) for notice in notices),
+        severity=min(present, key=_SEVERITIES.index, default=None),
+        notices=tuple(notices),
+    )
+
+
+def _paragraph(notice: Notice) -> str:
+    condition = notice.condition
+    since = f"since {notice.since:%Y-%m-%d %H:%M} UTC"
+    headline = f"{_HEADINGS[notice.event]}: {condition.text} ({since})"
+    if notice.event == "resolved":
+        return headline
+    return "\n".join(line for line in (headline, f"{condition.owner}: {condition.remedy}", condition.link) if line)
+
+
+ALERTS = "alerts.jsonl"
+
+
+def append_to_log(data_dir: Path, notices: Iterable[Notice], now: datetime) -> None:
+    """Raises: OSError."""
+    lines = b"".join(json.dumps(_line(notice, now)).encode() + b"\n" for notice in notices)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / ALERTS).open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                lines = b"\n" + lines  # A crash left half a line, which would swallow the first of these.
+        file.write(lines)
+
+
+def _line(notice: Notice, now: datetime) -> dict[str, str]:
+    condition = notice.condition
+    line = {
+        "at": now.isoformat(timespec="seconds"),
+        "event": notice.event,
+        "severity": condition.severity,
+        "tenant": condition.tenant_id,
+        "kind": condition.kind,
+        "thing": condition.thing,
+        "code": condition.code,
+        "who_acts": condition.owner,
+        "since": notice.since.isoformat(timespec="seconds"),
+        "reason": condition.text,
+        "remedy": condition.remedy,
+    }
+    return line | ({"link": condition.link} if condition.link else {})
+
+
+TIMEOUT_SECONDS = 15.0
+"""For each step of the way: to connect, to be answered."""
+WHOLE_SECONDS = 60.0
+_TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "markdown", "MARKDOWN")
+_STATUS = re.compile(r"error=(\d{3})\b")
+
+
+@dataclass(frozen=True)
+class Target:
+    """An address in the configuration. `tenant_id` None: it gets the alerts of every tenant, and the office's."""
+
+    key: str
+    reference: str
+    tenant_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is remembered and shown by."""
+        return f"{self.tenant_id}/{self.reference}" if self.tenant_id else self.reference
+
+
+class NotTaken(Exception):
+    """A target did not take a message; the text says why, in our own words."""
+
+
+def targets_of(config: Config) -> list[Target]:
+    office = [Target("alerts.targets", reference) for reference in config.alerts.targets]
+    return office + [
+        Target(f"tenants.{tenant.id}.alert_targets", reference, tenant.id)
+        for tenant in config.tenants
+        for reference in tenant.alert_targets
+    ]
+
+
+Send = Callable[[str, Message], None]
+"""Sends a message to a URL, or raises NotTaken."""
+
+
+def send(
+    url: str, message: Message, *, timeout_seconds: float = TIMEOUT_SECONDS, whole_seconds: float = WHOLE_SECONDS
+) -> None:
+    """
+    Args:
+        timeout_seconds: For each step of the way.
+        whole_seconds: For all of it: a server that answers one byte at a time is left after that.
+    Raises: NotTaken.
+    """
+    outcome: list[str | None] = []
+
+    def work() -> None:
+        outcome.append(_sent(url, message, timeout_seconds))
+
+    # A thread that nothing waits for: Apprise's own time limit leaves one that holds up the end of the program.
+    worker = threading.Thread(target=work, name="alert", daemon=True)
+    worker.start()
+    worker.join(whole_seconds)
+    reason = outcome[0] if outcome else f"it did not answer within {whole_seconds:g} s"
+    if reason is not None:
+        raise NotTaken(reason)
+
+
+def _sent(url: str, message: Message, timeout_seconds: float) -> str | None:
+    """Why it was not sent; None when it was."""
+    _silence()
+    try:
+        return _tried(url, message, timeout_seconds)
+    except Exception as error:  # A hundred plugins, each with errors of its own, that may repeat the URL.
+        return f"an error in the way there ({type(error).__name__})"
+
+
+def _tried(url: str, message: Message, timeout_seconds: float) -> str | None:
+    import apprise  # Takes a quarter of a second, and is needed only where something is sent.
+
+    asset = apprise.AppriseAsset(
+        app_id="pfo", app_desc="pfo-pipeline", app_url="", async_mode=False, storage_mode="memory"
+    )
+    service = apprise.Apprise.instantiate(url, asset=asset)
+    if not isinstance(service, apprise.NotifyBase):
+        return "its URL is none that Apprise understands"
+    service.overflow_mode = apprise.OverflowMode.SPLIT  # Some services take only so much at once.
+    service.socket_connect_timeout = service.socket_read_timeout = timeout_seconds
+    kinds = {
+        "critical": apprise.NotifyType.FAILURE,
+        "warning": apprise.NotifyType.WARNING,
+        "notice": apprise.NotifyType.INFO,
+        None: apprise.NotifyType.SUCCESS,
+    }
+    way = apprise.Apprise(services=[service], asset=asset)
+    result = way.notify(
+        title=message.title,
+        body=message.body,
+        notify_type=kinds[message.severity],
+        body_format=apprise.NotifyFormat.TEXT,
+    )
+    if result:
+        return None
+    status = next((found.group(1) for entry in result.logs() if (found := _STATUS.search(entry.message))), None)
+    return f"it answered {status}" if status else "it could not be reached, or refused the message"
+
+
+@cache
+def _silence() -> None:
+    """What these libraries log, at any level, reaches no handler of ours: it names addresses, people and paths."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.addHandler(logging.NullHandler())
+        logger.setLevel(logging.WARNING)  # Apprise's own, from which the status of an answer is read.
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How telling one target went. `reason` says why it took less than it was sent; empty when it took all."""
+
+    target: str
+    sent: int
+    reason: str = ""
+
+
+_REFUSALS = 3
+"""After so many messages that a target did not take, it is left for now: each may have taken a minute."""
+
+
+def repeats_of(settings: AlertSettings) -> Repeats:
+    hours = settings.repeat_hours
+    return {"critical": hours.critical, "warning": hours.warning, "notice": hours.notice}
+
+
+def look(config: Config | None, findings: Iterable[Findings], now: datetime) -> Book:
+    """Put down what was found, and tell the log.
+
+    Args:
+        config: None where it cannot be read: the log is then the only target.
+    Returns: The book, in which `outstanding` finds what is left to tell.
+    Raises: AlertsError.
+    """
+    folder = data_dir(config)
+    private = LedgerFiles(folder).private
+    names = [ALERTS, *(target.name for target in targets_of(config))] if config else None
+
+    def with_findings(book: Book) -> Book:
+        for each in findings:
+            # Which targets there are, a broken configuration does not say: what they were told is kept.
+            book = looked(book, each, now, [ALERTS, *book.targets] if names is None else names)
+        return _log_told(book, folder, repeats_of(config.alerts if config else AlertSettings()), now)
+
+    return change_book(private, with_findings)
+
+
+def _log_told(book: Book, folder: Path, repeats: Repeats, now: datetime) -> Book:
+    notices = due(book, ALERTS, repeats, now)
+    if not notices:
+        return book
+    try:
+        append_to_log(folder, notices, now)
+    except OSError as error:
+        return unreached(book, ALERTS, f"it cannot be written ({error.strerror})", now)
+    return told(book, ALERTS, notices, now)
+
+
+def outstanding(config: Config, book: Book, now: datetime) -> list[Target]:
+    """Targets that are to be told something, without those that did not answer a moment ago."""
+    repeats = repeats_of(config.alerts)
+    return [
+        target
+        for target in targets_of(config)
+        if not is_resting(book, target.name, now) and due(book, target.name, repeats, now, target.tenant_id)
+    ]
+
+
+def tell(config: Config, now: datetime, *, send: Send = send) -> list[Delivery]:
+    """Tell each target what is due, one message for each owner and tenant. Where another process tells, nothing is done.
+
+    Raises: AlertsError: what was told could not be remembered.
+    """
+    private = LedgerFiles(data_dir(config)).private
+    with alone_in_telling(private) as alone:
+        if not alone:
+            return []
+        return [_tell(config, private, target, now, send) for target in outstanding(config, read_book(private), now)]
+
+
+def _tell(config: Config, private: Path, target: Target, now: datetime, send: Send) -> Delivery:
+    notices = due(read_book(private), target.name, repeats_of(config.alerts), now, target.tenant_id)
+    sent, reasons = 0, list[str]()
+    for message in messages(notices):
+        if len(reasons) == _REFUSALS:
+            break
+        try:
+            send(config.secret(target.reference, key=target.key), message)
+        except (NotTaken, SecretError) as why:
+            reasons.append(str(why))  # Its fault may be the message's own, which must not hold up the others.
+            continue
+        # After each: a crash, or the next message, must not have this one told twice.
+        change_book(private, partial(told, target=target.name, notices=message.notices, now=now))
+        sent += 1
+    if reasons:
+        change_book(private, partial(unreached, target=target.name, reason=reasons[0], now=now))
+    return Delivery(target.name, sent, reasons[0] if reasons else "")
+
+
+def unreached_targets(book: Book) -> list[str]:
+    """One line for each target that does not take what it is sent."""
+    return [
+        f"Alert target {name} has not been reached since {outage.since:%Y-%m-%d %H:%M} UTC: {outage.reason}."
+        for name, memory in sorted(book.targets.items())
+        if (outage := memory.outage) is not None
+    ]
+
+
+def unreadable_configuration(mistake: PfoError) -> Findings:
+    """Found while the configuration cannot be read, and so nothing else can be looked at."""
+    condition = Condition(
+        kind="configuration",
+        tenant_id="",
+        thing="file",
+        owner="operator",
+        severity="critical",
+        code=type(mistake).__name__,
+        text="The configuration cannot be used, so that no tenant is read",
+        remedy="pfo config check names each mistake.",
+    )
+    return Findings((condition,), frozenset({"configuration"}))
+
+
+READABLE_CONFIGURATION = Findings((), frozenset({"configuration"}))

@@ -1,0 +1,73 @@
+"""Metadata of materializations for the Dagster UI: short tables and a plot, never personal.
+
+The plot is SVG within Markdown, written by hand: one line per currency needs no plotting library, and the one that draws
+without a browser takes a second of CPU (docs/architecture.md). No amount becomes a binary float.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+
+import dagster as dg
+
+from pfo_pipeline.contracts.records import EXACT, plain
+from pfo_pipeline.ledger.known import DailyTotals
+from pfo_pipeline.redaction import scrub
+
+MOST_ROWS = 20
+"""What the UI shows without a scroll bar of its own; the rest is counted."""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> dg.MarkdownMetadataValue:
+    """Rows of cells as Markdown, at most MOST_ROWS; `nothing` in their place where there are none."""
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows[:MOST_ROWS])]
+    lines.insert(1, "|---" * len(head) + "|")
+    if len(rows) > MOST_ROWS:
+        lines.append(f"\nand {len(rows) - MOST_ROWS} more")
+    return dg.MetadataValue.md("\n".join(lines) if rows else nothing)
+
+
+def cell(value: str | None) -> str:
+    """A bank's name may hold anything; here it stays within its cell, and a link or a tag in it stays text."""
+    return re.sub(r"([\\|<>\[\]`])", r"\\\1", " ".join(scrub(value or "").split()))
+
+
+_WIDTH, _HEIGHT, _LABEL = 420, 56, 18
+MOST_LINES = 8
+
+
+def over_time(totals: Sequence[DailyTotals]) -> dg.MarkdownMetadataValue:
+    """One line per currency, each on its own scale, with its lowest and highest total in words."""
+    shown = [daily for daily in totals if len(daily.totals) > 1][:MOST_LINES]
+    if not shown:
+        return dg.MetadataValue.md("Two days are needed for a line.")
+    parts = [_line(daily, index * (_HEIGHT + _LABEL)) for index, daily in enumerate(shown)]
+    height = len(shown) * (_HEIGHT + _LABEL) + 4
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" '
+        f'font-size="11" fill="#555">{"".join(parts)}</svg>'
+    )
+    return dg.MetadataValue.md(f"![balance over time](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})")
+
+
+def _line(daily: DailyTotals, top: int) -> str:
+    low, high = min(daily.totals), max(daily.totals)
+    points = " ".join(
+        f"{_WIDTH * day // (len(daily.totals) - 1)},{top + _LABEL + _above(total, low, high)}"
+        for day, total in enumerate(daily.totals)
+    )
+    label = f"{daily.currency}: {plain(low)} to {plain(high)}, {len(daily.totals)} days"
+    return (
+        f'<text x="0" y="{top + 12}">{escape(label)}</text>'
+        f'<polyline points="{points}" fill="none" stroke="#4f43dd" stroke-width="1.5"/>'
+    )
+
+
+def _above(total: Decimal, low: Decimal, high: Decimal) -> int:
+    """How far from the top, in pixels."""
+    span = EXACT.subtract(high, low)
+    if not span:
+        return _HEIGHT // 2
+    return int(EXACT.divide_int(EXACT.multiply(EXACT.subtract(high, total), _HEIGHT), span))

@@ -1,0 +1,160 @@
+"""Powens users, their tokens, and the pages (webview) that a person opens to connect a bank.
+
+Facts: Powens docs, Webview: `https://webview.powens.com/{lang}/{connect|reconnect}` with domain, client_id, redirect_uri, a
+temporary `code` (30 minutes or one use) and a `state` that is returned. The language is always given: without it an edge
+server answered 503. Authentication, Users, Connections, Bank accounts: without `all` a disabled account is not found, and
+enabling one is the user's consent. `GET /clients/{id}` answers a user with the allowed redirect addresses; one client saw it
+and no page documents it, so a refusal means nothing.
+`/auth/init` without credentials creates an anonymous user that is deleted after half an hour unless its code is exchanged.
+With credentials it creates a permanent, billed user each time, and so does `/auth/renew` without `id_user`: neither is ever
+called that way. The key of the token differs by route and by page; any of them is read.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from pfo_pipeline.config import Tenant
+from pfo_pipeline.powens.client import PowensClient
+from pfo_pipeline.powens.errors import Invalid, Missing, Permanent, Refused
+
+
+def connect_link(tenant: Tenant, code: str, state: str | None = None) -> str:
+    """The page on which a member chooses a bank and consents.
+
+    Args: as of `reconnect_link`.
+    """
+    return _page(tenant, "connect", code=code, state=state)
+
+
+def reconnect_link(tenant: Tenant, connection_id: str, code: str | None = None, state: str | None = None) -> str:
+    """The reconnect page of one connection.
+
+    Args:
+        code: Temporary code from `GET /auth/token/code`; without it the link says where, but opens for nobody.
+        state: What the member brings back, for who waits for the return.
+    """
+    return _page(tenant, "reconnect", connection_id=connection_id, code=code, state=state)
+
+
+def _page(tenant: Tenant, page: str, **more: str | None) -> str:
+    known = {"client_id": tenant.client_id, "redirect_uri": tenant.redirect_uri, **more}
+    query = {"domain": f"{tenant.domain}.biapi.pro", **{key: value for key, value in known.items() if value}}
+    return f"{tenant.webview_url}/{page}?{urlencode(query)}"
+
+
+ME = "/users/me"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One Powens user, who is whoever holds the token. Every call raises: PowensError."""
+
+    client: PowensClient
+    root: str
+    token: str = field(repr=False)
+
+    async def page_code(self) -> str:
+        """A code that opens Powens' pages as this member: 30 minutes, or one use."""
+        return await self._code("/auth/token/code?type=singleAccess")
+
+    async def exchange_code(self) -> str:
+        """A code to be exchanged for a permanent token."""
+        return await self._code("/auth/token/code")
+
+    async def powens_id(self) -> int:
+        found = (await self._call("GET", ME)).get("id")
+        if not isinstance(found, int) or isinstance(found, bool):
+            raise Invalid("unreadable", f"GET {ME}", "the answer holds no id")
+        return found
+
+    async def may_return_to(self, client_id: str, redirect_uri: str) -> bool:
+        """Whether Powens' pages lead back to the address; true where Powens does not tell."""
+        try:
+            told = (await self._call("GET", f"/clients/{client_id}")).get("redirect_uris")
+        except Permanent:
+            return True
+        return not (isinstance(told, list) and told) or redirect_uri in told
+
+    async def connection_ids(self) -> list[str]:
+        listing = await self.client.read_list(f"{ME}/connections", "connections", self.token)
+        return [str(record["id"]) for record in listing.records if "id" in record]
+
+    async def delete_connection(self, connection_id: str) -> None:
+        """For good, with its accounts. One that is not there is no error: it may have gone in an attempt before."""
+        try:
+            await self._call("DELETE", f"{ME}/connections/{connection_id}")
+        except Missing:
+            return
+
+    async def enable_account(self, powens_account_id: str) -> None:
+        await self._call("PUT", f"{ME}/accounts/{powens_account_id}?all", {"disabled": False})
+
+    async def revoke_token(self) -> None:
+        await self._call("DELETE", "/auth/token")
+
+    async def delete(self) -> None:
+        """The user with everything that Powens has of them."""
+        await self._call("DELETE", ME)
+
+    async def _code(self, path: str) -> str:
+        code = (await self._call("GET", path)).get("code")
+        if not isinstance(code, str) or not code:
+            raise Invalid("unreadable", "GET /auth/token/code", "the answer holds no code")
+        return code
+
+    async def _call(self, method: str, path: str, body: object = None) -> dict[str, object]:
+        return await self.client.call(method, self.root + path, self.token, json=body)
+
+
+_TOKEN_KEYS = ("access_token", "auth_token", "token")
+
+
+@dataclass(frozen=True)
+class AnonymousUser:
+    """Purged by Powens half an hour after it was made, unless made permanent."""
+
+    powens_id: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Onboarding:
+    """One Powens domain, and the client's credentials. Every call raises: PowensError."""
+
+    client: PowensClient
+    root: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+    async def begin(self) -> AnonymousUser:
+        """A new anonymous user; nothing to pay, and nothing lost if the answer is."""
+        answer = await self.client.call("POST", f"{self.root}/auth/init", None, json={})
+        powens_id = answer.get("id_user")
+        if not isinstance(powens_id, int) or isinstance(powens_id, bool) or powens_id <= 0:
+            raise Invalid("unreadable", "POST /auth/init", "the answer holds no id_user")
+        return AnonymousUser(powens_id, _token(answer, "/auth/init"))
+
+    async def make_permanent(self, user: AnonymousUser) -> str:
+        """The user's permanent token. From now on Powens bills the user."""
+        code = await Member(self.client, self.root, user.token).exchange_code()
+        return await self._token("/auth/token/access", {"grant_type": "authorization_code", "code": code})
+
+    async def renew(self, powens_id: int) -> str:
+        """Another permanent token of a user that there is; the tokens before it stay good."""
+        return await self._token("/auth/renew", {"grant_type": "client_credentials", "id_user": powens_id})
+
+    async def _token(self, path: str, body: dict[str, Any]) -> str:
+        credentials = {"client_id": self.client_id, "client_secret": self.client_secret}
+        try:
+            answer = await self.client.call("POST", self.root + path, None, json=credentials | body)
+        except Refused as refusal:
+            raise replace(refusal, reason="Powens does not accept client_id and client_secret") from None
+        return _token(answer, path)
+
+
+def _token(answer: dict[str, Any], path: str) -> str:
+    found = next((answer[key] for key in _TOKEN_KEYS if answer.get(key)), None)
+    if not isinstance(found, str) or not (found.isascii() and found.isprintable()) or " " in found:
+        raise Invalid("unreadable", f"POST {path}", "the answer holds no token")
+    return found

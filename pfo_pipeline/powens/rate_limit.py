@@ -1,0 +1,115 @@
+"""Rate limiter of one Powens domain: each caller, in any process of this machine, reserves a distinct time.
+
+Facts: Powens docs, Fair usage policy: a sandbox accepts 30 calls a minute and 86,400 a day; nothing is published for
+production, so only a configured limit applies there. The docs do not say how the window moves; it is taken to slide.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+
+from pfo_pipeline.config import Config, Tenant, data_dir
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.powens.errors import BudgetSpent
+from pfo_pipeline.telemetry.measures import recorded
+
+SANDBOX_PER_MINUTE = 30
+SANDBOX_PER_DAY = 86_400
+LONGEST_WAIT_SECONDS = 300
+MARGIN_SECONDS = 1
+"""Calls take their time to arrive: two that leave a minute apart may reach the server in less."""
+_DAY_SECONDS = 86_400
+
+_CREATE = (
+    "create table if not exists calls (at real not null)",
+    "create index if not exists calls_at on calls (at)",
+)
+# What lies further ahead than anybody may wait was counted before the machine's clock was put back.
+_FORGET = "delete from calls where at < :day_ago or at > :farthest"
+_NTH_NEWEST = "select at from calls order by at desc limit 1 offset :n"
+
+
+class BudgetUnusable(PfoError):
+    """The file that counts the calls cannot be read or written."""
+
+
+class Budget:
+    """The calls of one domain. Whoever asks for a turn is given a moment, and nobody else is given it too."""
+
+    def __init__(
+        self,
+        path: Path,
+        limits: tuple[tuple[int, int], ...],
+        *,
+        longest_wait_seconds: int = LONGEST_WAIT_SECONDS,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """
+        Args:
+            path: File shared by all processes that call the domain; made when it is first needed.
+            limits: (calls, seconds): at most so many within any so many seconds.
+            clock: Seconds since 1970, the same for all processes.
+        """
+        self._path = path
+        self._limits = limits
+        self._longest_wait_seconds = longest_wait_seconds
+        self._clock = clock
+        self._sleep = sleep
+
+    async def turn(self, call: str) -> None:
+        """Return when the call may be made.
+
+        Raises:
+            BudgetSpent: it would have to wait for longer than anybody may; nothing is counted then.
+            BudgetUnusable: the file is of no use.
+        """
+        wait_seconds = self._reserve(call)
+        recorded("pfo.powens.budget_wait", wait_seconds)
+        if wait_seconds > 0:
+            await self._sleep(wait_seconds)
+
+    def _reserve(self, call: str) -> float:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as counted:
+                counted.execute("pragma synchronous = off")  # After a power cut the count may begin anew.
+                counted.execute("begin immediate")
+                with counted:
+                    for statement in _CREATE:
+                        counted.execute(statement)
+                    return self._moment(counted, call)
+        except (sqlite3.Error, OSError) as error:
+            raise BudgetUnusable(
+                f"{self._path}, which counts the calls to Powens, cannot be used ({error}). "
+                "Free the disk if it is full; else delete that file: it is made anew."
+            ) from None
+
+    def _moment(self, counted: sqlite3.Connection, call: str) -> float:
+        now = self._clock()
+        farthest = now + self._longest_wait_seconds
+        counted.execute(_FORGET, {"day_ago": now - _DAY_SECONDS - MARGIN_SECONDS, "farthest": farthest})
+        at = now
+        for calls, seconds in self._limits:
+            found = counted.execute(_NTH_NEWEST, {"n": calls - 1}).fetchone()
+            if found is None or found[0] + seconds + MARGIN_SECONDS <= at:
+                continue
+            at = found[0] + seconds + MARGIN_SECONDS
+            if at > farthest:
+                reason = f"the budget of {calls} calls in {seconds} s is spent for another {at - now:.0f} s"
+                raise BudgetSpent("budget", call, reason, retry_after_seconds=at - now)
+        counted.execute("insert into calls values (?)", (at,))
+        return at - now
+
+
+def budget_of(config: Config, tenant: Tenant) -> Budget | None:
+    """The tenant's budget, which tenants of one domain share; None where nothing limits it."""
+    # Where a base_url is given, what answers is not Powens' own sandbox.
+    is_sandbox = tenant.domain.endswith("-sandbox") and not tenant.base_url
+    per_minute = tenant.requests_per_minute or (SANDBOX_PER_MINUTE if is_sandbox else None)
+    per_day = tenant.requests_per_day or (SANDBOX_PER_DAY if is_sandbox else None)
+    limits = tuple((calls, seconds) for calls, seconds in ((per_minute, 60), (per_day, _DAY_SECONDS)) if calls)
+    return Budget(data_dir(config) / "private" / "budget" / f"{tenant.domain}.sqlite", limits) if limits else None

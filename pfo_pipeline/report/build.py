@@ -1,0 +1,251 @@
+"""Builds the cash page of a tenant from one opening of the published ledger, and the configuration."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from pfo_pipeline.config import Config
+from pfo_pipeline.config.model import DEFAULT_TIMEZONE, ReportSettings
+from pfo_pipeline.contracts.operations import REFRESH_BALANCES, Freshness
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.known import AccountThen, Figure
+from pfo_pipeline.ledger.moments import (
+    accounts_at,
+    covered_at,
+    doubled_at,
+    first_figure,
+    last_complete_load,
+    newest_loads,
+    shared_at,
+    totals_by_day,
+    troubled_users_at,
+)
+from pfo_pipeline.ledger.reader import ALWAYS, Reader
+from pfo_pipeline.operations.coverage import double_by_currency
+from pfo_pipeline.operations.freshness import aged
+from pfo_pipeline.report.action_items import consents_of, tasks_of
+from pfo_pipeline.report.changes import changes_since
+from pfo_pipeline.report.layout import render
+from pfo_pipeline.report.model import CashPage, Position, Source
+from pfo_pipeline.report.rates import Rates
+from pfo_pipeline.report.totals import (
+    amounts_of,
+    breakdowns_of,
+    classes_of,
+    coverage_lines,
+    days_up_to,
+    ends_of,
+    history_of,
+    reference_history_of,
+    reference_of,
+    start_of,
+)
+
+_YEARS = range(1900, 9000)
+
+
+class MomentRefused(PfoError):
+    """A page cannot be of that moment."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a page is wanted of: which tenants, as of when, by what was known when, compared with what."""
+
+    tenant_ids: tuple[str, ...]
+    as_of: datetime | None = None
+    """None: the newest figures; ages are then counted from now."""
+    known_at: datetime | None = None
+    """None: all that is known."""
+    since: datetime | None = None
+    """None: the last report, which is the newest complete refresh of balances of an earlier day."""
+
+    def __post_init__(self) -> None:
+        """Raises: MomentRefused."""
+        for name, moment in (("as_of", self.as_of), ("known_at", self.known_at), ("since", self.since)):
+            if moment is None:
+                continue
+            if moment.tzinfo is None:
+                raise MomentRefused(f"{name}: {moment.isoformat()} has no time zone. Add one, such as Z for UTC.")
+            if moment.year not in _YEARS:
+                raise MomentRefused(f"{name}: the year {moment.year} is none of a ledger. Take another moment.")
+
+
+def gather(
+    reader: Reader,
+    asked: Asked,
+    *,
+    office: str,
+    title: str,
+    names: Mapping[tuple[str, str], str],
+    timezone: str,
+    limits: Freshness,
+    rates: Rates | None,
+    now: datetime,
+) -> CashPage:
+    """What a page says, of one state of the ledger.
+
+    Args:
+        names: Members by tenant and user id.
+        timezone: In which days begin and end.
+        limits: How old figures may be.
+        rates: None: nothing is converted.
+    Raises:
+        LedgerError: as Reader does.
+        MomentRefused: `since` is after the page's moment, or after what it may know.
+    """
+    tenant_ids = tuple(dict.fromkeys(asked.tenant_ids))
+    zone = ZoneInfo(timezone)
+    moment, until, known_at = (asked.as_of or now).astimezone(UTC), asked.as_of or ALWAYS, asked.known_at or ALWAYS
+    _refuse_later(asked.since, moment, known_at)
+    days = days_up_to(moment, zone)
+    with reader.at_once() as ledger:
+        loads = newest_loads(ledger, tenant_ids, known_at)
+        accounts = accounts_at(ledger, tenant_ids, until, known_at)
+        connections = [(tenant, c) for tenant in tenant_ids for c in ledger.connections(tenant, known_at=known_at)]
+        positions = _positions(accounts, limits, moment, rates, days[-1])
+        totals = totals_by_day(ledger, tenant_ids, ends_of(days, zone, until), known_at)
+        last_report = _last_report(ledger, tenant_ids, start_of(days[-1], zone), known_at)
+        since = asked.since or last_report
+        stale = {(p.tenant_id, p.account_id) for p in positions if p.is_stale}
+        covered = covered_at(ledger, tenant_ids, until, known_at)
+        reference = reference_of(positions, rates, days[-1]) if rates else None
+        return CashPage(
+            office=office,
+            title=title,
+            tenant_ids=tenant_ids,
+            names=dict(names),
+            timezone=timezone,
+            as_of=moment,
+            known_at=(asked.known_at or max([now, *(load.recorded_at for load in loads)])).astimezone(UTC),
+            positions=positions,
+            cash=amounts_of(p for p in positions if p.account_class == "cash"),
+            classes=classes_of(positions),
+            total=amounts_of(p for p in positions if p.side == "total"),
+            liabilities=amounts_of(p for p in positions if p.side == "loans"),
+            unclassified=amounts_of(p for p in positions if p.side == "unclassified"),
+            possibly_double=double_by_currency(doubled_at(ledger, tenant_ids, until, known_at)),
+            shared=tuple(shared_at(ledger, tenant_ids, until, known_at)) if len(tenant_ids) > 1 else (),
+            coverage=coverage_lines(covered),
+            breakdowns=breakdowns_of(positions, names),
+            reference=reference,
+            history=history_of(days, totals),
+            reference_history=reference_history_of(days, totals, reference, rates) if reference and rates else None,
+            changes=changes_since(ledger, tenant_ids, since, last_report, accounts, known_at, stale, covered)
+            if since
+            else None,
+            tasks=tasks_of(
+                troubled_users_at(ledger, tenant_ids, known_at),
+                connections,
+                ledger.attention(list(tenant_ids), limits, moment, known_at=known_at),
+            ),
+            consents=consents_of(connections, (a for a in accounts if a.counts), moment),
+            sources=tuple(Source(load.tenant_id, load.run_id, load.recorded_at, load.hash) for load in loads),
+            first_as_of=first_figure(ledger, tenant_ids, known_at),
+        )
+
+
+def _refuse_later(since: datetime | None, moment: datetime, known_at: datetime) -> None:
+    if since is not None and since > min(moment, known_at):
+        of_what = "the page's own moment" if since > moment else "what the page may know"
+        raise MomentRefused(f"since: {since.isoformat()} is after {of_what}. Take an earlier one.")
+
+
+def _last_report(
+    ledger: Reader, tenant_ids: Sequence[str], start_of_day: datetime, known_at: datetime
+) -> datetime | None:
+    return last_complete_load(ledger, tenant_ids, REFRESH_BALANCES.key, before=start_of_day, known_at=known_at)
+
+
+def _positions(
+    accounts: Sequence[AccountThen], limits: Freshness, moment: datetime, rates: Rates | None, day: date
+) -> tuple[Position, ...]:
+    positions = [_position(account, limits, moment, rates, day) for account in accounts if account.counts]
+    return tuple(
+        sorted(positions, key=lambda p: (p.tenant_id, p.institution_name, p.account_type, p.display_name, p.account_id))
+    )
+
+
+def _position(account: AccountThen, limits: Freshness, moment: datetime, rates: Rates | None, day: date) -> Position:
+    judged = aged(_figure(account), limits, moment, read_at=None)
+    return Position(
+        tenant_id=account.tenant_id,
+        account_id=account.account_id,
+        user_id=account.user_id,
+        institution_name=account.institution_name,
+        display_name=account.display_name,
+        account_type=account.account_type,
+        account_class=account.account_class,
+        currency=account.currency,
+        current=account.current_balance,
+        available=account.available_balance,
+        as_of=account.as_of,
+        recorded_at=account.recorded_at,
+        age=judged.at_bank,
+        limit=judged.limit,
+        is_stale=judged.is_stale,
+        converted=_converted(account, rates, day),
+    )
+
+
+def _converted(account: AccountThen, rates: Rates | None, day: date) -> Decimal | None:
+    if rates is None or account.current_balance is None or account.currency is None:
+        return None
+    return rates.convert(account.current_balance, account.currency, day)
+
+
+def _figure(account: AccountThen) -> Figure:
+    return Figure(
+        tenant_id=account.tenant_id,
+        account_id=account.account_id,
+        institution_name=account.institution_name,
+        account_type=account.account_type,
+        account_class=account.account_class,
+        currency=account.currency,
+        current_balance=account.current_balance,
+        connection_id=account.connection_id,
+        connection_status=account.connection_status,
+        who_acts=account.who_acts,
+        connection_class=account.connection_class,
+        as_of=account.as_of,
+        synced_at=account.synced_at,
+        recorded_at=account.recorded_at,
+    )
+
+
+def timezone_of(config: Config | None, tenant_ids: Collection[str]) -> str:
+    """In which the days of these tenants begin and end: their own, or UTC where they have several."""
+    zones = {tenant.timezone for tenant in config.tenants if tenant.id in tenant_ids} if config else set()
+    return "UTC" if len(zones) > 1 else next(iter(zones), DEFAULT_TIMEZONE)
+
+
+def make_page(
+    reader: Reader, asked: Asked, *, office: str, config: Config | None, rates: Rates | None, now: datetime
+) -> tuple[CashPage, str]:
+    """What a page says, and the page.
+
+    Args:
+        config: Names of tenants and members, where personal columns are published, time zones, limits; None where nothing is
+            configured.
+        rates: As `rates_of` gives them; None converts nothing.
+    Raises: LedgerError; MomentRefused: no such moment can be told of.
+    """
+    tenants = [tenant for tenant in config.tenants if tenant.id in asked.tenant_ids] if config else []
+    named = tenants if config and config.publish_personal_columns else []
+    alone = len(asked.tenant_ids) == 1
+    name = named[0].name if alone and named else ""
+    page = gather(
+        reader,
+        asked,
+        office=office,
+        title=name or (asked.tenant_ids[0] if alone else office),
+        names={(tenant.id, user.id): user.name for tenant in named for user in tenant.users if user.name},
+        timezone=timezone_of(config, asked.tenant_ids),
+        limits=config.freshness if config else Freshness(),
+        rates=rates,
+        now=now,
+    )
+    settings = config.report if config else ReportSettings()
+    return page, render(page, settings.locale)
