@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pfo_pipeline.simulator import admin_life, admin_records, announcements, tokens
+from pfo_pipeline.simulator import admin_records, announcements, tokens
 from pfo_pipeline.simulator.domains import create_domain
+from pfo_pipeline.simulator.admin_life import add_world, renumber
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
 from pfo_pipeline.simulator.gateway import Bench
 from pfo_pipeline.simulator.movement import advance, sync_automatically
@@ -210,11 +211,11 @@ def _delete_account(bench: Bench, request: Request, body: JsonObject) -> JsonObj
 
 
 def _renumber(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
-    return admin_life.renumber(bench.world, _domain(bench, request), body)
+    return renumber(bench.world, _domain(bench, request), body)
 
 
 def _add_world(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
-    return admin_life.add_world(bench.world, body, str(request.base_url))
+    return add_world(bench.world, body, str(request.base_url))
 
 
 def _truth(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001

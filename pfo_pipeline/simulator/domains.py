@@ -4,7 +4,7 @@ Here: a new domain with the console's two tokens.
 Not here: who lives in it (demo.py, worlds.py, admin.py).
 """
 
-from pfo_pipeline.simulator import tokens
+from pfo_pipeline.simulator.tokens import issue_token
 from pfo_pipeline.simulator.dice import pick, secret
 from pfo_pipeline.simulator.records import Domain, Settings, World
 
@@ -29,6 +29,6 @@ def create_domain(world: World, name: str, *, client_id: str | None = None, clie
         settings=Settings(**vars(world.settings)),
     )
     world.domains[name] = domain
-    tokens.issue_token(world, domain, "users", None)
-    tokens.issue_token(world, domain, "config", None)
+    issue_token(world, domain, "users", None)
+    issue_token(world, domain, "config", None)
     return domain
