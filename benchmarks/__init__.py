@@ -8,6 +8,5 @@
 | `sizes`, `history`, `office`, `ledgers`         | how large everything is, made-up rows, the ledgers they fill     |
 | `bank`, `bank_server`, `serving`                | Powens-shaped pages, and the process that serves them            |
 | `report`, `machine`, `notes.md`                 | what is written to `results/`                                    |
-
-Not here: tests of correctness. Nothing here is imported by the pipeline.
+The pipeline imports nothing of this package.
 """

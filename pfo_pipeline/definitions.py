@@ -14,7 +14,7 @@ from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbankin
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
 from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day
 from pfo_pipeline.defs.sensors import after_sync, alerts_sensor, send_alerts, tenants_sensor, webhooks_sensor
-from pfo_pipeline.telemetry.lines import is_json
+from pfo_pipeline.telemetry import is_json
 
 
 def build_defs(

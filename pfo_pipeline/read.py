@@ -9,7 +9,6 @@
 
 A date is the end of that day in each tenant's own time zone. Each call opens the file, asks, and closes it: the next one
 shows what was published meanwhile, and nobody is kept waiting.
-Not here: what the columns mean (docs/analyst.md, and the comments in the file itself).
 """
 
 from collections.abc import Mapping

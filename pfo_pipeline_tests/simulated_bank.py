@@ -1,8 +1,4 @@
-"""The simulator inside a test's own process, over real HTTP.
-
-Here: starting and ending it, and short words for the admin routes.
-Not here: what it answers (`pfo_pipeline.simulator`).
-"""
+"""The simulator inside a test's own process, over real HTTP."""
 
 import ssl
 import threading
@@ -15,7 +11,7 @@ from typing import Any, Literal, Self
 import httpx
 
 from pfo_pipeline.simulator import Options, build_bench, build_server, listen, url_of
-from pfo_pipeline.simulator.records import World
+from pfo_pipeline.simulator.state import World
 
 # A Tuesday at 13:00 in Paris: all daily syncs of the day are hours ago.
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

@@ -1,7 +1,4 @@
-"""The documentation says what is true: its commands run, its queries answer.
-
-Not here: the site, its links and its generated pages (docs/).
-"""
+"""The documentation says what is true: its commands run, its queries answer."""
 
 import os
 import re

@@ -1,15 +1,10 @@
-"""Who is told of what: a condition that somebody must end is told once, again by policy, and once more when it is over.
+"""Alerts: each condition that somebody must end is notified once, again by policy, and once more when it is over.
 
-| module        | holds                                                                          |
-|---------------|--------------------------------------------------------------------------------|
-| conditions.py | what a condition is                                                            |
-| findings.py   | conditions found in the ledger; those of runs and sensors: defs/conditions.py  |
-| book.py       | from what is true and what was told follows what to tell: pure functions       |
-| store.py      | the book as a file                                                             |
-| messages.py   | the words                                                                      |
-| log.py        | `data/alerts.jsonl`, which is told everything, for a monitor to follow         |
-| targets.py    | addresses of the configuration, and the way there (Apprise)                    |
-| telling.py    | looking, then telling each target what it has not been told                    |
+| module        | holds                                                                      |
+|---------------|----------------------------------------------------------------------------|
+| conditions.py | conditions, and those that the ledger shows (Dagster's: defs/run_health.py) |
+| state.py      | which target was notified of what, as a file                               |
+| notify.py     | messages, targets (Apprise) and the log `data/alerts.jsonl`                |
 
-Nothing personal is in a text: no name of a person, no account, no amount; and no secret.
+No text holds a name of a person, an account, an amount or a secret.
 """

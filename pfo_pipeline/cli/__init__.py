@@ -1,9 +1,8 @@
 """`pfo`: one command line for the operator, the analyst and scripts.
 
-Here: which commands there are, under which heading. What a command needs is imported when it is called, so that
-`pfo --help` answers at once.
-Results go to standard output, everything else to standard error. Exit status: 0 well; 1 something that an operator must mend;
-2 wrong words on the command line (of `pfo health`: critical); 130 interrupted.
+Each command imports what it needs when it is called, so that `pfo --help` answers at once.
+Results go to standard output, everything else to standard error. Exit status: 0 success; 1 an error that an operator must fix;
+2 a wrong command line (of `pfo health`: critical); 130 interrupted.
 """
 
 import click

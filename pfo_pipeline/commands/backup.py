@@ -35,7 +35,7 @@ from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.schema import version_of
 from pfo_pipeline.ledger.verify import Verified, verify
 from pfo_pipeline.operations.access import OperationRefused
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"
 _BUSY_SECONDS = 30

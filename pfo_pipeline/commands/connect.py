@@ -1,8 +1,4 @@
-"""`pfo connect` and `pfo reconnect`: send a member to Powens' pages, wait for the return, sync.
-
-Here: what is checked before Powens is asked, what is told, who waits. Not here: how a user is made (operations/onboarding.py),
-the address that is waited on (returning.py).
-"""
+"""`pfo connect` and `pfo reconnect`: send a member to Powens' pages, wait for the return, sync."""
 
 import asyncio
 import secrets

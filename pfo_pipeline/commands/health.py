@@ -1,8 +1,4 @@
-"""`pfo health`: is everything at work? For a monitor that looks every few minutes: one line per finding, and an exit status.
-
-Here: configuration, ledger, disk, backups. Not here: Dagster and what waits for it (health_of_dagster.py); what is wrong at a
-bank, which `pfo status` and the checks show.
-"""
+"""`pfo health`: checks whether everything works, for monitoring: one line per finding, and an exit status."""
 
 import json
 import os

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 FILE = "manifest.json"
 FORMAT = 1

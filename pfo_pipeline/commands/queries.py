@@ -1,4 +1,4 @@
-"""Rows as JSON, CSV or a table. Not here: the records (records.py), SQL that somebody writes (sql.py)."""
+"""Rows as JSON, CSV or a table."""
 
 import csv
 import json

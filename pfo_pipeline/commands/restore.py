@@ -28,7 +28,7 @@ from pfo_pipeline.ledger.recovery import free_name
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.access import OperationRefused
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 _CONFIG_FILE = f"{names.CONFIG}/pfo.toml"
 

@@ -1,8 +1,7 @@
 """Waiting on loopback until a member comes back from Powens' pages.
 
-Here: one address that answers once. Not here: what the member was sent to (connect.py). Whatever comes without the right
-`state` changes nothing, and no text that came is shown again.
 Facts: Powens docs, Webview: back come `state` and `connection_id` (or `connection_ids`), or `error`.
+A request without the right `state` changes nothing, and no text of a request is shown again.
 """
 
 import asyncio

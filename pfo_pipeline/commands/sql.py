@@ -1,7 +1,4 @@
-"""SQL that somebody writes, on the published ledger: within its reach is the ledger, or one tenant's rows, and nothing else.
-
-Here: one text of SQL and its answer. Not here: the prompt on which it is typed (sql_prompt.py), how rows look (queries.py).
-"""
+"""SQL of a person on the published ledger: it can reach the ledger, or the rows of one tenant, and nothing else."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """What a person may name in a query of the ledger: its relations with what they mean, and DuckDB's words.
 
-All from DuckDB's catalog of the published file. Not here: how it is offered or shown (sql_completion.py, sql_prompt.py).
+All from DuckDB's catalog of the published file.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pfo_pipeline.telemetry.progress import shown_by
+from pfo_pipeline.telemetry import shown_by
 
 if TYPE_CHECKING:
     from rich.console import Console

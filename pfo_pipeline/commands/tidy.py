@@ -19,7 +19,7 @@ from pfo_pipeline.commands.place import Place
 from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
 from pfo_pipeline.defs.partitions import TENANTS
 from pfo_pipeline.operations.access import OperationRefused
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 200

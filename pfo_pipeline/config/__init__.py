@@ -1,7 +1,6 @@
 """The one configuration file: tenants, their Powens domain and users, references to secrets.
 
-Here: reading and checking TOML, every mistake named at once by its key; resolving a secret when it is used.
-Not here: what a tenant's data means. Secrets are references (`env:NAME`, `file:PATH`), never values.
+Secrets are references (`env:NAME`, `file:PATH`), never values.
 """
 
 from pfo_pipeline.config.errors import ConfigError, SecretError

@@ -1,6 +1,6 @@
 """`docs/configuration.md`, written from the models: `python -m pfo_pipeline.config.document > docs/configuration.md`.
 
-Each key's text is the docstring below its field. Here: the page. Not here: what a key may be (model.py, values.py).
+Each key's text is the docstring below its field.
 """
 
 import ast

@@ -1,7 +1,4 @@
-"""The configuration, read and checked: the office, its tenants, their Powens users.
-
-Not here: what a single value may be (values.py), how the file is read (loading.py), what a reference leads to (secrets.py).
-"""
+"""The configuration, read and checked: the office, its tenants, their Powens users."""
 
 from collections.abc import Mapping
 from functools import cached_property

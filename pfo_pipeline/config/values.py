@@ -1,7 +1,4 @@
-"""What a single value of the configuration may be; each check says what is wrong and gives an example.
-
-Not here: which key takes which value (model.py).
-"""
+"""What a single value of the configuration may be; each check says what is wrong and gives an example."""
 
 import re
 from functools import cache

@@ -1,8 +1,4 @@
-"""The vocabulary in which contracts are written: operation, workflow, step, retry, policy, telemetry.
-
-Here: shapes only. Not here: the contracts themselves (accounts.py, balances.py, workflows.py) and what enforces
-them (operations/, defs/).
-"""
+"""The vocabulary in which contracts are written: operation, workflow, step, retry, policy, telemetry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

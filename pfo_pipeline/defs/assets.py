@@ -18,7 +18,7 @@ from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.access import authorize, require_integration
 from pfo_pipeline.operations.queries import QueryContext, Snapshot, fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
-from pfo_pipeline.telemetry.measures import measured
+from pfo_pipeline.telemetry import measured
 
 
 def account_assets(workflow: Workflow) -> list[dg.AssetsDefinition]:

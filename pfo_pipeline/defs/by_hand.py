@@ -1,7 +1,4 @@
-"""What a person may choose who starts a run: the fields of the launchpad, and the same for the command line.
-
-Here: types and help texts, from the contract where it has the field. Not here: what a choice means (operations/chosen.py).
-"""
+"""What a person may choose who starts a run: the fields of the launchpad, and the same for the command line."""
 
 from collections.abc import Mapping
 from typing import Any

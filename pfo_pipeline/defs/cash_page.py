@@ -1,7 +1,4 @@
-"""The cash page as an asset: written for the tenant whose balances were just published, previewed without names.
-
-Here: when it is written and what the operator sees of it. Not here: what is on it, which is all report/.
-"""
+"""The cash page as an asset: written for the tenant whose balances were just published, previewed without names."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -18,7 +15,7 @@ from pfo_pipeline.defs.partitions import tenants
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.report.output import PUBLIC_MODE, page_path, remove_pages, write_page
-from pfo_pipeline.telemetry.measures import measured
+from pfo_pipeline.telemetry import measured
 
 if TYPE_CHECKING:
     from pfo_pipeline.report.model import Bridge, CashPage

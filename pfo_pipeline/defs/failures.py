@@ -21,7 +21,7 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerBusy, LedgerFull
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
 from pfo_pipeline.redaction import scrub
-from pfo_pipeline.telemetry.measures import counted, recorded
+from pfo_pipeline.telemetry import counted, recorded
 
 CANCELLED = "cancelled"
 STARTED_BY = "pfo/started_by"

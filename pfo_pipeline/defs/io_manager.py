@@ -1,7 +1,4 @@
-"""How values get into the ledger and out of it: what a command step returns is merged, what a query step returns is published.
-
-Here: the write at the end of a step, and the metadata that the operator sees. Not here: SQL (ledger/), what the rows mean.
-"""
+"""Merges what a command step returns into the ledger, and publishes it after a query step."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,7 +19,7 @@ from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.queries import Snapshot
 from pfo_pipeline.operations.steps import StepOutcome
 from pfo_pipeline.redaction import scrub
-from pfo_pipeline.telemetry.measures import measured
+from pfo_pipeline.telemetry import measured
 
 if TYPE_CHECKING:
     import pandas as pd

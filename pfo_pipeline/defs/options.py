@@ -1,7 +1,4 @@
-"""From a contract to Dagster's words: the only place that knows both vocabularies.
-
-Here: retry policy, texts, owners, tags, code version, column schema, names. Not here: what an asset does.
-"""
+"""From a contract to Dagster's words: the only place that knows both vocabularies."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta

@@ -19,7 +19,7 @@ from pfo_pipeline.ledger.office import files_of, ledger_of, reader_of
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import Ledger, utc_now
 from pfo_pipeline.powens.session import OpenBanking
-from pfo_pipeline.telemetry.measures import flush, is_asked_for, recorded
+from pfo_pipeline.telemetry import flush, is_asked_for, recorded
 
 PARTITION_TAG = "dagster/partition"
 TURN_SECONDS = 900.0

@@ -1,6 +1,5 @@
 """One tenant's bank accounts in the language of beancount: an account to open for each, and a balance to assert.
 
-Here: names, signs, dates and digits as beancount 2 and 3 take them. Not here: the folder and its manifest (export.py).
 Facts: beancount's own `parser/lexer.l`, `core/account.py`, `core/amount.py`, and "Balance Assertions" in its language syntax.
 """
 

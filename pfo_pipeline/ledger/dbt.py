@@ -1,8 +1,4 @@
-"""`docs/dbt/sources.yml`: the ledger as sources of a dbt project: `python -m pfo_pipeline.ledger.dbt > docs/dbt/sources.yml`.
-
-Here: tables and views with what they mean, the types of their columns and what always holds of them, from the catalogue of a
-new ledger. Not here: the texts (comments.py, contracts/tables.py); macros, which dbt knows no source for.
-"""
+"""Writes `docs/dbt/sources.yml`, the ledger as dbt sources: `python -m pfo_pipeline.ledger.dbt > docs/dbt/sources.yml`."""
 
 import json
 from collections.abc import Iterator

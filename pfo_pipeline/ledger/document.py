@@ -1,8 +1,4 @@
-"""`docs/ledger.md`, written from the catalogue of a new ledger: `python -m pfo_pipeline.ledger.document > docs/ledger.md`.
-
-Here: every table, view and macro with its columns, as a client that opens the file reads them. Not here: the texts
-(comments.py, contracts/tables.py).
-"""
+"""`docs/ledger.md`, written from the catalogue of a new ledger: `python -m pfo_pipeline.ledger.document > docs/ledger.md`."""
 
 import duckdb
 

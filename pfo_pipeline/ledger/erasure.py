@@ -16,7 +16,7 @@ from pfo_pipeline.ledger.connection import attach
 from pfo_pipeline.ledger.hash_chain import SEALED_TABLES, seal, seals_sql
 from pfo_pipeline.ledger.merge import next_load
 from pfo_pipeline.ledger.schema import SCHEMA, create
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 
 def write_anew(con: duckdb.DuckDBPyConnection, draft: Path, *, key: str | None, withhold_personal: bool) -> None:

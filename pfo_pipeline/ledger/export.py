@@ -31,7 +31,7 @@ from pfo_pipeline.ledger.beancount import write_beancount
 from pfo_pipeline.ledger.connection import quoted
 from pfo_pipeline.ledger.export_queries import QUERIES
 from pfo_pipeline.ledger.schema import SCHEMA, known_migrations, version_of
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 
 class ExportError(PfoError):

@@ -1,7 +1,4 @@
-"""What an export reads of one tenant ($tenant): figures up to one moment ($as_of), by what was known at another ($known_at).
-
-Not here: files (export.py, beancount.py).
-"""
+"""Queries of an export: one tenant ($tenant), balances up to a moment ($as_of), as known at another ($known_at)."""
 
 # As the views and macros of these names, for one tenant and at the two moments. What is the same bank account, too, is asked
 # of what was known then: a decision of today does not change what was exported before.

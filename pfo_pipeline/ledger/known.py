@@ -1,7 +1,4 @@
-"""What the ledger knows, as it is read: the newest state of accounts, connections, users, identities; exact, moments in UTC.
-
-Here: the types. Not here: the queries that fill them (reader.py), what is written (contracts/tables.py).
-"""
+"""Rows of the ledger as they are read: accounts, connections, users, identities; exact amounts, times in UTC."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pfo_pipeline.telemetry.measures import recorded
+from pfo_pipeline.telemetry import recorded
 
 _POLL_SECONDS = 0.02
 

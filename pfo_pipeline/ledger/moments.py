@@ -1,8 +1,7 @@
 """What held at any moment, by what was known at another: bank accounts, users, decisions, loads, totals by day.
 
-Here: the queries, for the tenants that are named and no others. What counts when is as in the macros `cash_position` and
-`accounts_as_of`; the newest of everything is what they give for a moment after all others. Not here: the types (known.py),
-the newest state alone, connections (reader.py).
+A balance counts as in the macros `cash_position` and `accounts_as_of`; the newest state is their answer for a moment after
+all others.
 """
 
 from collections.abc import Mapping, Sequence

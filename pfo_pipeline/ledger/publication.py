@@ -1,6 +1,6 @@
 """Whether what everybody reads is the ledger: as many rows, the same proof, nothing of a run left out.
 
-Cheap, to be asked after each publication. Not here: the publication itself (store.py), the proof of every row (verify.py).
+Cheap, to be asked after each publication.
 """
 
 from pfo_pipeline.contracts.tables import tables

@@ -1,7 +1,4 @@
-"""Reading the ledger, for the tenants that are named and no others: the newest state of accounts, balances and connections.
-
-Here: parameterised queries and typed results. Not here: who may ask (operations/guards.py), files and locks (store.py).
-"""
+"""Reading the ledger, for the tenants that are named and no others: the newest state of accounts, balances and connections."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext

@@ -36,8 +36,7 @@ from pfo_pipeline.ledger.reader import Reader, open_published
 from pfo_pipeline.ledger.recovery import Load, last_backup
 from pfo_pipeline.ledger.schema import bring_up_to_date, enter, make_views, version_of
 from pfo_pipeline.ledger.verify import PERSONAL_COLUMNS, Verified, read_every_block, verify
-from pfo_pipeline.telemetry.lines import tell
-from pfo_pipeline.telemetry.measures import counted, measured
+from pfo_pipeline.telemetry import counted, measured, tell
 
 DEADLINE_SECONDS = 120.0
 _TAKE_ANOTHER = "Nothing was changed. Name another backup."

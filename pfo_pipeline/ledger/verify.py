@@ -25,7 +25,7 @@ from pfo_pipeline.ledger.schema import (
     known_migrations,
     version_of,
 )
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 COPY = "published copy"
 

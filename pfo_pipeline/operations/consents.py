@@ -1,6 +1,5 @@
 """The consent calendar: which consents end soon, what goes stale with them.
 
-Here: dates and figures. Not here: the links (powens/links.py), who is warned (alerts/).
 Facts: Powens docs, "SCA and connection states": a consent given to a bank holds 180 days (PSD2); after that the connection
 waits for the member. No event announces it, so the dates are watched.
 """

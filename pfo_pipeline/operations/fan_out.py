@@ -1,7 +1,4 @@
-"""An operation applied to everything a tenant has, or to what of it was chosen; failures sorted, nothing lost.
-
-Here: the reads, side by side for all users, and what a failure of one means for the others. Not here: attempts (steps.py).
-"""
+"""An operation applied to everything a tenant has, or to what of it was chosen; failures sorted, nothing lost."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +11,7 @@ from pfo_pipeline.contracts.operations import REFRESH_BALANCES, SYNC_ACCOUNTS, R
 from pfo_pipeline.contracts.tables import AccountRow, QuarantineRow, TenantRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.operations import telemetry
+from pfo_pipeline.operations import events
 from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.operations.force_sync import force_sync
 from pfo_pipeline.operations.identities import KnownMatching
@@ -117,7 +114,7 @@ async def _sync_user(
     except (PowensError, SecretError) as error:
         for connection_id in requested:
             request = _sync_request(tenant, user, connection_id, mine, scope)
-            result.telemetry += telemetry.failed(SYNC_ACCOUNTS, request, error, context.now)
+            result.telemetry += events.failed(SYNC_ACCOUNTS, request, error, context.now)
         _user_failed(context, user, error, result, count=max(1, len(mine)))
         return result, Served(user, None, connections) if connections else None
     result.add(accounts.quarantine)
@@ -128,13 +125,13 @@ async def _sync_user(
             output, rows = await sync_accounts(context, request)
         except OperationRefused as reason:
             result.add_failure(f"{reason} A run of everything records why.")
-            result.telemetry += telemetry.failed(SYNC_ACCOUNTS, request, reason, context.now)
+            result.telemetry += events.failed(SYNC_ACCOUNTS, request, reason, context.now)
             continue
         result.add(rows)
         result.synced += output.synced
         if output.errors:
             result.add_failure("; ".join(output.errors), count=output.failed)
-        result.telemetry += telemetry.succeeded(SYNC_ACCOUNTS, request, output, context.now)
+        result.telemetry += events.succeeded(SYNC_ACCOUNTS, request, output, context.now)
     for account, raw in accounts.items:
         if account.id_connection not in listed:
             result.add([quarantined(tenant.id, user.id, "account", raw, "id_connection: no connection of this user")])
@@ -218,7 +215,7 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
         served = await context.bank.enabled_accounts(user)
     except (PowensError, SecretError) as error:
         for _, request in requests:
-            result.telemetry += telemetry.failed(REFRESH_BALANCES, request, error, context.now)
+            result.telemetry += events.failed(REFRESH_BALANCES, request, error, context.now)
         _user_failed(context, user, error, result, count=max(1, len(requests)))
         return result
     result.add(served.quarantine)
@@ -234,14 +231,14 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
                 missing[account.connection_id] += 1
             else:
                 result.add_failure(str(reason), count=0 if reason.rows else 1)
-            result.telemetry += telemetry.failed(REFRESH_BALANCES, request, reason, context.now)
+            result.telemetry += events.failed(REFRESH_BALANCES, request, reason, context.now)
             continue
         result.add(rows)
         if output.errors:
             result.add_failure("; ".join(output.errors))
         else:
             result.synced += 1
-        result.telemetry += telemetry.succeeded(REFRESH_BALANCES, request, output, context.now)
+        result.telemetry += events.succeeded(REFRESH_BALANCES, request, output, context.now)
     for connection_id, count in missing.items():
         result.add_failure(told_missing(connection_id, count), count=count)
     known_ids = {account.source_id for account in known}

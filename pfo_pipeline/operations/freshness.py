@@ -1,8 +1,4 @@
-"""How fresh a tenant's figures are: three ages of each, what of each currency is too old, and the error budget.
-
-Here: judging dates by the contract's limits. Not here: the limits (contracts/freshness.py), how it is shown.
-One green light would hide a stale account among fresh ones, and one stale account of ten euros among millions.
-"""
+"""How fresh a tenant's figures are: three ages of each, what of each currency is too old, and the error budget."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping

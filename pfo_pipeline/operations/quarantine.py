@@ -1,7 +1,4 @@
-"""Records of Powens that were put aside: each is open until a read of the same lists no longer has to put it aside.
-
-Here: which records are cleared. Not here: the reasons (powens/mapping.py), what the operator sees (ledger/attention.py).
-"""
+"""Records of Powens that were put aside: each is open until a read of the same lists no longer has to put it aside."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace

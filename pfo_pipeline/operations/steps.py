@@ -1,8 +1,4 @@
-"""One attempt of a command step: what it gathered is made durable, then it ends, or asks for another attempt, or fails.
-
-Here: when another attempt is worth it, and what is stored before. Not here: the reads (fan_out.py), who waits how long
-between attempts (the contract's retry policy, run by Dagster).
-"""
+"""One attempt of a command step: what it gathered is made durable, then it ends, or asks for another attempt, or fails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

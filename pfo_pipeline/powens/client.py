@@ -37,7 +37,7 @@ from pfo_pipeline.powens.errors import (
 from pfo_pipeline.powens.rate_limit import Budget, budget_of
 from pfo_pipeline.powens.values import parse_json
 from pfo_pipeline.redaction import word
-from pfo_pipeline.telemetry.measures import measured
+from pfo_pipeline.telemetry import measured
 
 PAGE_SIZE = 1000
 MAX_LINK_LENGTH = 8_000

@@ -1,7 +1,5 @@
 """Turn what Powens answers into canonical rows.
 
-Here: field mapping, canonical ids, derived available balance, reasons for quarantine. Not here: HTTP (client.py),
-storage (ledger/), anything of Dagster.
 Facts: Powens docs, Bank accounts, Connections, Balances; naive datetimes are Europe/Paris wall time (decode.py).
 """
 

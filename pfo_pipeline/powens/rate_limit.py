@@ -14,7 +14,7 @@ from pathlib import Path
 from pfo_pipeline.config import Config, Tenant, data_dir
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.powens.errors import BudgetSpent
-from pfo_pipeline.telemetry.measures import recorded
+from pfo_pipeline.telemetry import recorded
 
 SANDBOX_PER_MINUTE = 30
 SANDBOX_PER_DAY = 86_400

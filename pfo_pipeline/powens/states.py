@@ -1,6 +1,5 @@
 """What a connection's state means: how it stands, who must act, and what to do. Every state has an owner.
 
-Here: the table of states, and the reading of dates that tells a silent or stuck connection. Not here: HTTP and rows.
 Facts: Powens docs, Connections and "SCA and connection states"; the list of states is open.
 """
 

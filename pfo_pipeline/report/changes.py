@@ -1,7 +1,7 @@
 """What became of every account between two states of the ledger, and why; exact, so that it leads from one total to the other.
 
-Here: comparing. Not here: which moment the last report was of (gathering.py). Of an account let b be its figure in the earlier
-state. What is now known of b's own date, less b, is a restatement; what the account has now, less that, is a movement.
+Let b be the balance of an account in the earlier state. The balance now known for the date of b, less b, is a restatement; the
+balance of the account now, less that, is a movement.
 """
 
 from collections import Counter, defaultdict

@@ -19,7 +19,7 @@ from pfo_pipeline.contracts.records import EXACT, plain
 from pfo_pipeline.report import charts, wording
 from pfo_pipeline.report.model import Breakdown, Bridge, CashPage, Change, ClassTotal, History, Position, Rate, Task
 from pfo_pipeline.report.wording import Wording
-from pfo_pipeline.telemetry.progress import steps
+from pfo_pipeline.telemetry import steps
 
 MOST_PLOTS = 8
 """Currencies that are drawn; the days of all stand in tables."""

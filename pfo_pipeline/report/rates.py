@@ -1,6 +1,5 @@
 """Exchange rates out of a file as the European Central Bank publishes it, and amounts converted by them.
 
-Here: reading the file, the rate of a day, conversion. Not here: where the file comes from: the office puts it there.
 Facts: ECB, "Euro foreign exchange reference rates", eurofxref-hist.csv: a line for each working day, with `Date` and a column
 for each currency, how many units of it one euro is; `N/A` where there is none; a comma ends each line. An office may add
 columns, for coins or for currencies that the ECB has none of.

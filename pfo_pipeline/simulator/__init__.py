@@ -1,8 +1,5 @@
 """A Powens that runs on loopback, over real HTTP, with a clock and faults.
 
-Here: the aggregation API as a client meets it, the demo world, the admin routes.
-Not here: anything of the pipeline; this package imports none of it, and only the command line imports this.
-
 Each domain lives under one port: the base URL of `smith-sandbox` is `http://127.0.0.1:PORT/smith-sandbox/2.0`.
 Every answer is a function of the seed, the calls made and the clock.
 
@@ -77,6 +74,6 @@ Faults of webhooks strike the next `times` posts: `lose`, `duplicate`, `reorder`
 `forge` (a post of somebody else before the honest one), `stale` (signed `age_seconds` ago, a month unless given).
 """
 
-from pfo_pipeline.simulator.program import Options, build_bench, build_server, listen, run, url_of
+from pfo_pipeline.simulator.server import Options, build_bench, build_server, listen, run, url_of
 
 __all__ = ["Options", "build_bench", "build_server", "listen", "run", "url_of"]

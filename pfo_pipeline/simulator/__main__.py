@@ -1,15 +1,11 @@
-"""`python -m pfo_pipeline.simulator`.
-
-Here: the command line.
-Not here: what it starts (program.py).
-"""
+"""`python -m pfo_pipeline.simulator`."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pfo_pipeline.simulator.paris import from_text
-from pfo_pipeline.simulator.program import Options, PortUnusable, run
+from pfo_pipeline.simulator.paris_time import from_text
+from pfo_pipeline.simulator.server import Options, PortUnusable, run
 
 _AFTERWORD = """\
 An empty world needs a domain. This answers with its base_url, client_id and tokens; webview_url is URL/webview/en:

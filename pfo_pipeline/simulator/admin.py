@@ -1,30 +1,81 @@
-"""The admin routes, with which a test rules the world.
+"""The admin routes, with which a test rules the world. The docstring of the package lists them.
 
-Here: `/admin/*`: clock, domains, users, connections, accounts, faults, journal. The package's docstring
-lists them.
-Not here: what they change (admin_records.py, admin_life.py, faults.py, journal.py).
-
-They need no token: the server only listens on loopback. A request that makes no sense is answered 400
-with `{"error": text}`, an unknown id 404.
+They need no token: the server only listens on loopback. A request that makes no sense is answered with 400 and
+`{"error": text}`, an unknown id with 404.
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pfo_pipeline.simulator import admin_records, announcements, tokens
+from pfo_pipeline.simulator import admin_records, domains, seeds, webhook_events
+from pfo_pipeline.simulator.banking import Manner, Numbers, renumber_accounts, renumber_connection
 from pfo_pipeline.simulator.domains import create_domain
-from pfo_pipeline.simulator.admin_life import add_world, renumber
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
 from pfo_pipeline.simulator.gateway import Bench
-from pfo_pipeline.simulator.movement import advance, sync_automatically
-from pfo_pipeline.simulator.paris import from_text, to_wire
-from pfo_pipeline.simulator.records import Connection, Domain, Settings
+from pfo_pipeline.simulator.paris_time import from_text, to_wire
+from pfo_pipeline.simulator.state import Connection, Domain, Settings, World
+from pfo_pipeline.simulator.sync_engine import advance, sync_automatically
 from pfo_pipeline.simulator.truth import truth
 from pfo_pipeline.simulator.values import Reader
+
+
+def renumber(world: World, domain: Domain, body: JsonObject) -> JsonObject:
+    """Give connections and single accounts new ids; what was is answered by what is.
+
+    Raises:
+        KeyError: an id is unknown; nothing is renumbered then.
+        ValueError: a word cannot be understood.
+    """
+    reader = Reader(body)
+    connections = [domain.connections[number] for number in reader.wholes("connections")]
+    accounts = [domain.accounts[number] for number in reader.wholes("accounts")]
+    given = reader.text("numbers", "same")
+    manner = Manner(
+        next((word for word in get_args(Numbers) if word == given), "same"),
+        disabled=reader.flag("disabled", default=True),
+        erased=reader.flag("erased", default=False),
+        source=reader.text("source", None),
+    )
+    reader.done()
+    if given != manner.numbers:
+        raise ValueError(f"numbers: one of {', '.join(get_args(Numbers))} is needed")
+    for connection in [*connections, *(domain.connections[account.id_connection] for account in accounts)]:
+        if manner.source not in (None, *(source.name for source in connection.sources)):
+            raise ValueError(f"source: connection {connection.id} has no source {manner.source!r}")
+    made = renumber_accounts(world, domain, accounts, manner)
+    answer = {"connections": {}, "accounts": {old.id: new.id for old, new in zip(accounts, made, strict=True)}}
+    for connection in connections:
+        again, ids = renumber_connection(world, domain, connection, manner)
+        answer["connections"][connection.id] = again.id
+        answer["accounts"] |= ids
+    return dict(answer)
+
+
+def add_world(world: World, body: JsonObject, root: str) -> JsonObject:
+    """Make a domain from a seed.
+
+    Raises:
+        ValueError: the name is taken, or a number makes no sense.
+    """
+    reader = Reader(body)
+    order = seeds.Order(
+        domain=reader.text("domain") or "",
+        seed=reader.whole("seed", 0) or 0,
+        members=reader.whole("members", 2) or 0,
+        connections=reader.whole("connections", 2) or 0,
+        accounts=reader.whole("accounts", 3) or 0,
+    )
+    redirect_uris = reader.texts("redirect_uris", ())
+    reader.done()
+    domain = seeds.populate(world, order)
+    domain.settings.redirect_uris = redirect_uris
+    return {"base_url": f"{root}{domain.name}/2.0", **seeds.keys(domain)}
+
 
 Action = Callable[[Bench, Request, JsonObject], JsonObject]
 
@@ -163,8 +214,8 @@ def _add_user(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
     reader.done()
     if user_id in domain.users:
         raise ValueError(f"id: user {user_id} exists already")
-    user = tokens.add_user(bench.world, domain, user_id=user_id)
-    return {"id": user.id, "token": tokens.issue_token(bench.world, domain, "permanent", user.id).value}
+    user = domains.add_user(bench.world, domain, user_id=user_id)
+    return {"id": user.id, "token": domains.issue_token(bench.world, domain, "permanent", user.id).value}
 
 
 def _add_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
@@ -184,7 +235,7 @@ def _change_connection(bench: Bench, request: Request, body: JsonObject) -> Json
 def _delete_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # noqa: ARG001
     domain = _domain(bench, request)
     connection = domain.connections[request.path_params["connection"]]
-    announcements.connection_deleted(domain, connection, bench.world.clock.now())
+    webhook_events.connection_deleted(domain, connection, bench.world.clock.now())
     domain.erase_connection(connection.id, bench.world.clock.now())
     return {}
 
@@ -193,7 +244,7 @@ def _add_account(bench: Bench, request: Request, body: JsonObject) -> JsonObject
     domain = _domain(bench, request)
     connection = domain.connections[request.path_params["connection"]]
     account = admin_records.add_account(bench.world, domain, connection, body)
-    announcements.account_found(domain, account, bench.world.clock.now())
+    webhook_events.account_found(domain, account, bench.world.clock.now())
     return {"id": account.id}
 
 

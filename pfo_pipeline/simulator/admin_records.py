@@ -1,21 +1,18 @@
 """Connections and accounts as a test wants them.
 
-Here: applying admin JSON to records. What the simulator understands is parsed and lives on; what it does
-not, unknown keys and values of the wrong type, goes to the wire as it is.
-Not here: routes (admin.py), defaults of new records (banking.py).
+Unknown keys and values of the wrong type go to the wire as they are; the simulator understands all others.
 """
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pfo_pipeline.simulator.banking import AccountDraft, open_account, open_connection
+from pfo_pipeline.simulator.auth_flow import form_fields
+from pfo_pipeline.simulator.banking import AccountDraft, open_account, open_connection, see_again
 from pfo_pipeline.simulator.catalogue import Connector, find_connector
-from pfo_pipeline.simulator.dialogue import form_fields
 from pfo_pipeline.simulator.exact_json import JsonObject
-from pfo_pipeline.simulator.movement import default_swing, set_state
-from pfo_pipeline.simulator.paris import paris_day
-from pfo_pipeline.simulator.records import Account, Connection, Domain, Pending, User, World
-from pfo_pipeline.simulator.renumbering import see_again
+from pfo_pipeline.simulator.paris_time import paris_day
+from pfo_pipeline.simulator.state import Account, Connection, Domain, Pending, User, World
+from pfo_pipeline.simulator.sync_engine import default_swing, set_state
 from pfo_pipeline.simulator.truth import note_figure
 from pfo_pipeline.simulator.values import Reader, exact, moment
 

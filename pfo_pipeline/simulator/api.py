@@ -1,7 +1,5 @@
 """The simulated API as a table of routes.
 
-Here: path and method to handler.
-Not here: the handlers (api_*.py), the transport (gateway.py).
 Facts: Powens docs; paths as they follow the version `/2.0`.
 """
 
@@ -9,55 +7,55 @@ from re import Pattern
 
 from starlette.routing import compile_path
 
-from pfo_pipeline.simulator import api_accounts, api_auth, api_connections, api_reference, api_webhooks, errors
+from pfo_pipeline.simulator import api_clients, api_users, errors
 from pfo_pipeline.simulator.calls import Handler
 
-_CONNECTIONS = {"GET": api_connections.list_connections, "POST": api_connections.create_connection}
+_CONNECTIONS = {"GET": api_users.list_connections, "POST": api_users.create_connection}
 _CONNECTION = {
-    "GET": api_connections.get_connection,
-    "POST": api_connections.update_connection,
-    "PUT": api_connections.sync_connection,
-    "DELETE": api_connections.delete_connection,
+    "GET": api_users.get_connection,
+    "POST": api_users.update_connection,
+    "PUT": api_users.sync_connection,
+    "DELETE": api_users.delete_connection,
 }
 _ACCOUNT = {
-    "GET": api_accounts.get_account,
-    "POST": api_accounts.update_accounts,
-    "PUT": api_accounts.update_accounts,
+    "GET": api_users.get_account,
+    "POST": api_users.update_accounts,
+    "PUT": api_users.update_accounts,
 }
 
 TABLE: tuple[tuple[str, dict[str, Handler]], ...] = (
-    ("/auth/init", {"POST": api_auth.init}),
-    ("/auth/renew", {"POST": api_auth.renew}),
-    ("/auth/token/code", {"GET": api_auth.code}),
-    ("/auth/token/access", {"POST": api_auth.access}),
-    ("/auth/token", {"DELETE": api_auth.revoke}),
-    ("/clients/{client}", {"GET": api_auth.get_client}),
-    ("/users", {"GET": api_reference.list_users}),
-    ("/users/{user}", {"GET": api_reference.get_user, "DELETE": api_reference.delete_user}),
-    ("/connectors", {"GET": api_reference.list_connectors}),
-    ("/connectors/{connector}", {"GET": api_reference.get_connector}),
-    ("/connectors/{connector}/fields", {"GET": api_reference.get_connector_fields}),
-    ("/connectors/{connector}/sources", {"GET": api_reference.get_connector_sources}),
-    ("/currencies", {"GET": api_reference.list_currencies}),
-    ("/account_types", {"GET": api_reference.list_account_types}),
+    ("/auth/init", {"POST": api_clients.init}),
+    ("/auth/renew", {"POST": api_clients.renew}),
+    ("/auth/token/code", {"GET": api_clients.code}),
+    ("/auth/token/access", {"POST": api_clients.access}),
+    ("/auth/token", {"DELETE": api_clients.revoke}),
+    ("/clients/{client}", {"GET": api_clients.get_client}),
+    ("/users", {"GET": api_users.list_users}),
+    ("/users/{user}", {"GET": api_users.get_user, "DELETE": api_users.delete_user}),
+    ("/connectors", {"GET": api_users.list_connectors}),
+    ("/connectors/{connector}", {"GET": api_users.get_connector}),
+    ("/connectors/{connector}/fields", {"GET": api_users.get_connector_fields}),
+    ("/connectors/{connector}/sources", {"GET": api_users.get_connector_sources}),
+    ("/currencies", {"GET": api_users.list_currencies}),
+    ("/account_types", {"GET": api_users.list_account_types}),
     ("/users/{user}/connections", dict(_CONNECTIONS)),
     ("/users/{user}/connections/{connection}", dict(_CONNECTION)),
-    ("/users/{user}/connections/{connection}/sources", {"GET": api_connections.list_sources}),
+    ("/users/{user}/connections/{connection}/sources", {"GET": api_users.list_sources}),
     (
         "/users/{user}/connections/{connection}/sources/{source}",
-        {"GET": api_connections.get_source, "POST": api_connections.update_source},
+        {"GET": api_users.get_source, "POST": api_users.update_source},
     ),
-    ("/users/{user}/connections/{connection}/accounts", {"GET": api_accounts.list_accounts}),
+    ("/users/{user}/connections/{connection}/accounts", {"GET": api_users.list_accounts}),
     ("/users/{user}/connections/{connection}/accounts/{account}", dict(_ACCOUNT)),
-    ("/users/{user}/accounts", {"GET": api_accounts.list_accounts}),
+    ("/users/{user}/accounts", {"GET": api_users.list_accounts}),
     ("/users/{user}/accounts/{account}", dict(_ACCOUNT)),
-    ("/webhooks_events", {"GET": api_webhooks.list_events}),
-    ("/webhooks", {"GET": api_webhooks.list_webhooks, "POST": api_webhooks.add_webhook}),
-    ("/webhooks/auth", {"GET": api_webhooks.list_providers, "POST": api_webhooks.add_provider}),
-    ("/webhooks/auth/{provider}", {"DELETE": api_webhooks.delete_provider}),
-    ("/webhooks/{webhook}", {"DELETE": api_webhooks.delete_webhook}),
-    ("/webauth-url", {"GET": api_connections.webauth_url}),
-    ("/webauth", {"GET": api_connections.webauth}),
+    ("/webhooks_events", {"GET": api_clients.list_events}),
+    ("/webhooks", {"GET": api_clients.list_webhooks, "POST": api_clients.add_webhook}),
+    ("/webhooks/auth", {"GET": api_clients.list_providers, "POST": api_clients.add_provider}),
+    ("/webhooks/auth/{provider}", {"DELETE": api_clients.delete_provider}),
+    ("/webhooks/{webhook}", {"DELETE": api_clients.delete_webhook}),
+    ("/webauth-url", {"GET": api_users.webauth_url}),
+    ("/webauth", {"GET": api_users.webauth}),
 )
 
 _ROUTES: tuple[tuple[Pattern[str], dict[str, Handler]], ...] = tuple(

@@ -1,9 +1,8 @@
 """Reference data: currencies, account types, connectors.
 
-Here: what is the same in every world. All banks but the test connector are made up.
-Not here: anything a user owns.
 Facts: Powens docs, Connectors, Bank account types; the test connector's uuid, code and `1234` password
 are the documented ones. Connector ids differ between domains on purpose: only the uuid is stable.
+All banks but the test connector are made up.
 """
 
 from dataclasses import dataclass, field

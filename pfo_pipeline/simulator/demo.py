@@ -1,8 +1,5 @@
 """The demo world: three tenants of different character, all of them made up.
 
-Here: who they are and what they own.
-Not here: how records are completed (banking.py), the configuration file for them (demo_config.py).
-
 Balances are those of 2026-01-01 and have moved every day since, so that two starts on one day agree.
 """
 
@@ -10,15 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from pfo_pipeline.simulator import tokens
+from pfo_pipeline.simulator import domains
 from pfo_pipeline.simulator.admin_records import find
+from pfo_pipeline.simulator.auth_flow import form_fields
 from pfo_pipeline.simulator.banking import AccountDraft, french_iban, loan_object, open_accounts, open_connection
-from pfo_pipeline.simulator.dialogue import form_fields
 from pfo_pipeline.simulator.dice import secret
 from pfo_pipeline.simulator.domains import create_domain
-from pfo_pipeline.simulator.movement import move_balance, set_state
-from pfo_pipeline.simulator.paris import last_daily, paris_day
-from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.paris_time import last_daily, paris_day
+from pfo_pipeline.simulator.state import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.sync_engine import move_balance, set_state
 from pfo_pipeline.simulator.truth import note_figure
 
 REDIRECT_URI = "http://127.0.0.1:8765/callback"
@@ -98,9 +95,9 @@ def populate(world: World) -> None:
         domain = create_domain(world, tenant.domain, client_id=tenant.client_id, client_secret=client_secret)
         domain.settings.redirect_uris = (REDIRECT_URI,)
         for member in tenant.members:
-            user = tokens.add_user(world, domain)
+            user = domains.add_user(world, domain)
             user.signin = OPENING
-            tokens.issue_token(world, domain, "permanent", user.id)
+            domains.issue_token(world, domain, "permanent", user.id)
             for link in links[tenant.key, member.key]:
                 _open(world, domain, user, link)
 

@@ -1,15 +1,11 @@
-"""The configuration with which the pipeline reads the demo world.
-
-Here: the TOML file and the files of secrets that it refers to.
-Not here: the world itself (demo.py).
-"""
+"""The configuration with which the pipeline reads the demo world."""
 
 import json
 import os
 from pathlib import Path
 
 from pfo_pipeline.simulator import demo
-from pfo_pipeline.simulator.records import World
+from pfo_pipeline.simulator.state import World
 
 
 def write(world: World, folder: Path, url: str) -> Path:

@@ -1,8 +1,5 @@
 """Randomness that is a pure function of the seed and of what is being decided.
 
-Here: numbers, amounts and tokens derived by hashing a key.
-Not here: when they are used (movement.py, demo.py, tokens.py).
-
 No generator is ever advanced, so the answer for one day never depends on which other days were asked
 for before: a simulator that starts again reaches the same figures.
 """

@@ -1,12 +1,64 @@
-"""Making client applications.
+"""Client applications (domains), their tokens and temporary codes.
 
-Here: a new domain with the console's two tokens.
-Not here: who lives in it (demo.py, worlds.py, admin.py).
+Facts: Powens docs, Authentication. Temporary tokens and codes live 30 minutes; permanent ones do not end.
 """
 
-from pfo_pipeline.simulator.tokens import issue_token
+from datetime import datetime, timedelta
+
 from pfo_pipeline.simulator.dice import pick, secret
-from pfo_pipeline.simulator.records import Domain, Settings, World
+from pfo_pipeline.simulator.state import Code, Domain, Settings, Token, TokenKind, User, World
+
+TEMPORARY_LIFE_SECONDS = 1800
+
+
+def add_user(world: World, domain: Domain, *, anonymous: bool = False, user_id: int | None = None) -> User:
+    """A new user of the domain, signed in now."""
+    user = User(user_id or domain.next_id("user"), world.clock.now(), anonymous)
+    domain.users[user.id] = user
+    return user
+
+
+def issue_token(world: World, domain: Domain, kind: TokenKind, user_id: int | None) -> Token:
+    """A new token; equal seeds and calls give equal values."""
+    expires = _in_half_an_hour(world) if kind == "temporary" else None
+    token = Token(_next_secret(world, domain, kind), kind, user_id, expires)
+    domain.tokens[token.value] = token
+    return token
+
+
+def issue_code(world: World, domain: Domain, user_id: int, *, single_use: bool) -> Code:
+    """A new temporary code."""
+    code = Code(_next_secret(world, domain, "code"), user_id, single_use, _in_half_an_hour(world))
+    domain.codes[code.value] = code
+    return code
+
+
+def revoke_tokens(domain: Domain, user_id: int) -> None:
+    """Revoke every permanent token of a user."""
+    domain.tokens = {
+        value: token for value, token in domain.tokens.items() if token.id_user != user_id or token.kind != "permanent"
+    }
+
+
+def expire(domain: Domain, now: datetime) -> None:
+    """Drop what has outlived its time; an anonymous user goes with his token."""
+    domain.codes = {value: code for value, code in domain.codes.items() if code.expires > now}
+    ended = [token for token in domain.tokens.values() if token.expires and token.expires <= now]
+    for token in ended:
+        domain.tokens.pop(token.value, None)
+        user = domain.users.get(token.id_user or 0)
+        if user is not None and user.anonymous:
+            domain.erase_user(user.id, now)
+
+
+def _next_secret(world: World, domain: Domain, kind: str) -> str:
+    domain.issued += 1
+    return secret(world.seed, domain.name, kind, domain.issued)
+
+
+def _in_half_an_hour(world: World) -> datetime:
+    return world.clock.now() + timedelta(seconds=TEMPORARY_LIFE_SECONDS)
+
 
 # The first words of paths that are no domain's.
 RESERVED_NAMES = ("admin", "webview")

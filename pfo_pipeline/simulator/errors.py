@@ -1,7 +1,5 @@
 """The refusals of the simulated API.
 
-Here: one exception and a constructor per refusal.
-Not here: which call refuses when (api_*.py).
 Facts: Powens docs, Errors; body `{code, description, message, request_id}`. The code strings for 401, 429
 and 503 are assumptions, nothing public gives them.
 """

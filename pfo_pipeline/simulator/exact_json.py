@@ -1,7 +1,6 @@
 """JSON whose numbers are exact decimals in both directions.
 
-Here: encoding and decoding. Numbers are `int` or `Decimal`, never a binary float.
-Not here: which fields a payload has (views.py).
+Numbers are `int` or `Decimal`, never a binary float.
 """
 
 import json

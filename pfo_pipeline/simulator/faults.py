@@ -1,8 +1,4 @@
-"""Faults that a test orders and a client meets.
-
-Here: reading a fault, deciding which request it strikes, the wire behaviour of each kind.
-Not here: the admin routes (admin.py), the normal answer (gateway.py).
-"""
+"""Faults that a test orders and a client meets."""
 
 import asyncio
 import base64

@@ -1,13 +1,16 @@
-"""The way of a request through the simulator.
+"""The ASGI application: admin, webview or API, domain, journal, rate limit, faults, errors.
 
-Here: the ASGI application: admin, webview or API, domain, journal, rate limit, faults, errors.
-Not here: what a route does (api_*.py, admin.py, webview.py).
-
-Everything between reading a request and sending its answer happens without waiting, so the event loop is
-the lock that keeps the world consistent.
+Everything between reading a request and sending its answer happens without waiting, so the event loop is the lock that keeps
+the world consistent. Facts: Powens docs, Fair usage policy: 30 calls a minute in a sandbox. Assumed: the window opens with the
+first call and lasts 60 seconds.
 """
 
+import math
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import URL, Headers, QueryParams
 from starlette.responses import Response
@@ -16,14 +19,89 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pfo_pipeline.simulator import errors, faults
 from pfo_pipeline.simulator.api import find_handler
 from pfo_pipeline.simulator.calls import Call, read_body
-from pfo_pipeline.simulator.exact_json import dumps
+from pfo_pipeline.simulator.exact_json import JsonObject, dumps
 from pfo_pipeline.simulator.faults import Fault, FaultBook
-from pfo_pipeline.simulator.journal import Entry, Journal
-from pfo_pipeline.simulator.limits import RateLimiter
-from pfo_pipeline.simulator.movement import advance
-from pfo_pipeline.simulator.paris import to_wire
-from pfo_pipeline.simulator.records import Domain, Token, World
+from pfo_pipeline.simulator.paris_time import to_wire
 from pfo_pipeline.simulator.sender import Sender
+from pfo_pipeline.simulator.state import Domain, Token, World
+from pfo_pipeline.simulator.sync_engine import advance
+
+WINDOW_SECONDS = 60.0
+
+
+@dataclass
+class RateLimiter:
+    """Counts per domain. `ticks` gives monotonic seconds."""
+
+    ticks: Callable[[], float] = time.monotonic
+    _windows: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def seconds_to_wait(self, domain: str, limit: int) -> int | None:
+        """Count a call; null when it is within the limit, else whole seconds until the window ends."""
+        if limit <= 0:
+            return None
+        now = self.ticks()
+        opened, calls = self._windows.get(domain, (now, 0))
+        if now - opened >= WINDOW_SECONDS:
+            opened, calls = now, 0
+        if calls >= limit:
+            return max(1, math.ceil(opened + WINDOW_SECONDS - now))
+        self._windows[domain] = (opened, calls + 1)
+        return None
+
+    def clear(self, domain: str) -> None:
+        """Open a new window with the next call."""
+        self._windows.pop(domain, None)
+
+
+SECRET_PARAMETERS = frozenset({"token", "code", "client_secret", "access_token"})
+
+
+@dataclass
+class Entry:
+    """A request. `status` stays null when no answer was begun, `fault` names what was done to it."""
+
+    seq: int
+    clock: str
+    method: str
+    domain: str
+    path: str
+    query: str
+    user: int | None = None
+    status: int | None = None
+    fault: str | None = None
+
+    def json(self) -> JsonObject:
+        """The entry as the admin route gives it."""
+        return dict(vars(self))
+
+
+@dataclass
+class Journal:
+    """Entries in the order in which requests came; numbers go on after clearing."""
+
+    entries: list[Entry] = field(default_factory=list)
+    count: int = 0
+
+    def open(self, *, clock: str, method: str, domain: str, path: str, query: str) -> Entry:
+        """Note a request that has just come in."""
+        self.count += 1
+        entry = Entry(self.count, clock, method, domain, path, _without_secrets(query))
+        self.entries.append(entry)
+        return entry
+
+    def since(self, seq: int, domain: str | None) -> Sequence[Entry]:
+        """Entries after number `seq`, of one domain if given."""
+        first = bisect_right(self.entries, seq, key=lambda item: item.seq)
+        return [item for item in self.entries[first:] if domain in (None, item.domain)]
+
+
+def _without_secrets(query: str) -> str:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if not any(name in SECRET_PARAMETERS for name, _ in pairs):
+        return query
+    return urlencode([(name, "***" if name in SECRET_PARAMETERS else value) for name, value in pairs])
+
 
 VERSION_PREFIX = "/2.0"
 FIRST_REQUEST_ID = 90_210_041

@@ -1,7 +1,5 @@
 """Posting what is announced to the addresses that are registered.
 
-Here: signature, bearer token, gzip, the flusher's tries, and what may go wrong on the way when a test orders it.
-Not here: the bodies (announcements.py), the routes (api_webhooks.py, admin.py).
 Facts: Powens docs, guide "Webhooks": `BI-Signature` is base64 of HMAC-SHA256 over `POST.path.date.body`; success is any
 2XX; a run of the flusher gives up on a webhook after 10 failures in a row or 2 timeouts and starts again at the next.
 Events of an anonymous user are held until he is permanent. Assumed: a body is signed as it is sent, gzip included; what is
@@ -25,7 +23,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
-from pfo_pipeline.simulator.records import Delivery, Domain, Webhook, World
+from pfo_pipeline.simulator.state import Delivery, Domain, Webhook, World
 from pfo_pipeline.simulator.values import Reader
 
 TIMEOUT_SECONDS = 5.0

@@ -1,8 +1,5 @@
 """What really is, and what was ever shown.
 
-Here: one answer with everything of a domain: users, connections, accounts and every figure each of them has shown.
-Not here: what a client may see of it (views.py).
-
 It is told by the records themselves and costs one look at each; figures are noted when they change (`note_figure`).
 What the simulator does not understand, and sends as it is, is no figure: an account names such keys as `overridden`.
 """
@@ -11,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from pfo_pipeline.simulator.exact_json import JsonObject, plain
-from pfo_pipeline.simulator.records import Account, Connection, Domain, Figure, User, World
+from pfo_pipeline.simulator.state import Account, Connection, Domain, Figure, User, World
 
 
 def note_figure(account: Account, at: datetime) -> None:

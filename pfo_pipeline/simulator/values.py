@@ -1,14 +1,10 @@
-"""Reading what a test sends to the admin routes.
-
-Here: typed access to a JSON object, with errors that name the key.
-Not here: what the values are for (admin.py, faults.py, admin_records.py).
-"""
+"""Reading what a test sends to the admin routes."""
 
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from pfo_pipeline.simulator.exact_json import JsonObject
-from pfo_pipeline.simulator.paris import from_text
+from pfo_pipeline.simulator.paris_time import from_text
 
 
 class Reader:

@@ -1,7 +1,5 @@
 """How records look on the wire.
 
-Here: the JSON of users, connectors, connections, sources, accounts, and what `expand` adds.
-Not here: routes and paging (api_*.py, paging.py).
 Facts: Powens docs, Connections and Bank accounts, plus fields seen live only: `webid`, `bic`,
 `coming_balance`, `formatted_balance`, `information`, `opening_date`, `total`. Assumed: list totals count
 the whole list, and envelope sums leave out disabled and deleted accounts.
@@ -21,8 +19,8 @@ from pfo_pipeline.simulator.catalogue import (
     precision_of,
 )
 from pfo_pipeline.simulator.exact_json import JsonObject, plain
-from pfo_pipeline.simulator.paris import to_wire
-from pfo_pipeline.simulator.records import Account, Connection, Domain, Source, User
+from pfo_pipeline.simulator.paris_time import to_wire
+from pfo_pipeline.simulator.state import Account, Connection, Domain, Source, User
 
 Expansion = dict[str, "Expansion"]
 

@@ -1,7 +1,5 @@
 """The webview: the pages on which a member connects a bank, shares accounts and renews a consent.
 
-Here: `/webview/{lang}/connect` and `/webview/{lang}/reconnect`: who visits, which step comes next, the way back.
-Not here: the pages themselves (webview_pages.py), what the steps bring about (dialogue.py).
 Facts: Powens docs, Webview: the query, the exact match of `redirect_uri`, the parameters of the return. Seen live: an
 address without its language is a 503 page of the gateway.
 Assumed: opening the page uses the code up; a visit lasts half an hour; whoever cancels a new connection leaves
@@ -23,19 +21,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from pfo_pipeline.simulator import announcements, dialogue, errors, tokens, webview_pages
+from pfo_pipeline.simulator import auth_flow, domains, errors, webhook_events, webview_pages
 from pfo_pipeline.simulator.catalogue import CONNECTORS, Connector
 from pfo_pipeline.simulator.dice import secret
 from pfo_pipeline.simulator.faults import gateway_page
 from pfo_pipeline.simulator.gateway import Bench
-from pfo_pipeline.simulator.movement import CONSENT, advance, start_sync
-from pfo_pipeline.simulator.paris import paris_day
-from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.paris_time import paris_day
+from pfo_pipeline.simulator.state import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.sync_engine import CONSENT, advance, start_sync
 
-VISIT = timedelta(seconds=tokens.TEMPORARY_LIFE_SECONDS)
+VISIT = timedelta(seconds=domains.TEMPORARY_LIFE_SECONDS)
 DOMAIN_SUFFIX = ".biapi.pro"
 # What a member can put right in the webview; anything else waits for the bank or for Powens.
-CURABLE_STATES = dialogue.INTERACTIVE_STATES | {"wrongpass", "passwordExpired", "actionNeeded", "validating"}
+CURABLE_STATES = auth_flow.INTERACTIVE_STATES | {"wrongpass", "passwordExpired", "actionNeeded", "validating"}
 
 Form = dict[str, list[str]]
 Returned = Literal["access_denied", "server_error", "session_expired"]
@@ -103,7 +101,7 @@ class Webview:
             until = (paris_day(self.world.clock.now() + CONSENT)).isoformat()
             return HTMLResponse(webview_pages.renew_access(visit.key, connection.connector, until))
         if connection.state is None and connection.running is None:
-            dialogue.confirm_at_the_bank(self.world, visit.domain, connection)
+            auth_flow.confirm_at_the_bank(self.world, visit.domain, connection)
         return self._authenticate(visit, connection, form) or self._leave(visit, query, None)
 
     def _visit(self, query: QueryParams, form: Form) -> Visit | None:
@@ -157,14 +155,14 @@ class Webview:
         connector = chosen[0]
         if connector.auth_mechanism != "credentials":
             user = self._user(visit)
-            connection = dialogue.connect_at_the_bank(self.world, visit.domain, user, connector)
+            connection = auth_flow.connect_at_the_bank(self.world, visit.domain, user, connector)
         else:
             if "login" not in form:
                 return self._ask_credentials(visit, connector, None, new=True)
             values = {name: given[-1] for name, given in form.items()}
             try:
                 user = self._user(visit)
-                connection = dialogue.create(
+                connection = auth_flow.create(
                     self.world, visit.domain, user, connector, _source(connector, values), values
                 )
             except errors.ApiError as refused:
@@ -180,8 +178,8 @@ class Webview:
 
     def _user(self, visit: Visit) -> User:
         if visit.id_user is None:
-            visit.id_user = tokens.add_user(self.world, visit.domain, anonymous=True).id
-            tokens.issue_token(self.world, visit.domain, "temporary", visit.id_user)
+            visit.id_user = domains.add_user(self.world, visit.domain, anonymous=True).id
+            domains.issue_token(self.world, visit.domain, "temporary", visit.id_user)
         return visit.domain.users[visit.id_user]
 
     def _authenticate(self, visit: Visit, connection: Connection, form: Form) -> Response | None:
@@ -190,16 +188,16 @@ class Webview:
         while True:
             match connection.state:
                 case "SCARequired":
-                    dialogue.force(world, domain, connection, user_present=True)
+                    auth_flow.force(world, domain, connection, user_present=True)
                 case "additionalInformationNeeded":
-                    code = form.pop(dialogue.CODE_FIELD, None)
+                    code = form.pop(auth_flow.CODE_FIELD, None)
                     if code is None:
-                        return HTMLResponse(webview_pages.ask_code(visit.key, connector, dialogue.CODE_FIELD))
-                    dialogue.submit(world, domain, connection, {dialogue.CODE_FIELD: code[-1]}, background=False)
+                        return HTMLResponse(webview_pages.ask_code(visit.key, connector, auth_flow.CODE_FIELD))
+                    auth_flow.submit(world, domain, connection, {auth_flow.CODE_FIELD: code[-1]}, background=False)
                 case "decoupled":
                     if form.pop("resume", None) is None:
                         return HTMLResponse(webview_pages.ask_confirmation(visit.key, connector))
-                    dialogue.submit(world, domain, connection, {"resume": True}, background=False)
+                    auth_flow.submit(world, domain, connection, {"resume": True}, background=False)
                 case "wrongpass" | "passwordExpired" if connector.auth_mechanism == "credentials":
                     values: dict[str, object] = {
                         name: form.pop(name)[-1] for name in ("login", "password") if name in form
@@ -207,11 +205,11 @@ class Webview:
                     if not values:
                         return self._ask_credentials(visit, connector, connection.error_message, new=False)
                     try:
-                        dialogue.submit(world, domain, connection, values, background=False)
+                        auth_flow.submit(world, domain, connection, values, background=False)
                     except errors.ApiError as refused:
                         return self._ask_credentials(visit, connector, refused.message, new=False)
                 case "webauthRequired" | "wrongpass" | "passwordExpired" | "actionNeeded":
-                    dialogue.confirm_at_the_bank(world, domain, connection)
+                    auth_flow.confirm_at_the_bank(world, domain, connection)
                 case _:
                     return None
 
@@ -225,7 +223,7 @@ class Webview:
         shared = [item for item in found if item.disabled and ("all" in chosen or str(item.id) in chosen)]
         for account in shared:
             account.disabled = None
-            announcements.account_switched(domain, account, now)
+            webhook_events.account_switched(domain, account, now)
         if shared and connection.state is None and connection.running is None:
             # The first sync ended while the member was still choosing.
             start_sync(self.world, domain, connection, outcome=None)
@@ -243,7 +241,7 @@ class Webview:
     def _undo(self, visit: Visit) -> None:
         connection = visit.domain.connections.get(visit.connection_id or 0)
         if connection is not None:
-            announcements.connection_deleted(visit.domain, connection, self.world.clock.now())
+            webhook_events.connection_deleted(visit.domain, connection, self.world.clock.now())
             visit.domain.erase_connection(connection.id, self.world.clock.now())
 
     def _leave(self, visit: Visit | None, query: QueryParams, error: Returned | None) -> Response:
@@ -254,7 +252,7 @@ class Webview:
         elif visit is not None:
             answer = {"connection_id": str(visit.connection_id)}
             if visit.anonymous and visit.id_user is not None:
-                issued = tokens.issue_code(self.world, visit.domain, visit.id_user, single_use=True)
+                issued = domains.issue_code(self.world, visit.domain, visit.id_user, single_use=True)
                 answer["code"] = issued.value
         if visit is not None:
             del self.visits[visit.key]

@@ -1,16 +1,14 @@
 """The pages of the webview as HTML.
 
-Here: one function per page. Each page is one form that is posted to its own address; none needs a script.
-Not here: which page comes when (webview.py).
-
 The pages are in English whatever the language asked for.
+One function per page. Each page is one form that is posted to its own address; none needs a script.
 """
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from pfo_pipeline.simulator.catalogue import ACCOUNT_TYPES, TEST_CONNECTOR, TEST_SCENARIOS, Connector
-from pfo_pipeline.simulator.records import Account
+from pfo_pipeline.simulator.state import Account
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1c1c28}"

@@ -1,7 +1,7 @@
 """The events that were posted, in the order in which they came, each once.
 
-Here: one SQLite file between the receiver, which writes, and the sensor, which reads. A new event is on the disk before
-`keep` returns. Not here: what the body held (powens/webhooks.py keeps a few ids of it), what an event leads to (defs/).
+One SQLite file between the receiver, which writes, and the sensor, which reads. A new event is on the disk before `keep`
+returns.
 """
 
 import os

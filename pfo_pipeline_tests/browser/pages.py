@@ -1,8 +1,4 @@
-"""What an operator does in Dagster's pages, by the words that he reads there.
-
-Here: a browser, opening pages, finding things in them.
-Not here: what must be true of them (the tests).
-"""
+"""What an operator does in Dagster's pages, by the words that he reads there."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""`python -m pfo_pipeline_tests.browser.pictures`: take the pictures of the documents anew, from the real pages.
-
-Here: what each picture shows and its frame.
-Not here: where the documents use them (README.md, docs/).
-"""
+"""`python -m pfo_pipeline_tests.browser.pictures`: take the pictures of the documents anew, from the real pages."""
 
 import itertools
 import tempfile

@@ -1,8 +1,4 @@
-"""`pfo dev` as a program of its own, and what its web server answers.
-
-Here: starting, waiting, asking, ending, and which processes belong to it.
-Not here: pages (pages.py).
-"""
+"""`pfo dev` as a program of its own, and what its web server answers."""
 
 import contextlib
 import json

@@ -1,7 +1,4 @@
-"""A real terminal for tests: a program on a pseudo-terminal, what it shows, and keys typed to it.
-
-Not here: what a program should show (test_sql_prompt.py).
-"""
+"""A real terminal for tests: a program on a pseudo-terminal, what it shows, and keys typed to it."""
 
 import fcntl
 import os

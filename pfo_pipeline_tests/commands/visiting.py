@@ -1,7 +1,4 @@
-"""A member with a browser: opens the link that a command tells, fills in the pages, is led back.
-
-Here: short words for what the tests of `pfo connect` arrange. Not here: what a command must do.
-"""
+"""A member with a browser: opens the link that a command tells, fills in the pages, is led back."""
 
 import re
 import socket

@@ -1,7 +1,4 @@
-"""A family office in a test: a configuration for simulated tenants, and runs of the pipeline's own jobs.
-
-Here: short words for what every test arranges. Not here: the simulated bank (simulated_bank.py), what a run must do.
-"""
+"""A family office in a test: a configuration for simulated tenants, and runs of the pipeline's own jobs."""
 
 import json
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The picture of the ledger's tables: `python -m pfo_pipeline_tests.docs.diagram > docs/images/ledger.svg`.
 
 Which columns a box shows and how the tables hang together is said here; the columns' types, and that they are there, are
-read from the catalogue of a new ledger. Not here: all columns (docs/ledger.md).
+read from the catalogue of a new ledger.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Every command that a page shows is one that its program takes: read by the program itself, and not run.
-
-Not here: those that are run (test_docs.py, test_tutorial.py).
-"""
+"""Every command that a page shows is one that its program takes: read by the program itself, and not run."""
 
 import re
 import shlex

@@ -1,7 +1,4 @@
-"""Where the pages lead, as they are read in a repository's browser: files, headings, tests, addresses.
-
-Not here: the same in the built site (test_site.py).
-"""
+"""Where the pages lead, as they are read in a repository's browser: files, headings, tests, addresses."""
 
 import re
 import string

@@ -1,7 +1,4 @@
-"""Starting `pfo` as a program of its own.
-
-Here: the command and its environment. Not here: what it must do.
-"""
+"""Starting `pfo` as a program of its own."""
 
 import os
 import subprocess

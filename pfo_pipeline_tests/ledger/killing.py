@@ -1,9 +1,4 @@
-"""A process that is killed at a chosen point of its work, and what its ledger says afterwards.
-
-Here: the points, the process, a digest of a ledger's content. Not here: what must hold after a kill (test_crashes.py).
-The points lie where our code meets DuckDB, the file system and the system's locks, and are set up in the killed process
-alone: production code has no hook for them, and moving our own functions about moves no point.
-"""
+"""A process that is killed at a chosen point of its work, and what its ledger says afterwards."""
 
 import fcntl
 import functools

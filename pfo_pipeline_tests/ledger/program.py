@@ -2,7 +2,6 @@
 
 It says something when it has come to the interesting point, and goes on when it is told to. The processes are forked
 from one that has everything imported already, which is most of what starting them costs.
-Not here: what a test makes of it.
 """
 
 import multiprocessing

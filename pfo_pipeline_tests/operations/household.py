@@ -1,7 +1,4 @@
-"""A tenant in a test: users at a simulated bank, a ledger of its own, and steps run as Dagster runs them.
-
-Here: short words for what every test arranges and reads back. Not here: the bank (simulated_bank.py), Dagster.
-"""
+"""A tenant in a test: users at a simulated bank, a ledger of its own, and steps run as Dagster runs them."""
 
 import asyncio
 import json

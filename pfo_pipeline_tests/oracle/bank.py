@@ -1,8 +1,4 @@
-"""A small Powens server that plays a script over real HTTP on the loopback, and keeps every byte that it sends.
-
-Here: what a client that only reads may ask. Not here: what is true (script.py), what follows from it (oracle.py).
-It takes the shapes from the documentation alone and shares no line with the product or its simulator.
-"""
+"""A small Powens server that plays a script over real HTTP on the loopback, and keeps every byte that it sends."""
 
 import json
 import threading

@@ -1,7 +1,4 @@
-"""Inputs that a ledger once answered wrongly, each as a script with the right answer written by hand.
-
-Here: the scripts, and the figures a person worked out. Not here: anything that computes one.
-"""
+"""Inputs that a ledger once answered wrongly, each as a script with the right answer written by hand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

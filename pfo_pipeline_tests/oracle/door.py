@@ -1,6 +1,6 @@
 """One day at a bank, drawn from a seed: amounts as they may be sent, dates around a midnight, ends of access.
 
-The right answer is drawn together with each record. Not here: the product (test_door.py).
+The right answer is drawn together with each record.
 """
 
 from collections.abc import Mapping

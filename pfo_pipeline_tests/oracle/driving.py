@@ -1,8 +1,4 @@
-"""Plays a script to the product, over real HTTP, and reads what it publishes with plain SQL.
-
-Here: the one module of this folder that knows the product, and how little of it. Not here: what is right (oracle.py).
-Dagster is left out: its steps are called as an asset calls them, and merged as the IO manager merges them.
-"""
+"""Plays a script to the product, over real HTTP, and reads what it publishes with plain SQL."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

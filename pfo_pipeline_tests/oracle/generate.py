@@ -1,8 +1,7 @@
 """Half a year at several banks, by seed: whatever the documentation leaves free varies.
 
-Here: a small world of real accounts, and how its banks show them. Not here: any rule of what is one account.
-The world knows what there really is, so a script carries what is true at its calm moments: those with no trouble at any bank
-for a while. That is a third opinion, beside the judge and the product.
+The world knows its real accounts, so a script carries the truth at its calm moments: those without trouble at any bank for a
+while. That is a third opinion, beside the judge and the product.
 """
 
 from collections.abc import Callable, Iterable

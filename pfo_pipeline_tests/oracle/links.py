@@ -1,7 +1,4 @@
-"""What the answers said of each linked account over time: when it stood in its list, what it showed, whether it is gone.
-
-Here: memory, and what is missing and what is gone. Not here: which linked accounts are one (oracle.py).
-"""
+"""What the answers said of each linked account over time: when it stood in its list, what it showed, whether it is gone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

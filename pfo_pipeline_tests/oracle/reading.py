@@ -1,8 +1,4 @@
-"""From the bytes of an answer to what it says, by a reading of the documentation that is this judge's own.
-
-Here: rows of accounts and connections, amounts, moments, numbers. Not here: what follows over time (oracle.py).
-A record that cannot be read is named and costs nothing but itself.
-"""
+"""From the bytes of an answer to what it says, by a reading of the documentation that is this judge's own."""
 
 import json
 import re

@@ -1,7 +1,4 @@
-"""What the judge may read: the answers that a bank sent, byte for byte, and what persons decided.
-
-Here: two records without behaviour. Not here: who sent them (bank.py), what they mean (oracle.py).
-"""
+"""What the judge may read: the answers that a bank sent, byte for byte, and what persons decided."""
 
 from dataclasses import dataclass
 from datetime import datetime

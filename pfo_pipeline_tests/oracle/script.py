@@ -1,8 +1,4 @@
-"""A script: what the bank's side knows at each of a list of moments, as records in the shape of the documentation.
-
-Here: short words to write a script with. Not here: how it is sent (bank.py).
-A record is a plain dict, so that a script may hold what no documented record would.
-"""
+"""A script: what the bank's side knows at each of a list of moments, as records in the shape of the documentation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

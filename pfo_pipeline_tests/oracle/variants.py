@@ -1,7 +1,4 @@
-"""A script told in another way: what may change without the right answer, or with a known change of it.
-
-Here: functions from script to script. Which figure must not move: relations.py; variants of the written cases: `variants_of`.
-"""
+"""A script told in another way: what may change without the right answer, or with a known change of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

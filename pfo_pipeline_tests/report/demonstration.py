@@ -1,6 +1,6 @@
 """The cash page of the demonstration after most of a year: three tenants, seven currencies, made-up rates.
 
-For pictures, since every figure of it is the same at every run. Not here: the year (demo_year.py).
+For pictures, since every figure of it is the same at every run.
 """
 
 from collections.abc import Iterator

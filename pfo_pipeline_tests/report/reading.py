@@ -1,7 +1,4 @@
-"""Read a cash page back as a browser would, by Python's own parser: elements, cells, figures.
-
-Here: a tree of elements that refuses what is not well-formed. Not here: what must be true of it (the tests).
-"""
+"""Read a cash page back as a browser would, by Python's own parser: elements, cells, figures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""Cash pages made by hand: a family with several currencies, and what it takes to change one thing of it.
-
-Here: the page's data without a ledger, so that a test can put anything into it. Not here: pages of real ledgers (ledgers.py).
-"""
+"""Cash pages made by hand: a family with several currencies, and what it takes to change one thing of it."""
 
 from collections import defaultdict
 from dataclasses import replace

@@ -1,8 +1,4 @@
-"""Many seeds, as `make simulate SEEDS=5000` plays them: on all processors, from where the last time ended.
-
-Here: which seeds are still to be played, progress, Ctrl-C. Not here: a seed (seeds.py).
-Seeds that passed are kept by the state of the source tree that they passed with, in `.simulation/` of the project.
-"""
+"""Many seeds, as `make simulate SEEDS=5000` plays them: on all processors, from where the last time ended."""
 
 import argparse
 import hashlib

@@ -1,7 +1,4 @@
-"""Dagster's daemon in a plan: the program's own schedules and sensors are asked, at the moments of the virtual clock.
-
-Here: ticks with their cursors and run keys, and the event log that sensors read. Not here: what a run does (running.py).
-"""
+"""Dagster's daemon in a plan: the program's own schedules and sensors are asked, at the moments of the virtual clock."""
 
 import logging
 from collections.abc import Callable, Iterable

@@ -1,7 +1,6 @@
 """What the ledger must hold, kept without the pipeline's code: from what was true at the bank, and what was readable.
 
-Here: the rules of the ledger said a second time, in plain Python over pictures of the bank. Not here: reading the ledger and
-comparing (judge.py). A rule that changes in the pipeline is changed here too, by hand, and with a reason.
+A rule that changes in the pipeline is changed here too, by hand, and with a reason.
 """
 
 from collections.abc import Mapping, Sequence

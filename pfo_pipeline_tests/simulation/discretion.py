@@ -1,7 +1,4 @@
-"""Was anything personal said where it must not be? Every text of a half-year is searched for every secret of its plan.
-
-Here: log lines, alerts, failures, ticks, Dagster's metadata, and all tables of the ledger but that of accounts.
-"""
+"""Was anything personal said where it must not be? Every text of a half-year is searched for every secret of its plan."""
 
 import json
 from collections.abc import Iterator

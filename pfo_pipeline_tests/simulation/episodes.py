@@ -1,6 +1,6 @@
 """The episodes of which a plan is made: each draws when it happens, to what, and whether it is mended in time.
 
-Here: one function each. `EPISODES` names them all; a kind of trouble that comes in many forms stands once for each group.
+`EPISODES` names them all; a kind of trouble that comes in many forms stands once for each group.
 """
 
 from collections.abc import Callable

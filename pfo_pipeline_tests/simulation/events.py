@@ -1,7 +1,6 @@
 """What can befall a tenant: frozen, dated events that name members, connections and accounts by words of the plan.
 
-Here: the vocabulary. Not here: which ones a seed draws (plan.py, episodes.py), what they do to the bank (world.py) or to
-the pipeline (play.py). `what` says it in a few words: it is counted, and shown when a seed fails.
+`what` describes an event in a few words: it is counted, and shown when a seed fails.
 """
 
 from collections.abc import Mapping

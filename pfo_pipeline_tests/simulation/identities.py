@@ -1,7 +1,4 @@
-"""Which linked accounts are the same bank account, by what the plan knows: who they really are, and what the bank told.
-
-Here: the expected decisions. Not here: the evidence as the pipeline reads it; it gets none but what the plan gave.
-"""
+"""Which linked accounts are the same bank account, by what the plan knows: who they really are, and what the bank told."""
 
 from datetime import UTC, datetime
 

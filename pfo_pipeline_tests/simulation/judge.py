@@ -1,7 +1,6 @@
 """Does the ledger hold what was true? Asked of the published file with plain DuckDB, as an analyst would.
 
-Here: the comparison with the book, table by table, and what must hold of any ledger. Each finding is a sentence; none means
-that all is well. Not here: what is expected (book.py), what was said in logs (discretion.py).
+Each finding is a sentence; no finding means that all is well.
 """
 
 import json

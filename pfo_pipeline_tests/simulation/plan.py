@@ -1,7 +1,7 @@
 """From a seed to a tenant's half-year: who there is, what happens when, and when automation is awake.
 
-Here: drawing the household, the days, and which episodes happen. Not here: the episodes (episodes.py).
-A plan is a pure function of its seed. On quiet days nobody is awake: each reading costs the pipeline's real tenth of a second.
+A plan is a pure function of its seed. On quiet days no run is played: each reading costs the pipeline's real tenth of a
+second.
 """
 
 import random

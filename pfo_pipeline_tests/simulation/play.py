@@ -1,8 +1,4 @@
-"""A plan played: the bank's clock moves from event to event, and automation does what it would do when it is awake.
-
-Here: the way through the events, and what an operator, another tenant or death does in between. Not here: the bank
-(world.py), schedules and sensors (automation.py), runs (running.py), what must come of it (book.py, judge.py).
-"""
+"""A plan played: the bank's clock moves from event to event, and automation does what it would do when it is awake."""
 
 import logging
 import os

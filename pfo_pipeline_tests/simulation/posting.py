@@ -1,7 +1,4 @@
-"""The receiver of webhooks in a plan, over real HTTP, and what the bank posts to it.
-
-Here: an episode of posts, fault and all. Not here: what the sensor makes of the inbox (play.py asks it).
-"""
+"""The receiver of webhooks in a plan, over real HTTP, and what the bank posts to it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from pfo_pipeline.powens.webhooks import path_of
-from pfo_pipeline.simulator.movement import has_lapsed
+from pfo_pipeline.simulator.sync_engine import has_lapsed
 from pfo_pipeline_tests.simulation.events import Posts
 from pfo_pipeline_tests.simulation.world import TENANT, WEBHOOK_SECRET, World
 from pfo_pipeline_tests.webhooks.receiving import Receiving

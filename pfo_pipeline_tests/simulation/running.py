@@ -1,7 +1,6 @@
 """A run in a plan: the steps of a job, with attempts and waits as Dagster makes them, and what was readable in each.
 
-Here: the program's own operations, IO manager and failure mapping, called as an asset calls them. Not here: which runs there
-are (automation.py). What was readable is taken from the simulator's journal: an answer that no fault touched.
+Readable answers are taken from the simulator's journal: an answer that no fault touched.
 """
 
 import json

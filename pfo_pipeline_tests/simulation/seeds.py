@@ -1,7 +1,4 @@
-"""One seed from plan to verdict, for the suite and for long runs alike.
-
-Here: where a seed is played, what its failure says. Not here: which seeds (test_seeds.py, __main__.py).
-"""
+"""One seed from plan to verdict, for the suite and for long runs alike."""
 
 import gc
 import shutil

@@ -1,16 +1,11 @@
-"""What is true at the bank at one moment: read from the simulator's own records, not from what it told the pipeline.
-
-Here: a frozen picture of a member's connections and accounts. Not here: what follows for the ledger (book.py).
-Moments are aware UTC, amounts Decimal, as the simulator keeps them; nothing passes through JSON. Of the hour that October
-repeats, which the wire does not tell from the one before, a moment is given as one of the first pass.
-"""
+"""What is true at the bank at one moment: read from the simulator's own records, not from what it told the pipeline."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pfo_pipeline.simulator.paris import PARIS
-from pfo_pipeline.simulator.records import Account, Connection, Domain
+from pfo_pipeline.simulator.paris_time import PARIS
+from pfo_pipeline.simulator.state import Account, Connection, Domain
 
 
 @dataclass(frozen=True)

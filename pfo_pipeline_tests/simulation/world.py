@@ -1,8 +1,4 @@
-"""The bank's side of a plan: members, connections and accounts at the simulator, changed as the events say.
-
-Here: from the plan's words to the simulator's ids and admin routes, the office's configuration file, and what was made
-unreadable. Not here: the pipeline (play.py), what it should make of all this (book.py).
-"""
+"""The bank's side of a plan: members, connections and accounts at the simulator, changed as the events say."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +10,7 @@ from typing import Literal
 import httpx
 
 from pfo_pipeline.simulator.exact_json import dumps
-from pfo_pipeline.simulator.records import Domain
+from pfo_pipeline.simulator.state import Domain
 from pfo_pipeline.simulator.views import account_json
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 from pfo_pipeline_tests.simulation.events import (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pfo_pipeline.telemetry.lines import VARIABLE, tell
+from pfo_pipeline.telemetry import VARIABLE, tell
 
 IBAN = "FR7630006000011234567890189"
 

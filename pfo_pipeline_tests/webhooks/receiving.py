@@ -12,7 +12,7 @@ import uvicorn
 
 from pfo_pipeline.config import load_config
 from pfo_pipeline.powens.webhooks import path_of, signature
-from pfo_pipeline.simulator.program import LoopbackServer, listen, url_of
+from pfo_pipeline.simulator.server import LoopbackServer, listen, url_of
 from pfo_pipeline.webhooks.inbox import Event, Inbox, inbox_path
 from pfo_pipeline.webhooks.receiver import ImpatientProtocol, Receiver
 from pfo_pipeline_tests.simulator.conftest import web

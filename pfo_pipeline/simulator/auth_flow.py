@@ -1,20 +1,19 @@
-"""The dialogue between a user and a connection: create, answer, resume, force.
+"""The states from a request of a user to a running sync, and the scenarios of the test connector.
 
-Here: the states that lead from a request to a running sync, and the test connector's scenarios.
-Not here: time (movement.py), HTTP (api_connections.py).
-Facts: Powens docs, Connections and the guide on connection states; scenario values as seen in recorded
-sandbox tests. Assumed: a plain `SCARequired` turns into `webauthRequired`; a confirmation without
-`background` is over when the call returns, because nothing can block on a virtual clock. `refresh_auth` starts a renewal
-ahead of time (documented), by the same steps as one that is due.
+Facts: Powens docs, Connections and the guide on connection states; scenario values as seen in recorded sandbox tests. Assumed:
+a plain `SCARequired` turns into `webauthRequired`; a confirmation without `background` is over when the call returns, because
+nothing can block on a virtual clock. `refresh_auth` starts a renewal ahead of time (documented), by the same steps as one
+that is due.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 
-from pfo_pipeline.simulator import announcements, errors
+from pfo_pipeline.simulator import errors, webhook_events
 from pfo_pipeline.simulator.banking import discoveries, open_accounts, open_connection
 from pfo_pipeline.simulator.catalogue import TEST_SCENARIOS, Connector
-from pfo_pipeline.simulator.movement import (
+from pfo_pipeline.simulator.state import Connection, Domain, User, World
+from pfo_pipeline.simulator.sync_engine import (
     TEMPORARY_STATES,
     has_lapsed,
     may_force,
@@ -22,7 +21,6 @@ from pfo_pipeline.simulator.movement import (
     set_state,
     start_sync,
 )
-from pfo_pipeline.simulator.records import Connection, Domain, User, World
 
 TEST_PASSWORD = "1234"  # noqa: S105 -- published by Powens for its test connector
 RIGHT_CODE = "abcd"
@@ -234,7 +232,7 @@ def _take_credentials(world: World, domain: Domain, connection: Connection, valu
 def _discover(world: World, domain: Domain, connection: Connection) -> None:
     now = world.clock.now()
     for account in open_accounts(world, domain, connection, discoveries(world, domain, connection), since=now):
-        announcements.account_found(domain, account, now)
+        webhook_events.account_found(domain, account, now)
 
 
 def _consented(world: World, domain: Domain, connection: Connection) -> None:

@@ -1,7 +1,5 @@
-"""What the world tells the client application by webhook.
+"""Webhook events: which event reports what, queued for every address that is registered for it.
 
-Here: which event tells what, with the documented body, queued for every address that is registered for it.
-Not here: sending (sender.py), registration (api_webhooks.py).
 Facts: Powens docs, guide "Webhooks"; the body holds `id_webhook_data` beside the fields, and not the event's name.
 A failed sync is announced as `CONNECTION_SYNCED` too, without accounts. On a sync the order is ACCOUNTS_FETCHED,
 ACCOUNT_SYNCED for each account, CONNECTION_SYNCED (inferred). Transactions are left out: their lists are empty.
@@ -12,8 +10,8 @@ from datetime import datetime
 from functools import partial
 
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps
-from pfo_pipeline.simulator.paris import to_wire
-from pfo_pipeline.simulator.records import Account, Connection, Delivery, Domain, User
+from pfo_pipeline.simulator.paris_time import to_wire
+from pfo_pipeline.simulator.state import Account, Connection, Delivery, Domain, User
 from pfo_pipeline.simulator.views import account_json, connection_json, user_json
 
 EVENTS = (

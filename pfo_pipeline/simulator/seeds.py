@@ -1,27 +1,23 @@
-"""Worlds from a seed: one domain of any size, with all the variety the demo has no room for.
+"""Worlds from a seed: one domain of any size, with the variety that the demo has no room for.
 
-Here: how many members, banks and accounts, of what types, currencies and amounts, under what names, opened when.
-Not here: what happens to them later: the clock (movement.py) and the admin routes decide that.
-
-Equal orders give equal worlds. Where there are two members, the first account of the first one's first bank is joint:
-the second one sees it through his own first connection too. Everyday accounts have purchases that post days later.
-Consents end on different days of the next half year, unless somebody renews them.
+Equal orders give equal worlds. Where there are two users, the first account of the first one's first bank is joint: the second
+one sees it through another connection too. Everyday accounts have purchases that post days later. Consents end on different
+days of the next half year, unless somebody renews them.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from pfo_pipeline.simulator import tokens
-from pfo_pipeline.simulator.banking import AccountDraft, open_accounts, open_connection
+from pfo_pipeline.simulator import domains
+from pfo_pipeline.simulator.banking import AccountDraft, open_accounts, open_connection, see_again
 from pfo_pipeline.simulator.catalogue import CONNECTORS, TEST_CONNECTOR, Connector, precision_of
 from pfo_pipeline.simulator.dice import pick
 from pfo_pipeline.simulator.domains import create_domain
 from pfo_pipeline.simulator.exact_json import JsonObject
-from pfo_pipeline.simulator.movement import move_balance
-from pfo_pipeline.simulator.paris import paris_day
-from pfo_pipeline.simulator.records import Account, Connection, Domain, User, World
-from pfo_pipeline.simulator.renumbering import see_again
+from pfo_pipeline.simulator.paris_time import paris_day
+from pfo_pipeline.simulator.state import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.sync_engine import move_balance
 from pfo_pipeline.simulator.truth import note_figure
 
 BANKS = tuple(connector for connector in CONNECTORS if connector is not TEST_CONNECTOR)
@@ -79,8 +75,8 @@ def populate(world: World, order: Order) -> Domain:
     domain = create_domain(world, order.domain)
     joint: Account | None = None
     for member in range(order.members):
-        user = tokens.add_user(world, domain)
-        tokens.issue_token(world, domain, "permanent", user.id)
+        user = domains.add_user(world, domain)
+        domains.issue_token(world, domain, "permanent", user.id)
         for number in range(order.connections):
             connection = _open(world, domain, user, order, (order.seed, member, number))
             if number == 0 and member == 0 and order.accounts:

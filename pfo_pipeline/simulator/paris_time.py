@@ -1,7 +1,5 @@
-"""The virtual clock, and moments as Powens writes them.
+"""The virtual clock, and times as Powens writes them.
 
-Here: the clock; conversion between aware moments and naive Europe/Paris wall time.
-Not here: what happens as time passes (movement.py).
 Facts: datetimes are `YYYY-MM-DD HH:MM:SS` without an offset, in Paris wall time; the hour that October
 repeats is therefore ambiguous on the wire, and stays so here.
 """

@@ -1,9 +1,6 @@
-"""What a simulated world consists of.
+"""The state of a simulated world: plain mutable records and the look-ups between them.
 
-Here: plain mutable records and the look-ups between them.
-Not here: how they change with time (movement.py), how they look on the wire (views.py).
-
-Moments are aware UTC; amounts are Decimal in the account's currency.
+Times are aware UTC; amounts are Decimal in the account's currency.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +11,7 @@ from typing import Literal
 from pfo_pipeline.simulator.catalogue import CONNECTORS, Connector
 from pfo_pipeline.simulator.dice import roll
 from pfo_pipeline.simulator.exact_json import JsonObject
-from pfo_pipeline.simulator.paris import Clock
+from pfo_pipeline.simulator.paris_time import Clock
 
 TokenKind = Literal["permanent", "temporary", "users", "config"]
 

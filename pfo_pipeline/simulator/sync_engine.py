@@ -1,21 +1,44 @@
-"""What happens in a world as its clock moves.
+"""Syncs, movements of balances, and the ends of consents and tokens, as the clock moves.
 
-Here: automatic and forced syncs, balances that move day by day, consents and tokens that run out.
-Not here: the dialogue with the user that leads to a sync (dialogue.py).
-Facts: Powens docs, Connections. One automatic sync per 24 h; `last_update` freezes while a sync fails; a
-consent that has ended turns into `SCARequired` without an attempt.
+Facts: Powens docs, Connections. One automatic sync per 24 h; `last_update` freezes while a sync fails; an ended consent
+turns into `SCARequired` without an attempt. Bank accounts: `coming` is the sum of the operations not yet debited, and no part
+of `balance`. Assumed: an operation takes one to four days to post, and one announcement in eight is dropped.
 """
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from pfo_pipeline.simulator import announcements, tokens
+from pfo_pipeline.simulator import domains, webhook_events
 from pfo_pipeline.simulator.catalogue import precision_of
-from pfo_pipeline.simulator.dice import swing
-from pfo_pipeline.simulator.paris import next_daily, paris_day
-from pfo_pipeline.simulator.postings import announce_purchases, settle
-from pfo_pipeline.simulator.records import Account, Connection, Domain, RunningSync, World
+from pfo_pipeline.simulator.dice import pick, swing
+from pfo_pipeline.simulator.paris_time import next_daily, paris_day
+from pfo_pipeline.simulator.state import Account, Connection, Domain, Pending, RunningSync, World
 from pfo_pipeline.simulator.truth import note_figure
+
+DAYS_TO_POST = (1, 4)
+ONE_DROPPED_IN = 8
+
+
+def announce_purchases(account: Account, key: tuple[object, ...], day: date) -> None:
+    """Add what is bought on a day to what is pending: on every other day something, always an expense."""
+    if not pick(0, 1, "purchase", *key, day):
+        return
+    amount = -abs(swing(account.swing, precision_of(account.currency), "purchase amount", *key, day))
+    due = day + timedelta(days=pick(*DAYS_TO_POST, "purchase due", *key, day))
+    dropped = pick(1, ONE_DROPPED_IN, "purchase dropped", *key, day) == 1
+    account.pending.append(Pending(amount, due, dropped))
+
+
+def settle(account: Account, day: date) -> None:
+    """Post or drop what is due up to a day; what remains is `coming`."""
+    if not account.announces:
+        return
+    due = [item for item in account.pending if item.due <= day]
+    account.pending = [item for item in account.pending if item.due > day]
+    if account.balance is not None:
+        account.balance += sum((item.amount for item in due if not item.dropped), Decimal(0))
+    account.coming = sum((item.amount for item in account.pending), Decimal(0))
+
 
 # States that Powens itself tries to leave; all others wait for a person or for support.
 TEMPORARY_STATES = frozenset({"rateLimiting", "websiteUnavailable", "bug", "validating"})
@@ -28,7 +51,7 @@ def advance(world: World) -> datetime:
     now = world.clock.now()
     if now > world.advanced_to:
         for domain in world.domains.values():
-            tokens.expire(domain, now)
+            domains.expire(domain, now)
             for connection in domain.connections.values():
                 _advance_connection(world, domain, connection, now)
         world.advanced_to = now
@@ -146,7 +169,7 @@ def sync_automatically(world: World, domain: Domain, connection: Connection, at:
 
 
 def _announce_sync(domain: Domain, connection: Connection, at: datetime) -> None:
-    announce = announcements.synced if connection.state is None else announcements.sync_failed
+    announce = webhook_events.synced if connection.state is None else webhook_events.sync_failed
     announce(domain, connection, at)
 
 

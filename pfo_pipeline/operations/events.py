@@ -1,7 +1,4 @@
-"""Building the events that a contract names, with exactly the properties that it lists, masked.
-
-Here: values for the properties. Not here: storing them (they travel in the ledger's batch).
-"""
+"""Builds the telemetry events of a contract: exactly the properties that it lists, masked."""
 
 from collections.abc import Mapping, Sized
 from datetime import datetime

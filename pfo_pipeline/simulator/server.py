@@ -1,8 +1,4 @@
-"""The simulator as a program.
-
-Here: building a world from options, the loopback server, start message, ways to end.
-Not here: reading the command line (__main__.py).
-"""
+"""The simulator as a program: builds a world from options, and serves it on loopback until it is ended."""
 
 import asyncio
 import contextlib
@@ -24,8 +20,8 @@ from pfo_pipeline.simulator import demo, demo_config
 from pfo_pipeline.simulator.admin import admin_app
 from pfo_pipeline.simulator.exact_json import dumps
 from pfo_pipeline.simulator.gateway import Bench, Gateway
-from pfo_pipeline.simulator.paris import Clock
-from pfo_pipeline.simulator.records import Settings, World
+from pfo_pipeline.simulator.paris_time import Clock
+from pfo_pipeline.simulator.state import Settings, World
 from pfo_pipeline.simulator.webview import webview_app
 
 LOOPBACK = "127.0.0.1"

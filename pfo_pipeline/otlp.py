@@ -1,6 +1,6 @@
-"""OpenTelemetry's SDK behind measures.py, and the only module that imports it: the extra `telemetry`.
+"""OpenTelemetry's SDK behind telemetry.py, and the only module that imports it: the extra `telemetry`.
 
-Where to, with which headers and how often is for the standard variables to say (OTEL_EXPORTER_OTLP_*, OTEL_SERVICE_NAME,
+The standard variables say where to, with which headers and how often (OTEL_EXPORTER_OTLP_*, OTEL_SERVICE_NAME,
 OTEL_RESOURCE_ATTRIBUTES; opentelemetry.io, "Environment variable specification").
 """
 
