@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-_LIBRARIES = ("dagster", "duckdb", "pyarrow", "pandas", "httpx", "httpx-aiohttp", "aiohttp", "pydantic")
+_LIBRARIES = ("dagster", "duckdb", "pyarrow", "pandas", "httpx", "aiohttp", "pydantic")
 _GIB = 1024**3
 
 

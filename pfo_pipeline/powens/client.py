@@ -7,18 +7,18 @@ would send the bearer token there, so it is refused.
 
 import asyncio
 import re
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from pfo_pipeline.config import Config, Tenant
 from pfo_pipeline.powens.errors import (
@@ -123,19 +123,10 @@ _ENCODING = "gzip"
 TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
 
-def aiohttp_transport() -> httpx.AsyncBaseTransport:
-    """aiohttp under the httpx interface: about half of the CPU of httpx's own transport per call."""
-    # Without a context httpx-aiohttp reads the machine's certificates for one that a session of our own never uses.
-    return AiohttpTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), client=_session_without_retries)
-
-
-def _session_without_retries() -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CALLS_AT_ONCE), cookie_jar=aiohttp.DummyCookieJar()
-    )
-    # aiohttp asks again by itself when a kept-alive connection drops; attempts are the step's to count.
-    session._retry_connection = False
-    return session
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The certificates of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi; read once per process."""
+    return httpx.create_ssl_context()
 
 
 class PowensClient:
@@ -146,7 +137,7 @@ class PowensClient:
         root: str,
         *,
         timeout_seconds: float,
-        transport: TransportFactory = aiohttp_transport,
+        transport: TransportFactory | None = None,
         budget: Budget | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -163,7 +154,9 @@ class PowensClient:
         self._clock = clock
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
         self._http = httpx.AsyncClient(
-            transport=transport(),
+            transport=transport() if transport else None,
+            verify=_certificates(),
+            limits=httpx.Limits(max_connections=CALLS_AT_ONCE),
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             headers={"Accept": "application/json", "Accept-Encoding": _ENCODING, "User-Agent": "pfo-pipeline"},
             follow_redirects=False,
@@ -231,7 +224,7 @@ class PowensClient:
                     body = await _read_body(response, name)
                 finally:
                     await response.aclose()
-        except (httpx.RequestError, aiohttp.ClientError, OSError) as error:
+        except (httpx.RequestError, OSError) as error:
             raise self._failure(error, name) from None
         if method == "GET":  # What another call has changed is told, whatever the time is.
             self._refuse_wrong_clock(response, name)
@@ -253,31 +246,31 @@ class PowensClient:
             raise WrongClock("clock", name, f"this machine's clock is {apart} {which} that of Powens")
 
     def _failure(self, error: Exception, name: str) -> PowensError:
-        if _is_timeout(error):
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
             return TooSlow("timeout", name, f"no answer within {self._timeout_seconds:g} s")
         if isinstance(error, httpx.DecodingError):
             return NotJson("badEncoding", name, "the answer cannot be unpacked")
         host = httpx.URL(self._root).host
-        if isinstance(error.__cause__, aiohttp.ClientConnectorDNSError):
+        causes = [type(cause) for cause in _causes(error)]
+        if socket.gaierror in causes:
             return WrongHost("unknownHost", name, f"no address is found for {host}")
-        if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError):
+        if ssl.SSLCertVerificationError in causes:
             return WrongHost("badCertificate", name, f"the certificate of {host} is not valid")
-        what = type(error.__cause__ or error).__name__
-        return Unreachable("unreachable", name, f"the connection failed ({what})")
+        return Unreachable("unreachable", name, f"the connection failed ({type(error).__name__})")
 
 
-def client_of(config: Config, tenant: Tenant, transport: TransportFactory = aiohttp_transport) -> PowensClient:
+def client_of(config: Config, tenant: Tenant, transport: TransportFactory | None = None) -> PowensClient:
     """A client for the tenant's domain, within its budget of calls."""
     return PowensClient(
         tenant.root, timeout_seconds=tenant.timeout_seconds, transport=transport, budget=budget_of(config, tenant)
     )
 
 
-def _is_timeout(error: Exception) -> bool:
-    # httpx-aiohttp calls every lost connection a ConnectTimeout; what it was is in the cause.
-    if isinstance(error.__cause__, aiohttp.ClientError):
-        return isinstance(error.__cause__, TimeoutError)
-    return isinstance(error, TimeoutError | httpx.TimeoutException)
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _route(url: str) -> str:

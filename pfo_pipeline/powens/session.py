@@ -259,10 +259,10 @@ class OpenBanking:
     async def session(self, tenant: Tenant, step: str) -> AsyncIterator[BankSession]:
         """Calls for one attempt of one step; what the step's earlier attempts of this run read is kept."""
         # Only who calls the bank pays for an HTTP client: Dagster loads this code to know assets, jobs and schedules.
-        from pfo_pipeline.powens.client import aiohttp_transport, client_of
+        from pfo_pipeline.powens.client import client_of
 
         kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
-        async with client_of(self._config, tenant, self._transport or aiohttp_transport) as client:
+        async with client_of(self._config, tenant, self._transport) as client:
             yield BankSession(self._config, tenant, client, kept)
 
     def forget(self, tenant: Tenant, step: str) -> None:

@@ -10,7 +10,6 @@ import pytest
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
-from pfo_pipeline.powens.client import aiohttp_transport
 from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, OFFICE, REFRESH, SYNC, Household
 
@@ -28,7 +27,7 @@ class Dated(httpx.AsyncBaseTransport):
         self._ahead = ahead
         self._after = after
         self._answered = 0
-        self._inner = aiohttp_transport()
+        self._inner = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self._inner.handle_async_request(request)

@@ -14,7 +14,7 @@ import pytest
 
 from pfo_pipeline.ledger.store import Clock, utc_now
 from pfo_pipeline.powens import client as client_module
-from pfo_pipeline.powens.client import CALLS_AT_ONCE, Listing, PowensClient, TransportFactory, aiohttp_transport
+from pfo_pipeline.powens.client import CALLS_AT_ONCE, Listing, PowensClient, TransportFactory
 from pfo_pipeline.powens.errors import (
     Invalid,
     Missing,
@@ -42,7 +42,7 @@ def with_client(
     work: Callable[[PowensClient], Awaitable[R]],
     *,
     timeout_seconds: float = 30,
-    transport: TransportFactory = aiohttp_transport,
+    transport: TransportFactory | None = None,
 ) -> R:
     """Open a client, do the work, close it."""
 
@@ -419,7 +419,7 @@ class TestConnectionsThatFail:
         assert isinstance(error, Unreachable)
         assert len(bank.journal()) == 1
 
-    # aiohttp asks again by itself when a connection that it kept drops, unless it is told not to.
+    # Some libraries ask again by themselves when a connection that they kept drops.
     def test_a_reset_on_a_connection_kept_alive(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         async def twice(client: PowensClient) -> None:
             await client.call("GET", f"{user.base_url}/users/me", user.token)
@@ -432,7 +432,6 @@ class TestConnectionsThatFail:
         assert isinstance(error, Unreachable)
         assert [entry["fault"] for entry in bank.journal()] == ["reset"]
 
-    # httpx-aiohttp reports any lost connection as a timeout of connecting.
     def test_a_lost_connection_is_not_told_as_a_slow_answer(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("reset")
 

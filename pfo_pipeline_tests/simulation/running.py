@@ -27,7 +27,6 @@ from pfo_pipeline.defs.run_health import _failed as condition_of_failure
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.queries import QueryContext, Snapshot, fetch_accounts, fetch_balances
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
-from pfo_pipeline.powens.client import aiohttp_transport
 from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline_tests.simulation.automation import Automation
 from pfo_pipeline_tests.simulation.book import Book, Read, Reading
@@ -279,8 +278,8 @@ class Runner:
 
     def _transport(self) -> httpx.AsyncBaseTransport:
         if self.between.first_page is None:
-            return aiohttp_transport()
-        return _Meddling(aiohttp_transport(), self.between)
+            return httpx.AsyncHTTPTransport()
+        return _Meddling(httpx.AsyncHTTPTransport(), self.between)
 
 
 def _may_be_cured(entry: Mapping[str, Any]) -> bool:
