@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pfo_pipeline.config import document as configuration
+from docs._ext import configuration as configuration
+from docs._ext import contracts as contracts
+from docs._ext import dbt, diagram
+from docs._ext import ledger as ledger
 from pfo_pipeline.config.model import AlertSettings, Config, RepeatHours, ReportSettings, Tenant, User
-from pfo_pipeline.contracts import document as contracts
 from pfo_pipeline.contracts.operations import Freshness
-from pfo_pipeline.ledger import dbt
-from pfo_pipeline.ledger import document as ledger
-from pfo_pipeline_tests.docs import diagram
 from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
 
 

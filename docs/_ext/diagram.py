@@ -1,8 +1,4 @@
-"""The picture of the ledger's tables: `python -m pfo_pipeline_tests.docs.diagram > docs/images/ledger.svg`.
-
-Which columns a box shows and how the tables hang together is said here; the columns' types, and that they are there, are
-read from the catalogue of a new ledger.
-"""
+"""Draws the diagram of the ledger: `python -m docs._ext.diagram > docs/images/ledger.svg`."""
 
 from dataclasses import dataclass
 from xml.sax.saxutils import escape

@@ -1,4 +1,4 @@
-"""`docs/configuration.md`, written from the models: `python -m pfo_pipeline.config.document > docs/configuration.md`.
+"""Writes `docs/configuration.md` from the models: `python -m docs._ext.configuration > docs/configuration.md`.
 
 Each key's text is the docstring below its field.
 """

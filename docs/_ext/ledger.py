@@ -1,4 +1,4 @@
-"""`docs/ledger.md`, written from the catalogue of a new ledger: `python -m pfo_pipeline.ledger.document > docs/ledger.md`."""
+"""Writes `docs/ledger.md` from the catalogue of a new ledger: `python -m docs._ext.ledger > docs/ledger.md`."""
 
 import duckdb
 

@@ -1,4 +1,4 @@
-"""`docs/contracts.md`, written from the contracts: `python -m pfo_pipeline.contracts.document > docs/contracts.md`."""
+"""Writes `docs/contracts.md` from the contracts: `python -m docs._ext.contracts > docs/contracts.md`."""
 
 from pfo_pipeline.contracts.model import Message, Operation, Step, TelemetryEvent, Workflow
 from pfo_pipeline.contracts.operations import GET_ACCOUNT

@@ -1,4 +1,4 @@
-"""Writes `docs/dbt/sources.yml`, the ledger as dbt sources: `python -m pfo_pipeline.ledger.dbt > docs/dbt/sources.yml`."""
+"""Writes `docs/dbt/sources.yml`, the ledger as dbt sources: `python -m docs._ext.dbt > docs/dbt/sources.yml`."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _NEVER_NULL = {
 }
 _UNIQUE = {"loads": "load_id"}
 _HEAD = """\
-# Written from the ledger's own catalogue; renew it with: python -m pfo_pipeline.ledger.dbt > docs/dbt/sources.yml
+# Written from the ledger's own catalogue; renew it with: python -m docs._ext.dbt > docs/dbt/sources.yml
 # How to use it: docs/analyst.md, "dbt".
 version: 2
 
