@@ -12,6 +12,8 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from pfo_pipeline_tests.browser.program import REMEDY, find_browser
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there
 _MEMORY_BYTES = 4 * 2**30
 
@@ -26,6 +28,27 @@ def pytest_configure() -> None:
     # Beside other work a machine may be slow; that is no reason to fail.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if find_browser() is None and "PFO_TESTS_NEED_BROWSER" not in os.environ:
+        for item in items:
+            if "chromium" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason=_NO_BROWSER))
+
+
+_NO_BROWSER = "no browser is installed"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line of all: how many tests were left out for want of a browser."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    left_out = [report for report in reporter.stats.get("skipped", ()) if _NO_BROWSER in str(report.longrepr)]
+    if left_out:
+        reporter.write_line(f"{len(left_out)} browser tests were left out: {_NO_BROWSER}. {REMEDY}")
 
 
 class _ByFile(LoadScopeScheduling):  # type: ignore[misc]

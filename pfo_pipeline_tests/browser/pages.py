@@ -1,13 +1,13 @@
 """What an operator does in Dagster's pages, by the words that he reads there."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from pfo_pipeline_tests.browser.program import REMEDY, find_browser
+
 PATIENCE_MS = 60_000
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -25,12 +25,8 @@ DOWNSTREAM = "/assets/accounts/synced?view=lineage&lineageScope=downstream&linea
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        raise AssertionError(
-            "The browser tests need Chromium, and it is not installed. "
-            "On Debian or Ubuntu: apt-get install chromium. On macOS: brew install --cask chromium."
-        )
+    program = find_browser()
+    assert program is not None, f"The browser tests need Chromium, and it is not installed. {REMEDY}"
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=_OPTIONS)
