@@ -16,7 +16,7 @@ import duckdb
 from babel.numbers import get_currency_precision, list_currencies
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.export_queries import IDENTITIES, POSITIONS
+from pfo_pipeline.ledger.export_queries import POSITIONS
 
 ACCOUNTS = "accounts.beancount"
 BALANCES = "balances.beancount"
@@ -33,10 +33,11 @@ _DIGITS_OF_A_COIN = 8
 _BANK_ACCOUNTS = f"""
     with versions as (
         select
-            a.*, coalesce(i.same_as, a.account_id) as canonical_id, (a.load_id, a.account_id) as place,
+            a.*, i.canonical_id, (a.load_id, a.account_id) as place,
             coalesce(if(a.is_crypto, 'crypto', i.account_class), t.class, 'unclassified') as account_class
         from accounts a
-        left join ({IDENTITIES}) i on i.account_id = a.account_id
+        join account_identity_as_of($known_at::timestamptz) i
+            on i.tenant_id = a.tenant_id and i.account_id = a.account_id
         left join account_types t on t.account_type = a.account_type
         where a.tenant_id = $tenant and a.recorded_at <= $known_at::timestamptz
     ),
