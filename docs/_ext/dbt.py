@@ -18,7 +18,7 @@ select column_name, lower(data_type), comment, is_nullable from duckdb_columns()
 where schema_name = $schema and table_name = $relation
 order by column_index
 """
-# What nothing in the catalogue says: a view has no constraints.
+# Listed here because the catalogue does not contain it: a view has no constraints.
 _NEVER_NULL = {
     "positions": ("tenant_id", "account_id", "display_name", "account_type", "connection_id"),
     "totals": ("tenant_id", "currency", "accounts", "oldest_as_of"),
@@ -41,7 +41,7 @@ sources:
     schema: ledger
     tables:
 """
-# Every run writes a load, whether a figure has changed or not: its newest moment says whether the pipeline lives.
+# Every run writes a load, even if no balance has changed, so the newest load shows whether the pipeline works.
 _FRESHNESS = """\
         config:
           loaded_at_field: recorded_at
@@ -52,7 +52,7 @@ _FRESHNESS = """\
 
 
 def render() -> str:
-    """The whole file. Texts are quoted as JSON, which YAML reads."""
+    """Return the content of the file. Texts are quoted as JSON, which is valid YAML."""
     with duckdb.connect() as con:
         create(con)
         schema = {"schema": SCHEMA}

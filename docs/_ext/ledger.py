@@ -9,7 +9,7 @@ _TYPES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
 
 
 def render() -> str:
-    """The whole page as Markdown."""
+    """Return the page as Markdown."""
     with duckdb.connect() as con:
         create(con)
         macros, functions = (_macros(con, kind) for kind in ("table_macro", "macro"))
@@ -69,7 +69,7 @@ def _macro(con: duckdb.DuckDBPyConnection, name: str, parameters: list[str], tex
 
 
 def _can_be_called(con: duckdb.DuckDBPyConnection, name: str, arguments: int) -> bool:
-    """The catalogue does not tell which parameters have a default."""
+    """Try the call, because the catalogue does not contain which parameters have a default."""
     try:
         con.execute(f"describe from {name}({', '.join(['null'] * arguments)})")
     except duckdb.BinderException:

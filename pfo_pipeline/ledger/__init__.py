@@ -1,5 +1,5 @@
-"""The canonical DuckDB ledger. Nothing here knows Powens or Dagster.
+"""The canonical DuckDB ledger. This package does not depend on Powens or Dagster.
 
-One interface: `store.Ledger` writes and publishes, `reader.Reader` reads. The pipeline's primary is private; analysts
-open the published copy.
+`store.Ledger` writes and publishes, `reader.Reader` reads. The pipeline's primary is private; analysts open the published
+copy.
 """

@@ -1,8 +1,9 @@
-"""What needs a look though its connection seems in order: missing accounts, a bank that shares none, records that cannot be
-read, accounts without a balance, what may count wrongly, and what counts differently than before, until a person has seen it.
+"""The query for accounts that need attention although their connection is healthy.
 
-One row for each connection and matter, however many accounts it is about. A user who is not configured any more is told of
-once, by themselves: what they had is read no longer.
+The reasons are: missing accounts, a bank that shares no account, records that cannot be read, accounts without a balance,
+accounts that may count wrongly, and accounts that count differently than before, until a person has acknowledged the change.
+The query returns one row for each connection and reason, for any number of accounts. A user who is no longer configured is
+reported once, as a user, because their connections are no longer read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -264,10 +265,10 @@ order by all
 def attention_asked(
     tenant_ids: Sequence[str], limits: Freshness, now: datetime, known_at: datetime
 ) -> Mapping[str, Any]:
-    """The parameters of ATTENTION.
+    """Return the parameters of ATTENTION.
 
     Args:
-        limits: For how long an account may be without a balance: as long as a balance may be old.
+        limits: How old a balance may be; an account may be without a balance for the same time.
     """
     return {
         "tenants": list(tenant_ids),

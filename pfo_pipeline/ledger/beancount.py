@@ -1,4 +1,4 @@
-"""One tenant's bank accounts in the language of beancount: an account to open for each, and a balance to assert.
+"""Export one tenant's accounts to beancount: an `open` directive and a `balance` assertion for each account.
 
 Facts: beancount's own `parser/lexer.l`, `core/account.py`, `core/amount.py`, and "Balance Assertions" in its language syntax.
 """
@@ -22,14 +22,15 @@ ACCOUNTS = "accounts.beancount"
 BALANCES = "balances.beancount"
 
 _OPENED = "1970-01-01"
-"""When an account was opened is not told; beancount refuses what is booked on one before."""
+"""Banks do not send the opening date of an account; beancount refuses bookings before it."""
 _LIABILITIES = ("loan", "card")
-"""Classes of account."""
+"""Account classes that become liabilities."""
 _CURRENCY = re.compile(r"[A-Z](?:[A-Z0-9'._-]{0,22}[A-Z0-9])?")
 _DIGITS_OF_A_COIN = 8
 
-# Every account ever known, disabled and deleted ones too: what was booked on them stays. The name is that under which the
-# account came, so that a bank that renames it does not rename it in somebody's books; all else is the newest.
+# Every account ever known, including disabled and deleted ones, because bookings on them remain. The beancount name is made
+# from the account's first name, so that a rename at the bank does not change somebody's books. All other columns are the
+# newest.
 _BANK_ACCOUNTS = f"""
     with versions as (
         select
@@ -66,7 +67,7 @@ _BANK_ACCOUNTS = f"""
 
 @dataclass(frozen=True)
 class BankAccount:
-    """A bank account once, however often it is linked; without a figure, the last four are None."""
+    """An account, once for all its links. Without a balance, the last four fields are None."""
 
     account_id: str
     first_institution: str
@@ -83,10 +84,10 @@ class BankAccount:
 
 
 def write_beancount(con: duckdb.DuckDBPyConnection, folder: Path, parameters: dict[str, str]) -> dict[str, int]:
-    """Write both files into the folder. Returns how many directives each has.
+    """Write both files into the folder and return the number of directives in each.
 
     Args:
-        parameters: `tenant`, `as_of` and `known_at`, as the queries of an export have them.
+        parameters: `tenant`, `as_of` and `known_at`, as in the queries of an export.
     """
     accounts = [BankAccount(*row) for row in con.execute(_BANK_ACCOUNTS, parameters).fetchall()]
     names = account_names(accounts)
@@ -102,8 +103,10 @@ def write_beancount(con: duckdb.DuckDBPyConnection, folder: Path, parameters: di
 
 
 def account_names(accounts: Sequence[BankAccount]) -> dict[str, str]:
-    """A name for each account id, all different. Of two that would be the same the account known later has a part of its id
-    at the end: an account that comes tomorrow leaves every name as it is.
+    """Return a unique name for each account id.
+
+    If two names would be equal, the account known later gets a part of its id as a suffix, so that a new account never changes
+    an existing name.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -119,14 +122,17 @@ def account_names(accounts: Sequence[BankAccount]) -> dict[str, str]:
 
 
 def _component(text: str) -> str:
-    """Letters and digits of any script with hyphens between them; it begins with a capital letter or a digit."""
+    """Return the text as an account component: letters and digits of any script, joined by hyphens.
+
+    The component begins with a capital letter or a digit.
+    """
     kept = "".join(
         c if _category(c)[0] == "L" or _category(c) == "Nd" else " " for c in unicodedata.normalize("NFC", text)
     )
     name = "-".join(kept.split())
     name = name[:1].upper() + name[1:]
     if not name or _category(name[0]) not in ("Lu", "Nd"):
-        return f"X{name}"  # Scripts without capital letters; names without any letter.
+        return f"X{name}"  # For scripts without capital letters and names without any letter.
     return name
 
 
@@ -159,15 +165,19 @@ def _balance(account: BankAccount, amount: Decimal, as_of: datetime, name: str) 
 
 
 def _day(as_of: datetime) -> str:
-    """An assertion holds when its day begins: the midnight that is nearest to the figure, in UTC.
+    """Return the date of the balance assertion: the UTC midnight nearest to the balance's time.
 
-    Most banks are read at night, when the day before is booked and nothing of the new one.
+    An assertion holds at the start of its day. Most banks are read at night, when all bookings of the previous day are done
+    and none of the new day.
     """
     return f"{as_of.astimezone(UTC) + timedelta(hours=12):%Y-%m-%d}"
 
 
 def _number(amount: Decimal, currency: str) -> str:
-    """With all the digits that it has, and no fewer than the currency: beancount tolerates twice half of the last one."""
+    """Format an amount with all its digits, and with at least as many decimals as its currency has.
+
+    Beancount tolerates a difference of twice half of the last digit.
+    """
     digits = get_currency_precision(currency) if currency in list_currencies() else _DIGITS_OF_A_COIN
     exponent = amount.normalize(EXACT).as_tuple().exponent
     assert isinstance(exponent, int), "a stored amount is finite"

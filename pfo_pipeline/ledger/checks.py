@@ -1,7 +1,7 @@
-"""Queries of the asset checks: rules that every ledger keeps, and the state of all tenants.
+"""Queries of the asset checks: invariants of every ledger, and the state of all tenants.
 
-The merge and the mapping keep the rules; these queries read the file itself, so that a defect, or a change from outside,
-stops the run. Rows are recorded in the order of time, so a bound on `recorded_at` skips all older blocks of the history.
+The merge and the mapping already enforce the invariants. These queries read the file itself, so that a defect, or a change
+from outside, stops the run. Rows are recorded in the order of time, so a lower bound on `recorded_at` skips older blocks.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ where b.tenant_id = $tenant
 order by all
 """
 
-# A bank may be ahead of our clock by up to a day: so far the mapping takes a date (powens/mapping.py).
+# A bank's clock may be ahead of ours by up to a day: the mapping accepts dates up to that limit (powens/mapping.py).
 _NOT_IN_THE_FUTURE = """
 select account_id as subject, 'its balance is dated more than a day after it was recorded'
 from balances_current where tenant_id = $tenant and as_of > recorded_at + interval 1 day
@@ -46,7 +46,8 @@ having arg_max(b.currency, b.load_id) <> w.currency
 order by all
 """
 
-# By other SQL than that of the totals: what the coverage counts, per currency; and every account that a bank ever sent.
+# Uses other SQL than the totals do: it compares the amounts per currency with those of the coverage, and checks that the
+# coverage has every account that a bank ever sent.
 _ACCOUNTS_ARE_COVERED = """
 with covered as (from coverage where tenant_id = $tenant),
 counted as (select currency, total_of(current_balance, true) as amount from covered where counted group by currency),
@@ -79,8 +80,9 @@ INVARIANTS: Mapping[str, str] = {
     "currencies_are_stable": _CURRENCIES_ARE_STABLE,
     "accounts_are_counted_or_named": _ACCOUNTS_ARE_COVERED,
 }
-"""By the sentence that is true while nothing is found. `currencies_are_stable` tells the new currency as its problem: whether
-it is allowed, the configuration knows."""
+"""Queries by the sentence that is true while the query returns nothing. `currencies_are_stable` returns the new currency as
+its problem, because only the configuration knows whether the currency is allowed.
+"""
 
 
 FIGURES = """
@@ -97,8 +99,8 @@ where list_contains($tenants, p.tenant_id)
 order by p.tenant_id, p.account_id
 """
 
-# The newest date that was known at each moment, `$days` of them, a day apart, the last one `$now`; null before the account
-# was known, and far back where nothing was recorded within the look-back: that figure was older than any limit.
+# The newest date known at each of `$days` times, a day apart, the last one at `$now`. Null before the account was known. A
+# date far in the past if nothing was recorded within the look-back: that balance was older than any limit.
 AGES_BY_DAY = """
 with moments as (select $now::timestamptz - to_days($days - 1 - d::int) as moment from range($days) t(d)),
 seen as (
@@ -146,7 +148,7 @@ LOADS_AFTER = """
 select tenant_id, count(*), max(recorded_at) from loads where recorded_at > $after group by all order by all
 """
 
-# The last figure of each day of an account, oldest first, as it is known now.
+# The last balance of an account on each day, oldest first, as known now.
 CLOSINGS = """
 select account_id, list(current_balance order by day)
 from (
@@ -174,8 +176,8 @@ where list_contains($tenants, tenant_id) group by all having min(recorded_at) >=
 order by all
 """
 
-# What the enabled accounts added up to at the end of each day, loans apart, by what is known now. The look-back bounds the
-# history that is read; an account that has been silent for longer has its newest figure.
+# The sum of the enabled accounts at the end of each day, without loans, as known now. The look-back limits the history that is
+# read; an account without a newer balance keeps its newest one.
 TOTALS_BY_DAY = """
 with days as (select $now::timestamptz - to_days($days - 1 - d::int) as day from range($days) t(d)),
 known as (

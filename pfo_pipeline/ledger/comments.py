@@ -1,6 +1,6 @@
-"""What a client reads in the catalogue: a sentence for each table, view, column and macro of the ledger.
+"""Comments in the database catalogue: a sentence for each table, view, column and macro of the ledger.
 
-Columns that a contract knows have their text from there (contracts/tables.py), so that it is written once.
+Columns that belong to a contract take their text from the contract (contracts/tables.py), so that it is written once.
 """
 
 import duckdb
@@ -101,7 +101,7 @@ _COLUMN_COMMENTS = {
     "runs.attempts": "Attempts that it took.",
     "runs.complete": "Whether an attempt ended the step, and everything that the tenant has was read.",
 }
-# Where a column that is not named above has its text from: the first of these tables that has it.
+# The source of the text for a column that is not named above: the first of these tables that has the column.
 _SOURCES = {
     "balances_current": ("balances",),
     "users_latest": ("users",),
@@ -185,10 +185,10 @@ def write_comments(con: duckdb.DuckDBPyConnection) -> None:
     for name, column in columns:
         keys = [f"{source}.{column}" for source in (name, *_SOURCES.get(name, ()))]
         known = [texts[key] for key in keys if key in texts]
-        if known:  # Else somebody added the table or column; `pfo verify` names it.
+        if known:  # Otherwise somebody added the table or column; `pfo verify` reports it.
             con.execute(f"comment on column {name}.{column} is {_literal(known[0])}")
 
 
 def _literal(text: str) -> str:
-    """COMMENT ON takes no parameter; the texts are our own constants."""
+    """Quote a text as an SQL literal: COMMENT ON takes no parameter. The texts are our own constants."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,7 +1,7 @@
-"""Opens the files of a ledger: where they are, and with which settings.
+"""Paths of a ledger's files, and the settings with which they are opened.
 
-Plain files have the format that every version of DuckDB from 1.4 on reads, encrypted files that of 1.5.
-Facts: DuckDB docs, ATTACH (encryption since 1.4, AES-256-GCM); the wheel alone reads encrypted files; writing them needs
+Plain files use the format that DuckDB 1.4 and all later versions read; encrypted files use that of 1.5.
+Facts: DuckDB docs, ATTACH (encryption since 1.4, AES-256-GCM). The wheel alone reads encrypted files; writing them needs
 OpenSSL, which comes with the extension httpfs.
 """
 
@@ -16,7 +16,7 @@ from pfo_pipeline.ledger.errors import LedgerKeyRefused
 
 @dataclass(frozen=True)
 class LedgerFiles:
-    """Where the ledger lives below the data folder."""
+    """Paths of the ledger's files below the data folder."""
 
     data_dir: Path
 
@@ -30,7 +30,7 @@ class LedgerFiles:
 
     @property
     def primary(self) -> Path:
-        # Not named like the schema: DuckDB could not tell the catalog `ledger` from the schema `ledger`.
+        # Not named `ledger`: DuckDB could not distinguish the catalog `ledger` from the schema `ledger`.
         return self.private / "canonical.duckdb"
 
     @property
@@ -39,36 +39,36 @@ class LedgerFiles:
 
     @property
     def backup_memory(self) -> Path:
-        """When and where the last backup was made."""
+        """Return the path of the file that records the time and place of the last backup."""
         return self.private / "backup.json"
 
     def turn(self, tenant_id: str) -> Path:
-        """What a run of the tenant holds from its first step to its last."""
+        """Return the path of the tenant lock, which a run holds from its first step to its last."""
         return self.private / "turns" / f"{tenant_id}.lock"
 
 
-# Without this a 2.0 writer would lock out every 1.x reader.
+# Without this setting, a file written by DuckDB 2.0 could not be read by any 1.x.
 STORAGE_VERSION = "v1.4.0"
 _TAKEN = frozenset({"memory", "temp", "system"})
-"""Names of databases that DuckDB has of its own."""
+"""Names of DuckDB's own databases."""
 
 
 def open_file(path: Path, *, key: str | None = None, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection whose default database is the file at `path`, as it is now.
+    """Open a connection whose default database is the current file at `path`.
 
-    DuckDB keeps a file that a process has connected to by its path, and gives its old content for as long as any such
-    connection is open, whatever stands at the path by then. What is attached is opened anew each time.
+    If a process has connected to a path, DuckDB caches the file and returns its old content as long as any such connection is
+    open, even when the file at the path has been replaced. An attached file is always opened anew.
 
     Args:
-        key: The key that the file is encrypted with; None for a plain file.
+        key: The encryption key of the file; None for a plain file.
     Raises:
-        LedgerKeyRefused: encrypted files cannot be written by this installation.
+        LedgerKeyRefused: this installation cannot write encrypted files.
         duckdb.Error: the file does not open, with this key or without one.
     """
     if key is None and not read_only:
         return duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION})
     con = duckdb.connect()
-    name = "canonical" if key is not None or path.stem in _TAKEN else path.stem  # As DuckDB names what it connects to.
+    name = "canonical" if key is not None or path.stem in _TAKEN else path.stem  # As DuckDB would name it.
     try:
         attach(con, path, name, key=key, read_only=read_only)
         con.execute(f"use {quoted(name)}")
@@ -85,7 +85,7 @@ def attach(
     """Attach the file at `path` to `con` under `name`. Raises: as `open_file`."""
     options = ["read_only"] if read_only else [f"storage_version '{STORAGE_VERSION}'"]
     if key is not None:
-        options.append("encryption_key $key")  # As a parameter: the text of a statement may be logged.
+        options.append("encryption_key $key")  # As a parameter, because the text of a statement may be logged.
         if not read_only:
             _load_openssl(con)
     literal = str(path).replace("'", "''")
@@ -97,9 +97,10 @@ def attach(
 def _spill_nothing_in_the_clear(
     con: duckdb.DuckDBPyConnection, path: Path, *, is_encrypted: bool, read_only: bool
 ) -> None:
-    """DuckDB (1.5) would write what memory does not hold into the working directory, for everybody to read.
+    """Configure temporary files so that DuckDB writes no plain text of an encrypted ledger.
 
-    Who only reads an encrypted file has no OpenSSL to encrypt it with, and writes none of it.
+    DuckDB (1.5) would spill data that exceeds memory into the working directory, readable by everybody. A process that only
+    reads an encrypted file has no OpenSSL for encrypted temporary files, so it writes none.
     """
     if is_encrypted and read_only:
         con.execute("set temp_directory = ''")
@@ -111,7 +112,7 @@ def _spill_nothing_in_the_clear(
 
 
 def quoted(name: str) -> str:
-    """A name as SQL has it, whatever it is made of."""
+    """Quote any name as an SQL identifier."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 

@@ -1,8 +1,8 @@
-"""Erases the rows of a tenant or a user: the one exception to "nothing is deleted".
+"""Erase the rows of a tenant or a user: the only exception to "nothing is deleted".
 
-The loads that wrote the rows stay in the log and in the chain; new seals record the content that is left, and `erasures` that
-it happened. DuckDB keeps deleted values in a file until their blocks are used again, so the ledger is then written anew
-into another file, which has never held them.
+The loads that wrote the rows stay in the load log and in the chain. New seals record the content that remains, and the table
+`erasures` records the erasure. DuckDB keeps deleted values in a file until their blocks are reused, so the ledger is then
+copied into a new file, which has never contained them.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,13 @@ from pfo_pipeline.telemetry import steps
 
 
 def write_anew(con: duckdb.DuckDBPyConnection, draft: Path, *, key: str | None, withhold_personal: bool) -> None:
-    """Write the ledger behind `con`, with every row as it is, into a new file.
+    """Copy the ledger behind `con`, with every row unchanged, into a new file.
 
     Args:
-        key: The new file's encryption key; None for a plain file.
-        withhold_personal: Leave out what the contracts call personal; the new file says so in `withheld`.
-    Raises: duckdb.Error, OSError, LedgerKeyRefused; the draft may then be half written.
+        key: The encryption key of the new file; None for a plain file.
+        withhold_personal: Leave out the columns that the contracts mark as personal, and list them in `withheld` of the new
+            file.
+    Raises: duckdb.Error, OSError, LedgerKeyRefused; the draft may then be incomplete.
     """
     [(source,)] = con.execute("select current_database()").fetchall()
     attach(con, draft, "draft", key=key)
@@ -60,7 +61,8 @@ def _withheld(table: str) -> str:
 
 OPERATION = "ledger.erase"
 
-# A person's accounts are those that are theirs now; of one that another member holds by now, only their own versions go.
+# The accounts of a user are those that belong to the user now. Of an account that now belongs to another user, only the
+# versions of this user are removed.
 _THEIRS = "account_id in (select account_id from accounts_latest where tenant_id = $tenant and user_id = $user)"
 _OF_USER = {
     "balances": _THEIRS,
@@ -81,7 +83,7 @@ _OF_TENANT = {name: "true" for name in ("balances_current", *SEALED_TABLES) if n
 
 @dataclass(frozen=True)
 class Erased:
-    """Rows removed, by table."""
+    """The number of removed rows, by table."""
 
     rows: dict[str, int]
 
@@ -91,13 +93,13 @@ class Erased:
 
 
 def erase(con: duckdb.DuckDBPyConnection, tenant_id: str, user_id: str | None, run_id: str, now: datetime) -> Erased:
-    """Remove a tenant's rows, or those of one user; all of them or none.
+    """Remove the rows of a tenant, or of one of its users; either all of them or none.
 
     Args:
         user_id: None for the whole tenant.
-        run_id: What the erasure is called in the load log.
+        run_id: The name of the erasure in the load log.
     Returns:
-        What was removed; nothing is written when there was nothing.
+        The removed rows. If there were none, nothing is written.
     """
     con.begin()
     try:
@@ -134,7 +136,7 @@ def _delete(con: duckdb.DuckDBPyConnection, conditions: dict[str, str], who: dic
 
 
 def _seal_what_is_left(con: duckdb.DuckDBPyConnection, tenant_id: str, load_id: int) -> None:
-    """A new seal for each earlier load and table that has less than its newest seal says."""
+    """Write a new seal for each earlier load and table that has fewer rows than its newest seal records."""
     for table in steps("Sealing tables", SEALED_TABLES):
         con.execute(
             f"""

@@ -1,14 +1,14 @@
-"""What can go wrong with the ledger's files. The last published ledger stays readable through all of them.
+"""Errors of the ledger's files. The last published ledger stays readable after each of them.
 
 LedgerError
-├── LedgerBusy       another process writes, longer than the deadline
+├── LedgerBusy       another process has written for longer than the deadline
 ├── LedgerMissing    nothing has been published yet
 ├── LedgerDamaged    not a DuckDB file, or one that does not open
 ├── LedgerNewer      written by a newer version of this program
-├── LedgerAhead      holds loads that a backup lacks which should take its place
+├── LedgerAhead      has loads that the backup which should replace it lacks
 ├── LedgerForeign    belongs to another office
-├── LedgerFull       no room on the disk
-└── LedgerUnwritable no right to write there
+├── LedgerFull       no space left on the disk
+└── LedgerUnwritable no permission to write there
 """
 
 import errno
@@ -23,7 +23,7 @@ from pfo_pipeline.errors import PfoError
 
 
 class LedgerError(PfoError):
-    """The ledger cannot be used as asked; the message says what to do."""
+    """The ledger cannot be used as requested; the message contains the remedy."""
 
 
 class LedgerBusy(LedgerError):
@@ -47,7 +47,7 @@ class LedgerAhead(LedgerError):
 
 
 class LedgerKeyRefused(LedgerError):
-    """The encryption key is wrong, missing or not wanted, or this installation cannot encrypt."""
+    """The encryption key is wrong, missing or unexpected, or this installation cannot encrypt."""
 
 
 class LedgerForeign(LedgerError):
@@ -68,7 +68,7 @@ WRITTEN_AGAIN = "It is a copy only: run `pfo run`, which writes it again."
 
 @contextmanager
 def named_ledger_errors(path: Path, *, if_damaged: str = ASK_VERIFY) -> Iterator[None]:
-    """Turn what DuckDB and the system say about `path` into the errors above; `if_damaged` is the remedy for that."""
+    """Map errors of DuckDB and the system about `path` to the errors above; `if_damaged` is the remedy for damage."""
     try:
         yield
     except OSError as error:
@@ -79,7 +79,7 @@ def named_ledger_errors(path: Path, *, if_damaged: str = ASK_VERIFY) -> Iterator
 
 @contextmanager
 def named_schema_errors(path: Path, *, if_damaged: str = ASK_VERIFY) -> Iterator[None]:
-    """As `named_ledger_errors`, where all queries are our own: a table or column that they miss was taken out of the file."""
+    """As `named_ledger_errors`, for our own queries: if a table or column is missing, it was removed from the file."""
     with named_ledger_errors(path, if_damaged=if_damaged):
         try:
             yield
@@ -106,11 +106,11 @@ def _of_the_system(error: OSError, path: Path, if_damaged: str) -> LedgerError:
 
 
 _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-"""DuckDB passes on the system's words; the last is what a limit on the size of files says."""
+"""DuckDB passes on the messages of the operating system; the last one is that of a limit on file sizes."""
 
 
 def _is_about_the_key(error: duckdb.Error) -> bool:
-    """DuckDB has no class of its own for a wrong, missing or needless key."""
+    """Whether the error is about a wrong, missing or unexpected key. DuckDB has no error class for these."""
     text = str(error)
     return "encryption key" in text or "without a key" in text or "key is explicitly specified" in text
 
@@ -138,7 +138,7 @@ def _of_duckdb(error: duckdb.Error, path: Path, if_damaged: str) -> LedgerError:
             f"{path}: amounts add up to more than the 28 digits before the point that DuckDB can tell. Look for one that "
             "cannot be true: pfo balances."
         )
-    # DuckDB 2.0 has no class for a checksum that does not match, and 1.5 none for an encrypted block that was changed.
+    # DuckDB 2.0 has no error class for a wrong checksum, and 1.5 has none for an encrypted block that was changed.
     if (
         "Corrupt database file" in text
         or "AES tag" in text

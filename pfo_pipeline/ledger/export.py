@@ -1,10 +1,10 @@
-"""Exports one tenant of the published ledger: Parquet or CSV with a dictionary of the columns, or beancount; a manifest.
+"""Export one tenant of the published ledger: Parquet or CSV with a dictionary of the columns, or beancount; and a manifest.
 
 The folder has all files or does not exist.
 ExportError
-├── ExportRefused     a file or folder has the name already, or the tenant was not yet known
-├── ExportFull        no room on the disk
-└── ExportUnwritable  no right to write there
+├── ExportRefused     the target exists already, or the tenant was not yet known
+├── ExportFull        no space left on the disk
+└── ExportUnwritable  no permission to write there
 """
 
 import csv
@@ -35,7 +35,7 @@ from pfo_pipeline.telemetry import steps
 
 
 class ExportError(PfoError):
-    """The files could not be written; there is no half of an export."""
+    """The files could not be written; no partial export remains."""
 
 
 class ExportRefused(ExportError):
@@ -52,7 +52,7 @@ class ExportUnwritable(ExportError):
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A private folder beside `folder`: what the block writes there stands in its place when the block ends well."""
+    """Yield a private draft folder beside `folder`; it is renamed to `folder` if the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.is_dir() and any(folder.iterdir()):
         raise ExportRefused(f"{folder} is not empty. Give a folder that is empty or does not exist yet.")
@@ -67,14 +67,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
             file.chmod(0o600)
             _to_disk(file)
         _to_disk(draft)
-        draft.replace(folder)  # An empty folder gives way; one that has been filled meanwhile does not.
+        draft.replace(folder)  # Replaces an empty folder; fails if somebody has filled it meanwhile.
         _to_disk(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Drafts of programs that were killed: they hold personal data that nobody would look for."""
+    """Remove drafts of killed programs: they contain personal data, and nobody would look for them."""
     for draft in folder.parent.glob(f".{glob.escape(folder.name)}.*.draft"):
         if not _is_running(draft.name.split(".")[-2]):
             shutil.rmtree(draft, ignore_errors=True)
@@ -87,12 +87,12 @@ def _is_running(pid: str) -> bool:
         return True
     except (OSError, ValueError, OverflowError):
         return False
-    return int(pid) != os.getpid()  # This very program begins only now.
+    return int(pid) != os.getpid()  # A draft with our own process id is from an earlier process.
 
 
 @contextmanager
 def named_errors(folder: Path) -> Iterator[None]:
-    """Name what keeps the files from being written; what keeps the ledger from being read passes."""
+    """Map errors of writing the files to ExportError; errors of reading the ledger pass unchanged."""
     try:
         yield
     except OSError as error:
@@ -135,13 +135,13 @@ MANIFEST = "export.json"
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, by file name."""
+    """The number of rows written, by file name."""
 
     folder: Path
     rows: dict[str, int]
 
 
-# What the comments in the database do not say, or under another name.
+# Texts for columns that have no comment in the database, or have it under another name.
 _MEANINGS = {"balances.superseded_at": "When a correction of the same date was learnt; null where none was."}
 _COMMENTED_AS = {"accounts.canonical_id": "account_identity.canonical_id"}
 _UNITS = {"DECIMAL(38,10)": "the row's currency", "TIMESTAMP WITH TIME ZONE": "UTC"}
@@ -161,26 +161,26 @@ def export_tenant(
     known_at: datetime | None,
     now: datetime,
 ) -> Exported:
-    """Write what the ledger behind `con` holds of one tenant into a new folder: all of the files or none.
+    """Write one tenant's rows of the ledger behind `con` into a new folder: all files or none.
 
     Args:
         con: A connection that has entered the schema (schema.py).
-        as_of: Figures with a later date of the bank's are left out; None leaves none out.
-        known_at: What was learnt later is left out, so that the same two moments give the same rows; None: nothing.
-        now: What the manifest gives as the moment of the export.
+        as_of: Leave out balances with a later date of the bank; None leaves out none.
+        known_at: Leave out rows recorded later, so that the same two times give the same rows; None leaves out none.
+        now: The time of the export, for the manifest.
     Raises:
         ExportError: the folder is not empty or cannot be written, or the tenant was not known at `known_at`.
         duckdb.Error: a block of the ledger cannot be read.
     """
-    folder = Path(os.path.realpath(folder))  # Unlike resolve(), no error of its own for links in a circle.
+    folder = Path(os.path.realpath(folder))  # Unlike resolve(), realpath raises no error for circular links.
     parameters = {"tenant": tenant_id, "as_of": _sql_moment(as_of), "known_at": _sql_moment(known_at)}
     _refuse_older_schema(con)
     _refuse_before_the_first_load(con, parameters)
     with named_errors(folder), new_folder(folder) as draft:
-        str(draft).encode()  # What is not UTF-8 is an error here that has a name: DuckDB's depends on its version.
+        str(draft).encode()  # Raises a clear error for a path that is not UTF-8; DuckDB's error depends on its version.
         con.execute(
             f"set temp_directory = {_literal(draft / 'temp')}"
-        )  # What a sort does not hold in memory is personal.
+        )  # A sort that exceeds memory spills personal data.
         withheld = [f"{table}.{column}" for table, column in con.execute("from withheld order by all").fetchall()]
         if form == "beancount":
             rows = write_beancount(con, draft, parameters)
@@ -218,7 +218,7 @@ def _refuse_before_the_first_load(con: duckdb.DuckDBPyConnection, parameters: di
 
 
 def _origin(con: duckdb.DuckDBPyConnection, tenant_id: str) -> dict[str, Any]:
-    """Which ledger, in which state: the last link of the tenant's chain, as `pfo verify` prints it."""
+    """Return the ledger's identity and state: the last hash of the tenant's chain, as `pfo verify` prints it."""
     [(office,)] = con.execute("select office from office").fetchall()
     [(load_id, digest, recorded_at)] = con.execute(
         """
@@ -238,7 +238,7 @@ def _origin(con: duckdb.DuckDBPyConnection, tenant_id: str) -> dict[str, Any]:
 def _write_tables(
     con: duckdb.DuckDBPyConnection, draft: Path, form: str, parameters: dict[str, str], withheld: list[str]
 ) -> dict[str, int]:
-    """A file for each of QUERIES, and the dictionary. Returns how many rows each has."""
+    """Write a file for each of QUERIES, and the dictionary. Return the number of rows in each."""
     rows = {}
     kind = form.partition("-")[0]
     for name, query in steps("Writing files", QUERIES.items()):
@@ -252,7 +252,7 @@ def _write_tables(
 
 
 def _harmless(con: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str]) -> str:
-    """The query with an apostrophe before each text that a spreadsheet would take for a formula."""
+    """Return the query with an apostrophe before each text that a spreadsheet would evaluate as a formula."""
     columns = con.execute(f"describe {query}", _used(parameters, query)).fetchall()
     texts = [quoted(str(name)) for name, kind, *_ in columns if kind == "VARCHAR"]
     replaced = ", ".join(f"if(regexp_matches({t}, '^{FORMULA.pattern}'), chr(39) || {t}, {t}) as {t}" for t in texts)
@@ -262,7 +262,7 @@ def _harmless(con: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, 
 def _write_dictionary(
     con: duckdb.DuckDBPyConnection, draft: Path, form: str, parameters: dict[str, str], withheld: list[str]
 ) -> int:
-    """One line for each column of each file. Returns how many."""
+    """Write one line for each column of each file. Return the number of lines."""
     comments = {
         f"{table}.{column}": comment
         for table, column, comment in con.execute(
@@ -293,7 +293,7 @@ def _sha256(path: Path) -> str:
 
 
 def _used(parameters: dict[str, str], query: str) -> dict[str, str]:
-    """Those of the parameters that the query has: DuckDB refuses any other."""
+    """Return the parameters that the query uses: DuckDB refuses any other."""
     return {name: value for name, value in parameters.items() if f"${name}" in query}
 
 
@@ -306,5 +306,5 @@ def _text(moment: datetime | None) -> str | None:
 
 
 def _literal(path: Path) -> str:
-    """COPY takes no parameter for its file."""
+    """Quote a path as an SQL literal: COPY takes no parameter for its file."""
     return "'" + str(path).replace("'", "''") + "'"

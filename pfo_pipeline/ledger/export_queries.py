@@ -1,6 +1,6 @@
-"""Queries of an export: one tenant ($tenant), balances up to a moment ($as_of), as known at another ($known_at)."""
+"""Queries of an export: one tenant ($tenant), balances up to $as_of, as known at $known_at."""
 
-# As the views of these names, for one tenant and at the two moments.
+# Like the views of these names, for one tenant and the two times.
 _CONNECTIONS = """
     select * from connections where tenant_id = $tenant and recorded_at <= $known_at::timestamptz
     qualify row_number() over (partition by connection_id order by load_id desc) = 1

@@ -1,8 +1,8 @@
 """Proof of the rows of each load: a seal per table, and a hash chain over the loads of each tenant.
 
-A seal counts the rows that a load has in one table, adds up their amounts and hashes their content. A link of the chain
-hashes the link before it, the load's line in the load log, and its seals: a row, a seal or a line of the log that is changed
-later no longer fits. A load may write new seals about earlier loads, as an erasure does; the newest one holds.
+A seal counts the rows of a load in one table, sums their amounts and hashes their content. A link of the chain hashes the
+previous link, the load's row in the load log, and its seals. If a row, a seal or a row of the log is changed later, the hash
+no longer matches. A load may write new seals for earlier loads, as an erasure does; the newest seal is valid.
 """
 
 from collections.abc import Collection
@@ -63,14 +63,14 @@ _COLUMNS: dict[str, dict[str, ColumnType]] = {
     },
 }
 
-# A sum beyond 28 digits before the point would be an error; amounts that could lead there are hashed, not added up.
+# A sum of more than 28 digits before the point would be an error; amounts that could lead to one are hashed but not summed.
 _ADDED_UP = "sum(current_balance) filter (where abs(current_balance) < 1e18::decimal(38,10))"
 
 
 def seal(con: duckdb.DuckDBPyConnection, load_id: int, touched: Collection[str] = SEALED_TABLES) -> None:
-    """Seal what load `load_id` has in each table it touched, and link it to the tenant's load before it.
+    """Seal the rows of load `load_id` in each table that it changed, and link the load to the tenant's previous load.
 
-    Once per load, as the last thing in its transaction.
+    Call this once per load, as the last step of its transaction.
     """
     for table in touched:
         con.execute(
@@ -96,10 +96,10 @@ where l.load_id = $load_id and f.content_hash is distinct from (
 
 
 def office_table_sql(table: str, source: str | None = None) -> str:
-    """A query of what a table of the whole office holds: rows, content_hash.
+    """Return a query for the content of an office table: rows, content_hash.
 
     Args:
-        source: The rows to take instead of the whole table.
+        source: The rows to use instead of the whole table.
     """
     return f"""
         select count(*) as rows, sha256(string_agg(row_hash, '' order by row_hash)) as content_hash
@@ -108,7 +108,7 @@ def office_table_sql(table: str, source: str | None = None) -> str:
 
 
 def link(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
-    """Link a load whose seals are written to the tenant's load before it."""
+    """Link a load whose seals are written to the tenant's previous load."""
     con.execute(
         f"""
         insert into chain by name
@@ -126,9 +126,10 @@ def link(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
 
 @cache
 def seals_sql(table: str) -> str:
-    """A query of what each load has in a table: tenant_id, about_load_id, table_name, rows, amount_sum, content_hash.
+    """Return a query for the rows of each load in a table: tenant_id, about_load_id, table_name, rows, amount_sum,
+    content_hash.
 
-    The content's hash is that of the hashes of the rows, in their order: the same whatever the order of the rows.
+    The content hash is the hash of the sorted row hashes, so it does not depend on the order of the rows.
     """
     text = row_text_sql(table)
     added_up = _ADDED_UP if table == table_of(BalanceRow).name else "null::decimal(38,10)"
@@ -142,7 +143,7 @@ def seals_sql(table: str) -> str:
 
 @cache
 def link_texts_sql() -> str:
-    """A query of what each load's link hashes after the hash before it: tenant_id, load_id, link_text."""
+    """Return a query for the text that each link hashes after the previous hash: tenant_id, load_id, link_text."""
     return f"""
         select l.tenant_id, l.load_id, {row_text_sql("loads", "l.")} || coalesce(s.seals, '') as link_text
         from loads l left join (
@@ -153,17 +154,17 @@ def link_texts_sql() -> str:
 
 
 def row_text_sql(table: str, prefix: str = "", *, without: Collection[str] = ()) -> str:
-    """An SQL expression: the canonical text of a row, which no two different rows share.
+    """Return an SQL expression for the canonical text of a row; two different rows never have the same text.
 
-    Each column that is not null, in the order of their names, as name, length in bytes and value; moments in microseconds
-    since 1970 in UTC. A column that a later version adds is null in earlier rows, so their text stays what it was.
+    The text has each column that is not null, in the order of column names, as name, length in bytes and value. Times are
+    microseconds since 1970 in UTC. A column that a later version adds is null in earlier rows, so their text does not change.
     """
     columns = sorted((name, kind) for name, kind in sealed_columns(table).items() if name not in without)
     return " || ".join(_column_text(name, kind, prefix) for name, kind in columns)
 
 
 def sealed_columns(table: str) -> dict[str, ColumnType]:
-    """Every column of a table that is sealed or hashed in the chain."""
+    """Return every column of a table that is sealed or hashed in the chain."""
     contract = {t.name: t for t in tables()}.get(table)
     return {c.name: c.type for c in (*contract.columns, *PROVENANCE)} if contract else _COLUMNS[table]
 

@@ -1,4 +1,4 @@
-"""Checking both files of a ledger: what is wrong with which of them, and the command that puts it right."""
+"""Check both files of a ledger: the findings of each, and the command that repairs them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ from pfo_pipeline.ledger.verify import (
 )
 
 Opened = duckdb.DuckDBPyConnection | LedgerDamaged | None
-"""A connection, or why the file does not open; None where there is no file."""
+"""A connection, or the reason why the file does not open; None if there is no file."""
 
 
 def open_or_damage(path: Path, connect: Callable[[], duckdb.DuckDBPyConnection | None]) -> Opened:
-    """What `connect` gives, or the damage that keeps the file from opening. Raises: LedgerError: anything else."""
+    """Return what `connect` returns, or the damage that prevents opening. Raises: LedgerError: anything else."""
     try:
         with named_schema_errors(path):
             return connect()
@@ -35,14 +35,14 @@ def open_or_damage(path: Path, connect: Callable[[], duckdb.DuckDBPyConnection |
 
 @dataclass(frozen=True)
 class _Look:
-    """What a look at one file found. `verified` is None where its content could not be checked."""
+    """The result of checking one file. `verified` is None if its content could not be checked."""
 
     verified: Verified | None
     findings: tuple[Finding, ...]
     newest_load: Load | None = None
 
     is_earlier: bool = False
-    """Of an earlier version of the program, which had not this proof."""
+    """The file is of an earlier version of the program, which did not write this proof."""
 
     def as_copy(self, opened: Opened, other: Load | None, *, lacks_personal: bool) -> Copy:
         return Copy(
@@ -62,8 +62,8 @@ def inspect(
     """Check both files against their own proof and against each other.
 
     Args:
-        is_same: The two files are equal to the byte, so that one check serves for both.
-        withheld: Table and column of what the published copy leaves out.
+        is_same: The two files are byte for byte equal, so one check covers both.
+        withheld: Table and column of the data that the published copy leaves out.
     """
     ours = _look(files.primary, primary, "primary", withheld=())
     theirs = ours if is_same else _look(files.published, published, "published copy", withheld=withheld)
@@ -100,17 +100,17 @@ def _look(path: Path, opened: Opened, name: str, *, withheld: Sequence[tuple[str
 
 
 def _said_again(ours: _Look) -> tuple[Finding, ...]:
-    """What is wrong with one of two equal files is wrong with the other: one line says it."""
+    """Report a finding once for two equal files."""
     return (Finding("", COPY, "is the same to the byte"),) if ours.findings else ()
 
 
 def _without_advice(damage: LedgerDamaged) -> str:
-    """The remedy is told at the end, by what is known of both files."""
+    """Return the message without its remedy, which is chosen later from the state of both files."""
     return str(damage).removesuffix(ASK_VERIFY).removesuffix(WRITTEN_AGAIN).rstrip()
 
 
 def newest_load(con: duckdb.DuckDBPyConnection) -> Load | None:
-    """The newest load of the ledger behind `con`, whose schema is entered; None where nothing was loaded.
+    """Return the newest load of the ledger behind `con`, whose schema is entered; None if nothing was loaded.
 
     Raises: duckdb.Error: it cannot be read.
     """
@@ -119,12 +119,12 @@ def newest_load(con: duckdb.DuckDBPyConnection) -> Load | None:
 
 
 def holds(con: duckdb.DuckDBPyConnection, load: Load) -> bool:
-    """Whether the ledger behind `con` has a load. Raises: duckdb.Error: it cannot be read."""
+    """Whether the ledger behind `con` has this load. Raises: duckdb.Error: it cannot be read."""
     return bool(con.execute("select 1 from loads where (load_id, run_id, recorded_at) = (?, ?, ?)", load).fetchall())
 
 
 def _newest_load_if_any(con: duckdb.DuckDBPyConnection) -> Load | None:
-    """None where the load log cannot be read, too."""
+    """Like `newest_load`, but also None if the load log cannot be read."""
     try:
         return newest_load(con)
     except duckdb.Error:

@@ -1,20 +1,20 @@
-"""Rows of the ledger as they are read: accounts, connections, users, identities; exact amounts, times in UTC."""
+"""Rows read from the ledger: accounts, connections, users, identities. Amounts are exact, times are in UTC."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 CLASSES = ("cash", "savings", "card", "investments", "insurance", "crypto", "loan", "unclassified")
-"""Every class that an account may be of; the view account_types says which type is of which."""
+"""Every account class; the view account_types maps account types to classes."""
 APART = ("loan", "unclassified")
 """Classes that are in no total."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAccount:
-    """Newest version of an account with its newest balance; amounts exact, in the account's currency.
+    """Newest version of an account with its newest balance. Amounts are exact, in the account's currency.
 
-    `canonical_id` is the bank account that it is; what is seen through two connections is two of these with one such id.
+    `canonical_id` is the id of the account. Two linked accounts of the same account have the same canonical id.
     """
 
     account_id: str
@@ -80,7 +80,7 @@ class KnownConnection:
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
-    """How reading a user went last."""
+    """The result of the last read of a user."""
 
     user_id: str
     status: str
@@ -99,7 +99,7 @@ class KnownUser:
 
 
 def user_stands(status: str, code: str | None) -> str:
-    """How reading a user went, in words."""
+    """Describe the result of reading a user."""
     if status == "not_configured":
         return "no longer read by us"
     return f"{status} ({code})" if code else status
@@ -107,7 +107,7 @@ def user_stands(status: str, code: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KnownLink:
-    """A linked account as account matching needs it: its newest version, its newest balance, what was decided of it."""
+    """A linked account with the data that account matching needs: newest version, newest balance and decisions."""
 
     account_id: str
     canonical_id: str
@@ -128,9 +128,9 @@ class KnownLink:
     missing_since: datetime | None
     created_at: datetime
     first_updated_at: datetime | None
-    """Powens' time of the first version: a balance that is newer shows that the account advanced."""
+    """Powens' time of the first version. If the balance is newer, the account has been updated since."""
     listed_since: datetime | None
-    """Since when it has been listed without a break; None while it is not."""
+    """Start of the current unbroken time of being listed; None if it is not listed."""
     as_of: datetime | None
     balance_recorded_at: datetime | None
     current_balance: Decimal | None
@@ -141,7 +141,7 @@ class KnownLink:
 
 @dataclass(frozen=True, slots=True)
 class KnownDecision:
-    """What a person decided of two linked accounts last: same, different or undone."""
+    """A person's last decision about two linked accounts: same, different or undone."""
 
     account_id: str
     other_id: str
@@ -150,7 +150,7 @@ class KnownDecision:
 
 @dataclass(frozen=True, slots=True)
 class KnownProposal:
-    """An open proposal that two accounts are one."""
+    """An open proposal that two accounts are the same."""
 
     account_id: str
     other_id: str
@@ -159,7 +159,7 @@ class KnownProposal:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A user who could not be read, or a connection that is not in order."""
+    """A user that could not be read, or a connection with an error."""
 
     tenant_id: str
     what: str
@@ -171,16 +171,18 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What needs a look though its connection seems in order: of one connection, and one source where Powens names it."""
+    """A condition that needs attention although the connection is healthy; of one connection, and of one source if Powens
+    names it.
+    """
 
     tenant_id: str
     connection_id: str
     thing: str
-    """Its id: the connection's, with the source's or the matter."""
+    """Id of the condition: that of the connection, with the source or the reason."""
     user_id: str
     institution_name: str
     code: str
-    """missing, noAccount, proposed, oneOf, unclassified, changed, quarantined, noBalance; or Powens' error of single
+    """missing, noAccount, proposed, oneOf, unclassified, changed, quarantined, noBalance; or a Powens error of single
     accounts.
     """
     why: str
@@ -190,9 +192,9 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What a tenant has in one currency, by class; an account that is linked twice counts once.
+    """A tenant's total in one currency, by class; an account that is linked twice counts once.
 
-    `accounts`, `current_balance` and `oldest_as_of` are of all classes but loans and unclassified accounts.
+    `accounts`, `current_balance` and `oldest_as_of` cover all classes except loans and unclassified accounts.
     """
 
     tenant_id: str
@@ -213,7 +215,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The newest balance of one enabled bank account, and the three dates by which its age is judged."""
+    """The newest balance of one enabled account, and the three dates that determine its age."""
 
     tenant_id: str
     account_id: str
@@ -227,18 +229,18 @@ class Figure:
     who_acts: str | None
     connection_class: str
     as_of: datetime | None
-    """The bank's own date; null while there is no figure."""
+    """The bank's own date; null if there is no balance."""
     synced_at: datetime | None
-    """Powens' last sync of the connection that succeeded."""
+    """Time of Powens' last successful sync of the connection."""
     recorded_at: datetime | None
-    """When we learnt the figure."""
+    """When we recorded the balance."""
     is_read: bool = True
-    """Whether we read its user still."""
+    """Whether we still read its user."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadsAhead:
-    """A tenant's loads that are dated after some moment, and the newest of those dates."""
+    """A tenant's loads dated after a given time, and the newest of their dates."""
 
     tenant_id: str
     loads: int
@@ -247,7 +249,7 @@ class LoadsAhead:
 
 @dataclass(frozen=True, slots=True)
 class AgesByDay:
-    """How old the figure of an account was at one hour of each day, in seconds, oldest day first; null before it was known."""
+    """Age of an account's balance at one hour of each day, in seconds, oldest day first; null before it was known."""
 
     tenant_id: str
     account_id: str
@@ -256,7 +258,7 @@ class AgesByDay:
 
 @dataclass(frozen=True, slots=True)
 class Closings:
-    """The last figure of each day that has one, oldest first; of one account."""
+    """The last balance of one account on each day that has one, oldest first."""
 
     account_id: str
     balances: list[Decimal]
@@ -264,7 +266,7 @@ class Closings:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that breaks a rule of the ledger; `subject` is a canonical id, or a table."""
+    """A violated rule of the ledger; `subject` is a canonical id, or a table."""
 
     subject: str
     problem: str
@@ -272,7 +274,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A field or value of Powens that no documentation knows, and when it first came."""
+    """An undocumented field or value from Powens, and when it was first received."""
 
     tenant_id: str
     field: str
@@ -282,7 +284,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class DailyTotals:
-    """What a tenant had in one currency at the end of each day, oldest first, loans apart."""
+    """A tenant's total in one currency at the end of each day, oldest first, without loans."""
 
     currency: str
     totals: list[Decimal]
@@ -290,7 +292,7 @@ class DailyTotals:
 
 @dataclass(frozen=True, slots=True)
 class AccountThen:
-    """One bank account at one moment, by what was known at another; of those through which it is seen, the one that speaks."""
+    """One account at one time, as known at another; values are those of its newest enabled linked account."""
 
     tenant_id: str
     account_id: str
@@ -304,7 +306,7 @@ class AccountThen:
     account_class: str
     currency: str | None
     counts: bool
-    """Neither disabled nor deleted at that moment, and a link of one certain account."""
+    """Whether it was neither disabled nor deleted at that time, and a link of one certain account."""
     counts_as: str | None
     others: str | None
     deleted_at: datetime | None
@@ -320,7 +322,7 @@ class AccountThen:
 
 @dataclass(frozen=True, slots=True)
 class Belonging:
-    """Which bank account a linked account was, by what had been decided."""
+    """The account to which a linked account was assigned."""
 
     tenant_id: str
     linked_id: str
@@ -329,7 +331,7 @@ class Belonging:
 
 @dataclass(frozen=True, slots=True)
 class FigureThen:
-    """What a bank account's last figure up to a date was."""
+    """The last balance of an account up to a date."""
 
     tenant_id: str
     account_id: str
@@ -339,7 +341,7 @@ class FigureThen:
 
 @dataclass(frozen=True, slots=True)
 class TroubledUser:
-    """A user who could not be read."""
+    """A user that could not be read."""
 
     tenant_id: str
     user_id: str
@@ -351,7 +353,7 @@ class TroubledUser:
 
 @dataclass(frozen=True, slots=True)
 class Doubled:
-    """What an account that counts adds to a total, though it may be another one that counts too."""
+    """The amount that an account adds to a total although it may be the same as another account in that total."""
 
     tenant_id: str
     account_id: str
@@ -381,14 +383,14 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """An account that several tenants show: each of them counts it."""
+    """An account that several tenants have; each of them counts it."""
 
     tenants: list[str]
     institution_name: str
     display_name: str
     currency: str
     current_balance: Decimal
-    """As the newest of its figures says."""
+    """The newest of its balances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,10 +405,12 @@ class NewestLoad:
 
 @dataclass(frozen=True, slots=True)
 class DayTotal:
-    """What some tenants had in one currency at the end of one of some days; the two add up to it."""
+    """The total of some tenants in one currency at the end of one of the requested days. The total is the sum of the two
+    amounts.
+    """
 
     currency: str
     day: int
-    """Its place among those days, from 0."""
+    """Index of the day, from 0."""
     whole: int
     fraction: Decimal

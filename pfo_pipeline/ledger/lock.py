@@ -1,9 +1,9 @@
-"""Writers of different processes queue here, served in the order in which they came, with a deadline.
+"""Lock for writers of different processes, served first come, first served, with a deadline.
 
-A lock file of our own, beside the ledger: DuckDB's own lock would refuse instead of queueing. Whoever waits draws a ticket, a
-numbered file that it keeps locked; a lock file alone is had by whoever looks first, which is often who has just let it go.
-The system drops locks with their process, so a crashed writer, waiting or writing, blocks nobody. Local disks only: such
-locks are not to be trusted on NFS.
+This is a lock file of our own, beside the ledger, because DuckDB's own lock refuses instead of waiting. Each waiting process
+takes a ticket: a numbered file that it keeps locked. With a lock file alone, the process that polls first would get the lock,
+often the one that has just released it. The operating system releases the locks of a process that ends, so a crashed writer
+blocks nobody. Local disks only: such locks are not reliable on NFS.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.02
 
 
 class TurnNotReached(Exception):
-    """The deadline passed; the text says which process holds the lock."""
+    """The deadline passed; the text names the process that holds the lock."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
 
 
 def _kind(path: Path) -> str:
-    """The locks of all tenants are of one kind."""
+    """Return the kind of lock for telemetry; the locks of all tenants have the same kind."""
     return "turn" if path.parent.name == "turns" else path.stem
 
 
@@ -68,12 +68,12 @@ def _who(holder: Path) -> str:
 
 @contextmanager
 def _ticket(path: Path) -> Iterator[Path]:
-    """The last place in the queue for `path`: a file that we keep locked for as long as we wait or write."""
+    """Yield the last place in the queue for `path`: a file that stays locked while we wait or write."""
     draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.draft")
     handle = os.open(draft, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        # Linked into the queue only now: a ticket that is there and not locked is that of a process that died.
+        # Linked into the queue only now: a ticket in the queue that is not locked belongs to a dead process.
         ticket = _enqueue(draft, path)
         draft.unlink()
         try:
@@ -93,7 +93,7 @@ def _enqueue(draft: Path, path: Path) -> Path:
         try:
             ticket.hardlink_to(draft)
         except FileExistsError:
-            continue  # Somebody came in the same moment, and was first.
+            continue  # Another process took the same number first.
         return ticket
 
 
@@ -106,7 +106,7 @@ def _number(ticket: Path) -> int:
 
 
 def _is_anyone_before(ticket: Path, path: Path) -> bool:
-    """Whether somebody who is alive came earlier; tickets of the dead are taken out."""
+    """Whether a live process came earlier; tickets of dead processes are removed."""
     for other in _queue(path):
         if other == ticket:
             return False

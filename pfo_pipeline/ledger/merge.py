@@ -1,7 +1,7 @@
-"""Merges a batch of rows of one tenant into the ledger, in one transaction. The history is never updated.
+"""Merge a batch of rows of one tenant into the ledger, in one transaction. The history is never updated.
 
-A row that is already there writes nothing; a row that differs is appended. Rows enter DuckDB as Arrow tables with an explicit
-schema only: object columns and NaN would turn money into binary floats; decimal128 refuses an amount that does not fit.
+An unchanged row writes nothing; a changed row is appended. Rows enter DuckDB only as Arrow tables with an explicit schema:
+object columns and NaN would turn money into binary floats, and decimal128 refuses an amount that does not fit.
 Measured: an anti-join against the newest row of each key stays near the cost of a plain append at 10 million rows; MERGE
 into an indexed history costs ten times as much and rewrites the file.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def arrow_schema(columns: Sequence[Column]) -> "pa.Schema":
-    import pyarrow as pa  # Only who reads or writes rows pays for it: Dagster loads this code to know assets and jobs.
+    import pyarrow as pa  # Imported only where rows are read or written: Dagster loads this module to define assets and jobs.
 
     types: dict[str, pa.DataType] = {
         "varchar": pa.string(),
@@ -48,7 +48,7 @@ def arrow_schema(columns: Sequence[Column]) -> "pa.Schema":
 
 
 def to_arrow(table: Table, rows: Sequence[LedgerRow]) -> "pa.Table":
-    """Raises: pyarrow.ArrowInvalid: an amount does not fit DECIMAL(38,10) exactly."""
+    """Convert rows to an Arrow table. Raises: pyarrow.ArrowInvalid: an amount does not fit DECIMAL(38,10) exactly."""
     import pyarrow as pa
 
     columns = {c.name: [_plain(getattr(row, c.name)) for row in rows] for c in table.columns}
@@ -56,7 +56,7 @@ def to_arrow(table: Table, rows: Sequence[LedgerRow]) -> "pa.Table":
 
 
 def _plain(value: Any) -> Any:
-    """An amount without zeros at its end: Arrow counts them as digits and would refuse 1.000… for its length."""
+    """Strip trailing zeros of an amount: Arrow counts them as digits and would refuse 1.000… because of its length."""
     return value.normalize(EXACT) if isinstance(value, Decimal) else value
 
 
@@ -64,8 +64,8 @@ def _plain(value: Any) -> Any:
 class Batch:
     """Rows of one tenant and operation, merged in one transaction.
 
-    `complete` is False for what a failed attempt already had: durable before the next attempt, not yet a result; and for a
-    run of chosen connections or accounts: the tenant was not read.
+    `complete` is False for the rows of a failed attempt, which are stored before the next attempt but are not a result yet,
+    and for a run of selected connections or accounts, which is not a full sync of the tenant.
     """
 
     tenant_id: str
@@ -79,13 +79,13 @@ class Batch:
     rows: Mapping[type[LedgerRow], tuple[LedgerRow, ...]]
     telemetry: tuple[TelemetryRecord, ...] = ()
     known_load: int = 0
-    """The newest load that the rows take into account: what a person decided later stands."""
+    """The newest load that the rows take into account; a person's later decision takes precedence over them."""
 
     @classmethod
     def by_hand(
         cls, tenant_id: str, operation: str, code_version: str, rows: Iterable[LedgerRow], *, known_load: int = 0
     ) -> "Batch":
-        """What no read of a bank led to: a person's word, or a decision made anew."""
+        """Create a batch that does not come from reading a bank: a person's input, or a recomputed decision."""
         by_kind: dict[type[LedgerRow], list[LedgerRow]] = {}
         for row in rows:
             by_kind.setdefault(type(row), []).append(row)
@@ -104,7 +104,7 @@ class Batch:
 
     @property
     def quarantined(self) -> int:
-        """How many records were put aside."""
+        """The number of quarantined records."""
         rows = self.rows.get(QuarantineRow, ())
         return sum(isinstance(row, QuarantineRow) and row.state == "open" for row in rows)
 
@@ -115,7 +115,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TableCount:
-    """Rows offered to one table, those added because something differed, those already there."""
+    """Numbers of rows offered to one table, added because they differ, and unchanged."""
 
     offered: int
     added: int
@@ -139,13 +139,13 @@ class MergeResult:
 
 
 _STAGE = "stage"
-"""The name under which the queries below see the rows of a batch, one table after another."""
+"""The name of the Arrow table with a batch's rows in the queries below."""
 
 _STANDS = {
     "identities": " and (l.facts.decided_by is distinct from 'operator' or s.decided_by = 'operator'"
     " or l.newest_load <= $known_load)"
 }
-"""What a person decided stands, though a run that began before knows nothing of it (simulation, seed 4)."""
+"""A run that began before a person's decision must not overwrite it (simulation, seed 4)."""
 
 _CURRENT = """
 merge into balances_current as c
@@ -165,7 +165,7 @@ when not matched then insert by name
 
 
 class DuplicateKeys(ValueError):
-    """A batch names the same thing twice; merging it would store one of the two by chance."""
+    """A batch contains the same key twice; merging it would store one of the two rows by chance."""
 
 
 def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeResult:
@@ -191,17 +191,17 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
         seal(con, load_id, [*touched, "telemetry"] if batch.telemetry else touched)
         con.commit()
     except BaseException:
-        # A commit that fails, on a full disk for one, has ended the transaction itself; its own error is the one to tell.
+        # A failed commit, for example on a full disk, has already ended the transaction; its own error is the one to raise.
         with suppress(duckdb.TransactionException):
             con.rollback()
         raise
     finally:
-        con.unregister(_STAGE)  # Only now: DuckDB 2.0 refuses it within a transaction that failed.
+        con.unregister(_STAGE)  # Not earlier: DuckDB 2.0 refuses it within a failed transaction.
     return MergeResult(load_id, recorded_at, counts)
 
 
 def next_load(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[int, datetime]:
-    """The next load's number, and a moment after the last one's: what we knew never runs backwards."""
+    """Return the next load's number, and a time after that of the last load: recorded times never run backwards."""
     [(load_id, recorded_at)] = con.execute(
         """
         select coalesce(max(load_id), 0) + 1, greatest($now::timestamptz, max(recorded_at) + interval 1 microsecond)
@@ -235,7 +235,9 @@ def _append_changed(
 
 
 def _append_changed_sql(table: Table) -> str:
-    """Rows of `stage` that differ from the newest row of their key. Built from the contract's column names only."""
+    """Return a query for the rows of `stage` that differ from the newest row of their key. Uses only the contract's column
+    names.
+    """
     same_key = " and ".join(f"l.{name} is not distinct from s.{name}" for name in table.key)
     differs = f" or l.facts is distinct from {_facts(table, 's.')}" if table.facts else ""
     return f"""
@@ -257,9 +259,9 @@ def _newest_sql(table: Table) -> str:
 
 
 def _newest_balances_sql(table: Table) -> str:
-    """The newest row of an account stands in balances_current; the history is asked only about rows older than that.
+    """Return a query for the newest rows: from balances_current, and from the history only for older rows.
 
-    So an account whose bank has been silent for long, which is offered with its old date, costs no look into the history.
+    An account whose bank has sent nothing new for long is offered with its old date, and costs no query of the history.
     """
     keys = ", ".join(table.key)
     return f"""
@@ -288,7 +290,7 @@ def _facts(table: Table, prefix: str = "") -> str:
 def _append_telemetry(con: duckdb.DuckDBPyConnection, batch: Batch, load_id: int) -> None:
     if not batch.telemetry:
         return
-    import pyarrow as pa  # As in arrow.py.
+    import pyarrow as pa  # See the import in `to_arrow`.
 
     events: dict[str, Any] = {
         "event": [record.event for record in batch.telemetry],

@@ -1,6 +1,6 @@
-"""What held at any moment, by what was known at another: bank accounts, users, decisions, loads, totals by day.
+"""The state at any time, as known at another: accounts, users, decisions, loads, totals by day.
 
-A balance counts as in the macros `cash_position` and `accounts_as_of`; the newest state is their answer for a moment after
+A balance counts as in the macros `cash_position` and `accounts_as_of`; the newest state is their answer for a time after
 all others.
 """
 
@@ -23,7 +23,7 @@ from pfo_pipeline.ledger.known import (
 )
 from pfo_pipeline.ledger.reader import Reader
 
-# Those that do not count are rows too: why an account is gone is asked of them. The rest is cash_position.
+# Includes accounts that do not count, because readers ask why an account is gone. Otherwise like cash_position.
 _ACCOUNTS = """
 with linked as (
     select
@@ -61,11 +61,11 @@ order by a.tenant_id, a.canonical_id
 
 
 def accounts_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[AccountThen]:
-    """Every bank account once, by what was decided at `known_at`, with its last figure up to `at`; hidden ones too."""
+    """Return every account once, as decided at `known_at`, with its last balance up to `at`; includes hidden accounts."""
     return reader.typed(AccountThen, _ACCOUNTS, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
-# Every linked account of the tenants, known or not: what was not known has no row that counts.
+# Every linked account of the tenants, known at that time or not: an account that was not known has no row that counts.
 _BELONGINGS = """
 select tenant_id, account_id, canonical_id from account_identity_as_of($known_at)
 where list_contains($tenants, tenant_id)
@@ -73,12 +73,13 @@ where list_contains($tenants, tenant_id)
 
 
 def belongings_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> dict[tuple[str, str], str]:
-    """By tenant and linked account: the bank account that it was decided to be."""
+    """Return the account of each linked account, by tenant and linked account."""
     found = reader.typed(Belonging, _BELONGINGS, {"tenants": list(tenant_ids), "known_at": known_at})
     return {(b.tenant_id, b.linked_id): b.account_id for b in found}
 
 
-# Materialized, since else every balance of a tenant may meet every date of that tenant before accounts are compared: minutes.
+# Materialized, because otherwise DuckDB may join every balance of a tenant with every date before it compares accounts, which
+# takes minutes.
 _FIGURES_OF_DATES = """
 with linked as materialized (
     select i.tenant_id, i.account_id, i.canonical_id, w.wanted_date
@@ -109,10 +110,10 @@ qualify row_number() over (
 def figures_of(
     reader: Reader, dates: Mapping[tuple[str, str], datetime], known_at: datetime
 ) -> dict[tuple[str, str], FigureThen]:
-    """The last figure of each bank account up to a date of its own, hidden ones too.
+    """Return the last balance of each account up to its own date; includes hidden accounts.
 
     Args:
-        dates: Those dates, by tenant and account.
+        dates: The dates, by tenant and account.
     """
     found = reader.typed(
         FigureThen,
@@ -143,7 +144,7 @@ def troubled_users_at(reader: Reader, tenant_ids: Sequence[str], known_at: datet
     return reader.typed(TroubledUser, _TROUBLED_USERS, {"tenants": list(tenant_ids), "known_at": known_at})
 
 
-# As `possibly_double` of the view totals: each such account once, however many it may be.
+# Like `possibly_double` of the view totals: each such account once, for any number of proposals.
 _DOUBLED = """
 with counting as (
     from positions_as_of($at, known_at := $known_at) where list_contains($tenants, tenant_id) and as_of is not null
@@ -160,7 +161,7 @@ order by all
 
 
 def doubled_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Doubled]:
-    """What open proposals say may be counted twice."""
+    """Return the accounts that may be counted twice according to open proposals."""
     return reader.typed(Doubled, _DOUBLED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
@@ -176,11 +177,11 @@ order by all
 
 
 def covered_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Covered]:
-    """Every linked account, counted or with the reason why not."""
+    """Return every linked account, counted or with the reason why not."""
     return reader.typed(Covered, _COVERED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
-# By IBAN, which a published ledger may leave out; it names tenants then by nothing, and nothing is told.
+# Matched by IBAN. A published ledger may leave IBANs out; then there are no matches and nothing is reported.
 _SHARED = """
 select
     list_sort(list(distinct p.tenant_id)), arg_max(p.institution_name, p.as_of), arg_max(p.display_name, p.as_of),
@@ -194,7 +195,7 @@ order by all
 
 
 def shared_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Shared]:
-    """The accounts that several of these tenants show and count."""
+    """Return the accounts that several of these tenants have and count."""
     return reader.typed(Shared, _SHARED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
@@ -208,7 +209,7 @@ order by l.tenant_id
 
 
 def newest_loads(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[NewestLoad]:
-    """Of each tenant the newest load that was recorded by then; a tenant without one is missing."""
+    """Return each tenant's newest load recorded by `known_at`; tenants without a load are left out."""
     return reader.typed(NewestLoad, _NEWEST_LOADS, {"tenants": list(tenant_ids), "known_at": known_at})
 
 
@@ -222,7 +223,7 @@ where list_contains($tenants, tenant_id) and operation = $operation and complete
 def last_complete_load(
     reader: Reader, tenant_ids: Sequence[str], operation: str, *, before: datetime, known_at: datetime
 ) -> datetime | None:
-    """When an operation last read any of the tenants to its end, before a moment; None: never."""
+    """Return the time of the operation's last complete load of any of the tenants before `before`; None if none."""
     parameters = {"tenants": list(tenant_ids), "operation": operation, "before": before, "known_at": known_at}
     return _moment(reader, _LAST_COMPLETE, parameters)
 
@@ -233,7 +234,7 @@ select min(as_of) from balances where list_contains($tenants, tenant_id) and rec
 
 
 def first_figure(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> datetime | None:
-    """The bank's date of the earliest figure of these tenants."""
+    """Return the bank's date of the earliest balance of these tenants."""
     return _moment(reader, _FIRST_FIGURE, {"tenants": list(tenant_ids), "known_at": known_at})
 
 
@@ -242,9 +243,9 @@ def _moment(reader: Reader, query: str, parameters: dict[str, Any]) -> datetime 
     return found[0]
 
 
-# Of each linked account the last figure up to each end, as one row number, then carried to the next end that has one: a join
-# by inequality of accounts and days takes minutes. Numbers stand for accounts, since grouping by text costs twice as much.
-# Whole and fraction apart: together they may have more digits than the ledger's type.
+# The last balance of each linked account up to each end, as one row number, then carried to the next end that has one: an
+# inequality join of accounts and days takes minutes. Accounts are numbered, because grouping by text costs twice as much.
+# Whole and fractional parts are summed separately: together they may have more digits than the ledger's type.
 _TOTALS_BY_DAY = """
 with days as (
     select unnest($ends::timestamptz[]) as day_end, generate_subscripts($ends::timestamptz[], 1) as day
@@ -301,10 +302,10 @@ order by currency, day
 def totals_by_day(
     reader: Reader, tenant_ids: Sequence[str], ends: Sequence[datetime], known_at: datetime
 ) -> dict[str, list[Decimal | None]]:
-    """By currency: what there was at each of some moments, as `cash_position` would say; None where no account has a figure.
+    """Return the total at each time, by currency, as `cash_position` computes it; None where no account has a balance.
 
     Args:
-        ends: Those moments, ascending; at least one.
+        ends: The times, ascending; at least one.
     """
     totals: dict[str, list[Decimal | None]] = {}
     for total in reader.typed(

@@ -1,4 +1,4 @@
-"""The ledger that belongs to a configuration: where its files are, their key, what of it is published."""
+"""The ledger of a configuration: its files, its key, and the columns that are published."""
 
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ def files_of(config: Config) -> LedgerFiles:
 
 
 def ledger_of(config: Config) -> "Ledger":
-    """The writing side. Raises: SecretError."""
-    from pfo_pipeline.ledger.store import Ledger  # Who only reads does not pay for it.
+    """Return the writing side. Raises: SecretError."""
+    from pfo_pipeline.ledger.store import Ledger  # Imported here so that readers do not pay for it.
 
     return Ledger(
         files_of(config),
@@ -30,10 +30,10 @@ def ledger_of(config: Config) -> "Ledger":
 
 
 def opened(config: Config) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    """The published ledger, read-only. Raises: SecretError; LedgerError when it is entered."""
+    """Open the published ledger, read-only. Raises: SecretError; LedgerError when it is entered."""
     return open_published(files_of(config).published, config.office, config.ledger_key())
 
 
 def reader_of(config: Config) -> Reader:
-    """Reads of the published ledger. Each raises: SecretError, LedgerError."""
+    """Return a reader of the published ledger. Its methods raise: SecretError, LedgerError."""
     return Reader(lambda: opened(config))

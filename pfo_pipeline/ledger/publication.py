@@ -1,20 +1,20 @@
-"""Whether what everybody reads is the ledger: as many rows, the same proof, nothing of a run left out.
+"""Check that the published ledger equals the private one: same row counts, same proof, all loads of a run.
 
-Cheap, to be asked after each publication.
+The check is cheap, so it can run after each publication.
 """
 
 from pfo_pipeline.contracts.tables import tables
 from pfo_pipeline.ledger.known import Violation
 from pfo_pipeline.ledger.reader import Reader
 
-# What was loaded since by another tenant's run is in the private ledger alone, and no difference.
+# Loads of another tenant's run since then are only in the private ledger; they are not a difference.
 _EXTENT = "\n".join(
     [
         "select 'chain of ' || tenant_id, max_by(hash, load_id) from chain where load_id <= $through group by tenant_id",
         "union all select 'newest load of the run', max(load_id)::varchar from loads where run_id = $run",
-        # A newer load replaces newest balances: they are compared where there is none.
+        # A newer load replaces newest balances, so they are compared only if there is none.
         "union all select 'newest balances', case when $newest = $through then",
-        # Whole and fraction apart: together they may have more digits than the ledger's type.
+        # Whole and fractional parts separately: together they may have more digits than the ledger's type.
         "count(*) || ' rows, ' || coalesce(sum(trunc(current_balance)::hugeint), 0) || ' and ' ||",
         "coalesce(sum(current_balance - trunc(current_balance)), 0) end from balances_current",
         *(
@@ -26,7 +26,7 @@ _EXTENT = "\n".join(
 
 
 def differences(primary: Reader, published: Reader, run_id: str) -> list[Violation]:
-    """What the published ledger does not have as the private one has it, up to its own newest load.
+    """Return the differences of the published ledger from the private one, up to the published ledger's newest load.
 
     Args:
         run_id: A run whose loads must all have been published.

@@ -1,4 +1,4 @@
-"""Reading the ledger, for the tenants that are named and no others: the newest state of accounts, balances and connections."""
+"""Read the ledger, only for the tenants that are named: the newest state of accounts, balances and connections."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -59,8 +59,9 @@ T = TypeVar("T")
 
 
 def _within(column: str) -> str:
-    """The column within the dates that are recorded today (powens/decode.py); once it was any, and a page that shows it in
-    its own time zone may have no such date.
+    """Return an SQL expression that clamps the column to the dates that are recorded today (powens/decode.py).
+
+    Earlier releases recorded any date. A page that shows such a date in its own time zone may have no such date.
     """
     first, last = (f"timestamptz '{day} 00:00:00+00'" for day in ("1900-01-01", "8999-12-31"))
     return f"case when {column} > {last} then {last} when {column} < {first} then {first} else {column} end"
@@ -122,13 +123,13 @@ _AT_A_MOMENT = {
 )""",
 }
 _LINKED = _ACCOUNTS.format(account_id="a.account_id", once="", **_NEWEST)
-# Of those through which a bank account is seen the one that is enabled and has the newest figure speaks for it.
+# If several linked accounts are one account, use the enabled one with the newest balance.
 _EACH_ONCE = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_NEWEST)
 _EACH_ONCE_AT_A_MOMENT = _ACCOUNTS.format(account_id="i.canonical_id", once=_ONCE, **_AT_A_MOMENT)
 ALWAYS = datetime.max.replace(tzinfo=UTC)
-"""Up to which everything counts that ever was."""
+"""A time after all others, so that everything counts."""
 
-# How the connections of a user stand whom nobody reads any more, nobody knows: the user is who is told of.
+# The state of a connection is unknown if its user is no longer read; then the user is reported instead.
 _CONNECTIONS = f"""
 with not_read as {NOT_READ}
 select connection_id, user_id, institution_id, institution_name,
@@ -199,8 +200,8 @@ where a.tenant_id = $tenant
 order by v.created_at, a.source_id
 """
 
-# Before account_decisions there was, a person's decision was a row of identities: a join named the other account, and a split
-# named the account itself, apart from what it had been the same as.
+# Before the table account_decisions existed, a person's decision was a row of identities: a join named the other account, and
+# a split named the account itself, apart from the account that it had been the same as.
 _DECISIONS = """
 with before as (
     select account_id, same_as, load_id, decided_by
@@ -251,14 +252,14 @@ _FRAMES = {
 
 
 class Reader:
-    """Queries on one ledger file; each opens it, asks, and closes it."""
+    """Queries on one ledger file; each query opens the file, reads, and closes it."""
 
     def __init__(self, connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]) -> None:
         self._connect = connect
 
     @contextmanager
     def at_once(self) -> Iterator["Reader"]:
-        """The same reads on one opening of the file, for who asks several things."""
+        """Yield a reader that opens the file once for several queries."""
         with self._connect() as con:
             yield Reader(lambda: nullcontext(con))
 
@@ -267,7 +268,9 @@ class Reader:
             return [str(row[0]) for row in con.execute("select distinct tenant_id from loads order by 1").fetchall()]
 
     def moment(self, tenant_id: str, given: date | None) -> datetime | None:
-        """The moment that is meant: a date is the end of that day in the tenant's time zone, as the ledger knows it."""
+        """Convert a date to a time: the end of that day in the tenant's time zone, as the ledger knows it. A time is returned
+        as it is.
+        """
         if given is None or isinstance(given, datetime):
             return given
         query = "select moment_of($given, 'infinity'::timestamptz, $tenant)"
@@ -276,12 +279,12 @@ class Reader:
         return found[0][0].astimezone(UTC)
 
     def last_read(self) -> dict[str, datetime]:
-        """When each tenant was last read from its bank with at least something in order; tenants never read are left out."""
+        """Return when each tenant was last read with at least one connection in order; tenants never read are left out."""
         with self._connect() as con:
             return {str(tenant_id): at.astimezone(UTC) for tenant_id, at in con.execute(_LAST_READ).fetchall()}
 
     def linked_accounts(self, tenant_id: str) -> list[KnownAccount]:
-        """Every account of every connection, hidden ones too, by its own id: what the pipeline works with."""
+        """Return every linked account, including hidden ones, by its own id: for the pipeline's own work."""
         return self._accounts(_LINKED, tenant_id, hidden=True)
 
     def accounts(
@@ -298,14 +301,14 @@ class Reader:
         as_of: datetime | None = None,
         known_at: datetime | None = None,
     ) -> list[KnownAccount]:
-        """Bank accounts of the tenant, each once and by its canonical id, in the order of those ids.
+        """Return the tenant's accounts, each once with its canonical id, ordered by that id.
 
         Args:
-            account_id: The canonical id, or that of a linked account that is the same.
-            include_hidden: Disabled and deleted accounts too.
+            account_id: The canonical id, or that of one of its linked accounts.
+            include_hidden: Include disabled and deleted accounts.
             after: Only ids after this one, for paging.
-            as_of: What the banks say of this moment, and which accounts were enabled then; None: the newest.
-            known_at: By what the ledger knew at this moment; None: all that it knows.
+            as_of: Balances of the banks at this time, and the accounts enabled then; None: the newest.
+            known_at: As the ledger knew it at this time; None: everything known.
         """
         return self._accounts(
             _EACH_ONCE if as_of is None and known_at is None else _EACH_ONCE_AT_A_MOMENT,
@@ -329,119 +332,119 @@ class Reader:
         return self.typed(KnownAccount, query, {**parameters, **always, "tenant": tenant_id, **filters})
 
     def connections(self, tenant_id: str, *, known_at: datetime | None = None) -> list[KnownConnection]:
-        """How each connection stands, or stood by what the ledger knew at a moment."""
+        """Return the state of each connection, now or as the ledger knew it at `known_at`."""
         return self.typed(KnownConnection, _CONNECTIONS, {"tenants": [tenant_id], "known_at": known_at or ALWAYS})
 
     def users(self, tenant_id: str) -> list[KnownUser]:
         return self.typed(KnownUser, _USERS, {"tenant": tenant_id})
 
     def links(self, tenant_id: str) -> list[KnownLink]:
-        """Every linked account of the tenant, as account matching needs it, oldest first."""
+        """Return every linked account of the tenant with the data that account matching needs, oldest first."""
         return self.typed(KnownLink, _LINKS, {"tenant": tenant_id})
 
     def decisions(self, tenant_id: str) -> list[KnownDecision]:
-        """What persons decided of two linked accounts, the latest of each pair."""
+        """Return persons' decisions about two linked accounts, the latest of each pair."""
         return self.typed(KnownDecision, _DECISIONS, {"tenant": tenant_id})
 
     def proposals(self, tenant_id: str) -> list[KnownProposal]:
         return self.typed(KnownProposal, _PROPOSALS, {"tenant": tenant_id})
 
     def quarantine(self, tenant_id: str) -> list[QuarantineRow]:
-        """The records that are put aside still."""
+        """Return the records that are still quarantined."""
         return self.typed(QuarantineRow, _QUARANTINE, {"tenant": tenant_id})
 
     def account_classes(self) -> dict[str, str]:
-        """The class of each account type."""
+        """Return the class of each account type."""
         with self._connect() as con:
             return dict(con.execute("from account_types").fetchall())
 
     def troubles(self, tenant_ids: list[str], limits: Freshness, now: datetime) -> list[Trouble]:
-        """What is not in order with any of these tenants."""
+        """Return the users and connections of these tenants that have errors."""
         return self.typed(Trouble, _TROUBLES, dict(attention_asked(tenant_ids, limits, now, ALWAYS)))
 
     def attention(
         self, tenant_ids: list[str], limits: Freshness, now: datetime, *, known_at: datetime | None = None
     ) -> list[Attention]:
-        """What of these tenants needs a look though its connection seems in order."""
+        """Return the conditions of these tenants that need attention although the connection is healthy."""
         return self.typed(Attention, ATTENTION, dict(attention_asked(tenant_ids, limits, now, known_at or ALWAYS)))
 
     def with_consents_until(self, tenant_ids: list[str], until: datetime) -> list[str]:
-        """Those of these tenants who have a consent that ends by then, or has ended."""
+        """Return the tenants with a consent that expires by `until` or has expired."""
         with self._connect() as con:
             found = con.execute(CONSENTS_UNTIL, {"tenants": tenant_ids, "until": until}).fetchall()
         return [str(tenant_id) for (tenant_id,) in found]
 
     def drift_since(self, tenant_ids: list[str], since: datetime) -> list[Drift]:
-        """What Powens has begun to send since then and no documentation knows."""
+        """Return undocumented fields and values that Powens has sent since `since`."""
         return self.typed(Drift, DRIFT_SINCE, {"tenants": tenant_ids, "since": since})
 
     def totals(self, tenant_id: str) -> list[Total]:
         return self.typed(Total, _TOTALS, {"tenant": tenant_id})
 
     def failed_last(self, tenant_id: str, operation: str) -> int:
-        """How many records the newest complete load of an operation could not bring up to date."""
+        """Return how many records the operation's newest complete load could not update."""
         with self._connect() as con:
             found = con.execute(_FAILED_LAST, {"tenant": tenant_id, "operation": operation}).fetchall()
         return int(found[0][0]) if found else 0
 
     def figures(self, tenant_ids: list[str]) -> list[Figure]:
-        """The newest figure of every enabled bank account of these tenants, with the dates by which its age is judged."""
+        """Return the newest balance of every enabled account of these tenants, with the dates that determine its age."""
         return self.typed(Figure, FIGURES, {"tenants": tenant_ids})
 
     def ages_by_day(self, tenant_ids: list[str], now: datetime, days: int, longest: timedelta) -> list[AgesByDay]:
-        """How old each of those figures was at this hour of each of the last days, as it was known then.
+        """Return the age of each of those balances at this hour of each of the last days, as known then.
 
         Args:
-            longest: Ages beyond it are told as some age beyond it: what was recorded before needs no look.
+            longest: Ages beyond this may be reported as any age beyond it, so that earlier records need not be read.
         """
         since = now - timedelta(days=days + 1) - longest
         return self.typed(AgesByDay, AGES_BY_DAY, {"tenants": tenant_ids, "now": now, "days": days, "since": since})
 
     def last_loads(self, tenant_ids: list[str], operation: str) -> dict[str, datetime]:
-        """When an operation last read each of these tenants to its end; a tenant that it never did is missing."""
+        """Return the time of the operation's last complete load of each tenant; tenants without one are left out."""
         with self._connect() as con:
             rows = con.execute(LAST_LOADS, {"tenants": tenant_ids, "operation": operation}).fetchall()
         return {tenant_id: _in_utc(at) for tenant_id, at in rows}
 
     def loads_after(self, moment: datetime) -> list[LoadsAhead]:
-        """The loads that are dated after a moment, of every tenant: after now, a wrong clock has dated one of them."""
+        """Return the loads of every tenant dated after `moment`. A load dated after now was dated by a wrong clock."""
         return self.typed(LoadsAhead, LOADS_AFTER, {"after": moment})
 
     def closings(self, tenant_id: str, since: datetime) -> list[Closings]:
-        """The last figure of each day since then, of every account of the tenant that has one."""
+        """Return the last balance of each day since `since`, for every account of the tenant that has one."""
         return self.typed(Closings, CLOSINGS, {"tenant": tenant_id, "since": since})
 
     def totals_by_day(self, tenant_id: str, now: datetime, days: int) -> list[DailyTotals]:
-        """What the tenant had in each currency on each of the last days, loans apart; from the first day with a figure on."""
+        """Return the tenant's total per currency on each of the last days, from the first balance on, without loans."""
         since = now - timedelta(days=2 * days)
         parameters = {"tenant": tenant_id, "now": now, "days": days, "since": since}
         return self.typed(DailyTotals, TOTALS_BY_DAY, parameters)
 
     def violations(self, rule: str, tenant_id: str, run_id: str) -> list[Violation]:
-        """What of a tenant breaks a rule of INVARIANTS; some rules look only at what one run has written."""
+        """Return the tenant's violations of a rule of INVARIANTS; some rules check only the rows of one run."""
         query, parameters = INVARIANTS[rule], {"tenant": tenant_id}
         return self.typed(Violation, query, parameters | ({"run": run_id} if "$run" in query else {}))
 
     def newest_load(self) -> int:
-        """The number of the newest load; 0 where there is none."""
+        """Return the number of the newest load; 0 if there is none."""
         with self._connect() as con:
             return int(con.execute("select coalesce(max(load_id), 0) from loads").fetchall()[0][0])
 
     def texts(self, query: str, parameters: dict[str, Any]) -> dict[str, str | None]:
-        """The answer of a query of two texts a row, the first of which is unique."""
+        """Return the result of a query with two text columns, the first of which is unique."""
         with self._connect() as con:
             return dict(con.execute(query, parameters).fetchall())
 
     def frame(self, tenant_id: str, table: str) -> "pd.DataFrame":
-        """Newest rows of `accounts` or `balances` with Arrow-backed columns: decimals and time zones stay as they are."""
-        import pandas as pd  # Only who asks for one pays for it.
+        """Return the newest rows of `accounts` or `balances` with Arrow-backed columns, which keep decimals and time zones."""
+        import pandas as pd  # Imported only where a frame is wanted.
 
         with self._connect() as con:
             arrow: pa.Table = con.sql(_FRAMES[table], params={"tenant": tenant_id}).to_arrow_table()
             return arrow.to_pandas(types_mapper=pd.ArrowDtype)
 
     def typed(self, kind: Callable[..., T], query: str, parameters: dict[str, Any]) -> list[T]:
-        """The answer of a query whose columns are what `kind` is made of, in their order; moments in UTC."""
+        """Return the result of a query as objects of `kind`, whose arguments are the columns in order; times are in UTC."""
         with self._connect() as con:
             return [kind(*map(_in_utc, row)) for row in con.execute(query, parameters).fetchall()]
 
@@ -451,11 +454,11 @@ def _in_utc(value: Any) -> Any:
 
 
 def published_reader(path: Path, office: str | None = None, key: str | None = None) -> Reader:
-    """Reads of the published ledger: never blocked by the pipeline and never blocking it.
+    """Return a reader of the published ledger, which never blocks the pipeline and is never blocked by it.
 
     Args:
         office: Refuse a ledger of any other office.
-        key: What the file is encrypted with; None for a plain one.
+        key: The encryption key of the file; None for a plain one.
     """
     return Reader(lambda: open_published(path, office, key))
 
@@ -464,14 +467,14 @@ def published_reader(path: Path, office: str | None = None, key: str | None = No
 def open_published(
     path: Path, office: str | None = None, key: str | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection to the published ledger, its default schema `ledger`.
+    """Open a read-only connection to the published ledger, with default schema `ledger`.
 
     Raises:
         LedgerMissing: nothing has been published there yet.
-        LedgerDamaged: the file does not open, or holds no ledger.
+        LedgerDamaged: the file does not open, or contains no ledger.
         LedgerNewer: written by a newer version of this program.
         LedgerForeign: it belongs to another office than `office`.
-        LedgerKeyRefused: the key is wrong, missing, or the file is plain.
+        LedgerKeyRefused: the key is wrong or missing, or the file is plain.
     """
     if not path.exists():
         raise LedgerMissing(f"There is no ledger at {path} yet. Run `make run` (or `pfo run`) first.")

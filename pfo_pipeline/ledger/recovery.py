@@ -1,4 +1,4 @@
-"""Which command puts a damaged ledger right: the remedy depends on which of its files is still whole."""
+"""Choose the command that repairs a damaged ledger: it depends on which of its files is still intact."""
 
 import json
 import shlex
@@ -11,23 +11,23 @@ from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.verify import Finding
 
 Load = tuple[int, str, datetime]
-"""Number, run and moment of a load: what tells it from any other."""
+"""Number, run and time of a load, which together identify it."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What is known of one of the ledger's files. `findings` are about its own content alone."""
+    """The known state of one of the ledger's files. `findings` are only about its own content."""
 
     is_there: bool
     is_readable: bool
-    """Every block could be read, and it has the tables of a ledger."""
+    """Every block could be read, and the file has the tables of a ledger."""
     is_earlier: bool = False
-    """Of an earlier version, so that its content cannot be checked before it is migrated."""
+    """The file is of an earlier version, so its content cannot be checked before it is migrated."""
     findings: tuple[Finding, ...] = ()
     newest_load: Load | None = None
-    """None where it has no load, or its load log cannot be read."""
+    """None if it has no load, or its load log cannot be read."""
     holds_other: bool = True
-    """Whether it has the newest load of the other file, as far as that can be read."""
+    """Whether it has the newest load of the other file, as far as that file can be read."""
     lacks_personal: bool = False
 
     @property
@@ -41,20 +41,20 @@ class Copy:
 
     @property
     def can_be_primary(self) -> bool:
-        """Whether it can take the primary's place, which checks it again."""
+        """Whether it can replace the primary; it is checked again before it does."""
         return (self.is_whole_but_for_views or self.is_earlier) and not self.lacks_personal
 
 
 @dataclass(frozen=True)
 class LastBackup:
-    """When and where the last backup was made, as `pfo backup` remembers it."""
+    """Time and place of the last backup, as `pfo backup` recorded them."""
 
     at: datetime
     folder: Path
 
 
 def last_backup(files: LedgerFiles) -> LastBackup | None:
-    """None where no backup was made, or none is remembered."""
+    """Return the last backup; None if none was made or none is recorded."""
     try:
         memory = json.loads(files.backup_memory.read_bytes())
         return LastBackup(datetime.fromisoformat(memory["at"]), Path(memory["folder"]))
@@ -63,7 +63,7 @@ def last_backup(files: LedgerFiles) -> LastBackup | None:
 
 
 def remedy(files: LedgerFiles, primary: Copy, published: Copy) -> str:
-    """The command that puts the ledger right, and what it costs. At least one of the two files is not in order."""
+    """Return the command that repairs the ledger, and its cost. At least one of the two files has a finding."""
     if primary.is_whole_but_for_views and primary.holds_other:
         return _publish_again(primary)
     if published.can_be_primary:
@@ -80,7 +80,7 @@ def remedy(files: LedgerFiles, primary: Copy, published: Copy) -> str:
 
 
 def _is_newer(primary: Copy, backup: LastBackup) -> bool:
-    """Whether the primary can go on, and holds a load that the backup cannot have."""
+    """Whether the primary is usable and has a load that the backup cannot have."""
     return primary.is_whole_but_for_views and primary.newest_load is not None and primary.newest_load[2] > backup.at
 
 
@@ -101,7 +101,7 @@ def _from_published(primary: Copy, published: Copy) -> str:
 
 
 def _go_on_without_published(files: LedgerFiles, primary: Copy) -> str:
-    """A run refuses to publish less than what is published, so that is moved away first."""
+    """Return the remedy that moves the published file away: a run refuses to publish less than is published."""
     aside = shlex.quote(str(free_name(files.published.with_name(f"{files.published.name}.altered"))))
     command = "pfo migrate" if primary.findings else "pfo run"
     return (
@@ -121,6 +121,6 @@ def _begin_anew(files: LedgerFiles) -> str:
 
 
 def free_name(path: Path) -> Path:
-    """The path, with a number where something is there already."""
+    """Return the path, with a number appended if it exists already."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return next(name for name in chain((path,), numbered) if not name.exists())

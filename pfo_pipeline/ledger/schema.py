@@ -1,6 +1,6 @@
-"""The schema of a ledger file: tables by numbered migrations, forward only; views and macros from one file.
+"""The schema of a ledger file: tables by numbered, forward-only migrations; views and macros from one file.
 
-A file that a newer version of this program has touched is refused, not damaged.
+A file that was touched by a newer version of this program is refused and stays unchanged.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from pfo_pipeline.ledger.hash_chain import seal
 
 SCHEMA = "ledger"
 _SEALED_SINCE = 3
-"""From this version on every load is sealed when it is written; those of an earlier ledger are when it is migrated."""
+"""From this version on, every load is sealed when it is written; loads of an earlier ledger are sealed when it is migrated."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Migration:
 
 
 def known_migrations() -> tuple[Migration, ...]:
-    """Every migration, oldest first."""
+    """Return every migration, oldest first."""
     found = sorted(
         (
             entry
@@ -54,9 +54,9 @@ def bring_up_to_date(
     Raises:
         LedgerNewer: written by a newer version of this program.
         LedgerForeign: it belongs to another office.
-        LedgerDamaged: it names no office; with `if_damaged` as the way out.
+        LedgerDamaged: it names no office; `if_damaged` is the remedy.
     """
-    # Read-only on the normal path: an unchanged ledger must not be rewritten just by being opened.
+    # Read-only on the normal path: an unchanged ledger must not be rewritten only because it is opened.
     version = version_of(con)
     wanted = known_migrations()
     if version > wanted[-1].version:
@@ -79,10 +79,10 @@ def bring_up_to_date(
 
 
 def create(con: duckdb.DuckDBPyConnection, *, from_version: int = 0, applied_at: datetime | None = None) -> None:
-    """Make the schema with its comments in the default database, from what is there; enter it.
+    """Create the schema with its comments in the default database, starting from its version; enter it.
 
     Args:
-        applied_at: Write each migration into the table of migrations, with this moment.
+        applied_at: Record each migration in the table of migrations, with this time.
     """
     con.execute(f"create schema if not exists {SCHEMA}")
     enter(con)
@@ -102,7 +102,7 @@ def create(con: duckdb.DuckDBPyConnection, *, from_version: int = 0, applied_at:
 
 
 def make_views(con: duckdb.DuckDBPyConnection) -> None:
-    """Make every view and macro anew, with comments; remove those that are not ours. The schema must be entered."""
+    """Drop and create every view and macro, with comments; remove foreign ones. The schema must be entered."""
     for kind, name in con.execute(
         """
         select 'view', view_name from duckdb_views() where database_name = current_database() and schema_name = $schema
@@ -130,15 +130,15 @@ group by function_name
 
 
 def catalogue_of(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """The definition of each table, view and macro in the ledger behind `con`, by its kind and name."""
+    """Return the definition of each table, view and macro in the ledger behind `con`, by its kind and name."""
     return dict(con.execute(_CATALOGUE, {"schema": SCHEMA}).fetchall())
 
 
 @cache
 def expected_catalogue() -> dict[str, frozenset[str]]:
-    """What `catalogue_of` may give for a ledger that the migrations made.
+    """Return the definitions that `catalogue_of` may return for a ledger made by the migrations.
 
-    DuckDB prints a definition that it has just parsed otherwise than one that it has read back from the file.
+    DuckDB prints a definition that it has just parsed differently from one that it has read back from the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "expected.duckdb"
@@ -154,8 +154,8 @@ def expected_catalogue() -> dict[str, frozenset[str]]:
 def refuse_other_office(
     con: duckdb.DuckDBPyConnection, path: Path, expected: str, *, if_damaged: str = ASK_VERIFY
 ) -> None:
-    """Raises: LedgerForeign: the ledger behind `con` belongs to another office; LedgerDamaged: it names none."""
-    # No variable here is named like the table: DuckDB would take it for the table where that is missing.
+    """Check the office of the ledger. Raises: LedgerForeign: it belongs to another office; LedgerDamaged: it names none."""
+    # No variable here has the table's name: if the table is missing, DuckDB would use the variable instead.
     owners = [name for (name,) in con.execute("select distinct office from office order by 1").fetchall()]
     if not owners:
         raise LedgerDamaged(f"{path} does not say which office it is of. {if_damaged}")
@@ -167,18 +167,18 @@ def refuse_other_office(
 
 
 def enter(con: duckdb.DuckDBPyConnection) -> None:
-    """Make `ledger` the default schema and UTC the time zone, whatever name the file is opened under."""
+    """Make `ledger` the default schema and UTC the time zone, for any catalog name under which the file is opened."""
     con.execute("set TimeZone = 'UTC'")
     con.execute(f"use {_schema_of(con)}")
 
 
 def version_of(con: duckdb.DuckDBPyConnection) -> int:
-    """Schema version of the ledger behind `con`, which is entered; 0 when it holds none."""
+    """Return the schema version of the ledger behind `con`, which is entered; 0 if there is none."""
     try:
         enter(con)
         query = f"select coalesce(max(version), 0) from {_schema_of(con)}.migrations"
         [(newest,)] = con.execute(query).fetchall()
-    except duckdb.CatalogException:  # Asking the catalog first takes several times as long.
+    except duckdb.CatalogException:  # Querying the catalog first takes several times as long.
         return 0
     return int(newest)
 

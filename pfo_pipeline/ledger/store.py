@@ -1,9 +1,9 @@
-"""The ledger's files: the private primary that the pipeline writes, the published copy that everybody reads.
+"""The ledger's files: the private primary, which the pipeline writes, and the published copy, which everybody reads.
 
-This module alone opens the primary, only while it holds the lock file, for one short transaction, and closes it before it
-releases the lock. Nothing may open or copy the primary while a connection is open in the same process: closing that second
-handle drops DuckDB's own lock. Readers open the published copy, which is replaced by one atomic rename: no reader is ever
-refused, and an open reader keeps what it opened. Every file is read back in full before it replaces another.
+Only this module opens the primary: while it holds the lock file, for one short transaction, and it closes the connection
+before it releases the lock. Nothing may open or copy the primary while a connection is open in the same process: closing that
+second handle drops DuckDB's own lock. Readers open the published copy, which is replaced by one atomic rename: no reader is
+ever refused, and an open reader keeps the content that it opened. Every file is read back in full before it replaces another.
 """
 
 import filecmp
@@ -41,7 +41,7 @@ from pfo_pipeline.telemetry import counted, measured, tell
 DEADLINE_SECONDS = 120.0
 _TAKE_ANOTHER = "Nothing was changed. Name another backup."
 _HEADER_BYTES = 12_288
-"""Three headers of 4,096 bytes: a DuckDB file that is shorter never held anything (DuckDB docs, Storage)."""
+"""Three headers of 4,096 bytes: a DuckDB file that is shorter never contained anything (DuckDB docs, Storage)."""
 Clock = Callable[[], datetime]
 
 
@@ -56,7 +56,7 @@ class Publication:
 
 
 class Ledger:
-    """The writing side. One per process; threads of a process take turns like processes do."""
+    """The writing side. One per process; threads of a process share the lock in the same way as processes."""
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class Ledger:
     ) -> None:
         """
         Args:
-            key: What primary and published copy are encrypted with; None for plain files.
-            publish_personal: Whether the published copy has the columns that the contracts call personal.
+            key: The encryption key of primary and published copy; None for plain files.
+            publish_personal: Whether the published copy has the columns that the contracts mark as personal.
         """
         self.files = files
         self._office = office
@@ -95,10 +95,10 @@ class Ledger:
         return merged
 
     def publish(self) -> Publication:
-        """Put a copy of the primary in the published place, by one atomic rename.
+        """Publish a copy of the primary by one atomic rename.
 
         Raises:
-            LedgerError: as for `merge`, or the primary lacks what is published; the copy published before stays.
+            LedgerError: as for `merge`, or the primary lacks published loads; the earlier published copy stays.
         """
         with measured("pfo.ledger.publish"), self._turn():
             return self._publish()
@@ -108,10 +108,10 @@ class Ledger:
 
         Args:
             user_id: None for the whole tenant.
-            run_id: What the erasure is called in the load log.
+            run_id: The name of the erasure in the load log.
         Raises:
-            LedgerError: as for `publish`. What a crash interrupts is finished by erasing again.
-            LedgerDamaged: the ledger is not what was written; new seals over what is left would pass it off as right.
+            LedgerError: as for `publish`. After a crash, erase again to finish.
+            LedgerDamaged: the ledger is not as it was written; new seals would make the remaining rows look correct.
         """
         with self._turn():
             with self._rewriting_primary(self._key) as con:
@@ -122,12 +122,12 @@ class Ledger:
         return erased
 
     def rekey(self, old_key: str | None) -> Publication:
-        """Write primary and published file anew under this ledger's key, or plain when it has none.
+        """Rewrite primary and published file with this ledger's key, or as plain files if it has none.
 
         Args:
-            old_key: What the primary is encrypted with until now; None if it is plain.
+            old_key: The current encryption key of the primary; None if it is plain.
         Raises:
-            LedgerError: as for `publish`; LedgerKeyRefused: not the old key; both files stay as they were.
+            LedgerError: as for `publish`; LedgerKeyRefused: wrong old key; both files stay unchanged.
         """
         with self._turn():
             with self._rewriting_primary(old_key):
@@ -137,8 +137,8 @@ class Ledger:
     def verify(self) -> Verified:
         """Check primary and published copy against their own proof, and against each other.
 
-        Works on a copy that is made under the lock, so that no run waits for the check. A file that cannot be read is a
-        finding; the remedy names the command that puts it right.
+        Works on a copy made under the lock, so that no run waits for the check. A file that cannot be read is a finding; the
+        remedy names the command that repairs it.
         Raises:
             LedgerError: busy beyond the deadline, newer, foreign, or another key; LedgerMissing: nothing was loaded yet.
         """
@@ -157,7 +157,7 @@ class Ledger:
             return inspect(files, primary, published, is_same=is_same, withheld=withheld)
 
     def remake_views(self) -> Publication:
-        """Make the primary's views and macros anew, and publish it. Raises: LedgerError: as for `publish`."""
+        """Recreate the primary's views and macros, and publish it. Raises: LedgerError: as for `publish`."""
         with self._turn():
             with self._connection(self._key) as con:
                 _remake_views(con)
@@ -165,7 +165,7 @@ class Ledger:
 
     @contextmanager
     def snapshot(self) -> Iterator[BinaryIO]:
-        """The bytes of the primary as it is now, made in one turn: however long they are read, no run waits.
+        """Yield the bytes of the current primary, copied under the lock once: no run waits while they are read.
 
         Raises:
             LedgerError: as for `publish`; LedgerMissing: nothing was loaded yet.
@@ -178,14 +178,14 @@ class Ledger:
             yield taken
 
     def take_back(self, copy: Path, aside: Path, *, replace_newer: bool = False) -> Publication:
-        """Put a copy of a primary, as `snapshot` gave it, in the primary's place, and publish it.
+        """Replace the primary by a copy from `snapshot`, and publish it.
 
         Args:
-            aside: A folder on the same disk, for the primary that was there.
-            replace_newer: Even when what is there holds loads that the copy lacks.
+            aside: A folder on the same disk, for the replaced primary.
+            replace_newer: Replace the primary even if it has loads that the copy lacks.
         Raises:
-            LedgerError: as for `publish`; LedgerDamaged: the copy is not what was written; LedgerAhead: what is there
-                holds more. Everything stays as it was then.
+            LedgerError: as for `publish`; LedgerDamaged: the copy is not as it was written; LedgerAhead: the primary has
+                more loads. All files then stay unchanged.
         """
         path = self.files.primary
         with named_ledger_errors(path):
@@ -205,7 +205,7 @@ class Ledger:
             return self._publish(replaces_newer=True)
 
     def reader(self) -> Reader:
-        """Reads of the primary, for the pipeline's own steps; people read the published copy."""
+        """Return a reader of the primary, for the pipeline's own steps; people read the published copy."""
         return Reader(self._primary)
 
     def _require_any(self) -> None:
@@ -233,11 +233,11 @@ class Ledger:
 
     @contextmanager
     def _rewriting_primary(self, key: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the primary, opened with `key`; then it is written anew under this ledger's own key."""
+        """Yield a connection to the primary, opened with `key`; then rewrite the primary with this ledger's own key."""
         path = self.files.primary
         with named_ledger_errors(path), draft_of(path, 0o600) as draft, self._connection(key) as con:
             yield con
-            con.execute("checkpoint")  # A write-ahead log left behind would be taken for the new file's.
+            con.execute("checkpoint")  # A remaining write-ahead log would be applied to the new file.
             write_anew(con, draft, key=self._key, withhold_personal=False)
             self._read_back(draft)
 
@@ -257,7 +257,9 @@ class Ledger:
         return Publication(path, path.stat().st_size)
 
     def _read_back(self, draft: Path) -> None:
-        """Raises: LedgerDamaged: a block of the draft cannot be read, so the primary, which it was made from, is damaged."""
+        """Read every block of the draft. Raises: LedgerDamaged: a block cannot be read, so the primary, its source, is
+        damaged.
+        """
         with (
             named_ledger_errors(self.files.primary),
             open_file(draft, key=self._key, read_only=True) as con,
@@ -266,7 +268,9 @@ class Ledger:
 
     @contextmanager
     def _copied_primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The primary as it is now, opened as a copy that has no name any more: a crash leaves nothing behind."""
+        """Yield a connection to a copy of the current primary. The copy is unlinked when open, so a crash leaves nothing
+        behind.
+        """
         with scratch_beside(self.files.primary) as draft:
             self._copy_primary(draft)
             con = open_file(draft, key=self._key, read_only=True)
@@ -299,11 +303,11 @@ class Ledger:
                 self._begin(key)
             con = open_file(path, key=key)
             try:
-                path.chmod(0o600)  # Each time: whoever made it may have died before.
+                path.chmod(0o600)  # Every time: a process that created the file may have died before this call.
                 if self.files.published.exists() and version_of(con) == 0:
                     raise LedgerDamaged(f"{path} holds no ledger, but {self.files.published} is there. {ASK_VERIFY}")
                 if bring_up_to_date(con, path, self._office, self._clock()):
-                    con.close()  # DuckDB prints the definitions that it has just made otherwise than it reads them back.
+                    con.close()  # DuckDB prints definitions that it has just made differently from those that it reads back.
                     con = open_file(path, key=key)
                     enter(con)
                 if con.execute("select 1 from withheld limit 1").fetchall():
@@ -313,9 +317,9 @@ class Ledger:
                 con.close()
 
     def _was_never_begun(self) -> bool:
-        """Whether the primary is what is left of a first start that was cut short, before anything could be written.
+        """Whether the primary is the remainder of a first start that was interrupted before anything was written.
 
-        Release 0.1.0 made the first file in place. Today it is made whole beside its place.
+        Release 0.1.0 created the first file in place. Today it is created elsewhere and moved into place when complete.
         """
         path = self.files.primary
         log = path.with_name(path.name + ".wal")
@@ -329,15 +333,16 @@ class Ledger:
         )
 
     def _begin(self, key: str | None) -> None:
-        """Make the first file: whoever finds one finds a whole one."""
+        """Create the first file, which appears in place only when it is complete."""
         with draft_of(self.files.primary, 0o600) as draft, open_file(draft, key=key) as con:
             bring_up_to_date(con, self.files.primary, self._office, self._clock())
             con.execute("checkpoint")
 
     def _refuse_lost_history(self, con: duckdb.DuckDBPyConnection) -> None:
-        """An older backup in the primary's place would take from readers what they had, and number its loads anew.
+        """Refuse to publish less than is published: an older backup as primary would remove loads from readers and reuse their
+        numbers.
 
-        Raises: LedgerDamaged: what was published last is not in the primary.
+        Raises: LedgerDamaged: the load that was published last is not in the primary.
         """
         newest = _newest_load(self.files.published, self._key)
         if newest and not holds(con, newest):
@@ -347,17 +352,19 @@ class Ledger:
             )
 
     def _bring_up_to_date(self, draft: Path, copy: Path) -> None:
-        """Make a ledger of today of a draft; what is wrong with it is said of the copy that it is of."""
+        """Migrate a draft to today's version; errors name the copy from which the draft was made."""
         with open_file(draft, key=self._key) as con:
             if version_of(con) == 0:
                 raise LedgerDamaged(f"{copy} holds no ledger. {_TAKE_ANOTHER}")
             bring_up_to_date(con, copy, self._office, self._clock(), if_damaged=_TAKE_ANOTHER)
-            if copy == self.files.published:  # A view may be forged there, as long as every row is right.
+            if copy == self.files.published:  # The published file may have a forged view although every row is correct.
                 _remake_views(con)
             con.execute("checkpoint")
 
     def _refuse_to_lose_loads(self, con: duckdb.DuckDBPyConnection, copy: Path) -> None:
-        """Raises: LedgerAhead: the primary or its published copy holds loads that the copy, behind `con`, lacks."""
+        """Compare with a copy behind `con`. Raises: LedgerAhead: the primary or its published copy has loads that the copy
+        lacks.
+        """
         for path in (self.files.primary, self.files.published):
             newest = _newest_load(path, self._key)
             if newest and not holds(con, newest):
@@ -367,9 +374,9 @@ class Ledger:
                 )
 
     def _put_aside(self, aside: Path) -> None:
-        """Keep the primary aside, with what a crash has left in its write-ahead log, which must not meet another file.
+        """Keep the primary aside, with the write-ahead log that a crash has left, which must not be applied to another file.
 
-        The primary keeps its place until the new one takes it: without one, a run would begin a ledger anew.
+        The primary also stays in place until the new one replaces it: without a primary, a run would create a new ledger.
         """
         aside.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.files.primary
@@ -383,7 +390,7 @@ class Ledger:
 
 
 def _is_begun_header(content: bytes) -> bool:
-    """Whether DuckDB began to write a file's header, or did not get so far (DuckDB docs, Storage: magic bytes)."""
+    """Whether DuckDB has begun to write the file's header, or not even that (DuckDB docs, Storage: magic bytes)."""
     return not content.strip(b"\0") or content[8:12] == b"DUCK"
 
 
@@ -394,19 +401,21 @@ def _remake_views(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _newest_load(path: Path, key: str | None) -> Load | None:
-    """The newest load of a file; None where there is no file that can be read."""
+    """Return the newest load of a file; None if no file can be read."""
     if not path.exists():
         return None
     try:
         with open_file(path, key=key, read_only=True) as con:
             return newest_load(con) if version_of(con) else None
     except duckdb.Error:
-        return None  # Garbled, it serves nobody: a whole one takes its place.
+        return None  # A damaged published file is useless to readers; an intact one replaces it.
 
 
 def _copy_closed(primary: Path, target: Path) -> None:
-    """Copy a primary that no connection has open. Its connection has folded a write-ahead log, as a crash leaves it, into
-    the file: closing does that too, but keeps silent when the disk is full.
+    """Copy a primary that no connection has open.
+
+    The caller's connection has already folded a write-ahead log, left by a crash, into the file. Closing would do that too,
+    but silently ignores a full disk.
     """
     if primary.with_name(primary.name + ".wal").exists():
         raise AssertionError("the primary was closed and still has a write-ahead log")

@@ -1,4 +1,4 @@
-"""Checking a ledger against its own proof: is everything there as it was written, and does it hold together?
+"""Verify a ledger against its own proof: every row is as it was written, and the tables are consistent.
 
 Reads every value of every row, so a damaged block is found too.
 """
@@ -30,7 +30,7 @@ from pfo_pipeline.telemetry import steps
 COPY = "published copy"
 
 PERSONAL_COLUMNS = tuple((table_of(AccountRow).name, c.name) for c in table_of(AccountRow).columns if c.personal)
-"""Table and column of what a published copy leaves out where the office withholds personal columns."""
+"""Table and column of the data that a published copy leaves out if the office withholds personal columns."""
 
 
 @dataclass(frozen=True, order=True)
@@ -43,25 +43,25 @@ class Finding:
 
     @property
     def is_of_views(self) -> bool:
-        """Whether making views and macros anew puts it right."""
+        """Whether recreating views and macros repairs it."""
         return self.about.startswith(("view ", "macro "))
 
     @property
     def is_of_tables(self) -> bool:
-        """Whether a table is not as the migrations make it, so that nothing can be asked of the rest."""
+        """Whether a table differs from the migrations, so that nothing else can be checked."""
         return self.about.startswith("table ")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a check found. `heads` is the last hash of each tenant's chain: it stands for all that was checked."""
+    """The result of a check. `heads` is the last hash of each tenant's chain, which covers everything that was checked."""
 
     loads: int
     rows: int
     heads: dict[str, str]
     findings: tuple[Finding, ...]
     remedy: str | None = None
-    """What to type to put the findings right."""
+    """The command that repairs the findings."""
 
 
 def read_every_block(con: duckdb.DuckDBPyConnection) -> None:
@@ -78,15 +78,15 @@ def read_every_block(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def verify(con: duckdb.DuckDBPyConnection, *, withheld: Sequence[tuple[str, str]] = ()) -> Verified:
-    """Check the ledger behind `con`, of today's version, its schema entered. Changes nothing.
+    """Verify the ledger behind `con`, of today's version, with its schema entered. Changes nothing.
 
     Args:
-        withheld: Table and column of what this copy leaves out; nothing in a complete ledger.
+        withheld: Table and column of the data that this copy leaves out; empty for a complete ledger.
     Raises: duckdb.Error: a block of the file cannot be read.
     """
     findings = {*_schema(con)}
     if any(finding.is_of_tables for finding in findings):
-        return Verified(0, 0, {}, tuple(sorted(findings)))  # The rest asks the tables as they should be.
+        return Verified(0, 0, {}, tuple(sorted(findings)))  # The other checks need correct tables.
     looks = (_office_tables, _log, _chain, _contents, _provenance, _keys, _references)
     findings |= {*_withheld(con, withheld), *(finding for look in looks for finding in look(con))}
     sealed = ", ".join(f"'{name}'" for name in SEALED_TABLES)
@@ -103,14 +103,14 @@ def verify(con: duckdb.DuckDBPyConnection, *, withheld: Sequence[tuple[str, str]
 
 
 def heads_of(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """The last hash of each tenant's chain."""
+    """Return the last hash of each tenant's chain."""
     return dict(
         con.execute("select tenant_id, max_by(hash, load_id) from chain group by tenant_id order by all").fetchall()
     )
 
 
 def of_published(finding: Finding) -> Finding:
-    """The same finding, said of the published copy."""
+    """Return the finding as a finding about the published copy."""
     return finding if finding.about == COPY else replace(finding, about=f"{COPY}, {finding.about}")
 
 
@@ -120,7 +120,7 @@ def is_of_today(con: duckdb.DuckDBPyConnection) -> bool:
 
 
 def differences(primary: Verified, copy: Verified) -> list[Finding]:
-    """Where the chains of a published copy end at other loads than the primary's: equal chains mean equal contents."""
+    """Return where a published copy's chains end at other loads than the primary's. Equal chains mean equal contents."""
     return [
         Finding(tenant_id, COPY, "ends at another load than the primary")
         for tenant_id in sorted(primary.heads | copy.heads)
@@ -129,9 +129,9 @@ def differences(primary: Verified, copy: Verified) -> list[Finding]:
 
 
 def differing_rows(primary: duckdb.DuckDBPyConnection, copy: duckdb.DuckDBPyConnection) -> list[Finding]:
-    """Loads whose accounts differ in a column that a copy without personal columns still has.
+    """Return the loads whose accounts differ in a column that a copy without personal columns has.
 
-    No seal can tell: it is over all columns.
+    Seals cannot show this, because they cover all columns.
     """
     ours, theirs = (dict(con.execute(_PUBLIC_CONTENTS).fetchall()) for con in (primary, copy))
     table = table_of(AccountRow).name
@@ -154,7 +154,7 @@ group by load_id
 
 
 def _schema(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """Tables, views and macros are those that the migrations make: a changed view changes every answer."""
+    """Tables, views and macros are those of the migrations: a changed view changes every answer."""
     ours, expected = catalogue_of(con), expected_catalogue()
     for name in sorted(ours.keys() | expected.keys()):
         if name not in ours:
@@ -189,20 +189,20 @@ def _office_tables(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
             "qualify row_number() over (partition by tenant_id order by load_id desc) = 1) order by all",
             {"table": table},
         ).fetchall():
-            # What was added since has no seal before the tenant's next load.
+            # Rows added since are sealed by the tenant's next load.
             sealed = f"(from {table} order by all limit {int(rows)})"
             if con.execute(office_table_sql(table, sealed)).fetchall() != [(rows, content_hash)]:
                 yield Finding(tenant_id, table, f"was changed after load {load_id} sealed it")
 
 
 def _withheld(con: duckdb.DuckDBPyConnection, expected: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    """A line too many in `withheld` would excuse a changed table."""
+    """`withheld` has the expected rows: an extra row would hide a changed table."""
     if sorted(con.execute("from withheld").fetchall()) != sorted(expected):
         yield Finding("", "withheld", "does not list the columns that the configuration withholds")
 
 
 def _log(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """The load log has no hole, and what we knew never ran backwards."""
+    """The load log has no gap, and recorded times never run backwards."""
     log = con.execute(
         """
         select load_id, tenant_id, load_id - lag(load_id, 1, 0) over w, recorded_at <= lag(recorded_at) over w
@@ -220,7 +220,7 @@ def _log(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 
 
 def _chain(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """Each link follows the one before, and hashes to what it says."""
+    """Each link follows the previous one, and its hash matches its content."""
     links = con.execute(
         f"""
         select
@@ -247,9 +247,10 @@ def _chain(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 
 
 def _contents(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """Each load has in each table what its newest seal says: as many rows, the same sum, the same content.
+    """Each load has in each table what its newest seal records: row count, sum and content.
 
-    The content of a table whose personal columns are left out, as a published copy may do, is not what was written.
+    The content of a table whose personal columns are left out, as in some published copies, is not checked, because it
+    differs.
     """
     partial = {name for (name,) in con.execute("select distinct table_name from withheld").fetchall()}
     for table in steps("Verifying tables", SEALED_TABLES):
@@ -284,7 +285,7 @@ def _contents(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 
 
 def _provenance(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """Each row names the load that wrote it, with that load's own run, operation and moment."""
+    """Each row names the load that wrote it, with that load's own run, operation and time."""
     for table in tables():
         strayed = con.execute(
             f"""
@@ -298,9 +299,9 @@ def _provenance(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 
 
 def _keys(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """No version overlaps another of the same thing, and the newest balances are those of the history.
+    """No version overlaps another of the same key, and the newest balances are those of the history.
 
-    A version holds until the next load's, so only two of one load could overlap, and none can leave a hole.
+    A version is valid until the next load's version, so only two versions of one load could overlap, and gaps cannot occur.
     """
     for table in tables():
         key = ", ".join(table.key)
@@ -330,7 +331,7 @@ _REFERENCES = (
 
 
 def _references(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    """What a row refers to is in the ledger."""
+    """References of a row exist in the ledger."""
     for table, column, target in _REFERENCES:
         dangling = con.execute(
             f"""

@@ -1,9 +1,11 @@
--- Views and macros. Every migration makes all of them anew (schema.py), so each is defined once, here.
--- They name their tables without a schema, since the file is opened under more than one catalog name: enter the schema first
--- (`use`). The default of known_at is everything known: now() would be the moment at which the macro was made.
+-- Views and macros. Every migration recreates all of them (schema.py), so each is defined once, here.
+-- Tables are named without a schema, because the file is opened under more than one catalog name: enter the schema first
+-- (`use`). The default of known_at is infinity, which means everything known: now() would be the time when the macro was
+-- created.
 
--- What a macro is asked of is a moment, or a date: a DATE, or a text such as '2026-06-30'. A date is the end of that day in the
--- tenant's own time zone.
+-- The argument of a macro is a time or a date. A date is a DATE, or a text such as '2026-06-30', and means the end of that day
+-- in
+-- the tenant's own time zone.
 create macro is_date(moment) as
     typeof(moment) = 'DATE' or (typeof(moment) = 'VARCHAR' and regexp_full_match(moment::varchar, '\d{4}-\d{2}-\d{2}'));
 
@@ -13,7 +15,7 @@ create macro end_in(moment, time_zone) as
         else moment::timestamptz
     end;
 
--- The time zone of each tenant as it was known at a moment; before the first was known, that one.
+-- The time zone of each tenant as known at a time; before any was known, the first one.
 create macro time_zones_as_of(known_at) as table
     select
         tenant_id,
@@ -23,15 +25,15 @@ create macro time_zones_as_of(known_at) as table
     from tenants
     group by tenant_id;
 
--- For a tenant of an earlier release whose time zone was not written yet: the default of the configuration.
+-- For a tenant of an earlier release, whose time zone was not recorded yet: the default of the configuration.
 create macro moment_of(moment, known_at, tenant) as
     coalesce(
         (select map(list(z.tenant_id), list(end_in(moment, z.time_zone))) from time_zones_as_of(known_at) z)[tenant],
         end_in(moment, 'Europe/Paris')
     );
 
--- Whether a time is not after a moment or date. Only times of a date's last hours are asked for their tenant's zone. The first
--- line skips blocks of a table. It is said twice so that for a moment DuckDB finds one condition in all of this.
+-- Whether a time is not after a given time or date. Only times in a date's last hours need the tenant's time zone. The first
+-- line skips blocks of a table. It is written twice so that, for a time, DuckDB reduces all of this to one condition.
 create macro is_by("time", moment, known_at, tenant) as
     "time" <= end_in(moment, 'Etc/GMT+12')
     and (
@@ -39,12 +41,12 @@ create macro is_by("time", moment, known_at, tenant) as
         or ("time" <= end_in(moment, 'Etc/GMT+12') and "time" <= moment_of(moment, known_at, tenant))
     );
 
--- From when on a balance counts: from its date, and where that lies ahead, from when we learnt it.
+-- When a balance starts to count: at its date or, if that is in the future, when we recorded it.
 create macro counts_from(as_of, recorded_at) as
     least(as_of, recorded_at);
 
--- The sum of some amounts. Rows of 10^18 and more, which an early release accepted, have no sum: it is null for theirs alone,
--- where DuckDB's own would overflow for every group.
+-- A sum of amounts. Rows of 10^18 and more, which an early release accepted, have no sum: the result is null for their group
+-- only, whereas DuckDB's own sum would overflow for every group.
 create macro total_of(amount, counts) as
     case when bool_and(abs(amount) < 1000000000000000000) filter (counts)
     then sum(if(abs(amount) < 1000000000000000000, amount, null)) filter (counts) end;
@@ -68,7 +70,7 @@ create view accounts_history as
 create view balances_latest as
     from balances_current;
 
--- The class of each account type of Powens (Powens docs, Bank account types, and types seen live). A type that is not here is
+-- The class of each Powens account type (Powens docs, Bank account types, and types seen live). A type that is missing here is
 -- unclassified: it is in no cash total.
 create view account_types as
     from (values
@@ -83,7 +85,7 @@ create view account_types as
         ('loan', 'loan'), ('mortgage', 'loan'), ('consumercredit', 'loan'), ('revolvingcredit', 'loan')
     ) as t(account_type, class);
 
--- Which account each linked account is, by what had been decided at a moment, and whether it counts there (counts_as is null).
+-- The account of each linked account, as decided at a time, and whether the linked account counts there (counts_as is null).
 create macro account_identity_as_of(known_at) as table
     select
         a.tenant_id, a.account_id, coalesce(i.same_as, a.account_id) as canonical_id,
@@ -97,7 +99,7 @@ create macro account_identity_as_of(known_at) as table
 create view account_identity as
     from account_identity_as_of('infinity'::timestamptz);
 
--- Ids that are no longer an account's own: where each leads now.
+-- Ids that are no longer the id of an account, and the account to which each leads now.
 create view account_aliases as
     select tenant_id, account_id as alias_id, canonical_id as account_id
     from account_identity
@@ -127,7 +129,7 @@ create macro proposals_as_of(known_at) as table
         )
     qualify row_number() over (partition by p.tenant_id, p.account_id order by p.load_id desc) = 1;
 
--- The name of 0.1.0.
+-- The name of this view in 0.1.0.
 create view identities_proposed as
     select tenant_id, account_id, other_id as same_as, evidence, recorded_at
     from proposals_as_of('infinity'::timestamptz);
@@ -190,7 +192,7 @@ create view totals as
     )
     group by tenant_id, currency;
 
--- The records that were put aside at a moment, each once with its last reason.
+-- The records in quarantine at a time, each once with its last reason.
 create macro quarantine_as_of(known_at) as table
     from (
         from quarantine where is_by(recorded_at, known_at, known_at, tenant_id)
@@ -221,9 +223,10 @@ create view runs as
     from loads
     group by all;
 
--- Each linked account by itself: what balances_as_of and cash_position put together. Only the number of the newest row goes
--- through the aggregation, not the row; its key is one scalar, the date and of that date what was learnt last: a pair is
--- seven times slower.
+-- The balance of each linked account, which balances_as_of and cash_position combine. Only the row number of the newest row
+-- goes
+-- through the aggregation, not the row. Its key is one scalar: the date and, for that date, the load recorded last. A pair as
+-- the key is seven times slower.
 create macro linked_balances_as_of("at", known_at := 'infinity'::timestamptz) as table
     select b.*
     from balances b
@@ -252,8 +255,8 @@ create macro accounts_as_of("at") as table
     where is_by(recorded_at, "at", "at", tenant_id)
         and (superseded_at is null or not is_by(superseded_at, "at", "at", tenant_id));
 
--- Every linked account with its last balance up to a moment. Which accounts there are is asked of the latest that was known,
--- since an account may be older than our knowledge of it. `out` says why a link does not count in its account.
+-- Every linked account with its last balance up to a time. The accounts are those known latest, since an account may be older
+-- than our knowledge of it. `out` is the reason why a link does not count in its account.
 create macro links_as_of("at", known_at := 'infinity'::timestamptz) as table
     select
         a.tenant_id, a.account_id as linked_id, i.canonical_id as account_id, a.source_id, a.user_id, a.connection_id,
@@ -272,7 +275,7 @@ create macro links_as_of("at", known_at := 'infinity'::timestamptz) as table
     left join linked_balances_as_of("at", known_at := known_at) b
         on b.tenant_id = a.tenant_id and b.account_id = a.account_id;
 
--- Each account that counts at a moment, once, by the newest balance of its links.
+-- Each account that counts at a time, once, by the newest balance of its links.
 create macro positions_as_of("at", known_at := 'infinity'::timestamptz) as table
     from links_as_of("at", known_at := known_at)
     where "out" is null
@@ -292,7 +295,8 @@ create macro cash_position("at", known_at := 'infinity'::timestamptz) as table
     where as_of is not null
     group by tenant_id, currency;
 
--- Every linked account that a bank ever sent: counted, or the one reason why not. What could not be read is a row too.
+-- Every linked account that a bank ever sent: counted, or with the one reason why not. Records that could not be read are rows
+-- too.
 create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
     with speaking as (
         select *, row_number() over (
@@ -343,7 +347,7 @@ create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
         if(q.state = 'cleared', 'no longer sent; ', '') || q.reason as detail
     from put_aside q
     where not exists (from accounts a where a.tenant_id = q.tenant_id and a.source_id = q.source_id)
-        -- One without an id may be any account that was read since.
+        -- A record without an id may be any account that was read since.
         and (q.source_id is not null or q.state is distinct from 'cleared');
 
 create view coverage as
@@ -352,14 +356,15 @@ create view coverage as
 create macro balance_history(account) as table
     select *, lead(recorded_at) over (partition by tenant_id, account_id, as_of order by load_id) as superseded_at
     from balances
-    -- One list of ids, which rules blocks out; with an "or" all of the history would be read.
+    -- One list of ids lets DuckDB skip blocks; an "or" would read the whole history.
     where account_id in (
         select account union all select i.account_id from account_identity i where i.canonical_id = account
     )
     order by as_of, load_id;
 
--- What was known at a moment beside what is known now. Only dates of which something was learnt since are looked up, and of
--- those none after the last date that was known then.
+-- Balances as known at a time beside those known now. Only dates for which something was recorded since are looked up, and
+-- none
+-- after the last date known then.
 create macro restatements(since) as table
     with lately as (
         select tenant_id, account_id, as_of, arg_max(rowid, load_id) as newest
@@ -391,7 +396,7 @@ create macro restatements(since) as table
     where (e.currency, e.current_balance) <> (n.currency, n.current_balance)
     order by n.recorded_at, n.tenant_id, n.account_id;
 
--- How old each balance of a moment was then; of the balances and accounts that are known now.
+-- The age of each balance at a given time, for the balances and accounts known now.
 create macro freshness("at") as table
     select
         p.tenant_id, p.account_id, p.institution_name, p.display_name, p.as_of,
