@@ -8,7 +8,7 @@ from pfo_pipeline.redaction import PERSONAL_FIELDS
 
 
 def render() -> str:
-    """The whole page as Markdown."""
+    """Return the page as Markdown."""
     parts = [
         "# Contracts",
         "What the pipeline implements. Written from `pfo_pipeline/contracts`; a test keeps this page equal to it. Names are "

@@ -1,4 +1,4 @@
 """The written contracts as typed, frozen data: operations, workflows, records, policy, telemetry, privacy.
 
-This package imports nothing of ours.
+This package imports no other package of ours.
 """

@@ -1,4 +1,4 @@
-"""The vocabulary in which contracts are written: operation, workflow, step, retry, policy, telemetry."""
+"""The types of contracts: operation, workflow, step, retry, policy, telemetry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_in_utc)]
-"""A moment in time: aware, held in UTC."""
+"""An aware time, converted to UTC."""
 
 
 class Message(BaseModel):
-    """Base of every contract input, output and record: frozen, strict about names, camelCase on the wire."""
+    """Base of every contract input, output and record: frozen, without extra fields, camelCase on the wire."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Who may call an operation. `admin` includes `user`."""
+    """The role that may call an operation. `admin` includes `user`."""
 
     auth: Role
 
@@ -41,9 +41,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Property:
-    """One telemetry property: its name on the wire and where its value comes from.
+    """One telemetry property: its name on the wire and the source of its value.
 
-    `source` names the side of the call, `field` the attribute there; `count` takes a list's length.
+    `source` names the side of the call, `field` its attribute; `count` uses a list's length.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Property:
 
 @dataclass(frozen=True)
 class TelemetryEvent:
-    """An event with exactly the properties that the contract lists, no more."""
+    """An event with exactly the properties that the contract lists."""
 
     key: str
     properties: tuple[Property, ...]
@@ -68,7 +68,7 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of the contract: what it is for, who may call it, what goes in and comes out."""
+    """One operation of the contract: its purpose, the role that may call it, its input and output."""
 
     key: str
     version: str
@@ -87,7 +87,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a step is attempted, and how long it waits in between. The first attempt counts."""
+    """Number of attempts of a step, including the first, and the waits between them."""
 
     max_attempts: int
     backoff: Backoff
@@ -98,7 +98,7 @@ class Retry:
         return self.max_attempts - 1
 
     def delays_seconds(self) -> tuple[float, ...]:
-        """Seconds waited before each further attempt, as Dagster computes them from the same policy."""
+        """Return the wait in seconds before each further attempt, as Dagster computes it from the same policy."""
         factors = (2**n - 1 if self.backoff == "exponential" else n for n in range(1, self.max_attempts))
         return tuple(self.delay_ms * factor / 1000 for factor in factors)
 
@@ -111,7 +111,7 @@ class Capability:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a workflow: the operation it runs, what it needs, how it is retried."""
+    """One step of a workflow: its operation, its requirements, its retries."""
 
     id: str
     label: str
@@ -124,7 +124,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Workflow:
-    """Steps and the order between them."""
+    """Steps and their order."""
 
     key: str
     version: str
@@ -150,9 +150,9 @@ BindingStatus = Literal["connected", "disconnected", "error", "unknown", "unboun
 
 @dataclass(frozen=True)
 class IntegrationBinding:
-    """What a tenant has plugged into an integration slot, and whether it is healthy.
+    """A tenant's integration in a slot, and whether it is healthy.
 
-    `reason` says, without secrets, why a status other than `connected` was found and what to do.
+    `reason` gives, without secrets, the cause of a status other than `connected` and the remedy.
     """
 
     slot: str

@@ -13,13 +13,13 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from pfo_pipeline.contracts.model import Message, Moment
 
 EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-"""For amounts: rounds nothing, at any length. Python's own context rounds a sum at 28 digits."""
+"""Context for amounts: rounds nothing, at any length. Python's default context rounds a sum at 28 digits."""
 FORMULA = re.compile(r"[=+\-@\t\r]")
-"""How a text begins that a spreadsheet takes for a formula and runs."""
+"""Characters with which a text begins that a spreadsheet evaluates as a formula."""
 
 
 def plain(amount: Decimal) -> str:
-    """An amount as text without exponent or idle zeros: `5210.33`, never `5210.3300000000` or `5.2E+3`."""
+    """Format an amount without exponent or trailing zeros: `5210.33`, never `5210.3300000000` or `5.2E+3`."""
     return f"{amount.normalize(EXACT):f}"
 
 
@@ -30,15 +30,15 @@ def _not_a_float(value: object) -> object:
 
 
 Money = Annotated[Decimal, BeforeValidator(_not_a_float), PlainSerializer(plain, when_used="json")]
-"""An exact amount; text in JSON, so that no reader turns it into a binary float."""
+"""An exact amount; text in JSON, so that no reader converts it to a binary float."""
 
 BalanceType = Literal["current", "available"]
 
 
 class BankAccountRecord(Message):
-    """One bank account as the ledger knows it now.
+    """One account as the ledger knows it now.
 
-    `currency` is null only where the provider gives none: an account that was found but never enabled.
+    `currency` is null only if the provider gives none: an account that was found but never enabled.
     """
 
     id: str
@@ -65,7 +65,7 @@ class BankAccountRecord(Message):
 
 
 class AccountBalanceRecord(Message):
-    """One balance of an account. `last_updated_at` is the bank's own date of the figure (as of)."""
+    """One balance of an account. `last_updated_at` is the bank's own date of the balance (as of)."""
 
     id: str
     account_id: str

@@ -1,6 +1,6 @@
-"""The ledger's rows: one frozen class per table, each column with its type, its meaning and whether it is personal.
+"""The ledger's rows: one frozen class per table; each column has a type, a meaning and whether it is personal.
 
-The Arrow schemas, the comments in the database and the column schema that Dagster shows come from here.
+The Arrow schemas, the comments in the database and the column schema in Dagster come from here.
 """
 
 from dataclasses import MISSING, dataclass, field, fields
@@ -38,9 +38,9 @@ class Table:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """The columns that, when one differs, make a new row.
+        """The columns that make a new row when one of them differs.
 
-        All but the key, the proof of where it is from, and the link, which the configuration makes of the key.
+        All columns except the key, the provenance, and the link, which the configuration derives from the key.
         """
         unlearnt = ("payload_digest", "provider_updated_at", "link", "rounded_from")
         return tuple(c.name for c in self.columns if c.name not in (*self.key, *unlearnt))
@@ -348,7 +348,7 @@ def _table_of(row: type) -> Table:
 
 
 def table_of(row: type) -> Table:
-    """The table that a class of rows belongs to."""
+    """Return the table of a row class."""
     return _table_of(row)
 
 

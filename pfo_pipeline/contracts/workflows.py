@@ -1,4 +1,4 @@
-"""The two workflows: which operation follows which, what they need, how they are retried.
+"""The two workflows: the order of operations, their requirements, their retries.
 
 Source: ContractSpec pocket-family-office workflows, version 1.0.0. `maxAttempts` counts the first attempt.
 """
@@ -91,5 +91,5 @@ WORKFLOWS: tuple[Workflow, ...] = (SYNC_OPENBANKING_ACCOUNTS, REFRESH_OPENBANKIN
 
 
 def operations() -> tuple[Operation, ...]:
-    """Every operation that a workflow step runs, in order."""
+    """Return every operation that a workflow step runs, in order."""
     return tuple(step.operation for workflow in WORKFLOWS for step in workflow.steps)

@@ -1,4 +1,4 @@
-"""Authorises a call of an operation, and requires the integration slot that it needs.
+"""Authorise the call of an operation, and require the integration slot that it needs.
 
 Source: ContractSpec policy (commands need admin, queries need user) and open banking guards.
 """
@@ -8,11 +8,11 @@ from pfo_pipeline.errors import PfoError
 
 
 class OperationRefused(PfoError):
-    """The operation may not run as asked; asking again will not help."""
+    """The operation may not run as requested; retrying will not help."""
 
 
 def authorize(operation: Operation, role: Role) -> None:
-    """Raises: OperationRefused: the role is not enough."""
+    """Check the role. Raises: OperationRefused: the role is not sufficient."""
     if not operation.policy.allows(role):
         raise OperationRefused(
             f"{operation.key} needs role {operation.policy.auth}; this process acts as {role}. "
@@ -21,7 +21,7 @@ def authorize(operation: Operation, role: Role) -> None:
 
 
 def require_integration(step: Step, binding: IntegrationBinding) -> None:
-    """Raises: OperationRefused: the slot is not bound and healthy, or lacks a capability that the step requires."""
+    """Check the integration. Raises: OperationRefused: slot not bound, not healthy, or without a required capability."""
     if binding.slot not in step.required_integrations or binding.integration is None:
         slots = ", ".join(step.required_integrations)
         raise OperationRefused(

@@ -1,7 +1,7 @@
 """A linked account for account matching: its keys, and which links can be one account.
 
-An IBAN, or a whole number with its institution, is a strong key: it decides. A masked or short number and a name are weak
-keys: they propose. Banks and their APIs mask numbers, and names are common words.
+An IBAN, or a whole number with its institution, is a strong key: it decides. A masked or short number, or a name, is a weak
+key: it only proposes, because banks and their APIs mask numbers, and names are common words.
 """
 
 import re
@@ -20,7 +20,7 @@ _TAIL_DIGITS = 4
 
 
 def plain_iban(text: str | None) -> str | None:
-    """The IBAN in one form; None where there is none, or where a part of it is masked."""
+    """Return the IBAN in one form; None if there is none, or if a part of it is masked."""
     if not text or _MASK.search(text):
         return None
     iban = _SEPARATORS.sub("", text).upper()
@@ -28,15 +28,15 @@ def plain_iban(text: str | None) -> str | None:
 
 
 def plain_number(text: str | None) -> str | None:
-    """The number without separators, masks kept; None where there is none."""
+    """Return the number without separators but with masks; None if there is none."""
     return _SEPARATORS.sub("", text).upper() or None if text else None
 
 
 def whole_number(number: str | None) -> str | None:
-    """The number without leading zeros if it is whole: no mask, at least six digits, not all the same; else None.
+    """Return the number without leading zeros if it is whole: no mask, at least six digits, not all the same; else None.
 
     Args:
-        number: As `plain_number` gives it.
+        number: As `plain_number` returns it.
     """
     if number is None or _MASK.search(number):
         return None
@@ -45,7 +45,7 @@ def whole_number(number: str | None) -> str | None:
 
 
 def weak_number(number: str | None) -> str | None:
-    """The end of a number, by which a masked or short one may be that of another account; the mask where all is masked."""
+    """Return the end of a masked or short number, by which it may match another account; the mask if all is masked."""
     if number is None:
         return None
     digits = "".join(character for character in number if character.isdigit())
@@ -53,10 +53,10 @@ def weak_number(number: str | None) -> str | None:
 
 
 def do_numbers_differ(one: str | None, other: str | None) -> bool:
-    """Whether two numbers, as `plain_number` gives them, are of two accounts.
+    """Whether two numbers, as `plain_number` returns them, belong to two accounts.
 
     Two whole numbers differ unless one ends with the other: a source may show a number with its branch before it. Two short
-    numbers differ unless they are equal but for leading zeros. A masked number differs from none.
+    numbers differ unless they are equal except for leading zeros. A masked number differs from none.
     """
     first, second = whole_number(one), whole_number(other)
     if first and second:
@@ -75,12 +75,12 @@ class LinkedAccount:
 
     Args:
         account_class: None for a type that fits any class, such as unknown.
-        first_seen: A moment and Powens' id, which order linked accounts.
-        listed_since: Since when it has been listed without a break.
-        advanced_at: When its last update was last seen to move on; None if it never did.
-        vanished_at: Since when it is not listed; None while it is.
-        balance_at: The date of `balance`, which may be older than the last update: not each update has one.
-        canonical_id, evidence, decided_by, counts_as: As decided until now.
+        first_seen: A time and Powens' id, which order linked accounts.
+        listed_since: Start of the current unbroken time of being listed.
+        advanced_at: When its last update was last seen to advance; None if it never did.
+        vanished_at: Since when it is not listed; None while it is listed.
+        balance_at: The date of `balance`, which may be older than the last update: not each update has a balance.
+        canonical_id, evidence, decided_by, counts_as: As decided so far.
     """
 
     account_id: str
@@ -114,7 +114,7 @@ class LinkedAccount:
 
     @property
     def lineage(self) -> Hashable:
-        """Whose account at which institution: what stays when a user adds a bank again."""
+        """The user and institution of the account, which stay the same when a user adds a bank again."""
         return self.user_id, self.institution_id
 
     @cached_property
@@ -141,7 +141,7 @@ class LinkedAccount:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person decided about two linked accounts."""
+    """A person's decision about two linked accounts."""
 
     account_id: str
     other_id: str
@@ -150,11 +150,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Placement:
-    """Which account a linked account is, and whether it counts there.
+    """The account to which a linked account belongs, and whether the linked account counts there.
 
     Args:
         others: Ids of the accounts that it may be one of, or of its parent.
-        account_class: Class of the account, where the type of this link does not tell.
+        account_class: Class of the account, if the type of this link does not show it.
     """
 
     account_id: str
@@ -168,7 +168,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Proposal:
-    """That one account may be another, which a person must decide. Both are ids of accounts."""
+    """A proposal that two accounts are the same, for a person to decide. Both ids are account ids."""
 
     account_id: str
     other_id: str
@@ -177,14 +177,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Matching:
-    """`placements` has every linked account, by its id."""
+    """The result of matching; `placements` has every linked account, by its id."""
 
     placements: Mapping[str, Placement]
     proposals: tuple[Proposal, ...]
 
 
 def is_compatible(one: LinkedAccount, other: LinkedAccount) -> bool:
-    """Whether class, currency and number allow the two to be one account. None fits any."""
+    """Whether class, currency and number allow the two to be one account. None is compatible with everything."""
     return (
         (one.account_class is None or other.account_class is None or one.account_class == other.account_class)
         and (one.currency is None or other.currency is None or one.currency == other.currency)
@@ -193,7 +193,7 @@ def is_compatible(one: LinkedAccount, other: LinkedAccount) -> bool:
 
 
 def stood_in_one_list(one: LinkedAccount, other: LinkedAccount) -> datetime | None:
-    """Since when one list had both; None if none ever did."""
+    """Return since when one list had both; None if none ever did."""
     if one.list_key != other.list_key:
         return None
     since = max(one.listed_since, other.listed_since)
@@ -202,13 +202,13 @@ def stood_in_one_list(one: LinkedAccount, other: LinkedAccount) -> datetime | No
 
 
 def advanced_side_by_side(one: LinkedAccount, other: LinkedAccount) -> bool:
-    """Whether both stood in one list and each advanced after that: then they are two accounts."""
+    """Whether one list had both and each advanced after that, which proves that they are two accounts."""
     since = stood_in_one_list(one, other)
     return since is not None and all(a.advanced_at is not None and a.advanced_at > since for a in (one, other))
 
 
 def stood_side_by_side(one: LinkedAccount, other: LinkedAccount) -> bool:
-    """Whether one list had both, and nothing says that the later one took the place of the earlier."""
+    """Whether one list had both, and nothing shows that the later one replaced the earlier one."""
     since = stood_in_one_list(one, other)
     if since is None:
         return False

@@ -1,9 +1,10 @@
-"""Which linked accounts are one account: clustering under constraints, linear in the number of linked accounts.
+"""Decide which linked accounts are one account: clustering under constraints, linear in the number of linked accounts.
 
-A list is what one source of one connection shows, enabled and undeleted. Accounts that share a strong key are as many as the
-longest list that shares it; the other lists are matched to that one, one to one. A link that cannot be paired does not count a
-second time. Facts: Powens gives new ids after a bank was added again, and after some repairs (Powens docs, Connections); one
-IBAN may hold several pockets of one connection; two users, or two sources of one connection, may show one account.
+A list is the enabled, undeleted accounts of one source of one connection. The number of accounts that share a strong key is
+the length of the longest list that shares it; the other lists are matched to that one, one to one. A link that cannot be
+paired does not count a second time. Facts: Powens gives new ids after a bank was added again, and after some repairs (Powens
+docs, Connections); one IBAN may have several pockets of one connection; two users, or two sources of one connection, may show
+one account.
 """
 
 from collections import Counter, defaultdict
@@ -26,9 +27,9 @@ from pfo_pipeline.operations.account_links import (
 )
 
 LONGEST_GAP = timedelta(days=180)
-"""After so long without a live link, another user's account with the same key may be a number that the bank gave again."""
+"""After this time without a live link, the same key at another user may be an account number that the bank has reused."""
 STALE_TWIN = timedelta(days=1)
-"""Of two accounts with the same whole number in one list, one that is so much older is what the other replaced."""
+"""If one list has two accounts with the same whole number, and one is older by this much, the newer one replaced it."""
 
 Trait = Callable[[LinkedAccount], Hashable]
 _Keys = Callable[[LinkedAccount], Iterable[Hashable]]
@@ -36,7 +37,7 @@ _Keys = Callable[[LinkedAccount], Iterable[Hashable]]
 
 @dataclass(eq=False)
 class _Cluster:
-    """Linked accounts that are one account. `ambiguous` are the accounts that it may be one of, if it cannot be paired."""
+    """Linked accounts that are one account. If it cannot be paired, `ambiguous` has the accounts that it may be one of."""
 
     members: list[LinkedAccount] = field(default_factory=list)
     ambiguous: list["_Cluster"] = field(default_factory=list)
@@ -48,12 +49,12 @@ class _Cluster:
 
     @property
     def standing(self) -> list[LinkedAccount]:
-        """The members that a list has, or that are only missing from it: those count too."""
+        """The members that a list has, or that are only missing from it; missing ones count too."""
         return [m for m in self.members if m.state in ("listed", "missing")]
 
     @property
     def head(self) -> LinkedAccount:
-        """The member whose id the account has: the oldest one that was an account's own until now."""
+        """The member whose id is the account's id: the oldest one that had its own account so far."""
         return min(self.members, key=lambda m: (m.canonical_id != m.account_id, m.first_seen))
 
     @property
@@ -62,7 +63,7 @@ class _Cluster:
 
     @property
     def currency(self) -> str | None:
-        """That of the link with the newest update: a link whose bank has not followed a change yet comes along."""
+        """The currency of the link with the newest update: a link whose bank has not changed the currency yet follows it."""
         known = [m for m in self.members if m.currency]
         newest = max(known, key=lambda m: (m.state == "listed", m.updated_at or m.first_seen[0]), default=None)
         return newest.currency if newest else None
@@ -86,7 +87,7 @@ _TIES: tuple[tuple[Trait, ...], ...] = (
     (lambda a: a.account_type,),
     (lambda a: a.name,),
 )
-"""What pairs the accounts of two lists, the surest first: number, then type, then name."""
+"""Traits that pair the accounts of two lists, the most reliable first: number, then type, then name."""
 _TIES_OF_HEIRS: tuple[tuple[Trait, ...], ...] = (*_TIES, (lambda a: a.balance,))
 
 
@@ -94,10 +95,10 @@ def match(linked: Sequence[LinkedAccount], decisions: Sequence[Decision] = ()) -
     """Decide which linked accounts of one tenant are one account.
 
     Args:
-        linked: Every linked account of the tenant that is known, ended ones too.
-        decisions: What persons decided, the latest of each pair.
+        linked: Every known linked account of the tenant, including ended ones.
+        decisions: Persons' decisions, the latest of each pair.
     Returns:
-        A placement for each linked account, and what only a person can decide.
+        A placement for each linked account, and proposals for a person to decide.
     """
     return _Matcher(linked, decisions).match()
 
@@ -118,7 +119,7 @@ class _Matcher:
                     self.apart[other].add(one)
         self.cluster: dict[str, _Cluster] = {}
         self.superseded: set[str] = set()
-        """Accounts that their source still lists beside the one that took their place."""
+        """Accounts that their source still lists beside the account that replaced them."""
 
     def match(self) -> Matching:
         self._keep()
@@ -132,7 +133,7 @@ class _Matcher:
         return Matching(placements, tuple(self._proposals(clusters)))
 
     def _keep(self) -> None:
-        """Start from what was decided until now, as far as no constraint breaks it."""
+        """Start from the earlier decisions, as far as they violate no constraint."""
         joined = {account_id for pair in self.same for account_id in pair}
         kept: dict[str, list[LinkedAccount]] = defaultdict(list)
         for a in self.linked:
@@ -159,7 +160,7 @@ class _Matcher:
         return bool(differ) or advanced_side_by_side(one, other)
 
     def _supersede(self, cluster: _Cluster) -> None:
-        """Of the members that one list has, the latest is listed in the place of the others."""
+        """If one list has several members of a cluster, the latest replaced the others."""
         latest: dict[Hashable, LinkedAccount] = {}
         for a in sorted(cluster.listed, key=lambda m: (m.listed_since, m.first_seen)):
             if a.list_key in latest:
@@ -167,8 +168,10 @@ class _Matcher:
             latest[a.list_key] = a
 
     def _inherit(self) -> None:
-        """An account that appeared takes the place of one that vanished or stopped advancing: within its source by any key
-        that is one to one, elsewhere by a strong key where the same user added the bank again.
+        """Let a new account replace one that vanished or stopped advancing.
+
+        Within its source, any key that is one to one is sufficient. Elsewhere, a strong key is needed, and the same user must
+        have added the bank again.
         """
         by_list: dict[Hashable, list[LinkedAccount]] = defaultdict(list)
         by_lineage: dict[Hashable, list[LinkedAccount]] = defaultdict(list)
@@ -196,7 +199,7 @@ class _Matcher:
             fresh = [a for a in accounts if a.state == "listed" and len(self.cluster[a.account_id].members) == 1]
             stopped = [a for a in accounts if may_be_listed and any(self._is_stopped_by(a, heir) for heir in fresh)]
             gone = [a for a in accounts if (a.vanished_at or a in stopped) and self._is_left(a, fresh)]
-            left = list({self.cluster[a.account_id]: a for a in gone}.values())  # Of each account its last link.
+            left = list({self.cluster[a.account_id]: a for a in gone}.values())  # The last link of each account.
             heirs = [a for a in fresh if a not in stopped and any(self._may_succeed(a, old) for old in left)]
             if is_weak and (len(heirs) != 1 or len(left) != 1):
                 continue
@@ -209,9 +212,9 @@ class _Matcher:
                     left.remove(old)
 
     def _is_left(self, old: LinkedAccount, fresh: Sequence[LinkedAccount]) -> bool:
-        """Whether no listed link has the account now, except `old` itself and the links that it replaced.
+        """Whether no listed link belongs to the account now, except `old` itself and the links that it replaced.
 
-        Links of other lists do not matter where all of `fresh` stand in the list of `old`.
+        Links of other lists do not matter if all of `fresh` are in the list of `old`.
         """
         is_own_list = all(heir.list_key == old.list_key for heir in fresh)
         return all(
@@ -242,7 +245,7 @@ class _Matcher:
         return has_gone or self._is_stopped_by(old, heir)
 
     def _is_told_apart(self, one: LinkedAccount, other: LinkedAccount) -> bool:
-        """By a person, who may have decided it about any link of the two accounts."""
+        """Whether a person decided that they are different; the decision may name any link of the two accounts."""
         members = self.cluster[one.account_id].members
         ids = {m.account_id for m in self.cluster[other.account_id].members}
         return any(self.apart[m.account_id] & ids for m in members if m.account_id in self.apart)
@@ -254,7 +257,7 @@ class _Matcher:
                 self.cluster[a.account_id] = first
 
     def _families(self) -> list[list[_Cluster]]:
-        """Clusters that strong keys connect, in the order in which they were first seen. A cluster alone is no family."""
+        """Return clusters that are connected by strong keys, in the order of first sight. A single cluster is not a family."""
         family_of: dict[Hashable, list[_Cluster]] = {}
         families: dict[int, list[_Cluster]] = {}
         for cluster in dict.fromkeys(self.cluster[a.account_id] for a in self.linked):
@@ -273,7 +276,7 @@ class _Matcher:
         return [family for family in families.values() if len(family) > 1]
 
     def _place(self, family: list[_Cluster]) -> None:
-        """Match the lists of a family to its longest one, for each class and currency by itself."""
+        """Match the lists of a family to its longest one, separately for each class and currency."""
         family.sort(key=lambda c: c.head.first_seen)
         buckets, floating = _buckets(family)
         placed: list[_Cluster] = []
@@ -329,7 +332,7 @@ class _Matcher:
                 first.ambiguous, first.is_by_person = [], True
 
     def _parents(self, clusters: Sequence[_Cluster]) -> dict[_Cluster, _Cluster]:
-        """Of each card that repeats the balance of its parent: the parent, which counts for both."""
+        """Return the parent of each card that repeats its parent's balance. The parent counts for both."""
         parents: dict[_Cluster, _Cluster] = {}
         for cluster in clusters:
             for card in cluster.members:
@@ -352,7 +355,7 @@ class _Matcher:
         if cluster.is_by_person or self.apart.get(a.account_id):
             evidence, decided_by = "decision", "operator"
         elif a.evidence and a.decided_by == decided_by and (a.canonical_id, a.counts_as) == (canonical_id, counts_as):
-            evidence = a.evidence  # What decided it first stays the evidence.
+            evidence = a.evidence  # The first decision's evidence is kept.
         return Placement(
             a.account_id,
             canonical_id,
@@ -393,7 +396,7 @@ Item = TypeVar("Item", LinkedAccount, _Cluster)
 
 
 def _longest_first(of_list: tuple[Hashable, Sequence[_Cluster]]) -> tuple[int, bool, tuple[datetime, int]]:
-    """Of two lists as long as one another, the one that a bank shows now comes first."""
+    """Sort key: the longest list first; of two equally long lists, the one that a bank shows now."""
     list_key, clusters = of_list
     is_shown = any(m.list_key == list_key for cluster in clusters for m in cluster.listed)
     return -len(clusters), not is_shown, clusters[0].head.first_seen
@@ -418,11 +421,11 @@ def _paired(
     *,
     in_order: bool = False,
 ) -> list[tuple[Item, Item]]:
-    """Pairs of what shares a trait that no other of its side has; then of what only fits one another.
+    """Pair items that share a trait that is unique on both sides; then items that are compatible only with each other.
 
     Args:
-        may: Whether two can be a pair at all.
-        in_order: Pair as many as are left on both sides in their order, when nothing tells them apart.
+        may: Whether two items can be a pair at all.
+        in_order: If equal numbers of items are left and nothing distinguishes them, pair them in their order.
     """
     rest, others = dict.fromkeys(left), dict.fromkeys(right)
     pairs: list[tuple[Item, Item]] = []
@@ -462,7 +465,7 @@ def _by_trait(items: Iterable[Item], tie: Sequence[Trait]) -> dict[Hashable, lis
 
 
 def _buckets(family: Sequence[_Cluster]) -> tuple[list[list[_Cluster]], list[_Cluster]]:
-    """A family by class and currency, and the clusters that fit more than one of these."""
+    """Return a family grouped by class and currency, and the clusters that fit more than one group."""
     buckets: dict[tuple[str | None, str | None], list[_Cluster]] = {}
     open_ones = []
     for cluster in family:
@@ -482,7 +485,7 @@ def _buckets(family: Sequence[_Cluster]) -> tuple[list[list[_Cluster]], list[_Cl
 
 
 def _is_after_a_gap(dormant: _Cluster, other: _Cluster) -> bool:
-    """Whether another user shows the key of an account that has had no live link for long."""
+    """Whether another user shows the key of an account that has had no live link for longer than LONGEST_GAP."""
     gone, since = dormant.vanished_at, min((m.listed_since for m in other.listed), default=None)
     if gone is None or since is None or {m.user_id for m in dormant.members} & {m.user_id for m in other.members}:
         return False
@@ -490,7 +493,7 @@ def _is_after_a_gap(dormant: _Cluster, other: _Cluster) -> bool:
 
 
 def _repeats(card: LinkedAccount, parent: LinkedAccount) -> bool:
-    """Whether a card shows its parent's balance; one that did, and has no newer one since, still does."""
+    """Whether a card shows its parent's balance. A card that did, and has no newer balance since, still does."""
     if card.account_class != "card" or card.balance is None or not card.balance or card.currency != parent.currency:
         return False
     if card.balance == parent.balance:
@@ -500,7 +503,7 @@ def _repeats(card: LinkedAccount, parent: LinkedAccount) -> bool:
 
 
 def _evidence(a: LinkedAccount, cluster: _Cluster, parent: _Cluster | None) -> tuple[str, str]:
-    """What shows that `a` is in the cluster, and who decided it."""
+    """Return the evidence that `a` is in the cluster, and who decided it."""
     if parent:
         return "balance of the parent", "evidence"
     others = [m for m in cluster.members if m is not a]
@@ -512,7 +515,7 @@ def _evidence(a: LinkedAccount, cluster: _Cluster, parent: _Cluster | None) -> t
 
 
 def _proposing_keys(cluster: _Cluster) -> Iterable[tuple[str, Hashable]]:
-    """What may show that two accounts are one, without deciding it: evidence and key."""
+    """Yield evidence and key of what may show that two accounts are one, without deciding it."""
     kind = (cluster.account_class, cluster.currency)
     for key in cluster.strong_keys:
         yield "gap", ("gap", key, kind)

@@ -1,4 +1,4 @@
-"""Finds movements of a balance that are implausible: a misread amount, a missing digit, another account's balance.
+"""Find implausible movements of a balance: a misread amount, a missing digit, another account's balance.
 
 The test is robust against salaries and rent: a movement is implausible only when it is far from the account's usual
 movements and larger than any of them. It reports nothing while the history is short. Decimals are exact throughout.
@@ -14,16 +14,16 @@ from pfo_pipeline.ledger.known import Closings
 
 LOOK_BACK = timedelta(days=90)
 FEWEST_MOVES = 10
-"""Earlier days on which the balance moved; with fewer, nothing is usual."""
+"""Minimum number of earlier days with a movement; with fewer, no movement counts as usual."""
 DEVIATIONS = 10
-"""How many median absolute deviations from the median move are too far."""
+"""Minimum distance from the median movement, in median absolute deviations."""
 TIMES_THE_LARGEST = 2
-"""How much larger than any earlier move."""
+"""Minimum ratio to the largest earlier movement."""
 
 
 @dataclass(frozen=True)
 class Jump:
-    """The newest move of an account, and the largest one before it; in the account's currency."""
+    """The newest movement of an account, and the largest one before it; in the account's currency."""
 
     account_id: str
     move: Decimal
@@ -31,7 +31,7 @@ class Jump:
 
 
 def implausible_jumps(accounts: Iterable[Closings]) -> list[Jump]:
-    """The accounts whose balance of the newest day is no plausible follower of the day before."""
+    """Return the accounts whose newest daily balance is implausible after the one before."""
     return [jump for account in accounts if (jump := _jump(account)) is not None]
 
 
@@ -55,5 +55,5 @@ def _distance(one: Decimal, other: Decimal) -> Decimal:
 
 
 def _median(values: list[Decimal]) -> Decimal:
-    """The lower of the two middle ones: no division, so nothing to round."""
+    """Return the lower of the two middle values: there is no division, so nothing is rounded."""
     return sorted(values)[(len(values) - 1) // 2]

@@ -1,7 +1,7 @@
-"""The consent calendar: which consents end soon, what goes stale with them.
+"""The consent calendar: consents that expire soon, and the balances that become stale with them.
 
-Facts: Powens docs, "SCA and connection states": a consent given to a bank holds 180 days (PSD2); after that the connection
-waits for the member. No event announces it, so the dates are watched.
+Facts: Powens docs, "SCA and connection states": a consent given to a bank is valid for 180 days (PSD2); after that the
+connection waits for the user. Powens sends no event for it, so the dates are checked.
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import APART, KnownAccount, KnownConnection
 
 STAGES_DAYS = (0, 1, 7, 14)
-"""A warning for each, the last when the consent has ended."""
+"""Days before expiry at which a warning is due; 0 is the expiry itself."""
 
 
 @dataclass(frozen=True)
 class EndingConsent:
-    """A consent that ends within the first stage, or has ended; `totals` and `accounts` are what goes stale."""
+    """A consent that expires within the first stage, or has expired; `totals` and `accounts` become stale with it."""
 
     tenant_id: str
     connection_id: str
@@ -28,13 +28,13 @@ class EndingConsent:
     stage_days: int
     accounts: int
     totals: tuple[tuple[str, Decimal], ...]
-    """Booked balances per currency, loans and unclassified accounts apart."""
+    """Booked balances per currency, without loans and unclassified accounts."""
 
 
 def ending_consents(
     tenant_id: str, connections: Iterable[KnownConnection], accounts: Iterable[KnownAccount], now: datetime
 ) -> list[EndingConsent]:
-    """The tenant's consents that a warning is due for, the most pressing first."""
+    """Return the tenant's consents for which a warning is due, the most urgent first."""
     accounts = list(accounts)
     found = []
     for connection, ends_at in consents_that_matter(connections):
@@ -58,14 +58,14 @@ def ending_consents(
 
 
 def consents_that_matter(connections: Iterable[KnownConnection]) -> list[tuple[KnownConnection, datetime]]:
-    """The connections whose figures go stale when a consent ends, or did, with that end, the earliest first."""
+    """Return connections whose balances become stale when a consent expires, with the expiry time, earliest first."""
     dated = [(c, c.consent_expires_at) for c in connections if c.consent_expires_at is not None and c.status != "gone"]
     matter = [(c, ends_at) for c, ends_at in dated if not _was_synced_after(c, ends_at)]
     return sorted(matter, key=lambda found: (found[1], found[0].connection_id))
 
 
 def _was_synced_after(connection: KnownConnection, ends_at: datetime) -> bool:
-    """The bank still answers, so the date says nothing: only one of the connection's sources needs a consent."""
+    """Whether the bank still answers after the date: then only one of the connection's sources needs a consent."""
     synced_at = connection.last_success_at
     return connection.status == "healthy" and synced_at is not None and synced_at > ends_at
 

@@ -1,4 +1,4 @@
-"""What became of every linked account: counted, or the one reason why not; and what may be counted twice."""
+"""The coverage of linked accounts: counted, or the one reason why not; and amounts that may be counted twice."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,12 +24,12 @@ REASONS: Mapping[str, str] = {
     "gone": "gone from the bank",
     "ended": "ended by the operator",
 }
-"""Why a linked account is in no total, in words; what needs a look first."""
+"""Reasons why a linked account is in no total, in words; reasons that need attention come first."""
 
 
 @dataclass(frozen=True)
 class TenantCoverage:
-    """How many accounts a tenant has linked and what became of them; `counted` and `reasons` add up to `linked`."""
+    """How many accounts a tenant has linked, counted and left out; `counted` and `reasons` add up to `linked`."""
 
     tenant_id: str
     linked: int
@@ -37,17 +37,17 @@ class TenantCoverage:
     reasons: tuple[tuple[str, int], ...]
     """In the order of REASONS."""
     types: tuple[str, ...]
-    """Of the accounts without a class."""
+    """Account types without a class."""
     missing: int
-    """Of those that count: how many the bank does not list."""
+    """Number of counted accounts that the bank does not list."""
     possibly_double: tuple[tuple[str, Decimal], ...]
-    """By currency: what open proposals say may be counted twice."""
+    """Amounts per currency that may be counted twice according to open proposals."""
 
 
 def coverage_of(
     reader: Reader, tenant_ids: Sequence[str], *, at: datetime = ALWAYS, known_at: datetime = ALWAYS
 ) -> list[TenantCoverage]:
-    """Of each of these tenants, in their order. Raises: LedgerError."""
+    """Return the coverage of each of these tenants, in their order. Raises: LedgerError."""
     by_tenant: dict[str, list[Covered]] = defaultdict(list)
     for covered in covered_at(reader, tenant_ids, at, known_at):
         by_tenant[covered.tenant_id].append(covered)

@@ -1,4 +1,4 @@
-"""Builds the telemetry events of a contract: exactly the properties that it lists, masked."""
+"""Build the telemetry events of a contract: exactly the properties that it lists, masked."""
 
 from collections.abc import Mapping, Sized
 from datetime import datetime

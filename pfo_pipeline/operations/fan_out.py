@@ -1,4 +1,4 @@
-"""An operation applied to everything a tenant has, or to what of it was chosen; failures sorted, nothing lost."""
+"""Apply an operation to everything that a tenant has, or to a selected part; failures are sorted and nothing is lost."""
 
 import asyncio
 from collections import Counter
@@ -39,11 +39,11 @@ class _Known:
     quarantine: list[QuarantineRow]
     matching: KnownMatching
     read_before: datetime | None
-    """When the tenant was last read to the end."""
+    """When the tenant was last read completely."""
 
     @classmethod
     def of(cls, reader: Reader, tenant_id: str) -> "_Known":
-        """All of it in one opening of the ledger. Raises: LedgerError."""
+        """Read everything in one opening of the ledger. Raises: LedgerError."""
         with reader.at_once() as ledger:
             return cls(
                 ledger.linked_accounts(tenant_id),
@@ -62,9 +62,10 @@ class _Known:
 
 
 async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
-    """`openbanking.accounts.sync` for every connection of the scope.
+    """Run `openbanking.accounts.sync` for every connection of the scope.
 
-    Only where everything is read can something be gone: what is not listed for one user may have moved to another.
+    Something can be marked as gone only if everything was read: an account that one user no longer lists may have moved to
+    another.
     """
     tenant = context.tenant
     known = _Known.of(context.known, tenant.id)
@@ -85,7 +86,7 @@ async def sync_scope(context: CommandContext, scope: Scope) -> StepResult:
 
 
 async def _balances(context: CommandContext, users: list[User]) -> dict[str, Decimal | None]:
-    """By account: the balance that was just read, as the refresh will store it; None where it will store none."""
+    """Return the balances just read, by account, as the refresh will store them; None where it will store none."""
     found: dict[str, Decimal | None] = {}
     for user in users:
         for account, record in (await context.bank.accounts(user)).items:
@@ -97,7 +98,7 @@ async def _balances(context: CommandContext, users: list[User]) -> dict[str, Dec
 async def _sync_user(
     context: CommandContext, user: User, known: _Known, scope: Scope
 ) -> tuple[StepResult, Served | None]:
-    """What Powens lists for the user; None in its place where not even the connections could be read."""
+    """Return what Powens lists for the user, or None in its place if not even the connections could be read."""
     tenant = context.tenant
     result = StepResult()
     connections: Records[Connection] | None = None
@@ -153,11 +154,11 @@ def _sync_request(
 
 
 async def _forced(context: CommandContext, user: User, scope: Scope, result: StepResult) -> CommandContext:
-    """Have the bank asked first where the scope says so; what is read afterwards is dated afterwards.
+    """Request a sync at the bank first if the scope says so; data read afterwards has a later time.
 
     Raises:
-        OperationRefused: Powens has no such connection, or may not ask its bank.
-        PowensError, SecretError: as of any other call.
+        OperationRefused: Powens has no such connection, or may not request its bank.
+        PowensError, SecretError: as for any other call.
     """
     if scope.forced is None:
         return context
@@ -178,7 +179,7 @@ async def _forced(context: CommandContext, user: User, scope: Scope, result: Ste
 
 
 def _add_absent(context: CommandContext, known: _Known, served: list[Served], result: StepResult) -> None:
-    """What Powens lists no more for the user who had it, nor for any other; and users who are read no more."""
+    """Add rows for connections and accounts that Powens no longer lists for any user, and for users who are no longer read."""
     tenant = context.tenant
     lists = Lists(tenant, served, known.connections, context.now)
     absent = lists.absent(known.accounts, result.rows_of(AccountRow), known.read_before)
@@ -189,7 +190,7 @@ def _add_absent(context: CommandContext, known: _Known, served: list[Served], re
 
 
 async def refresh_scope(context: CommandContext, scope: Scope) -> StepResult:
-    """`openbanking.balances.refresh` for every account of the scope that the ledger knows as enabled."""
+    """Run `openbanking.balances.refresh` for every account of the scope that the ledger knows as enabled."""
     with context.known.at_once() as ledger:
         linked, quarantine = ledger.linked_accounts(context.tenant.id), ledger.quarantine(context.tenant.id)
     known = [account for account in linked if account.is_enabled]
@@ -254,7 +255,7 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
 def _add_cleared(
     known: list[QuarantineRow], kinds: frozenset[str], scope: Scope, parts: list[StepResult], result: StepResult
 ) -> None:
-    """What the ledger has as put aside, and these reads of the scope's users, in their order, did not put aside again."""
+    """Add rows for quarantined records that these reads of the scope's users did not quarantine again."""
     users = {user.id for user, part in zip(scope.users, parts, strict=True) if part.users_read}
     is_everyone = len(users) == len(scope.users)
     result.add(list(cleared(known, result.rows_of(QuarantineRow), kinds, users, is_everyone=is_everyone)))
@@ -267,7 +268,7 @@ def _add_connections(context: CommandContext, user: User, found: Records[Connect
 
 
 def _add_tenant(tenant: Tenant, result: StepResult) -> None:
-    if result.users_read:  # Else no answer has told whether our clock would date it rightly.
+    if result.users_read:  # Otherwise no answer has shown whether our clock is right.
         result.add([TenantRow(tenant.id, tenant.timezone)])
 
 
@@ -279,10 +280,10 @@ def _user_read(tenant: Tenant, user: User, result: StepResult) -> None:
 def _user_failed(
     context: CommandContext, user: User, error: PowensError | SecretError, result: StepResult, *, count: int
 ) -> None:
-    """One user's reads failed; the others go on."""
+    """Record that one user's reads failed; the others continue."""
     result.add_failure(f"user {user.id}: {error}", count=count)
     if isinstance(error, WrongClock):
-        result.wrong_clock = error  # It is nothing about the user, and a row of it would be dated by that clock.
+        result.wrong_clock = error  # Not a fact about the user, and a row of it would have the wrong clock's date.
         return
     if isinstance(error, WrongHost):
         result.transient.append(error)

@@ -1,9 +1,9 @@
-"""Forces a sync of one connection at the bank, and waits until it ends.
+"""Force a sync of one connection at the bank, and wait until it ends.
 
 Facts: Powens docs, Fair usage policy: a forced sync is for one user at that user's request, never on a schedule. Connections:
-PUT starts it; `last_update` or `state` show its end. Too soon or already running is 409 `conflict`. Forcing a connection that
-waits for a person may cause strong authentications at the bank (seen by clients), so it is not done. `psu_requested` says
-whether the user is there to answer the bank: the person who types a command is somebody else.
+PUT starts it; `last_update` or `state` shows its end. Too early or already running is 409 `conflict`. Forcing a connection
+that waits for a person may cause strong authentications at the bank (seen by clients), so it is not done. `psu_requested`
+says whether the user is present to answer the bank: the person who types a command is usually somebody else.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,13 +22,13 @@ Sleep = Callable[[float], Awaitable[None]]
 End = Literal["synced", "up to date", "waits for a person", "failed", "still going on"]
 
 POLL_DELAYS_SECONDS = (2, 3, 5, 10, 15, 25, 30, 30, 60, 60)
-"""Four minutes in all; a sync takes seconds to minutes."""
+"""Four minutes in total; a sync takes seconds to minutes."""
 _TOO_SOON = ("conflict", "toomanysync")
 
 
 @dataclass(frozen=True)
 class Forced:
-    """How it ended, and how the connection stands then."""
+    """The result of a forced sync, and the state of the connection after it."""
 
     connection_id: str
     end: End
@@ -47,12 +47,12 @@ async def force_sync(
     sleep: Sleep,
     member_present: bool = False,
 ) -> Forced:
-    """Have the bank asked for one connection now, because a person wants it, and wait within POLL_DELAYS_SECONDS.
+    """Request a sync of one connection from the bank now, because a person wants it, and wait within POLL_DELAYS_SECONDS.
 
-    An attempt after one that had it asked waits on, and does not ask again.
+    If an earlier attempt has requested it, this attempt waits for it and does not request again.
 
     Args:
-        member_present: The member can answer the bank, which may start a strong authentication then.
+        member_present: The user can answer the bank, which may then start a strong authentication.
     Raises: PowensError, SecretError.
     """
     before = bank.asked_when(connection_id)
@@ -79,5 +79,5 @@ async def force_sync(
 
 
 def _has_ended_without_data(before: Connection, now: Connection) -> bool:
-    """A state that was there before says nothing about this sync."""
+    """Whether the sync ended without data. A state that was there before it says nothing about this sync."""
     return now.state not in (None, before.state, "validating")

@@ -1,4 +1,4 @@
-"""How fresh a tenant's figures are: three ages of each, what of each currency is too old, and the error budget."""
+"""The freshness of a tenant's balances: three ages of each, the stale amounts per currency, and the error budget."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,16 @@ from pfo_pipeline.ledger.reader import Reader
 
 BUDGET_DAYS = 30
 CLOCK_DRIFT = timedelta(minutes=5)
-"""What is dated by this machine and further ahead of its clock than this was dated by a wrong one, or just after it."""
+"""A date of this machine that is further ahead of its clock than this was written by a wrong clock, or just after it."""
 Held = Literal["no figure", "not read by us", "not synced by Powens", "not given by the bank"]
-"""Where a figure that is too old is held up."""
+"""Where a stale balance is delayed."""
 
 
 @dataclass(frozen=True)
 class Aged:
-    """A figure and its three ages: since the bank's own date, since Powens' last good sync, since we recorded it.
+    """A balance and its three ages: since the bank's own date, since Powens' last successful sync, since we recorded it.
 
-    The last is negative where a wrong clock has dated the record ahead of ours.
+    The last is negative if a wrong clock has dated the record ahead of ours.
     """
 
     figure: Figure
@@ -32,7 +32,7 @@ class Aged:
     at_powens: timedelta | None
     in_ledger: timedelta | None
     held: Held | None
-    """None while the figure is within its limit."""
+    """None while the balance is within its limit."""
 
     @property
     def is_stale(self) -> bool:
@@ -41,7 +41,7 @@ class Aged:
 
 @dataclass(frozen=True)
 class Amounts:
-    """What a tenant has in one currency, and how much of it is a figure beyond its limit; loans apart. Booked, exact."""
+    """A tenant's total in one currency, and its part from stale balances; without loans. Booked, exact."""
 
     currency: str
     total: Decimal
@@ -72,7 +72,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class TenantFreshness:
-    """How fresh one tenant is; `last_read_at` is when its balances were last read to the end."""
+    """The freshness of one tenant; `last_read_at` is when its balances were last read completely."""
 
     tenant_id: str
     accounts: tuple[Aged, ...]
@@ -86,12 +86,12 @@ class TenantFreshness:
 
     @property
     def is_fresh(self) -> bool:
-        """Every figure is within its limit, and there is one to speak of or nothing to have one of."""
+        """Whether every balance is within its limit, and there is a balance or no account that needs one."""
         return not self.stale and self.last_read_at is not None
 
 
 def freshness_of(reader: Reader, tenant_ids: list[str], limits: Freshness, now: datetime) -> list[TenantFreshness]:
-    """How fresh each of these tenants is, in their order, from four queries for all of them.
+    """Return the freshness of each of these tenants, in their order, from four queries for all of them.
 
     Raises: LedgerError.
     """
@@ -117,10 +117,10 @@ def freshness_of(reader: Reader, tenant_ids: list[str], limits: Freshness, now: 
 
 
 def aged(figure: Figure, limits: Freshness, now: datetime, read_at: datetime | None) -> Aged:
-    """One figure's ages and whether it is beyond its limit; a bank that is ahead of our clock is of age nought.
+    """Compute the ages of one balance, and whether it is stale. A bank's date ahead of our clock is age zero.
 
     Args:
-        read_at: When we last read the tenant's balances to the end.
+        read_at: When we last read the tenant's balances completely.
     """
     limit = limits.limit(figure.account_type, figure.connection_class)
     at_bank, at_powens, since_read = (
@@ -146,7 +146,7 @@ def _held(limit: timedelta, at_powens: timedelta | None, since_read: timedelta |
 
 
 def amounts_by_currency(accounts: Iterable[Aged]) -> tuple[Amounts, ...]:
-    """Booked balances per currency, all and stale, loans apart; an account without a figure or a class has no amount."""
+    """Return booked balances per currency, all and stale, without loans. An account without balance or class has no amount."""
     sums: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 4)
     for account in accounts:
         amount, currency = account.figure.current_balance, account.figure.currency
@@ -161,7 +161,7 @@ def amounts_by_currency(accounts: Iterable[Aged]) -> tuple[Amounts, ...]:
 
 
 def error_budgets(figures: Iterable[Figure], ages: Iterable[AgesByDay], limits: Freshness) -> Mapping[str, Budget]:
-    """By tenant: on how many of its account-days a figure was beyond its limit, as it was known then."""
+    """Return, by tenant, how many account-days had a stale balance, as known then."""
     limit_seconds = {
         (f.tenant_id, f.account_id): limits.limit(f.account_type, f.connection_class).total_seconds() for f in figures
     }

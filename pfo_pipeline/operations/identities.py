@@ -1,6 +1,6 @@
-"""Decisions of account matching as rows of the ledger, and the changes in how known accounts count.
+"""Decisions of account matching as rows of the ledger, and changes in how known accounts count.
 
-A change waits until a person has seen it. A new account is no change: the page and the proposals show it.
+A change stays open until a person has acknowledged it. A new account is not a change: the page and the proposals show it.
 """
 
 from collections import defaultdict
@@ -24,13 +24,13 @@ _SAME_AS = "same as "
 
 @dataclass(frozen=True)
 class _Link:
-    """A linked account: the account that it is, whether it counts there, what it is at the bank."""
+    """A linked account: its account, whether it counts there, and its state at the bank."""
 
     account_id: str
     canonical_id: str
     counts_as: str | None
     kind: str | None
-    """Its class; None where its type does not tell."""
+    """Its class; None if its type does not show it."""
     is_ended: bool
     is_disabled: bool
 
@@ -44,18 +44,18 @@ def changes(
     *,
     is_asked: bool,
 ) -> list[ChangeRow]:
-    """A row for each known account that counts differently than before.
+    """Return a row for each known account that counts differently than before.
 
     Args:
         known: The linked accounts as the ledger has them.
         told: The accounts that are about to be written.
         classes: Class of each account type.
-        is_asked: Whether a person asked for the change: then it counts as seen.
+        is_asked: Whether a person requested the change: then it counts as acknowledged.
     """
     now: dict[str, KnownLink | AccountRow] = {link.account_id: link for link in known}
     now |= {row.account_id: row for row in told}
     before = [_link(link, link.canonical_id, link.counts_as, classes) for link in known]
-    # Of all links: an account may count by a new one from now on.
+    # Of all links: an account may count by a new link from now on.
     placed = matching.placements.values()
     after = [_link(now[p.account_id], p.canonical_id, p.counts_as, classes) for p in placed]
     was, stands = dict(_standings(before)), dict(_standings(after))
@@ -81,7 +81,7 @@ def _link(
 
 
 def _standings(links: Iterable[_Link]) -> Iterator[tuple[str, str]]:
-    """How each linked account stands: the account that it is the same as; or, where it is one, whether that counts."""
+    """Yield how each linked account counts: the account that it is the same as or, if it is one, whether that counts."""
     by_account: dict[str, list[_Link]] = defaultdict(list)
     for link in links:
         by_account[link.canonical_id].append(link)
@@ -105,13 +105,13 @@ def _standing(links: Sequence[_Link]) -> str:
 
 
 def _is_by_another(account_id: str, was: Mapping[str, str], stands: Mapping[str, str]) -> bool:
-    """Whether it only follows the account that it was the same as, and that is now the same as a third."""
+    """Whether it only follows its earlier account, which is now the same as a third one."""
     leader, now = was[account_id].removeprefix(_SAME_AS), stands[account_id]
     return now.startswith(_SAME_AS) and leader != was[account_id] and stands.get(leader) == now
 
 
 FITS_ANY_CLASS = ("unknown", "joint")
-"""Account types of Powens that say nothing of the class: one is for what it cannot tell, one is deprecated."""
+"""Powens account types without a class: one is for accounts that Powens cannot classify, one is deprecated."""
 
 OPERATION = "ledger.identity"
 SAME = "same"
@@ -121,7 +121,7 @@ UNDONE = "undone"
 
 @dataclass(frozen=True)
 class KnownMatching:
-    """What the ledger knows of a tenant's account matching."""
+    """The ledger's data about a tenant's account matching."""
 
     links: Sequence[KnownLink]
     decisions: Sequence[KnownDecision]
@@ -129,11 +129,11 @@ class KnownMatching:
     classes: Mapping[str, str]
     """Class of each account type."""
     newest_load: int
-    """Number of the newest load that all this takes into account."""
+    """Number of the newest load that these data take into account."""
 
     @classmethod
     def of(cls, reader: Reader, tenant_id: str) -> "KnownMatching":
-        """Raises: LedgerError."""
+        """Read the data from the ledger. Raises: LedgerError."""
         with reader.at_once() as ledger:
             return cls(
                 ledger.links(tenant_id),
@@ -150,10 +150,10 @@ class KnownMatching:
         balances: Mapping[str, Decimal | None] | None = None,
         decisions: Mapping[tuple[str, str], str] | None = None,
     ) -> Matching:
-        """Match the accounts as the ledger knows them and `rows` has them now.
+        """Match the ledger's accounts, updated by `rows`.
 
         Args:
-            balances: By account, as just read; where there is none, the ledger's stays.
+            balances: By account, as just read; where there is none, the ledger's balance is used.
             decisions: By pair, further decisions of a person.
         """
         fresh = {row.account_id: row for row in rows}
@@ -164,7 +164,9 @@ class KnownMatching:
         return match(linked, [Decision(*pair, said == SAME) for pair, said in decided.items() if said != UNDONE])
 
     def rows(self, tenant_id: str, matching: Matching) -> list[LedgerRow]:
-        """The rows by which the ledger learns of a matching; what it knows already is among them, and writes nothing."""
+        """Return the rows of a matching for the ledger. Rows that the ledger already has are included; merging them writes
+        nothing.
+        """
         said = {link.account_id for link in self.links if link.evidence is not None}
         placed = [
             _identity_row(tenant_id, placement)
@@ -182,18 +184,20 @@ class KnownMatching:
     def changes(
         self, tenant_id: str, matching: Matching, told: Iterable[AccountRow] = (), *, is_asked: bool = False
     ) -> list[ChangeRow]:
-        """A row for each known account that counts differently than before; `told` are the accounts about to be written."""
+        """Return a row for each known account that counts differently than before; `told` has the accounts about to be
+        written.
+        """
         return changes(tenant_id, self.links, told, matching, self.classes, is_asked=is_asked)
 
     def is_changed_by(self, matching: Matching) -> bool:
-        """Whether a matching decides or proposes anything else than the ledger knows."""
+        """Whether a matching decides or proposes anything that differs from the ledger."""
         known = {link.account_id: (link.canonical_id, link.counts_as) for link in self.links}
         placed = {a: (p.canonical_id, p.counts_as) for a, p in matching.placements.items()}
         proposed = {(p.account_id, p.other_id) for p in matching.proposals}
         return known != placed or proposed != {(p.account_id, p.other_id) for p in self.proposals}
 
     def record(self, ledger: Ledger, tenant_id: str, matching: Matching, decisions: Iterable[DecisionRow] = ()) -> None:
-        """Merge a matching that no read of a bank led to, with what a person decided. Raises: LedgerError."""
+        """Merge a matching that does not come from reading a bank, with a person's decisions. Raises: LedgerError."""
         decided = list(decisions)
         changed = self.changes(tenant_id, matching, is_asked=bool(decided))
         rows = [*decided, *self.rows(tenant_id, matching), *changed]
@@ -263,7 +267,7 @@ class KnownMatching:
         )
 
     def _class_of(self, account: KnownLink | AccountRow) -> str | None:
-        """None for a type that fits any class; a type that no documentation knows is a class of its own."""
+        """Return the class; None for a type that fits any class. An undocumented type is a class of its own."""
         if account.is_crypto:
             return "crypto"
         kind = account.account_type
@@ -284,7 +288,7 @@ def _vanished_at(account: KnownLink | AccountRow, now: datetime) -> datetime | N
 
 
 def _is_plain(placement: Placement) -> bool:
-    """An account by itself, of which nothing needs to be said."""
+    """Whether the account is a separate account that counts, so that it needs no row."""
     return (
         placement.canonical_id == placement.account_id
         and placement.counts_as is None

@@ -1,8 +1,8 @@
-"""Creates the Powens user and the token of a user, at most once, finds them again, and revokes them.
+"""Create the Powens user and the token of a user, at most once, find them again, and revoke them.
 
-The user is created anonymous, written down, and only then made permanent. So there is a note of every user that is billed:
-before the note Powens deletes the user by itself, after it `renew` finds the user again. The caller holds the lock of the
-user. Revoking can be repeated after any failure.
+The user is created anonymous, recorded in a note, and only then made permanent, so that there is a note of every user that is
+billed. Before the note, Powens deletes the user by itself; after it, `renew` finds the user again. The caller holds the lock
+of the user. Revoking can be repeated after any failure.
 """
 
 from contextlib import suppress
@@ -16,12 +16,12 @@ from pfo_pipeline.powens.errors import Missing, PowensError, Refused, Unreachabl
 
 
 class NotConnected(PfoError):
-    """A member could not be connected; the message says what there is, and how to go on."""
+    """A user could not be connected; the message says what exists, and how to continue."""
 
 
 @dataclass(frozen=True)
 class MemberAccess:
-    """A member of a household, and the way to their Powens user."""
+    """A user of a tenant, with the access to their Powens user."""
 
     config: Config
     tenant: Tenant
@@ -40,7 +40,7 @@ class MemberAccess:
         return Member(self.client, self.tenant.root, token)
 
     def stored_token(self) -> str | None:
-        """The token that is there. Raises: SecretError: it is there and cannot be read."""
+        """The stored token. Raises: SecretError: it exists and cannot be read."""
         if self.files is None:
             try:
                 return self.config.user_token(self.tenant, self.user)
@@ -49,7 +49,7 @@ class MemberAccess:
         return self.config.user_token(self.tenant, self.user) if self.files.token.exists() else None
 
     def onboarding(self) -> Onboarding:
-        """Raises: ConfigError, SecretError: the client's credentials are not configured."""
+        """The client for onboarding. Raises: ConfigError, SecretError: the client's credentials are not configured."""
         tenant = self.tenant
         if tenant.client_id is None or tenant.client_secret is None:
             absent = "client_id" if tenant.client_id is None else "client_secret"
@@ -59,12 +59,12 @@ class MemberAccess:
 
 
 async def member_token(access: MemberAccess) -> str:
-    """The member's permanent token: the one that is there, else another for the user that there is, else a new user's.
+    """Return the user's permanent token: the stored one, else a new one for the existing Powens user, else a new user's.
 
     Raises:
-        ConfigError: what is needed for it is not configured.
-        SecretError: a file of the member's cannot be read or written; found out before Powens makes anything.
-        NotConnected: Powens refuses, or cannot be reached. The same again goes on where this stopped.
+        ConfigError: a necessary setting is missing.
+        SecretError: a file of the user's cannot be read or written; checked before Powens creates anything.
+        NotConnected: Powens refuses, or cannot be reached. A repeated call continues where this one stopped.
     """
     try:
         token = access.stored_token()
@@ -107,7 +107,7 @@ def _kept(access: MemberAccess, files: MemberFiles, powens_id: int, token: str) 
 
 
 async def remember(access: MemberAccess, token: str) -> None:
-    """Note whose token it is, so that the user is found again should the token be lost. Raises: PowensError, SecretError."""
+    """Record whose token it is, so that the user is found again if the token is lost. Raises: PowensError, SecretError."""
     files = access.files
     if files is None:
         return
@@ -117,9 +117,7 @@ async def remember(access: MemberAccess, token: str) -> None:
         files.store_user(replace(stored, is_permanent=True))
     elif known is None:
         powens_id = await access.member(token).powens_id()
-        with suppress(
-            SecretError
-        ):  # A folder that somebody else writes the tokens into; the token serves all the same.
+        with suppress(SecretError):  # Another program writes the tokens into this folder; the token is usable anyway.
             files.store_user(StoredUser(access.tenant.domain, powens_id, is_permanent=True))
 
 
@@ -133,7 +131,7 @@ def _unknown_user(access: MemberAccess, powens_id: int) -> NotConnected:
 
 
 def explained(access: MemberAccess, error: PowensError) -> PfoError:
-    """What the operator can do about a call that failed."""
+    """Return an error that tells the operator how to handle a failed call."""
     tenant = f"tenants.{access.tenant.id}"
     go_on = "The same command goes on where this stopped; no second user is made."
     if isinstance(error, Refused) and error.call.endswith(("/auth/renew", "/auth/token/access")):
@@ -151,7 +149,7 @@ def explained(access: MemberAccess, error: PowensError) -> PfoError:
 
 
 def _instead_of_token(access: MemberAccess) -> str:
-    """What to do about a token that was revoked: never a second user, unless the operator wants one."""
+    """Return the remedy for a revoked token: never a second user, unless the operator wants one."""
     place = str(access.files.token) if access.files else access.user.token
     known = access.config.powens_id(access.tenant, access.user)
     if known is None:
@@ -166,7 +164,7 @@ def _instead_of_token(access: MemberAccess) -> str:
 
 
 async def revoke_token(access: MemberAccess) -> bool:
-    """Revoke the member's token and remove its file. The user stays at Powens, and whose it is stays known here.
+    """Revoke the user's token and remove its file. The user remains at Powens, and the note about them remains here.
 
     Returns: Whether there was a token.
     Raises: SecretError, NotConnected.
@@ -178,7 +176,7 @@ async def revoke_token(access: MemberAccess) -> bool:
     if files is not None:
         files.prepare()
     try:
-        with suppress(Refused):  # Revoked already, perhaps by an attempt that was cut short.
+        with suppress(Refused):  # Revoked already, perhaps by an interrupted attempt.
             await remember(access, token)
             await access.member(token).revoke_token()
     except PowensError as error:
@@ -189,7 +187,7 @@ async def revoke_token(access: MemberAccess) -> bool:
 
 
 async def delete_user(access: MemberAccess) -> bool:
-    """Delete the Powens user with everything that Powens has of them; then the token's file is removed.
+    """Delete the Powens user with all their data at Powens, then remove the token's file.
 
     Returns: Whether there was a user.
     Raises: ConfigError, SecretError, NotConnected.
@@ -211,7 +209,7 @@ async def _delete(access: MemberAccess) -> bool:
     if token is not None:
         try:
             await access.member(token).delete()
-        except Refused:  # Revoked, or deleted by an attempt whose answer was lost: which, another token tells.
+        except Refused:  # Revoked, or deleted by an attempt whose answer was lost; a new token shows which.
             pass
         else:
             return True

@@ -1,6 +1,6 @@
-"""What Powens lists no more: an account that is missing or gone, a connection that was removed, a user who is read no longer.
+"""Accounts that are missing or gone, connections that were removed, and users who are no longer read.
 
-Facts: Powens sets `deleted` on an account that its bank lists no more, and erases a connection's accounts with it (Powens
+Facts: Powens sets `deleted` on an account that its bank no longer lists, and erases a connection's accounts with it (Powens
 docs, Bank accounts). A list may be short or empty by mistake, for days, while the connection looks healthy (seen live).
 """
 
@@ -20,12 +20,14 @@ from pfo_pipeline.powens.session import Records
 from pfo_pipeline.powens.values import digest
 
 APART = timedelta(hours=20)
-"""Between the two reads that end a missing account: one sync of the bank each, with Powens' daily one a little early."""
+"""Minimum time between the two reads that end a missing account: one sync of the bank each; Powens' daily sync may be a little
+early.
+"""
 
 
 @dataclass(frozen=True)
 class Served:
-    """What Powens lists for one user, whole; `accounts` is None where that list could not be read."""
+    """The complete lists of Powens for one user; `accounts` is None if that list could not be read."""
 
     user: User
     accounts: Records[Account] | None
@@ -51,16 +53,18 @@ def _ids(records: Records[Account] | Records[Connection]) -> set[str]:
 
 @dataclass(frozen=True)
 class Absent:
-    """Rows of what is listed no more, or again; and how many enabled accounts of each connection's source are missing."""
+    """Rows of what is no longer listed, or listed again; and the number of missing enabled accounts of each connection's
+    source.
+    """
 
     rows: list[AccountRow | ConnectionRow]
     missing: list[tuple[str, int]]
 
 
 class Lists:
-    """All that Powens lists for a tenant's users at one moment, compared with what the ledger knows.
+    """Everything that Powens lists for a tenant's users at one time, compared with the ledger.
 
-    What is listed no more for one user may have moved to another.
+    An account or connection that one user no longer lists may have moved to another user.
     """
 
     def __init__(
@@ -68,8 +72,8 @@ class Lists:
     ) -> None:
         """
         Args:
-            served: Of the users of whom the connections, at least, could be read.
-            connections: What the ledger knows.
+            served: Lists of the users for whom at least the connections could be read.
+            connections: The ledger's connections.
         """
         self._tenant = tenant
         self._now = now
@@ -83,9 +87,9 @@ class Lists:
     ) -> Absent:
         """
         Args:
-            accounts: What the ledger knows of the tenant's accounts.
+            accounts: The ledger's accounts of the tenant.
             told: The rows of this read.
-            read_before: When the tenant was last read to the end before this read.
+            read_before: When the tenant was last read completely before this read.
         """
         rows: list[AccountRow | ConnectionRow] = [row for c in self._live.values() if (row := self._connection(c))]
         missing: Counter[tuple[str, str | None]] = Counter()
@@ -98,7 +102,7 @@ class Lists:
             if said is None:
                 continue
             rows.append(said)
-            is_told = account.source_id in self._accounts  # As a record that was put aside.
+            is_told = account.source_id in self._accounts  # As a quarantined record.
             if said.deleted_at is None and said.missing_since and said.disabled_at is None and not is_told:
                 missing[account.connection_id, account.connection_source_id] += 1
         return Absent(rows, [(connection, count) for (connection, _), count in sorted(missing.items(), key=str)])
@@ -112,12 +116,12 @@ class Lists:
     def _account(
         self, account: KnownAccount, alive: Sequence[KnownAccount], read_before: datetime | None
     ) -> AccountRow | None:
-        """What is said of an account that no row of this read is about; None where nothing is."""
+        """Return the row for an account for which this read has no row; None if nothing changes."""
         connection = self._live.get(account.connection_id)
         owner = self._served.get(connection.user_id) if connection else None
         if account.connection_id not in self._connections:
             if connection and owner is None:
-                return None  # It is with a user who was not read.
+                return None  # It belongs to a user who was not read.
             if owner and owner.may_hold_any_connection:
                 return self._missing(account, account.updated_at if account.ended_by else None)
         if account.source_id in self._accounts:
@@ -131,7 +135,7 @@ class Lists:
     def _judged(
         self, account: KnownAccount, alive: Sequence[KnownAccount], read_before: datetime | None
     ) -> AccountRow | None:
-        """Missing, or gone by this read: the second that proves it, by a sibling that its source went on with."""
+        """Return the row of a missing account. A second read ends it if another account of its source has advanced."""
         proved_at = account.updated_at if account.ended_by == "missing" else None
         if self._may_be_unread(account):
             return self._missing(account, proved_at)
@@ -140,7 +144,7 @@ class Lists:
             is_proof = before is not None and self._has_advanced(account, alive, before)
             return self._missing(account, self._now if is_proof else None)
         if self._now - proved_at >= APART and self._has_advanced(account, alive, proved_at):
-            # From the first read on: no figure was shown that could tell of the time between.
+            # From the first missing read on: no balance was shown for the time between.
             return self._kept(account, missing_since=None, deleted_at=account.missing_since, ended_by="missing")
         return self._missing(account, proved_at)
 
@@ -152,7 +156,7 @@ class Lists:
         return kept_account(self._tenant.id, account, **changes)
 
     def _may_be_unread(self, account: KnownAccount) -> bool:
-        """Whether a record without a readable id may be this account: it is of its connection, or of none that can be read."""
+        """Whether a record without a readable id may be this account: it is of its connection, or of an unreadable one."""
         return any(
             record.id is None and record.connection_id in (None, account.connection_id)
             for served in self._served.values()
@@ -161,9 +165,9 @@ class Lists:
         )
 
     def _has_advanced(self, account: KnownAccount, alive: Sequence[KnownAccount], since: datetime) -> bool:
-        """Whether an account that the same source lists was updated after a moment, so that the source is at work.
+        """Whether another account that the same source lists was updated after a time, which shows that the source works.
 
-        A date far ahead proves nothing: it would seem to advance for as long.
+        A date far ahead proves nothing: the account would seem to advance until that date.
         """
         listed = [
             sibling
@@ -172,7 +176,7 @@ class Lists:
             if sibling.id_connection == account.connection_id and sibling.deleted is None
         ]
         if account.connection_source_id is None:
-            # Where Powens names no source, or only one, the connection is the source.
+            # If Powens names no source, or only one, the connection is the source.
             named = {s.id_source for s in listed} | {
                 a.connection_source_id for a in alive if a.connection_id == account.connection_id
             }
@@ -189,14 +193,15 @@ def standing_in(
     account_of: Mapping[str, str],
     balances: Mapping[str, Decimal | None],
 ) -> list[AccountRow]:
-    """The links that are gone and still speak for their account, since Powens has no balance yet for what took their place:
-    each is missing instead, so that the last balance counts on until there is a newer one.
+    """Return rows that mark links as missing instead of gone, if Powens has no balance yet for the link that replaced them.
+
+    Such a link is the only one with a balance for its account, so its last balance counts until there is a newer one.
 
     Args:
-        accounts: What the ledger knows of the tenant's accounts.
+        accounts: The ledger's accounts of the tenant.
         told: The rows of this read.
-        account_of: By linked account, the account that it is.
-        balances: By linked account, as this read has them; the refresh that follows stores them.
+        account_of: The account of each linked account.
+        balances: The balances of this read, by linked account; the refresh that follows stores them.
     """
     known = {a.account_id: a for a in accounts}
     now: dict[str, KnownAccount | AccountRow] = {**known, **{row.account_id: row for row in told}}
@@ -227,7 +232,7 @@ def _has_balance(account: KnownAccount | None) -> bool:
 
 
 def told_missing(connection_id: str, count: int) -> str:
-    """What a step says of it, however many there are."""
+    """Return the message of a step about missing accounts, for any number of them."""
     what = "1 account is" if count == 1 else f"{count} accounts are"
     return f"connection {connection_id}: {what} missing from the bank's list; the last balance counts on"
 
@@ -235,7 +240,7 @@ def told_missing(connection_id: str, count: int) -> str:
 def no_longer_read(
     tenant: Tenant, users: Iterable[KnownUser], accounts: Sequence[KnownAccount], now: datetime
 ) -> Iterator[UserRow]:
-    """A row for each user whom the ledger knows and the configuration has no more."""
+    """Yield a row for each user whom the ledger knows and the configuration no longer has."""
     counting = {account.user_id for account in accounts if account.deleted_at is None}
     for user in users:
         if tenant.user(user.user_id) is not None:
@@ -258,12 +263,12 @@ def _ways_out(tenant: Tenant, user_id: str, now: datetime) -> str:
 
 
 def ended_user(tenant_id: str, user_id: str) -> UserRow:
-    """A user whom the configuration has no more and of whom nothing counts."""
+    """Return the row of a user who is no longer configured and of whom nothing counts."""
     return UserRow(tenant_id, user_id, "ended", None, None, None)
 
 
 def kept_account(tenant_id: str, account: KnownAccount, **changes: Any) -> AccountRow:
-    """What is known of an account, with what is said of it without a record of Powens."""
+    """Return the known account with changes that do not come from a record of Powens."""
     names = AccountRow.__dataclass_fields__
     kept = {name: getattr(account, name) for name in names if hasattr(account, name)} | changes
     what = "gone" if kept["deleted_at"] else "missing" if kept["missing_since"] else "listed"
@@ -276,7 +281,7 @@ def kept_account(tenant_id: str, account: KnownAccount, **changes: Any) -> Accou
 
 
 def gone_connection(tenant_id: str, connection: KnownConnection, why: str = "Removed at Powens") -> ConnectionRow:
-    """A connection that is no more; its history stays."""
+    """Return the row of a connection that no longer exists; its history remains."""
     names = ConnectionRow.__dataclass_fields__
     kept = {name: getattr(connection, name) for name in names if hasattr(connection, name)}
     kept |= {

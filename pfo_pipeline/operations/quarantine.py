@@ -1,4 +1,4 @@
-"""Records of Powens that were put aside: each is open until a read of the same lists no longer has to put it aside."""
+"""Quarantined records of Powens: each stays open until a read of the same lists no longer quarantines it."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
@@ -6,9 +6,9 @@ from dataclasses import replace
 from pfo_pipeline.contracts.tables import QuarantineRow, table_of
 
 OF_SYNC = frozenset({"connection", "account"})
-"""The kinds of records of which a sync of everything reads all that a user has."""
+"""The kinds of records that a full sync reads completely for a user."""
 OF_REFRESH = frozenset({"connection", "balance"})
-"""Likewise of a refresh: the list that it reads has no disabled accounts."""
+"""The kinds of records that a refresh reads completely: its list has no disabled accounts."""
 
 CLEARED = "cleared"
 _KEY = table_of(QuarantineRow).key
@@ -22,14 +22,14 @@ def cleared(
     *,
     is_everyone: bool,
 ) -> Iterator[QuarantineRow]:
-    """A row for each record that is no longer put aside.
+    """Yield a row for each record that is no longer quarantined.
 
     Args:
         known: The open rows of the ledger.
         told: The rows of this read.
-        kinds: The kinds of records that this read has all of.
-        users: Those who were read to the end.
-        is_everyone: Whether they are all users of the tenant; a row of release 0.1.0 does not say whose it is.
+        kinds: The kinds of records that this read has completely.
+        users: Users who were read completely.
+        is_everyone: Whether they are all users of the tenant; a row of release 0.1.0 does not name its user.
     """
     still = {_key(row) for row in told}
     for row in known:

@@ -36,9 +36,9 @@ _BALANCE_TYPES: tuple[BalanceType, ...] = ("current", "available")
 
 @dataclass(frozen=True)
 class QueryContext:
-    """What a query works with. Its reader is asked for `tenant_id` and for nothing else.
+    """The context of a query. Its reader is queried only for `tenant_id`.
 
-    `as_of` and `known_at` are the moment that is asked about, and that whose knowledge counts; None: the newest.
+    `as_of` is the time that the query is about, `known_at` the time whose knowledge counts; None: the newest.
     """
 
     tenant_id: str
@@ -49,10 +49,10 @@ class QueryContext:
 
 
 def list_accounts(context: QueryContext, request: ListAccountsInput) -> ListAccountsOutput:
-    """One page of a user's enabled accounts, ordered by id.
+    """Return one page of a user's enabled accounts, ordered by id.
 
     Raises:
-        OperationRefused: role, another tenant, or a cursor that this operation did not give.
+        OperationRefused: role, another tenant, or a cursor that this operation did not return.
     """
     authorize(LIST_ACCOUNTS, context.role)
     same_tenant(context, request.tenant_id)
@@ -79,10 +79,10 @@ def list_accounts(context: QueryContext, request: ListAccountsInput) -> ListAcco
 
 
 def get_account(context: QueryContext, request: GetAccountInput) -> BankAccountRecord:
-    """One account, enabled or not.
+    """Return one account, enabled or not.
 
     Raises:
-        OperationRefused: role, another tenant, no such account, or transactions asked for.
+        OperationRefused: role, another tenant, no such account, or transactions requested.
     """
     authorize(GET_ACCOUNT, context.role)
     same_tenant(context, request.tenant_id)
@@ -93,7 +93,7 @@ def get_account(context: QueryContext, request: GetAccountInput) -> BankAccountR
 
 
 def account_asked_for(context: QueryContext, account_id: str) -> KnownAccount:
-    """The account, enabled or not. Raises: OperationRefused: there is none of this id."""
+    """Return the account, enabled or not. Raises: OperationRefused: there is none with this id."""
     found = context.reader.accounts(
         context.tenant_id,
         account_id=account_id,
@@ -107,7 +107,7 @@ def account_asked_for(context: QueryContext, account_id: str) -> KnownAccount:
 
 
 def same_tenant(context: QueryContext, tenant_id: str) -> None:
-    """Raises: OperationRefused: the request names another tenant than the context is for."""
+    """Check the tenant. Raises: OperationRefused: the request names another tenant than the context."""
     if tenant_id != context.tenant_id:
         raise OperationRefused(f"This read is for tenant {context.tenant_id}; it may not see another.")
 
@@ -144,7 +144,7 @@ def account_record(tenant_id: str, account: KnownAccount, *, with_balances: bool
 
 
 def get_balances(context: QueryContext, request: GetBalancesInput) -> GetBalancesOutput:
-    """The newest balances of one account in the ledger; none when it has none yet.
+    """Return the newest balances of one account in the ledger; none if it has none yet.
 
     Raises:
         OperationRefused: role, another tenant, or no such account.
@@ -157,7 +157,7 @@ def get_balances(context: QueryContext, request: GetBalancesInput) -> GetBalance
 
 
 def get_every_balance(context: QueryContext) -> list[GetBalancesOutput]:
-    """`get_balances` for every enabled account of the tenant, in one read of the ledger.
+    """Run `get_balances` for every enabled account of the tenant, in one read of the ledger.
 
     Raises: OperationRefused: role.
     """
@@ -171,7 +171,7 @@ def get_every_balance(context: QueryContext) -> list[GetBalancesOutput]:
 def account_balances(
     tenant_id: str, account: KnownAccount, types: tuple[BalanceType, ...] | None = None
 ) -> tuple[AccountBalanceRecord, ...]:
-    """The contract's records for the newest balance that the ledger has of an account; none when it has none yet."""
+    """Return contract records for the newest balance of an account in the ledger; none if it has none yet."""
     return records_of(tenant_id, types, account, account.balance_recorded_at)
 
 
@@ -181,7 +181,7 @@ def records_of(
     figure: BalanceRow | KnownAccount,
     created_at: datetime | None,
 ) -> tuple[AccountBalanceRecord, ...]:
-    """One record per balance type: `current`, and `available` where it is known."""
+    """Return one record per balance type: `current`, and `available` if it is known."""
     current, currency, as_of = figure.current_balance, figure.currency, figure.as_of
     if current is None or currency is None or as_of is None:
         return ()
@@ -227,12 +227,12 @@ def _position(cursor: str | None) -> str | None:
 
 
 _PAGE_SIZE = 1000
-"""The contract's most: each page is a query over all of the tenant's accounts."""
+"""The contract's maximum: each page is a query over all of the tenant's accounts."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a query step read back: `records` contract records, and the dates of their figures."""
+    """The data that a query step read back: `records` contract records, and the dates of their balances."""
 
     tenant_id: str
     records: int
@@ -241,7 +241,7 @@ class Snapshot:
 
 
 def fetch_accounts(context: QueryContext, tenant: Tenant) -> Snapshot:
-    """`openbanking.accounts.list` for every user of the tenant, page after page.
+    """Run `openbanking.accounts.list` for every user of the tenant, page by page.
 
     Raises: OperationRefused, LedgerError.
     """
@@ -260,7 +260,7 @@ def fetch_accounts(context: QueryContext, tenant: Tenant) -> Snapshot:
 
 
 def fetch_balances(context: QueryContext, tenant: Tenant) -> Snapshot:
-    """`openbanking.balances.get` for every enabled account of the tenant.
+    """Run `openbanking.balances.get` for every enabled account of the tenant.
 
     Raises: OperationRefused, LedgerError.
     """

@@ -1,4 +1,4 @@
-"""Refreshes the balances of a user from Powens.
+"""Refresh the balances of a user from Powens.
 
 Source: ContractSpec `openbanking.balances.refresh`. Powens has no list of balances; the snapshot is the account's
 `balance` at its `last_update` (Powens docs, Balances).
@@ -26,7 +26,7 @@ from pfo_pipeline.redaction import word
 
 
 class NoBalance(PfoError):
-    """Powens has nothing to record for the account; the message says why. `rows` holds what was put aside."""
+    """Powens has no balance to record for the account; the message gives the reason. `rows` has the quarantined records."""
 
     def __init__(self, text: str, rows: tuple[LedgerRow, ...] = ()) -> None:
         super().__init__(text)
@@ -38,16 +38,16 @@ async def refresh_balances(
 ) -> tuple[RefreshBalancesOutput, list[LedgerRow]]:
     """Read the newest balance of one account, as Powens has it now.
 
-    Only `force_refresh` has the bank itself asked, which Powens allows for one user at that user's request: no schedule
-    and no sensor sets it. A run by hand has the bank asked once for all accounts of a connection (fan_out.py).
+    Only `force_refresh` requests the bank itself, which Powens allows for one user at that user's request: no schedule and no
+    sensor sets it. A manual run requests the bank once for all accounts of a connection (fan_out.py).
 
     Args:
-        account: What the ledger knows of `request.account_id`.
+        account: The ledger's version of `request.account_id`.
     Returns:
-        The contract's output; `errors` is set when the figure is there but its connection is not in order.
+        The contract's output; `errors` is set if there is a balance but its connection has an error.
     Raises:
         OperationRefused: role.
-        NoBalance: Powens does not serve the account, or no figure that can be kept.
+        NoBalance: Powens does not serve the account, or has no balance that can be stored.
         PowensError: a call failed.
     """
     authorize(REFRESH_BALANCES, context.role)
@@ -83,7 +83,7 @@ async def refresh_balances(
 
 
 def _problem(account: Account, stands: Situation | None) -> str | None:
-    """Why the figure may be older than it looks; None when connection and account are in order."""
+    """Return why the balance may be older than it looks; None if connection and account are in order."""
     if stands is None:
         return "its connection is gone"
     if not stands.is_synced:
@@ -92,7 +92,7 @@ def _problem(account: Account, stands: Situation | None) -> str | None:
 
 
 def _same_currency(tenant: Tenant, account: KnownAccount, row: BalanceRow | str | None) -> BalanceRow | str | None:
-    """The row, or why it is put aside: a history in two currencies is a mistake until a person says that it is none."""
+    """Return the row, or the reason to quarantine it: a history in two currencies is an error until a person confirms it."""
     if not isinstance(row, BalanceRow) or account.as_of is None or row.currency == account.currency:
         return row
     if tenant.currency_changes.get(account.account_id) == row.currency:

@@ -1,4 +1,4 @@
-"""Selects the part of a tenant that a run is for: everything, or chosen connections or accounts."""
+"""Select the part of a tenant for a run: everything, or selected connections or accounts."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from pfo_pipeline.operations.sync import user_of
 
 @dataclass(frozen=True)
 class Choice:
-    """As a person gives it; nothing given is everything, and what schedules and sensors run."""
+    """A selection as a person enters it. An empty one selects everything, as schedules and sensors do."""
 
     connection_id: str | None = None
     account_ids: tuple[str, ...] = ()
@@ -28,13 +28,13 @@ EVERYTHING = Choice()
 
 @dataclass(frozen=True)
 class Scope:
-    """A choice whose names the ledger knows. None is all of them."""
+    """A selection whose names the ledger knows. None selects all."""
 
     users: tuple[User, ...]
     connection_ids: frozenset[str] | None = None
     account_ids: frozenset[str] | None = None
     forced: str | None = None
-    """The connection of the one user that the bank is asked for first."""
+    """The user's connection for which a sync at the bank is requested first."""
     member_present: bool = False
 
     @property
@@ -50,10 +50,10 @@ class Scope:
 
 
 def scope_of(tenant: Tenant, known: Reader, choice: Choice) -> Scope:
-    """What the choice stands for, before the bank is asked for anything.
+    """Resolve a selection, before the bank is requested.
 
     Raises:
-        OperationRefused: the ledger knows no such connection or account of the tenant, or the choice contradicts itself.
+        OperationRefused: the ledger knows no such connection or account of the tenant, or the selection contradicts itself.
         LedgerError: the ledger cannot be read.
     """
     if choice.force and choice.connection_id is None:
@@ -77,10 +77,10 @@ def scope_of(tenant: Tenant, known: Reader, choice: Choice) -> Scope:
 
 
 def owner_of(tenant: Tenant, known: Reader, connection_id: str) -> User:
-    """Whose a connection is.
+    """Return the user of a connection.
 
     Raises:
-        OperationRefused: the ledger knows no such connection, or one that was removed, or its user is not configured.
+        OperationRefused: the ledger knows no such connection, or it was removed, or its user is not configured.
     """
     there = {c.connection_id: c for c in known.connections(tenant.id) if c.status != "gone"}
     if connection_id not in there:
@@ -91,7 +91,7 @@ def owner_of(tenant: Tenant, known: Reader, connection_id: str) -> User:
 
 
 def _chosen_accounts(tenant: Tenant, known: Reader, choice: Choice) -> list[KnownAccount]:
-    """A bank account that is seen through two connections is chosen with both, unless one of them is."""
+    """Return the selected accounts. An account with links in two connections is selected with both, unless one is selected."""
     there = [a for a in known.linked_accounts(tenant.id) if a.deleted_at is None] if choice.account_ids else []
     chosen: list[KnownAccount] = []
     for account_id in choice.account_ids:

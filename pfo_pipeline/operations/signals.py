@@ -1,4 +1,4 @@
-"""Runs asynchronous work so that Ctrl-C and SIGTERM end it between two of its steps, never inside the event loop."""
+"""Run asynchronous work so that Ctrl-C and SIGTERM end it between two steps, never inside the event loop."""
 
 import asyncio
 import signal
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, but a signal cancels the work, which can tidy up, and then raises here.
+    """Like `asyncio.run`, but a signal cancels the work, which can clean up, and then raises here.
 
-    Handlers that raise, Python's own and Dagster's, do so wherever the program happens to be. In the midst of the event
-    loop that is logged and swallowed as an error of a connection, and the cancelled run goes on.
+    Handlers that raise, like those of Python and Dagster, raise at any point of the program. Inside the event loop such an
+    exception is logged and swallowed as an error of a connection, and the cancelled run continues.
 
-    Raises: KeyboardInterrupt: SIGINT or SIGTERM came, whether or not the work had ended or failed by then.
+    Raises: KeyboardInterrupt: SIGINT or SIGTERM arrived, even if the work had ended or failed by then.
     """
     interruption = _Interruption()
 
@@ -29,9 +29,9 @@ def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
         try:
             result = asyncio.run(watched())
         except asyncio.CancelledError:
-            raise KeyboardInterrupt from None  # Nobody else cancels this task.
+            raise KeyboardInterrupt from None  # Only our handler cancels this task.
         except Exception:
-            if interruption.came:  # What the work made of being cancelled is no failure to be tried again.
+            if interruption.came:  # An error caused by the cancellation is not a failure to retry.
                 raise KeyboardInterrupt from None
             raise
     if interruption.came:
@@ -40,7 +40,7 @@ def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
 
 
 class _Interruption:
-    """Handler of signals that never raises: it notes that one came, and cancels the task when there is one."""
+    """Signal handler that never raises: it records the signal, and cancels the task if there is one."""
 
     def __init__(self) -> None:
         self.came = False
@@ -67,7 +67,7 @@ class _Interruption:
 @contextmanager
 def _handled_by(interruption: _Interruption) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # Signals reach the main thread only, which sees to its own.
+        yield  # Signals reach only the main thread, which has its own handlers.
         return
     before = {number: signal.signal(number, interruption) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""What an attempt of a command step has gathered so far: rows, counts, events and what went wrong."""
+"""The data gathered by an attempt of a command step: rows, counts, events and errors."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ Row = TypeVar("Row", bound=LedgerRow)
 
 @dataclass
 class StepResult:
-    """Of one user, or of all of a tenant's users together."""
+    """The result of one user, or of all of a tenant's users together."""
 
     synced: int = 0
     failed: int = 0
@@ -34,7 +34,7 @@ class StepResult:
 
     @classmethod
     def of(cls, parts: Iterable["StepResult"]) -> "StepResult":
-        """The users' results as one. What two of them both have is told as the first, in the configuration's order, has it."""
+        """Combine the users' results. If two users have the same row, the first one in the configuration's order is kept."""
         whole = cls()
         for part in parts:
             whole.synced += part.synced
@@ -51,13 +51,13 @@ class StepResult:
         return whole
 
     def add(self, rows: Iterable[LedgerRow]) -> None:
-        """Rows to merge; one that is given again under the same key replaces the first (pages may overlap)."""
+        """Add rows to merge; a row with a key that is there already replaces it (pages may overlap)."""
         for row in rows:
             key = tuple(getattr(row, name) for name in table_of(type(row)).key)
             self._rows.setdefault(type(row), {})[key] = row
 
     def add_drift(self, tenant_id: str, drift: Mapping[Drift, int]) -> None:
-        """What no documentation knows, and in how many records; the ledger is told of each kind once."""
+        """Add undocumented fields and values with their number of records; the ledger records each kind once."""
         self.add(DriftRow(tenant_id, where, value) for where, value in drift)
         self.drift.update(drift)
 
@@ -67,7 +67,7 @@ class StepResult:
 
     @property
     def quarantined(self) -> int:
-        """How many records were put aside."""
+        """The number of quarantined records."""
         return sum(row.state == "open" for row in self.rows_of(QuarantineRow))
 
     def rows_of(self, kind: type[Row]) -> list[Row]:
@@ -79,7 +79,7 @@ class StepResult:
     def batch(
         self, tenant_id: str, run_id: str, operation: Operation, attempt: int, *, has_ended: bool, complete: bool
     ) -> Batch:
-        """What the ledger merges. Events, and how reading each user went, are told by the attempt that ends the step."""
+        """Return the batch to merge. Events and users' read results are included only by the attempt that ends the step."""
         return Batch(
             tenant_id=tenant_id,
             run_id=run_id,

@@ -1,4 +1,4 @@
-"""One attempt of a command step: what it gathered is made durable, then it ends, or asks for another attempt, or fails."""
+"""One attempt of a command step: it stores what it gathered, then ends, requests another attempt, or fails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,28 +21,28 @@ from pfo_pipeline.powens.errors import RateLimited, Transient, WrongClock
 from pfo_pipeline.powens.session import OpenBanking
 
 LONGEST_WAIT_SECONDS = 300.0
-"""The bound within which a server's own Retry-After is obeyed."""
+"""Maximum wait for a server's Retry-After."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Which attempt of a step this is, counted from 1, and whether another may follow."""
+    """Number of an attempt of a step, counted from 1, and whether another may follow."""
 
     number: int
     is_last: bool
 
 
 class TryAgain(Exception):
-    """Another attempt may cure what failed; what succeeded is already in the ledger."""
+    """Another attempt may succeed; what succeeded so far is already in the ledger."""
 
     def __init__(self, text: str, wait_seconds: float | None) -> None:
         super().__init__(text)
         self.wait_seconds = wait_seconds
-        """As told by the server, within LONGEST_WAIT_SECONDS; None leaves it to the contract's policy."""
+        """As requested by the server, within LONGEST_WAIT_SECONDS; None: by the contract's policy."""
 
 
 class StepFailed(PfoError):
-    """No user of the tenant could be read, or none under a right clock; further attempts are over or would not help."""
+    """No user of the tenant could be read, or none with a right clock; no further attempt is left or would help."""
 
     def __init__(self, text: str, code: str, who_acts: str) -> None:
         super().__init__(text)
@@ -52,7 +52,7 @@ class StepFailed(PfoError):
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a command step of one tenant's run works with."""
+    """The context of a command step of one tenant's run."""
 
     tenant: Tenant
     role: Role
@@ -67,31 +67,32 @@ class StepContext:
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """A step that ended: what the IO manager stores, and what the operator is shown."""
+    """The result of a finished step: what the IO manager stores and what the operator sees."""
 
     batch: Batch
     errors: tuple[str, ...]
     drift: Mapping[str, int]
-    """What no documentation knows, such as `account.type=vault`, and in how many records."""
+    """Undocumented fields and values, such as `account.type=vault`, with their number of records."""
     forced: Forced | None = None
-    """How it ended that the bank was asked."""
+    """The result of the sync requested at the bank."""
 
 
 def perform(step: Step, context: StepContext) -> StepOutcome:
     """Run one attempt of a command step.
 
     Raises:
-        OperationRefused: the role, the integration slot or a capability is missing, or what was chosen is not there.
+        OperationRefused: role, integration slot or capability is missing, or the selection does not exist.
         TryAgain: something failed that another attempt may cure; the rest is merged already.
-        StepFailed: nobody could be read, and asking again would not help or is over; or our clock is wrong: then nothing
-            is recorded, also of those who were read before it jumped.
+        StepFailed: no user could be read, and no attempt is left or would help; or our clock is wrong: then nothing is
+            recorded,
+            including users who were read before it jumped.
         LedgerError: the ledger cannot be read or written.
     """
     authorize(step.operation, context.role)
     require_integration(step, context.banking.binding(context.tenant))
     scope = scope_of(context.tenant, context.ledger.reader(), context.choice)
     if context.attempt.number == 1:
-        context.banking.forget(context.tenant, step.id)  # Of an earlier run that was ended between its attempts.
+        context.banking.forget(context.tenant, step.id)  # From an earlier run that ended between its attempts.
     result = run_interruptible(_gathered(step, context, scope))
     if result.wrong_clock is not None:
         raise _under_a_wrong_clock(context.tenant, result.wrong_clock)
@@ -108,14 +109,14 @@ def perform(step: Step, context: StepContext) -> StepOutcome:
 
     if result.transient and not context.attempt.is_last:
         gathered = batch(has_ended=False)
-        # A load of nothing says nothing, and no answer has told yet whether our clock would date it rightly.
+        # An empty load has no information, and no answer has shown yet whether our clock would date it correctly.
         if gathered.rows:
             context.ledger.merge(gathered)
         raise _try_again(result.transient)
     context.banking.forget(context.tenant, step.id)
     if result.users_read == 0:
         context.ledger.merge(batch(has_ended=True))
-        context.ledger.publish()  # No later step of this run does, and readers must see who must act.
+        context.ledger.publish()  # No later step of this run publishes, and readers must see the action items.
         raise _nobody_was_read(context.tenant, result)
     drift = {f"{where}={value}" if value else where: count for (where, value), count in sorted(result.drift.items())}
     return StepOutcome(batch(has_ended=True), tuple(result.errors), drift, result.forced)

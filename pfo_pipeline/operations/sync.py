@@ -1,4 +1,4 @@
-"""Syncs the accounts of a user from Powens.
+"""Sync the accounts of a user from Powens.
 
 Source: ContractSpec `openbanking.accounts.sync`.
 """
@@ -25,9 +25,9 @@ from pfo_pipeline.powens.session import BankSession
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What a command works with: a tenant, a role, the bank's session, what the ledger knows, the time and how to wait.
+    """The context of a command: a tenant, a role, the bank session, the ledger's data, the time and how to wait.
 
-    `now` dates everything that is read; `clock` tells when a wait is over.
+    `now` dates everything that is read; `clock` shows when a wait is over.
     """
 
     tenant: Tenant
@@ -40,7 +40,7 @@ class CommandContext:
 
 
 def user_of(tenant: Tenant, user_id: str | None) -> User:
-    """Raises: OperationRefused: no such user."""
+    """Return the user. Raises: OperationRefused: no such user."""
     user = tenant.user(user_id or "")
     if user is None:
         known = ", ".join(u.id for u in tenant.users)
@@ -53,8 +53,8 @@ async def sync_accounts(
 ) -> tuple[SyncAccountsOutput, list[LedgerRow]]:
     """Read one connection and its accounts, as Powens has them now.
 
-    Every read is a full one, so `force_full_refresh` changes nothing here: before the first read, fan_out.py has the bank
-    asked. `trigger_workflows` is the after-sync sensor's work.
+    Every read is a full one, so `force_full_refresh` changes nothing here: fan_out.py requests the bank before the first read.
+    The after-sync sensor handles `trigger_workflows`.
 
     Returns:
         The contract's output, and the rows for the ledger.
