@@ -46,13 +46,13 @@ is of `a-z`, `0-9`, `-` and `_`, at most 63 of them. A key that is not listed he
 
 
 def render() -> str:
-    """The whole page as Markdown."""
+    """Return the page as Markdown."""
     parts = [_INTRODUCTION, "## At the top", *_section(Config, ())]
     return "\n\n".join(parts) + "\n"
 
 
 def _section(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
-    """A table of the model's keys, then the sections within it."""
+    """Yield a table of the model's keys, then the sections within it."""
     texts, takes = _read_from_source(model)
     fields = {
         name: field for name, field in model.model_fields.items() if f"{model.__name__}.{name}" not in _NOT_IN_THE_FILE
@@ -74,15 +74,15 @@ def _section(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _model_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a table, or of each of several tables."""
+    """Return the model of a table, or of each of several tables."""
     candidates = (field.annotation, *get_args(field.annotation))
     return next((c for c in candidates if inspect.isclass(c) and issubclass(c, BaseModel)), None)
 
 
 def _read_from_source(model: type[BaseModel]) -> tuple[dict[str, str], dict[str, str]]:
-    """Of each field the docstring below it, and in words what it takes.
+    """Return the docstring below each field, and a description of its values.
 
-    Raises: KeyError: a field without a docstring, when its text is asked for.
+    Raises: KeyError: a field without a docstring, when its text is requested.
     """
     [definition] = ast.parse(inspect.getsource(model)).body
     assert isinstance(definition, ast.ClassDef)

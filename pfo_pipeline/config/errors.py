@@ -1,4 +1,4 @@
-"""What can be wrong with the configuration."""
+"""Errors of the configuration."""
 
 from pfo_pipeline.errors import PfoError
 

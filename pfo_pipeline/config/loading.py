@@ -1,4 +1,4 @@
-"""Where the configuration is, and reading it: every mistake is named at once, by its key."""
+"""Find and read the configuration: every mistake is reported at once, by its key."""
 
 import os
 import tomllib
@@ -17,12 +17,12 @@ DEFAULT_CONFIG = Path("pfo.toml")
 
 
 def config_path() -> Path:
-    """Where the configuration is looked for: `PFO_CONFIG`, else `pfo.toml` in the working directory."""
+    """Return the path of the configuration: `PFO_CONFIG`, else `pfo.toml` in the working directory."""
     return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG).absolute()
 
 
 def role_of_process() -> Role:
-    """The role that this process acts under: `PFO_ROLE`, `admin` unless told otherwise.
+    """Return the role of this process: `PFO_ROLE`, default `admin`.
 
     Raises: ConfigError: neither `user` nor `admin`.
     """
@@ -38,7 +38,7 @@ def load_config(path: Path | None = None) -> Config:
     """Read and check the configuration.
 
     Raises:
-        ConfigError: missing, not TOML, or with mistakes; all of them are named, each by its key.
+        ConfigError: missing, not TOML, or with mistakes; all of them are reported, each by its key.
     """
     path = path or config_path()
     try:
@@ -52,7 +52,7 @@ def load_config(path: Path | None = None) -> Config:
         raise ConfigError(f"{path} cannot be read: {type(error).__name__}. It must be a UTF-8 text file.") from None
     except RecursionError:
         raise ConfigError(f"{path} is not valid TOML: its values are nested too deeply.") from None
-    except ValueError as error:  # Not only TOMLDecodeError: a number of 5000 digits is Python's own refusal.
+    except ValueError as error:  # Not only TOMLDecodeError: Python itself refuses a number of 5000 digits.
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
     return _parse(raw, path)
 
@@ -75,7 +75,7 @@ def _parse(raw: dict[str, Any], path: Path) -> Config:
 
 
 def _keys_of_our_own(raw: dict[str, Any]) -> list[str]:
-    """Fields that the models have and the file has not: where it was read from, and a tenant's name in its own table."""
+    """Return fields that the models have and a file must not have: its own path, and a tenant's name in its own table."""
     tenants = raw.get("tenants")
     sections = tenants if isinstance(tenants, dict) else {}
     ids = [f"tenants.{name}.id" for name, section in sections.items() if isinstance(section, dict) and "id" in section]
@@ -112,7 +112,7 @@ def _reason(issue: Any) -> str:
 
 
 def data_dir(config: Config | None) -> Path:
-    """The data folder: `PFO_DATA_DIR`, else the configuration's `data_dir`, else `data` in the working directory."""
+    """Return the data folder: `PFO_DATA_DIR`, else the configuration's `data_dir`, else `data` in the working directory."""
     told = os.environ.get(DATA_DIR_VARIABLE)
     if told:
         return Path(told).absolute()

@@ -1,4 +1,4 @@
-"""The configuration, read and checked: the office, its tenants, their Powens users."""
+"""The models of the configuration: the office, its tenants, their Powens users."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -38,51 +38,52 @@ class User(_Section):
     id: Slug
     """The member's short name, in commands and in the ledger."""
     powens_id: int | None = Field(default=None, gt=0)
-    """The user's number at Powens, where it is there already; `pfo connect` keeps that of a user which it makes."""
+    """The user's number at Powens, if the user exists already; `pfo connect` stores the number of a user that it creates."""
     name: str = ""
-    """What the cash page calls the member."""
+    """The member's name on the cash page."""
     token: SecretReference
-    """The permanent token; as `file:PATH` it is written by `pfo connect`."""
+    """The permanent token; `pfo connect` writes it if this is `file:PATH`."""
 
 
 class Tenant(_Section):
-    """One customer of the office: its own Powens domain and credentials (bring your own key)."""
+    """One customer of the office, with its own Powens domain and credentials (bring your own key)."""
 
     id: Slug
     name: str = ""
-    """What people call it: the title of its cash page."""
+    """The tenant's name for people: the title of its cash page."""
     domain: DomainLabel
     """Label of the Powens domain: `smith` for `https://smith.biapi.pro`."""
     base_url: BaseUrl = ""
-    """Root of the API, where it is not the domain's own; http on loopback only."""
+    """Root of the API, if it is not the domain's own; http on loopback only."""
     client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    """From the Powens console, digits in quotes; in the links that members open."""
+    """From the Powens console, digits in quotes; part of the links that members open."""
     client_secret: SecretReference | None = None
-    """From the Powens console; for `pfo connect`, which makes users and their tokens."""
+    """From the Powens console; for `pfo connect`, which creates users and their tokens."""
     redirect_uri: RedirectUri | None = None
-    """Where members come back to, to the letter as the console allows it; on this machine, commands wait for them there."""
+    """Where members return to, exactly as the console allows it; if it is on this machine, commands wait for them there."""
     webview_url: BaseUrl = "https://webview.powens.com/en"
-    """Where members connect and mend their banks; the last segment is the language of the pages."""
+    """Where members connect and repair their banks; the last segment is the language of the pages."""
     config_token: SecretReference | None = None
-    """Of the Powens console; needed to register webhooks, and for nothing else."""
+    """From the Powens console; needed only to register webhooks."""
     webhook_secret: SecretReference | None = None
-    """What Powens signs its posts with."""
+    """The key with which Powens signs its posts."""
     webhook_bearer: SecretReferences = ()
-    """What Powens sends with posts that it does not sign: by default the token of the user whom they are about."""
+    """The token that Powens sends with posts that it does not sign: by default the token of the user whom the post is about.
+    """
     timezone: TimeZoneName = DEFAULT_TIMEZONE
-    """When it is night: the schedules go by it."""
+    """The time zone of the tenant's schedules and dates."""
     integration: Literal["connected", "disconnected"] = "connected"
-    """`disconnected` rests a tenant: its steps are refused."""
+    """`disconnected` pauses a tenant: its steps are refused."""
     timeout_seconds: int = Field(default=60, ge=1, le=600)
-    """For one call; Powens may take its time."""
+    """For one call; Powens may be slow."""
     requests_per_minute: int | None = Field(default=None, ge=1)
-    """Calls to the domain, by all programs of this machine; on a sandbox 30 unless told otherwise, else none counted."""
+    """Calls to the domain, by all programs of this machine; default 30 on a sandbox, otherwise unlimited."""
     requests_per_day: int | None = Field(default=None, ge=1)
-    """Likewise; on a sandbox 86,400."""
+    """Likewise per day; default 86,400 on a sandbox."""
     currency_changes: Mapping[str, CurrencyCode] = Field(default_factory=dict)
-    """Accounts, by canonical id, whose currency a bank has really changed, with the new one."""
+    """Accounts, by canonical id, whose currency a bank has really changed, with the new currency."""
     alert_targets: SecretReferences = ()
-    """Further addresses, for this tenant's alerts alone."""
+    """Further addresses, only for this tenant's alerts."""
     users: tuple[User, ...] = Field(default=(), validate_default=True)
     """The members of the household."""
 
@@ -105,7 +106,7 @@ class Tenant(_Section):
 
     @property
     def root(self) -> str:
-        """Root of the tenant's API, without a trailing slash (Powens docs, API design: one sub-domain per client)."""
+        """The root of the tenant's API, without a trailing slash (Powens docs, API design: one sub-domain per client)."""
         return self.base_url or f"https://{self.domain}.biapi.pro/2.0"
 
     @property
@@ -116,7 +117,7 @@ class Tenant(_Section):
         return next((user for user in self.users if user.id == user_id), None)
 
     def secret_references(self) -> list[tuple[str, str]]:
-        """Every reference to a secret, with the key that it stands at."""
+        """Return every reference to a secret, with its key."""
         one_each = ((name, getattr(self, name)) for name in ("client_secret", "config_token", "webhook_secret"))
         found = [(f"tenants.{self.id}.{name}", reference) for name, reference in one_each if reference]
         for name in ("webhook_bearer", "alert_targets"):
@@ -128,38 +129,40 @@ Waits = tuple[Annotated[int, Field(ge=1, le=24 * 366)], ...]
 
 
 class RepeatHours(_Section):
-    """Hours until an alert that is still true is told again; the last of them from then on. Empty: never again."""
+    """Hours until an alert that is still open is repeated; the last value applies from then on. Empty: never repeated."""
 
     critical: Waits = (24,)
-    """Of what an operator must mend at once."""
+    """For conditions that an operator must repair at once."""
     warning: Waits = (24, 24, 24, 168)
-    """Of what somebody has to do."""
+    """For conditions that need an action."""
     notice: Waits = (168,)
-    """Of what is good to know."""
+    """For information."""
 
 
 class AlertSettings(_Section):
-    """Who is told, by which address (an Apprise URL, which holds a password), and how often."""
+    """Alert targets (Apprise URLs, which contain a password) and repeat policy."""
 
     targets: SecretReferences = ()
     """Addresses for the alerts of all tenants; without any, only `alerts.jsonl` is written."""
     repeat_hours: RepeatHours = RepeatHours()
-    """Hours until an open alert is told again, by severity."""
+    """Hours until an open alert is repeated, by severity."""
     stale_hours: int = Field(default=26, ge=1, le=24 * 31)
-    """For how long a tenant may go without a read that succeeds."""
+    """Maximum hours since a tenant's last successful read."""
 
 
 class ReportSettings(_Section):
-    """The cash page: whether each refresh writes one for its tenant, how it writes numbers, what it converts to."""
+    """The cash page: whether each refresh writes one for its tenant, its number format, its reference currency."""
 
     after_refresh: bool | None = None
-    """Whether each refresh writes its tenant's page; unless told, it does where the ledger is not encrypted."""
+    """Whether each refresh writes its tenant's page; default: only if the ledger is not encrypted."""
     locale: LocaleName = "en_GB"
-    """How amounts and dates are written."""
+    """The format of amounts and dates."""
     reference_currency: CurrencyCode | None = None
-    """What every amount is converted to that has a rate; together with `rates`."""
+    """The currency to which every amount with a rate is converted; needs `rates`."""
     rates: PathName | None = None
-    """Exchange rates as the European Central Bank publishes them (eurofxref-hist.csv), from this file's folder."""
+    """Exchange rates as the European Central Bank publishes them (eurofxref-hist.csv); the path is relative to this file's
+    folder.
+    """
 
     @model_validator(mode="after")
     def _rates_are_there_for_the_reference_currency(self) -> "ReportSettings":
@@ -175,15 +178,17 @@ class Config(_Section):
     office: Slug
     """Names the ledger, which refuses the configuration of another office."""
     data_dir: PathName | None = None
-    """Where the ledger and Dagster's history live, from this file's folder; `data` in the working directory unless told."""
+    """The folder of the ledger and Dagster's history, relative to this file's folder; default: `data` in the working
+    directory.
+    """
     encryption_key: SecretReference | None = None
-    """What the ledger's files are encrypted with; without one they are plain."""
+    """The encryption key of the ledger's files; without one they are plain."""
     publish_personal_columns: bool = True
     """`false` leaves names, account numbers, IBANs and BICs out of the published ledger."""
     freshness: Freshness = Freshness()
-    """How old a figure may be."""
+    """How old a balance may be."""
     alerts: AlertSettings = AlertSettings()
-    """Who is told of what is not in order."""
+    """Alert targets and repeat policy."""
     report: ReportSettings = ReportSettings()
     """When a cash page is written, and how."""
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
@@ -214,7 +219,7 @@ class Config(_Section):
         return {tenant.id: tenant for tenant in self.tenants}
 
     def tenant(self, tenant_id: str) -> Tenant:
-        """Raises: ConfigError: no such tenant."""
+        """Return a tenant. Raises: ConfigError: no such tenant."""
         found = self.by_id.get(tenant_id)
         if found is None:
             known = ", ".join(sorted(self.by_id))
@@ -222,54 +227,54 @@ class Config(_Section):
         return found
 
     def secret(self, reference: str, *, key: str) -> str:
-        """The secret behind a reference, read now.
+        """Read the secret behind a reference.
 
         Args:
             reference: `env:NAME`, or `file:PATH` (relative to the configuration file).
-            key: Where the reference stands, for the error.
+            key: The configuration key of the reference, for the error.
         Raises:
             SecretError: unset, unreadable or empty.
         """
         return read_secret(reference, folder=self.source.parent, key=key)
 
     def secret_references(self) -> list[tuple[str, str]]:
-        """Every reference to a secret, with the key that it stands at."""
+        """Return every reference to a secret, with its key."""
         found = [("encryption_key", self.encryption_key)] if self.encryption_key else []
         found += [("alerts.targets", reference) for reference in self.alerts.targets]
         return found + [pair for tenant in self.tenants for pair in tenant.secret_references()]
 
     def ledger_key(self) -> str | None:
-        """What the ledger's files are encrypted with; None where they are plain. Raises: SecretError."""
+        """Return the encryption key of the ledger's files; None if they are plain. Raises: SecretError."""
         return self.secret(self.encryption_key, key="encryption_key") if self.encryption_key else None
 
     @property
     def writes_pages(self) -> bool:
-        """Whether a cash page follows each refresh."""
+        """Whether each refresh writes a cash page."""
         wanted = self.report.after_refresh
         return self.encryption_key is None if wanted is None else wanted
 
     def webhook_secret(self, tenant: Tenant) -> str | None:
-        """None where posts are not signed. Raises: SecretError."""
+        """Return the key for signatures; None if posts are not signed. Raises: SecretError."""
         key = f"tenants.{tenant.id}.webhook_secret"
         return self.secret(tenant.webhook_secret, key=key) if tenant.webhook_secret else None
 
     def webhook_bearer(self, tenant: Tenant) -> list[str]:
-        """Raises: SecretError."""
+        """Return the accepted bearer tokens. Raises: SecretError."""
         return [self.secret(r, key=f"tenants.{tenant.id}.webhook_bearer") for r in tenant.webhook_bearer]
 
     def user_token(self, tenant: Tenant, user: User) -> str:
-        """Raises: SecretError."""
+        """Return the user's token. Raises: SecretError."""
         return self.secret(user.token, key=_token_key(tenant, user))
 
     def member_files(self, user: User) -> MemberFiles | None:
-        """Where the member's token is written; None where the reference names no file."""
+        """Return the files of the user's token; None if the reference names no file."""
         kind, _, path = user.token.partition(":")
         return MemberFiles((self.source.parent / path).resolve()) if kind == "file" else None
 
     def powens_id(self, tenant: Tenant, user: User) -> int | None:
-        """The Powens user of a member: as configured, else as it was made.
+        """Return the Powens user id of a user: as configured, else as created.
 
-        Raises: SecretError: it cannot be read, or was made on another domain, where the number is somebody else's.
+        Raises: SecretError: it cannot be read, or was created on another domain, where the number belongs to another user.
         """
         if user.powens_id is not None:
             return user.powens_id
@@ -291,7 +296,7 @@ def _token_key(tenant: Tenant, user: User) -> str:
 
 
 def _purpose(key: str) -> str:
-    """What the secret at a key is for. Posts may be proved by the user's token, which is Powens' default."""
+    """Describe the purpose of the secret at a key. Posts may be authenticated by the user token, as is Powens' default."""
     name = key.rpartition(".")[2]
     return "token" if name == "webhook_bearer" else name
 

@@ -1,6 +1,6 @@
-"""Reads secrets by reference when they are used, and stores the token and the Powens user id of each user.
+"""Read secrets by reference when they are used, and store the token and the Powens user id of each user.
 
-Each file is replaced as a whole, is on the disk before the program continues, and can be read by this account alone.
+Each file is replaced as a whole, is on disk before the program continues, and can be read only by this operating system user.
 """
 
 import json
@@ -13,10 +13,11 @@ from pfo_pipeline.config.errors import SecretError
 
 
 def read_secret(reference: str, *, folder: Path, key: str) -> str:
-    """
+    """Read the secret behind a reference.
+
     Args:
         reference: `env:NAME`, or `file:PATH`, relative to `folder`.
-        key: Where the reference stands, for the error.
+        key: The configuration key of the reference, for the error.
     Raises:
         SecretError: unset, unreadable or empty.
     """
@@ -43,21 +44,21 @@ def read_secret(reference: str, *, folder: Path, key: str) -> str:
 
 
 def _one_word(value: str, where: str) -> str:
-    """A secret travels in an HTTP header, which takes nothing else."""
+    """Check that the secret is one word, because it is sent in an HTTP header."""
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise SecretError(f"{where} holds more than one word of plain characters. Put the secret alone into it.")
     return value
 
 
 USER_NOTE = ".user"
-"""After the name of a token's file: the file beside it that remembers the Powens user."""
+"""Suffix of the file beside a token's file that records the Powens user."""
 
 
 @dataclass(frozen=True)
 class StoredUser:
-    """A Powens user that was made for a member. Until it is known to be permanent, Powens may have purged it.
+    """A Powens user that was created for a user. Until it is known to be permanent, Powens may have purged it.
 
-    Each domain counts its users from its own start, so `powens_id` alone means somebody else on another domain.
+    Each domain numbers its users separately, so the same `powens_id` on another domain is another user.
     """
 
     domain: str
@@ -67,7 +68,7 @@ class StoredUser:
 
 @dataclass(frozen=True)
 class MemberFiles:
-    """The file of a member's token, and beside it the one that remembers the Powens user."""
+    """The file of a user's token, and beside it the file that records the Powens user."""
 
     token: Path
 
@@ -76,7 +77,7 @@ class MemberFiles:
         return self.token.with_name(f"{self.token.name}{USER_NOTE}")
 
     def prepare(self) -> None:
-        """Make the folder, private, and see that it can be written. Raises: SecretError."""
+        """Create the private folder and check that it is writable. Raises: SecretError."""
         folder = self.token.parent
         try:
             if not folder.is_dir():
@@ -88,7 +89,7 @@ class MemberFiles:
             raise _unwritable(folder, error) from None
 
     def stored_user(self) -> StoredUser | None:
-        """None where no user was made yet. Raises: SecretError: the file is not as we write it."""
+        """Return the stored user; None if none was created yet. Raises: SecretError: the file has another format than ours."""
         try:
             held = json.loads(self.user.read_text(encoding="utf-8"))
             return StoredUser(_text(held["domain"]), _positive(held["powens_id"]), held["permanent"] is True)
@@ -102,20 +103,20 @@ class MemberFiles:
             ) from None
 
     def store_user(self, user: StoredUser) -> None:
-        """Raises: SecretError."""
+        """Store the user. Raises: SecretError."""
         held = {"domain": user.domain, "powens_id": user.powens_id, "permanent": user.is_permanent}
         _replace(self.user, json.dumps(held))
 
     def store_token(self, token: str) -> None:
-        """Raises: SecretError."""
+        """Store the token. Raises: SecretError."""
         _replace(self.token, token)
 
     def forget_token(self) -> None:
-        """Raises: SecretError."""
+        """Remove the token. Raises: SecretError."""
         _remove(self.token)
 
     def forget_user(self) -> None:
-        """Raises: SecretError."""
+        """Remove the stored user. Raises: SecretError."""
         _remove(self.user)
 
 

@@ -1,4 +1,4 @@
-"""What a single value of the configuration may be; each check says what is wrong and gives an example."""
+"""Types of single values of the configuration; each check names the mistake and gives an example."""
 
 import re
 from functools import cache
@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035: a label has at most 63 characters
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035: a label has at most 63 characters.
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -21,7 +21,7 @@ def _slug(value: str) -> str:
     return value
 
 
-# Gathered from hundreds of files; each tick of a sensor reads the configuration.
+# Cached, because it is read from hundreds of files, and each tick of a sensor reads the configuration.
 _known_timezones = cache(available_timezones)
 
 
@@ -63,11 +63,11 @@ def _redirect_uri(value: str) -> str:
     _refuse_other_than_url(value)
     if "@" in urlsplit(value).netloc or "#" in value:
         raise ValueError("must hold no user, password or fragment")
-    return value  # Unchanged: Powens compares it with its list to the letter.
+    return value  # Unchanged, because Powens compares it with its list character by character.
 
 
 def _locale(value: str) -> str:
-    from babel import Locale, UnknownLocaleError  # Only where one is configured.
+    from babel import Locale, UnknownLocaleError  # Imported only if a locale is configured.
 
     try:
         Locale.parse(value)

@@ -1,7 +1,7 @@
-"""The contracts of the operations on accounts and balances, and the freshness that an office asks for.
+"""The contracts of the operations on accounts and balances, and the freshness that an office requires.
 
 Source: ContractSpec open banking contracts, accounts and balances, version 1.0.0. Freshness follows the Powens docs: Powens
-syncs each connection every 24 hours by itself, so three days are two missed syncs and no accident.
+syncs each connection every 24 hours by itself, so three days are two missed syncs, which is no coincidence.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class SyncAccountsInput(Message):
 
 
 class SyncAccountsOutput(Message):
-    """`synced` counts accounts merged from a connection in order, `failed` those that could not be brought up to date."""
+    """`synced` counts merged accounts of healthy connections, `failed` those that could not be updated."""
 
     synced: int
     failed: int
@@ -223,28 +223,29 @@ GET_BALANCES = Operation(
 
 
 ConnectionClass = Literal["consent", "credentials", "paused"]
-"""How figures come through a connection: by a consent that ends (the bank's PSD2 interface), by stored credentials, or not by
-themselves, since automatic sync is off."""
+"""How a connection gets balances: by a consent that expires (the bank's PSD2 interface), by stored credentials, or not by
+itself, because automatic sync is off.
+"""
 
 Hours = Annotated[int, Field(ge=1, le=24 * 366)]
 
 
 class Freshness(BaseModel):
-    """The limits of all tenants. Ages count from the bank's own date of a figure."""
+    """The limits of all tenants. Ages count from the bank's own date of a balance."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     hours: Hours = 72
-    """For every account of which nothing below says otherwise."""
+    """For every account without another limit below."""
     account_types: Mapping[str, Hours] = Field(default_factory=dict)
-    """Account types of Powens whose limit is another one, shorter or longer."""
+    """Other limits by Powens account type, shorter or longer."""
     connection_classes: Mapping[ConnectionClass, Hours] = Field(default_factory=dict)
-    """Likewise by the connection: `consent`, `credentials` or `paused`. They lengthen a limit and never shorten it."""
+    """Other limits by connection: `consent`, `credentials` or `paused`. They lengthen a limit and never shorten it."""
     error_budget_percent: Annotated[int, Field(ge=0, le=100)] = 5
-    """Of a tenant's account-days of the last 30 days, how many may be beyond their limit."""
+    """Percentage of a tenant's account-days of the last 30 days that may be beyond their limit."""
 
     def limit(self, account_type: str, connection_class: str | None) -> timedelta:
-        """How old the figure of such an account, seen through such a connection, may be."""
+        """Return the maximum age of a balance of this account type and connection class."""
         by_type = self.account_types.get(account_type, self.hours)
         by_class = next((hours for name, hours in self.connection_classes.items() if name == connection_class), 0)
         return timedelta(hours=max(by_type, by_class))
