@@ -1,1 +1,1 @@
-"""The ledger: what is stored, published and read back, in one process and in several."""
+"""Tests of the ledger: storing, publishing and reading, in one process and in several."""

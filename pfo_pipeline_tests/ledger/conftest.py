@@ -1,4 +1,4 @@
-"""Fixtures of the ledger's tests: a ledger in a folder of its own, and its clock."""
+"""Fixtures of the ledger's tests: a ledger in its own folder, and its clock."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def clock() -> SetClock:
 
 @pytest.fixture(scope="session")
 def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger's files before the first load; made once, since that is most of a small test's time."""
+    """A ledger's files before the first load; made once, because that takes most of a small test's time."""
     ledger = a_ledger(tmp_path_factory.mktemp("new") / "data")
     ledger.reader().tenants()
     return ledger.files.data_dir
@@ -25,13 +25,13 @@ def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ledger(tmp_path: Path, new_ledger: Path, clock: SetClock) -> Ledger:
-    """A ledger without a load, in a folder of its own."""
+    """A ledger without a load, in its own folder."""
     shutil.copytree(new_ledger, tmp_path / "data")
     return a_ledger(tmp_path / "data", clock=clock)
 
 
 @pytest.fixture
 def loaded(ledger: Ledger) -> Iterator[Ledger]:
-    """The ledger, its file loaded for the time of the test: for tests of what is in it, not of the file."""
+    """The ledger with its file kept open during the test: for tests of the content, not of the file."""
     with opened(ledger):
         yield ledger

@@ -1,4 +1,4 @@
-"""A process that is killed at a chosen point of its work, and what its ledger says afterwards."""
+"""Run a process that is killed at a chosen point of its work, and check its ledger afterwards."""
 
 import fcntl
 import functools
@@ -33,7 +33,7 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True)
 class At:
-    """Just before or just after the nth step of a name."""
+    """Just before or just after the nth step with this name."""
 
     when: Literal["before", "in the middle of", "after"]
     step: str
@@ -45,7 +45,7 @@ class At:
 
 @dataclass(frozen=True)
 class AtStep:
-    """At whatever comes as the nth of all steps."""
+    """At the nth of all steps."""
 
     nth: int
 
@@ -59,7 +59,7 @@ class AtLine:
 
 @dataclass(frozen=True)
 class AtMoment:
-    """So many seconds after the start, wherever it is: inside DuckDB or a system call too."""
+    """This many seconds after the start, at any point, including inside DuckDB or a system call."""
 
     seconds: float
 
@@ -69,7 +69,7 @@ Point = At | AtStep | AtLine | AtMoment
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: the signal that killed it, or None; what it had passed, if it was not killed."""
+    """The end of a process: the signal that killed it, or None, and the points that it passed if it was not killed."""
 
     killed_by: signal.Signals | None
     steps: tuple[str, ...] = ()
@@ -79,10 +79,10 @@ class Ended:
 def run_until(
     point: Point | None, work: Callable[..., object], *arguments: Any, also: Callable[[Told], None] | None = None
 ) -> Ended:
-    """Do the work in a process of its own, which dies at the point: no clean-up, nothing flushed, nothing let go.
+    """Do the work in a separate process, which dies at the point without clean-up, flushing or releasing anything.
 
     Args:
-        also: Has the process tell further steps than those of the ledger.
+        also: Makes the process report further steps than those of the ledger.
     """
     ours, far_end = _PROCESSES.Pipe(duplex=False)
     process = _PROCESSES.Process(target=_work_and_die, args=(far_end, point, work, arguments, also), daemon=True)
@@ -104,7 +104,7 @@ def run_until(
 def kill(
     point: Point, work: Callable[..., object], *arguments: Any, also: Callable[[Told], None] | None = None
 ) -> None:
-    """As `run_until`, for a point that must be reached."""
+    """Like `run_until`, for a point that must be reached."""
     ended = run_until(point, work, *arguments, also=also)
     assert ended.killed_by == signal.SIGKILL, (
         f"{point} was never reached; the steps were {[*dict.fromkeys(ended.steps)]}"
@@ -145,7 +145,7 @@ def _work_and_die(
     if also is not None:
         also(reached)
     if isinstance(point, AtMoment):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # The kernel ends us, whatever we are at.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # The kernel then kills the process at any point.
         signal.setitimer(signal.ITIMER_REAL, point.seconds)
     if isinstance(point, AtLine):
         sys.settrace(trace)
@@ -160,7 +160,7 @@ def _die() -> None:
 
 
 def tell_steps(told: Told) -> None:
-    """Have this process, for the rest of its life, tell each step that it takes outside of our code."""
+    """Make this process report, for the rest of its life, each step that it takes outside of our code."""
     connect = duckdb.connect
 
     def watched_connect(database: Any = ":memory:", *more: Any, **options: Any) -> Any:
@@ -200,7 +200,7 @@ def tell_steps(told: Told) -> None:
 
 
 def _named(path: Any) -> str:
-    """Without the folder, and without the number of a process."""
+    """Return the path without its folder and without the number of a process."""
     if isinstance(path, int):
         return "file"
     name = Path(path).name
@@ -208,7 +208,7 @@ def _named(path: Any) -> str:
 
 
 def step_of(told: Told, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-    """The same call, telling before and after."""
+    """Wrap a call so that it reports before and after."""
 
     def step(*words: Any, **options: Any) -> Any:
         told(f"before {name}")
@@ -220,7 +220,7 @@ def step_of(told: Told, name: str, real: Callable[..., Any]) -> Callable[..., An
 
 
 class _WatchedConnection:
-    """A DuckDB connection that tells of its transactions and statements, and is otherwise as it was."""
+    """A DuckDB connection that reports its transactions and statements."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, name: str, told: Told) -> None:
         self._con = con
@@ -243,11 +243,11 @@ class _WatchedConnection:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 over what a ledger says, whoever wrote it and when.
+    """SHA-256 of a ledger's content, independent of the writer and the time.
 
-    Every row of every table of the contract and of balances_current, in their contract's columns, each with which version
-    of its key it is: the order of versions counts, their load ids do not. Left out: load_id, recorded_at, run_id, operation,
-    and the logs of what was done (loads, telemetry), which rightly tell of a run that was killed, too.
+    It covers every row of every contract table and of balances_current, in their contract's columns, each with the number of
+    its version of the key: the order of versions counts, their load ids do not. Left out are load_id, recorded_at, run_id,
+    operation, and the logs of actions (loads, telemetry), which correctly include a run that was killed.
     """
     digest = sha256()
     with _opened(path) as con:
@@ -263,7 +263,7 @@ def content_hash(path: Path) -> str:
 
 
 def contradictions(path: Path) -> list[str]:
-    """What could only be there if a load had been stored in part, or twice; empty for a ledger that is whole."""
+    """Return contradictions that could only exist if a load had been stored in part, or twice; empty for an intact ledger."""
     added = " union all ".join(f"select load_id from {table.name}" for table in tables())  # noqa: S608
     questions = {
         "loads are not numbered from 1 without a gap": "select count(*) from loads having count(*) <> max(load_id)",

@@ -1,7 +1,7 @@
-"""Another process at work on a ledger, started by a test and spoken to line by line.
+"""Another process that works on a ledger; a test starts it and communicates with it line by line.
 
-It says something when it has come to the interesting point, and goes on when it is told to. The processes are forked
-from one that has everything imported already, which is most of what starting them costs.
+It reports when it reaches the interesting point, and continues when the test tells it to. The processes are forked from one
+that has everything imported already, because imports take most of the start.
 """
 
 import multiprocessing
@@ -22,14 +22,14 @@ from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline_tests.ledger.samples import MARCH_31, a_ledger, account, balance, batch
 
 PATIENCE_SECONDS = 300
-"""How long a test waits for a word before it fails; nothing is timed by it."""
+"""How long a test waits for a message before it fails; nothing is timed by it."""
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["__main__", __name__])
 
 
 class Other:
-    """The other process, as a test sees it."""
+    """The test's handle of the other process."""
 
     def __init__(self, work: "Work", *arguments: Any) -> None:
         self._line, far_end = _PROCESSES.Pipe()
@@ -43,7 +43,7 @@ class Other:
         return self._process.pid
 
     def says(self) -> object:
-        """Its next word."""
+        """Return its next message."""
         assert self._line.poll(PATIENCE_SECONDS), "the other process says nothing"
         return self._line.recv()
 
@@ -51,14 +51,14 @@ class Other:
         self._line.send("go on")
 
     def kill(self) -> None:
-        """SIGKILL: no clean-up of its own."""
+        """SIGKILL: the process cannot clean up."""
         self._process.kill()
         self._process.join()
 
 
 @contextmanager
 def other_process(work: "Work", *arguments: Any) -> Iterator[Other]:
-    """The other process, ended at the latest with the block."""
+    """Start the other process; it is ended with the block at the latest."""
     other = Other(work, *arguments)
     try:
         yield other
@@ -67,13 +67,13 @@ def other_process(work: "Work", *arguments: Any) -> Iterator[Other]:
 
 
 class Line:
-    """The line to the test, as the other process has it."""
+    """The other process's connection to the test."""
 
     def __init__(self, connection: "Connection[Any, Any]") -> None:
         self._connection = connection
 
     def say(self, word: object) -> None:
-        """Say where it is, and wait for the word to go on."""
+        """Report a point, and wait for the message to continue."""
         self._connection.send(word)
         self._connection.recv()
 
@@ -86,7 +86,7 @@ def _at_work(connection: "Connection[Any, Any]", work: Work, arguments: tuple[An
 
 
 def merge_in_threads(line: Line, data_dir: Path, name: str, threads: int, batches: int) -> None:
-    """Merge so many batches in each of so many threads, all through one Ledger."""
+    """Merge this many batches in each of this many threads, all through one Ledger."""
     ledger = a_ledger(data_dir)
     failures: list[BaseException] = []
 
@@ -109,7 +109,7 @@ def merge_in_threads(line: Line, data_dir: Path, name: str, threads: int, batche
 
 
 def hold_the_lock(line: Line, data_dir: Path) -> None:
-    """Stand still inside a merge, the primary open."""
+    """Stop inside a merge, with the primary open."""
 
     def clock() -> datetime:
         line.say("inside")
@@ -120,7 +120,7 @@ def hold_the_lock(line: Line, data_dir: Path) -> None:
 
 
 class _Interrupted(dict[Any, Any]):
-    """Rows of a batch that stand still once the first table has been written."""
+    """Rows of a batch that stop after the first table has been written."""
 
     line: Line
 
@@ -132,14 +132,14 @@ class _Interrupted(dict[Any, Any]):
 
 
 def write_half(line: Line, data_dir: Path) -> None:
-    """Stand still in the middle of a transaction."""
+    """Stop in the middle of a transaction."""
     rows = _Interrupted(batch(balance("111"), account("acc_1")).rows)
     rows.line = line
     a_ledger(data_dir).merge(batch(rows=rows))
 
 
 def leave_a_log(line: Line, data_dir: Path) -> None:
-    """Commit, and stand still before the write-ahead log is folded into the file."""
+    """Commit, and stop before the write-ahead log is folded into the file."""
     with duckdb.connect(str(a_ledger(data_dir).files.primary)) as con:
         con.execute("update ledger.loads set run_id = 'from the log'")
         line.say("committed")
@@ -155,13 +155,13 @@ def read(line: Line, published: Path) -> None:
 
 
 def open_primary(line: Line, path: Path) -> None:
-    """What nobody should do: open the primary with another program."""
+    """Open the primary with another program, which nobody should do."""
     with duckdb.connect(str(path), read_only=True):
         line.say("open")
 
 
 def run_out_of_room(line: Line, data_dir: Path, room_bytes: int, rows: int) -> None:
-    """Merge so many rows and publish, where no file may grow beyond so many bytes; say which error came."""
+    """Merge this many rows and publish, with a limit on the size of files; report the error."""
     ledger = a_ledger(data_dir)
     digests = [sha256(str(number).encode()).hexdigest() for number in range(rows)]
     figures = [balance("5", account_id=digest, payload_digest=digest) for digest in digests]

@@ -1,4 +1,4 @@
-"""Short words for rows, batches and clocks, so that a test says only what it is about."""
+"""Short constructors for rows, batches and clocks, so that a test shows only its subject."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ needs_encryption = pytest.mark.skipif(
 
 @dataclass
 class SetClock:
-    """A clock that stands still until it is put elsewhere."""
+    """A clock that stands still until it is set."""
 
     now: datetime = datetime(2026, 4, 5, 12, 0, tzinfo=UTC)
 
@@ -171,10 +171,10 @@ def batch(*rows: LedgerRow, **changes: Any) -> Batch:
 
 
 def opened(ledger: Ledger) -> duckdb.DuckDBPyConnection:
-    """A connection to the primary beside the ledger's own.
+    """Open a connection to the primary beside the ledger's own.
 
-    DuckDB keeps a file loaded while a connection to it is open: a test of what is in the file may hold one, to spare
-    most of the time that opening takes. Tests of the file itself hold none.
+    DuckDB keeps a file loaded while a connection to it is open: a test of the content may hold one, which saves most of the
+    time that opening takes. Tests of the file itself hold none.
     """
     con = duckdb.connect(str(ledger.files.primary), config={"storage_compatibility_version": "v1.4.0"})
     enter(con)
@@ -182,13 +182,13 @@ def opened(ledger: Ledger) -> duckdb.DuckDBPyConnection:
 
 
 def ask(ledger: Ledger, question: str) -> list[tuple[Any, ...]]:
-    """The answer of the primary; readers of the published copy see the same."""
+    """Query the primary; readers of the published copy see the same."""
     with opened(ledger) as con:
         return con.execute(question).fetchall()
 
 
 def everything_in(ledger: Ledger) -> dict[str, int]:
-    """Row counts of the tables that are not empty, apart from those that every ledger begins with."""
+    """Return row counts of the tables that are not empty, without those that every ledger begins with."""
     with opened(ledger) as con:
         names = [
             n for (n,) in con.execute("select table_name from duckdb_tables() where schema_name = 'ledger'").fetchall()

@@ -1,4 +1,4 @@
-"""The files for beancount: held to its grammar line by line, and to what the ledger says.
+"""The files for beancount, checked line by line against its grammar, and against the ledger.
 
 The rules here are those of beancount 3's `parser/lexer.l`, `parser/grammar.y` and `core/account.py`; a file that breaks one
 would not load as a whole.
@@ -72,7 +72,7 @@ _METADATA = re.compile(r'  ([a-z][a-zA-Z0-9_-]+): "((?:[^"\\\n]|\\["\\])*)"')
 
 
 def read(text: str) -> list[Directive]:
-    """Every directive of a file. A line that beancount does not take is an assertion."""
+    """Return every directive of a file. A line that beancount does not accept is an assertion failure."""
     found: list[Directive] = []
     for line in text.split("\n"):
         if match := _DIRECTIVE.fullmatch(line):
@@ -193,7 +193,7 @@ def test_any_moment_as_it_was_known_at_any_other(ledger: Ledger, clock: SetClock
     ],
 )
 def test_a_figure_is_asserted_at_the_midnight_nearest_to_it(ledger: Ledger, moment: str, date: str) -> None:
-    """An assertion holds when its day begins: what stood at the end of the 31st belongs to the 1st."""
+    """An assertion holds when its day begins: the balance at the end of the 31st belongs to the 1st."""
     ledger.merge(batch(account(), balance("1", datetime.fromisoformat(moment))))
 
     assert exported(ledger).amounts == [f"{date} 1.00 EUR"]
@@ -236,7 +236,7 @@ def test_what_is_owed_is_a_liability_and_negative_as_the_bank_has_it(ledger: Led
 
 
 def test_accounts_of_one_name_are_told_apart_and_keep_their_names(ledger: Ledger, clock: SetClock) -> None:
-    """One that comes later, or is renamed by its bank, changes no name in somebody's books."""
+    """A later account, or a rename at the bank, changes no name in somebody's books."""
     ledger.merge(batch(account("acc_ff00aa11bb22")))
     clock.advance(days=1)
     ledger.merge(batch(account("acc_00000000beef1"), account("acc_11111111beef1")))

@@ -1,4 +1,4 @@
-"""Killed at any point and run again, a ledger ends as if nothing had happened, and readers see whole states only."""
+"""A ledger that is killed at any point and run again ends in the normal state, and readers only see complete states."""
 
 import os
 import random
@@ -39,7 +39,7 @@ from pfo_pipeline_tests.ledger.samples import (
 )
 
 CRASHES = int(os.environ.get("CRASHES", "3"))
-"""How many random crashes of each kind, from each beginning; with CRASHES=300 they take a quarter of an hour."""
+"""Number of random crashes of each kind, from each initial state; with CRASHES=300 they take a quarter of an hour."""
 SEED = os.environ.get("SEED", "a night without a power supply")
 
 YESTERDAY = batch(
@@ -61,8 +61,8 @@ BALANCES = batch(
 
 
 def run(data_dir: Path) -> None:
-    """What the pipeline does with its ledger for one tenant: the accounts and their publication, then the balances."""
-    ledger = a_ledger(data_dir, deadline_seconds=5)  # A lock that a dead process held on to would show.
+    """Do the pipeline's work on its ledger for one tenant: the accounts and their publication, then the balances."""
+    ledger = a_ledger(data_dir, deadline_seconds=5)  # The deadline would show a lock that a dead process still holds.
     for step in (ACCOUNTS, BALANCES):
         ledger.merge(step)
         ledger.publish()
@@ -70,7 +70,7 @@ def run(data_dir: Path) -> None:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A ledger before the run, and what readers are shown in the course of a run that nobody disturbs."""
+    """A ledger before the run, and the states that readers see during an undisturbed run."""
 
     before: Path
     states: tuple[str | None, ...]
@@ -98,7 +98,7 @@ def undisturbed(folder: Path, before: Path) -> Undisturbed:
 
 
 def shown(files: LedgerFiles) -> str | None:
-    """What a reader finds; None before the first publication."""
+    """Return what a reader finds; None before the first publication."""
     if not files.published.exists():
         return None
     assert contradictions(files.published) == []
@@ -107,7 +107,7 @@ def shown(files: LedgerFiles) -> str | None:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """The very first run: nothing is there."""
+    """The very first run: there are no files."""
     folder = tmp_path_factory.mktemp("first")
     (folder / "before").mkdir()
     return undisturbed(folder, folder / "before")
@@ -115,7 +115,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 @pytest.fixture(scope="module")
 def daily(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """A run upon what an earlier one has published."""
+    """A run after an earlier one that has published."""
     folder = tmp_path_factory.mktemp("daily")
     ledger = a_ledger(folder / "before")
     ledger.merge(YESTERDAY)
@@ -124,7 +124,7 @@ def daily(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 
 def check_that_a_run_mends(files: LedgerFiles, usual: Undisturbed) -> None:
-    """After a kill: readers have a whole state, and one further run ends as a run that nobody disturbed."""
+    """Check after a kill: readers see a complete state, and one further run ends like an undisturbed run."""
     assert shown(files) in usual.states
 
     run(files.data_dir)
@@ -136,7 +136,7 @@ def check_that_a_run_mends(files: LedgerFiles, usual: Undisturbed) -> None:
 
 
 IN_THE_FIRST_RUN = (
-    # The first file is made whole beside its place.
+    # The first file is completed beside its place.
     At("after", "open draft"),
     At("after", "begin draft"),
     At("before", "insert into office"),
@@ -172,7 +172,7 @@ IN_A_PUBLICATION = (
     At("after", "checkpoint"),
     At("in the middle of", "copy"),
     At("after", "copy"),
-    # The draft is read back before it takes the published copy's place.
+    # The draft is read back before it replaces the published copy.
     At("after", "attach draft as"),
     At("after", "select bit_xor(hash(t)) from"),
     At("before", "chmod draft"),
@@ -212,7 +212,7 @@ def test_a_daily_run_that_is_killed_is_mended_by_the_next(point: Point, daily: U
 
 
 def drawn(usual: Undisturbed, kind: str) -> Iterator[tuple[Point, ...]]:
-    """Rows of crashes, each of which meets what the one before it left behind."""
+    """Yield series of crashes; each crash starts from the state that the previous one left."""
     dice = random.Random(f"{SEED}, {kind}")  # noqa: S311
     left = CRASHES
     while left > 0:

@@ -1,4 +1,4 @@
-"""When the files are not as they should be: a named error that says what to do, and the last copy stays readable."""
+"""Damaged or wrong files: a named error with a remedy, and the last copy stays readable."""
 
 import errno
 from collections.abc import Callable
@@ -301,7 +301,7 @@ def test_a_full_disk_while_merging_leaves_nothing_of_the_batch(published: Ledger
 
 
 def test_a_disk_that_fills_up_after_the_commit_loses_nothing_and_says_so(published: Ledger) -> None:
-    """The log has room for the batch, the file has not: closing DuckDB keeps silent about that."""
+    """The log has room for the batch, the file has not: DuckDB reports no error when it closes."""
     room = published.files.primary.stat().st_size + 300_000
     with other_process(program.run_out_of_room, published.files.data_dir, room, 3000) as other:
         assert other.says() == no_room(published.files.primary)

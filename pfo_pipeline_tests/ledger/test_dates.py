@@ -1,4 +1,4 @@
-"""A date is the end of that day in the tenant's own time zone, wherever it is asked; a moment is that moment."""
+"""A date means the end of that day in the tenant's own time zone in every query; a time means that time."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ ENDS = {
     "first": ("Pacific/Kiritimati", datetime(2026, 6, 30, 10, tzinfo=UTC)),
     "last": ("Etc/GMT+12", datetime(2026, 7, 1, 12, tzinfo=UTC)),
 }
-"""By tenant: its time zone, and when the day of the test is over there."""
+"""Time zone of each tenant, and when the day of the test ends there."""
 LONG_BEFORE = datetime(2026, 6, 1, tzinfo=UTC)
 LONG_AFTER = datetime(2026, 7, 20, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -29,7 +29,7 @@ TICK = timedelta(microseconds=1)
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    """Each tenant: 1 long before, 2 with the last microsecond of the day, 3 with the first one after it."""
+    """Each tenant has a balance of 1 long before, 2 in the last microsecond of the day, and 3 in the first one after it."""
     clock = SetClock(LONG_AFTER)
     made = a_ledger(tmp_path_factory.mktemp("dates"), clock=clock)
     for tenant, (zone, end) in ENDS.items():
@@ -44,7 +44,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 def ask(ledger: Ledger, query: str, **parameters: Any) -> dict[str, Any]:
     with opened(ledger) as con:
         con.execute("use ledger")
-        con.execute("set TimeZone = 'America/Sao_Paulo'")  # Whatever the session's own zone is.
+        con.execute("set TimeZone = 'America/Sao_Paulo'")  # The session's own zone must not matter.
         return dict(con.execute(query, parameters or None).fetchall())
 
 

@@ -1,4 +1,4 @@
-"""A file that takes another one's place is on disk before it does, and its name is on disk when that is done."""
+"""A file that replaces another one is on disk before it does, and its name is on disk afterwards."""
 
 import errno
 import os

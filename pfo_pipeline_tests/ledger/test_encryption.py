@@ -1,4 +1,4 @@
-"""With a key, the ledger's files say nothing without it: readers need the key alone, a wrong one is told as such."""
+"""An encrypted ledger: its files are unreadable without the key, readers need only the key, and a wrong key is reported."""
 
 from pathlib import Path
 

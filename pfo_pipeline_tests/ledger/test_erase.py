@@ -1,4 +1,4 @@
-"""Erasing a person: nothing of them is left in any file, what is left still proves itself, and that it happened is told."""
+"""Erasing a person: no file contains them any more, the remaining rows have a valid proof, the erasure is recorded."""
 
 import shutil
 from pathlib import Path
@@ -46,7 +46,7 @@ def loads(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Path:
 
 @pytest.fixture
 def family(loads: Path, tmp_path: Path, clock: SetClock) -> Ledger:
-    """Those loads, in a folder of the test's own."""
+    """Those loads, in the test's own folder."""
     clock.advance(hours=1)
     return a_ledger(shutil.copytree(loads, tmp_path / "data"), clock=clock)
 

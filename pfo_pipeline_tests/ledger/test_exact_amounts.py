@@ -1,4 +1,4 @@
-"""Money stays exact from the text of an answer to whatever reads the ledger, or is refused; it is never rounded."""
+"""Money stays exact from the text of an answer to every reader of the ledger, or is refused; it is never rounded."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -29,11 +29,11 @@ WIDEST = Decimal("9" * 28 + "." + "9" * 10)
 
 
 def amount(digits: int, scale: int, zeros: int) -> Decimal:
-    """`digits` with `scale` decimals, written with so many zeros more at its end."""
+    """Return `digits` with `scale` decimals and this many zeros appended."""
     return Decimal(f"{digits}{'0' * zeros}").scaleb(-scale - zeros, context=EXACT)
 
 
-# Up to 28 digits before the point and 10 after it, however many zeros they are written with.
+# Up to 28 digits before the point and 10 after it, with any number of zeros.
 fitting = st.builds(
     lambda whole, part, zeros: amount(whole * 10**10 + part, 10, zeros) if part else amount(whole, 0, zeros),
     whole=st.integers(-(10**28) + 1, 10**28 - 1),
@@ -57,7 +57,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def stored(con: duckdb.DuckDBPyConnection, amounts: list[Decimal]) -> str:
-    """The tenant, a new one, under which the amounts have been merged as acc_000, acc_001, …"""
+    """Merge the amounts as acc_000, acc_001, … and return their new tenant."""
     loads = con.execute("select count(*) from loads").fetchone()
     assert loads is not None
     tenant = f"tenant-{loads[0]}"
@@ -134,7 +134,8 @@ def test_the_published_copy_gives_pandas_exact_amounts_and_moments_with_a_zone(l
     assert frame["as_of"].tolist() == [pd.Timestamp(MARCH_31)] * 2
 
 
-# From here on: the whole way, from the text that a bank's answer has to what an analyst's tools hold.
+#
+# From here on: the whole way, from the text of a bank's answer to an analyst's tools.
 
 AWKWARD = (
     "1E+3", "-0.0", "0", "1e-8", "1e-10", "123456789012345.67", "0.1", "0.30", "-1", "9007199254740993", "1E+17", "-1.50e1",
@@ -153,13 +154,14 @@ NO_AMOUNTS = (
 
 
 def worth(text: str) -> Fraction:
-    """What a JSON number, or a text with one in it, is worth: read by rationals, which share nothing with our own way."""
+    """Return the value of a JSON number, or of a text with one, by rationals, independently of the product's own way."""
     return Fraction(text.strip('"').rstrip("."))
 
 
 def kept_of(text: str) -> Fraction | None:
-    """What the ledger holds of an amount in euro: below 10^18, up to ten decimals; a number that is within 0.000001 of a whole
-    number of cents is that. None for what is put aside.
+    """Return the amount in euro that the ledger must have; None for a quarantined one.
+
+    It is below 10^18, with up to ten decimals; a number within 0.000001 of a whole number of cents is that number.
     """
     value = worth(text)
     if abs(value) >= 10**18:
@@ -171,7 +173,7 @@ def kept_of(text: str) -> Fraction | None:
 
 
 def figures_of(amounts: list[str]) -> bytes:
-    """What Powens answers: one account for each amount, numbered from 1."""
+    """Return an answer of Powens with one account for each amount, numbered from 1."""
     accounts = ", ".join(
         f'{{"id": {number}, "id_connection": 7, "currency": {{"id": "EUR"}}, "last_update": "2026-03-31 07:00:00", '
         f'"balance": {amount}, "coming_balance": {amount}}}'
@@ -181,7 +183,7 @@ def figures_of(amounts: list[str]) -> bytes:
 
 
 def rows_of(tenant_id: str, answer: bytes) -> list[LedgerRow]:
-    """The rows that the refresh makes of an answer: a balance, or the reason why there is none."""
+    """Return the rows that the refresh makes of an answer: a balance, or the reason why there is none."""
     tenant = Tenant(id=tenant_id, domain=f"{tenant_id}-sandbox", users=(User(id="jane", token="env:NONE"),))
     rows: list[LedgerRow] = []
     for record in parse_json(answer)["accounts"]:
@@ -196,12 +198,12 @@ def rows_of(tenant_id: str, answer: bytes) -> list[LedgerRow]:
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    """A ledger to which each example adds a tenant of its own."""
+    """A ledger to which each example adds its own tenant."""
     return a_ledger(tmp_path_factory.mktemp("shelf") / "data")
 
 
 def published(ledger: Ledger, amounts: list[str]) -> str:
-    """The tenant, a new one, under which the answer has been merged and published."""
+    """Merge and publish the answer, and return its new tenant."""
     tenant = f"tenant-{len(ledger.reader().tenants())}"
     ledger.merge(batch(*rows_of(tenant, figures_of(amounts)), tenant_id=tenant))
     ledger.publish()
@@ -233,7 +235,7 @@ def test_what_a_bank_writes_is_what_an_analyst_reads_in_sql_arrow_and_pandas(she
         ).fetchall()
     assert {source: Fraction(amount) for source, amount, _ in fetched} == kept
     assert {source: Fraction(available) for source, _, available in fetched} == kept
-    # Nothing is lost: what is not kept is put aside, with the reason, under its own id.
+    # Nothing is lost: a record that is not kept is quarantined, with the reason, under its own id.
     assert sorted([source for source, *_ in fetched] + [source for source, _ in aside]) == sorted(told)
     assert {reason.partition(": ")[2] for _, reason in aside} <= {
         "does not fit DECIMAL(38,10) without rounding",

@@ -1,4 +1,4 @@
-"""One tenant's files: the ledger's values exactly, nobody else's rows, any two moments, all of them or none."""
+"""One tenant's files: exactly the ledger's values, no rows of other tenants, any two times, either all files or none."""
 
 import csv
 import errno
@@ -62,7 +62,7 @@ Export = Callable[..., Exported]
 
 @pytest.fixture(scope="module")
 def told_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """31 March was told as 10.00 on 5 April and 12.50 on 9 April; acc_2 is found on 9 April, acc_1's bank fails then."""
+    """31 March was reported as 10.00 on 5 April and 12.50 on 9 April; acc_2 is found on 9 April, acc_1's bank fails then."""
     clock = SetClock(APRIL_5)
     ledger = a_ledger(tmp_path_factory.mktemp("told") / "data", clock=clock)
     ledger.merge(batch(user(), connection(), account(), balance("7.00", MARCH_30), balance("10.00", MARCH_31)))
@@ -121,7 +121,7 @@ IN_THE_LEDGER = {
     """,
     "connections": "from connections_latest where tenant_id = 'smith' order by connection_id",
     "balances": "from balances where tenant_id = 'smith' order by account_id, as_of, load_id",
-    # The view gives the connections in no order.
+    # The view returns the connections in no order.
     "positions": """
         select * replace (list_sort(linked_through) as linked_through) from positions
         where tenant_id = 'smith' order by account_id
@@ -491,7 +491,7 @@ def test_a_name_that_no_folder_can_have_is_named(exported: Export, tmp_path: Pat
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_a_disk_that_fills_up_is_named_and_leaves_nothing(told: Ledger, tmp_path: Path, form: Form) -> None:
-    """A limit on the size of files stands for the disk."""
+    """Simulated by a limit on file sizes."""
     start = APRIL_1
     told.merge(batch(*(balance(f"{n}.123", start + timedelta(minutes=n)) for n in range(4000))))
     told.publish()

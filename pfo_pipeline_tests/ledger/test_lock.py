@@ -1,4 +1,4 @@
-"""The queue of writers by itself: who comes next, and what lies in the folder meanwhile."""
+"""The queue of writers alone: its order, and the files in its folder."""
 
 import fcntl
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def tickets(lock: Path) -> list[str]:
 
 @contextmanager
 def somebody_with(place: Path) -> Iterator[None]:
-    """Somebody alive who waits with this ticket."""
+    """A live process that waits with this ticket."""
     with place.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""What a merge writes: nothing twice, nothing half, nothing lost, in whatever order it comes."""
+"""Rows that a merge writes: none twice, none partly, none lost, in any order of arrival."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def ledger(loaded: Ledger) -> Ledger:
 
 @pytest.fixture(scope="module")
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A ledger in memory, for examples by the hundred; each takes a tenant of its own."""
+    """A ledger in memory, for hundreds of examples; each uses its own tenant."""
     with duckdb.connect() as opened:
         bring_up_to_date(opened, Path("memory"), OFFICE, MARCH_31)
         yield opened
@@ -290,7 +290,7 @@ def test_events_travel_with_their_load(ledger: Ledger) -> None:
 
 
 def a_batch_of(tenant: str, figures: list[tuple[str, int, int]], con: duckdb.DuckDBPyConnection) -> int:
-    """Merge (account, day, amount) figures; how many rows they added."""
+    """Merge balances of (account, day, amount), and return the number of added rows."""
     rows = [
         balance(Decimal(amount), MARCH_30 + timedelta(days=day), tenant_id=tenant, account_id=account_id)
         for account_id, day, amount in figures

@@ -1,4 +1,4 @@
-"""A ledger of each earlier version becomes one of today, with everything that was in it."""
+"""A ledger of each earlier version is migrated to today's version with all its content."""
 
 import gzip
 from pathlib import Path

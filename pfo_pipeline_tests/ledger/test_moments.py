@@ -1,4 +1,4 @@
-"""Any moment but the latest: what held at one, by what we knew at another. Asked as an analyst does, of the published file."""
+"""The state at any time, as known at another. Queried like an analyst does, from the published file."""
 
 import shutil
 from collections.abc import Callable
@@ -33,7 +33,7 @@ APRIL_9 = datetime(2026, 4, 9, 12, 0, tzinfo=UTC)
 
 
 def tell(ledger: Ledger, clock: SetClock) -> Path:
-    """31 March was told as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
+    """31 March was reported as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
     clock.now = APRIL_5
     ledger.merge(batch(account("acc_1"), balance("7.00", MARCH_30), balance("10.00", MARCH_31)))
     clock.now = APRIL_9
@@ -44,7 +44,7 @@ def tell(ledger: Ledger, clock: SetClock) -> Path:
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Ask:
-    """Of what was told, as it was published."""
+    """Queries of that ledger's published copy."""
     clock = SetClock()
     folder = shutil.copytree(new_ledger, tmp_path_factory.mktemp("moments") / "data")
     path = tell(a_ledger(folder, clock=clock), clock)
@@ -73,7 +73,7 @@ def test_without_a_moment_of_knowledge_all_that_is_known_now_counts(ask: Ask) ->
 
 
 def test_what_is_learnt_after_the_ledger_was_made_is_known_too(ledger: Ledger, clock: SetClock) -> None:
-    """A default of now() was once the moment at which the macro was made."""
+    """Regression: a default of now() was the time when the macro was made."""
     clock.now = datetime(2100, 1, 1, tzinfo=UTC)
     ledger.merge(batch(account(), balance("10.00", MARCH_31)))
     with duckdb.connect(str(ledger.publish().path), read_only=True) as con:
@@ -165,7 +165,7 @@ RESTATED = "select currency_before, said_before, currency, says_now, difference 
 
 
 def restated(ledger: Ledger, clock: SetClock, *told: tuple[int, str, str]) -> list[tuple[Any, ...]]:
-    """What is restated since 9 April, of figures of one date: the day of April on which each was learnt, amount, currency."""
+    """Return restatements since 9 April, from balances of one date: the day of recording, amount, currency."""
     for day, amount, currency in told:
         clock.now = APRIL_9 + timedelta(days=day - 9)
         ledger.merge(batch(balance(amount, MARCH_31, currency=currency)))
@@ -210,7 +210,7 @@ def test_freshness_is_the_age_of_each_enabled_accounts_newest_figure(ask: Ask) -
 def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
     told: list[tuple[int, int, int]], at: int, known: int, tmp_path_factory: pytest.TempPathFactory, new_ledger: Path
 ) -> None:
-    """Figures (day learnt, day of the figure, amount), told in the order in which they were learnt."""
+    """Balances are (day recorded, day of the balance, amount), in the order of recording."""
     folder = tmp_path_factory.mktemp("replay") / "data"
     shutil.copytree(new_ledger, folder)
     clock = SetClock()
@@ -236,7 +236,7 @@ def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
 
 
 def test_a_row_of_a_size_that_is_no_money_costs_no_other_tenants_total(tmp_path: Path) -> None:
-    """An early release accepted such rows; DuckDB's own sum of them fails, or wraps, for everybody."""
+    """An early release accepted such rows; DuckDB's own sum of them fails, or overflows, for every tenant."""
     ledger = a_ledger(tmp_path, clock=SetClock())
     for tenant, amounts in (("smith", ("9.99e27", "9.99e27")), ("jones", ("5", "7"))):
         for number, amount in enumerate(amounts):

@@ -1,4 +1,4 @@
-"""A published ledger may leave personal columns out: what can be asked without them stays the same."""
+"""A published ledger may leave personal columns out; queries that do not need them have the same results."""
 
 from decimal import Decimal
 from pathlib import Path

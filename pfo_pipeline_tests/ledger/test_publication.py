@@ -1,4 +1,4 @@
-"""The copy that everybody reads: whole, read-only, put in place at once; and the primary that nobody else sees."""
+"""The published copy is complete, read-only and replaced atomically; the primary is private."""
 
 import stat
 from decimal import Decimal

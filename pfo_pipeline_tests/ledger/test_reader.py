@@ -1,4 +1,4 @@
-"""Reads for one tenant: the newest state, exact and in UTC, and never a row of somebody else."""
+"""Reads for one tenant: the newest state, exact and in UTC, and never a row of another tenant."""
 
 from collections.abc import Sequence
 from datetime import UTC, timedelta
@@ -146,7 +146,7 @@ def test_failures_are_those_of_the_newest_complete_load(loaded: Ledger) -> None:
 
 @pytest.fixture
 def two_houses(ledger: Ledger) -> Ledger:
-    """Two tenants whose ids are all alike; what is Jones' says so or is 31337."""
+    """Two tenants with the same ids; everything of Jones has Jones in its text or is 31337."""
     ledger.merge(batch(account(), connection(), user(), balance("1"), failed=1))
     ledger.merge(
         batch(

@@ -1,4 +1,4 @@
-"""A damaged or forged file is never published, never backed up, and named with the command that puts it right."""
+"""A damaged or forged file is never published and never backed up, and it is reported with the command that repairs it."""
 
 import shutil
 from collections.abc import Callable
@@ -32,13 +32,13 @@ from pfo_pipeline_tests.ledger.samples import (
 BLOCK_BYTES = 262_144
 HEADER_BYTES = 12_288
 SOME = 5
-"""Of so many blocks one is damaged, but for the plain primary beside a published copy: there every second one is."""
+"""One of this many blocks is damaged; for the plain primary beside a published copy, every second one."""
 KEY = "correct-horse"
 
 
 @dataclass(frozen=True)
 class Template:
-    """A folder with a ledger's files, and the key that they are encrypted with."""
+    """A folder with a ledger's files, and their encryption key."""
 
     folder: Path
     key: str | None
@@ -52,7 +52,7 @@ class Template:
 
 @pytest.fixture(scope="module", params=["plain", pytest.param("encrypted", marks=needs_encryption)])
 def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A tenant with enough rows for several blocks of data, published."""
+    """A published tenant with enough rows for several blocks of data."""
     key = KEY if request.param == "encrypted" else None
     clock = SetClock(datetime(2026, 3, 1, tzinfo=UTC))
     ledger = Ledger(LedgerFiles(tmp_path_factory.mktemp("ledger") / "data"), OFFICE, key=key, clock=clock)
@@ -75,7 +75,7 @@ def flip(path: Path, block: int) -> None:
     content = bytearray(path.read_bytes())
     start = HEADER_BYTES + block * BLOCK_BYTES
     middle = start + min(BLOCK_BYTES, len(content) - start) // 2
-    for position in (start + 8, start + 1000, middle):  # After the checksum; a block may be filled to a part only.
+    for position in (start + 8, start + 1000, middle):  # After the checksum; a block may be only partly filled.
         content[position] ^= 0x55
     path.write_bytes(content)
     path.chmod(mode)
@@ -91,7 +91,7 @@ def totals(ledger: Ledger, key: str | None) -> list[tuple[object, ...]]:
 
 
 def refusal(ledger: Ledger) -> str | None:
-    """Why the ledger is not published; None where it is."""
+    """Return why the ledger is not published; None if it is."""
     try:
         ledger.publish()
     except LedgerDamaged as damage:
@@ -100,7 +100,7 @@ def refusal(ledger: Ledger) -> str | None:
 
 
 def put_right(ledger: Ledger, remedy: str | None, template: Template, tmp_path: Path) -> None:
-    """Do what the remedy says, by the operations behind the commands."""
+    """Follow the remedy with the operations behind the commands."""
     if remedy is None:
         return
     if remedy.startswith("pfo restore --from-published"):
@@ -191,7 +191,7 @@ def test_a_rewritten_primary_is_read_back_before_it_replaces_the_old_one(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Ledger:
-    """A ledger of one tenant, published."""
+    """A published ledger of one tenant."""
     ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, clock=SetClock())
     ledger.merge(batch(user(), connection(), account(), balance("10")))
     ledger.publish()
@@ -271,7 +271,7 @@ def test_a_line_in_withheld_does_not_excuse_a_changed_amount(small: Ledger) -> N
 
 
 def test_a_migration_after_a_load_is_no_change(small: Ledger) -> None:
-    """Rows that are added to a table of the office are sealed by the tenant's next load."""
+    """Rows added to a table of the office are sealed by the tenant's next load."""
     with opened(small) as con:
         seals = con.execute("select rows from seals where table_name = 'migrations'").fetchall()
         con.execute("update seals set rows = rows").fetchall()

@@ -1,4 +1,4 @@
-"""The file's own shape: what the contracts say, described for whoever opens it, readable by older DuckDB versions."""
+"""The file's schema: as the contracts define it, with comments, readable by older DuckDB versions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_every_amount_says_its_unit(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_a_client_that_knows_no_duckdb_reads_the_comments_too(con: duckdb.DuckDBPyConnection) -> None:
-    """BI tools ask the standard's catalog."""
+    """BI tools query the standard's catalog."""
     silent = con.execute(
         """
         select table_name, column_name from information_schema.columns
@@ -172,7 +172,7 @@ def test_a_ledger_is_migrated_once(tmp_path: Path) -> None:
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    """A table that is in the way stands for whatever may stop a migration halfway."""
+    """A table that already exists stands for any cause that stops a migration halfway."""
     with duckdb.connect(str(tmp_path / "x.duckdb")) as con:
         con.execute(f"create schema {SCHEMA}")
         con.execute(f"create table {SCHEMA}.telemetry (other integer)")

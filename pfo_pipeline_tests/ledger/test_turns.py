@@ -1,4 +1,4 @@
-"""Writers of many threads and processes take turns; readers never wait and make nobody wait."""
+"""Writers in many threads and processes take turns; readers never wait and make nobody wait."""
 
 import threading
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from pfo_pipeline_tests.ledger.samples import a_ledger, ask, balance, batch
 
 
 def tickets(ledger: Ledger) -> list[Path]:
-    """The places in the queue of writers."""
+    """Return the places in the queue of writers."""
     return sorted(ledger.files.private.glob("*.ticket"))
 
 

@@ -1,4 +1,4 @@
-"""A ledger proves what was written: whatever is changed afterwards is found, and named with its load and table."""
+"""A ledger proves its content: any later change is found, and reported with its load and table."""
 
 import shutil
 from collections.abc import Sequence
@@ -46,13 +46,13 @@ def loads(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Path:
 
 @pytest.fixture
 def sound(loads: Path, tmp_path: Path, clock: SetClock) -> Ledger:
-    """Those loads, in a folder of the test's own."""
+    """Those loads, in the test's own folder."""
     clock.advance(hours=2)
     return a_ledger(shutil.copytree(loads, tmp_path / "data"), clock=clock)
 
 
 def found(ledger: Ledger) -> list[tuple[str, str, str]]:
-    """What is wrong with the primary; the published copy then differs too, which is not what these tests ask."""
+    """Return findings of the primary. The published copy then differs too, which these tests do not check."""
     findings = ledger.verify().findings
     return [(f.tenant_id, f.about, f.problem) for f in findings if not f.about.startswith("published copy")]
 

@@ -1,4 +1,4 @@
-"""Eight writers and eight readers at once: nobody is refused, nothing is lost, and turns come in the order of asking."""
+"""Eight writers and eight readers at once: nobody is refused, nothing is lost, writers are served in order of arrival."""
 
 import multiprocessing
 import os
@@ -31,7 +31,7 @@ _PROCESSES = multiprocessing.get_context("forkserver")
 
 @dataclass(frozen=True)
 class Turn:
-    """One merge: the load that it became, and how long the writer waited for it and for its publication."""
+    """One merge: its load, and the writer's waits for it and for its publication."""
 
     load_id: int
     seconds: float
@@ -39,7 +39,7 @@ class Turn:
 
 @dataclass
 class Looks:
-    """What a reader saw in all its looks at the published ledger."""
+    """The observations of a reader over all its reads of the published ledger."""
 
     loads: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Looks:
 
 
 def write(line: Line, data_dir: Path, tenant: str, start: Barrier) -> None:
-    """Merge and publish, without a pause, figures that add up to zero at every moment."""
+    """Merge and publish, without a pause, balances whose sum is zero at every time."""
     ledger = a_ledger(data_dir)
     turns = []
     start.wait()
@@ -69,9 +69,9 @@ from balances
 
 
 def look(line: Line, published: Path, start: Barrier, end: Event) -> None:
-    """Look at the published ledger again and again, once more after the end."""
+    """Read the published ledger again and again, and once more after the end."""
     looks = Looks()
-    os.nice(10)  # Two processors for sixteen programs: those who only look must not be what the writers wait for.
+    os.nice(10)  # Two processors for sixteen programs: the writers must not wait for processes that only read.
     start.wait()
     last = False
     while not last:
@@ -91,7 +91,7 @@ def look(line: Line, published: Path, start: Barrier, end: Event) -> None:
 
 @dataclass(frozen=True)
 class Crowd:
-    """How a time with many writers and readers went."""
+    """The record of a period with many writers and readers."""
 
     ledger: Ledger
     turns: dict[str, list[Turn]]
@@ -155,11 +155,11 @@ def test_what_a_reader_sees_only_ever_grows_and_ends_with_everything(crowd: Crow
 
 
 def test_writers_take_turns_in_the_order_of_asking(crowd: Crowd) -> None:
-    """Counted in loads, since a machine may be slow but has no right to be unfair.
+    """Counted in loads, because a machine may be slow but must not be unfair.
 
-    Between two merges a writer waits twice, for its publication and for its next merge. Served in the order of asking, each
-    of the others has at most two turns in that time, one of which is a merge. Twice that is allowed: who has just had a
-    turn may be off the processor before it asks again, and others come first then.
+    Between two merges a writer waits twice: for its publication and for its next merge. If writers are served in the order of
+    arrival, each of the others has at most two turns in that time, one of which is a merge. Twice that is allowed, because a
+    writer that has just had a turn may lose the processor before it queues again, and others come first then.
     """
     allowed = 2 * (WRITERS - 1)
     for tenant, turns in crowd.turns.items():
@@ -170,14 +170,14 @@ def test_writers_take_turns_in_the_order_of_asking(crowd: Crowd) -> None:
 
 @contextmanager
 def waiting_writers(ledger: Ledger, names: str) -> Iterator[list[Other]]:
-    """Writers who have all asked for a turn that somebody else has."""
+    """Yield writers that all wait for the lock that another one holds."""
     with ExitStack() as stack:
         words = (program.merge_in_threads, ledger.files.data_dir)
         writers = [stack.enter_context(other_process(*words, name, 1, 1)) for name in names]
         for writer in writers:
             assert writer.says() == "ready"
             writer.go_on()
-        while len(list(ledger.files.private.glob("*.ticket"))) < 1 + len(names):  # The holder's, and theirs.
+        while len(list(ledger.files.private.glob("*.ticket"))) < 1 + len(names):  # The holder's ticket, and theirs.
             time.sleep(0.01)
         yield writers
 
@@ -211,7 +211,7 @@ def test_a_writer_that_is_killed_while_it_waits_holds_up_nobody(ledger: Ledger) 
 
 
 def analyse(line: Line, published: Path) -> None:
-    """What an analyst's notebook does: a transaction left open, half of a long answer fetched, the rest at leisure."""
+    """Work like an analyst's notebook: an open transaction, half of a long result fetched, the rest later."""
     with duckdb.connect(str(published), read_only=True) as con:
         con.execute("begin transaction")
         con.execute("select current_balance from ledger.ledger.balances order by as_of")
@@ -223,7 +223,7 @@ def analyse(line: Line, published: Path) -> None:
 
 
 def attach(line: Line, published: Path) -> None:
-    """What a BI tool does: attach the file once and hold it."""
+    """Work like a BI tool: attach the file once and hold it."""
     with duckdb.connect() as con:
         con.execute(f"attach '{published}' as cash (read_only)")
         line.say("halfway")

@@ -20,7 +20,7 @@ def bank() -> Iterator[SimulatedBank]:
 
 @pytest.fixture(scope="session")
 def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger's files before the first load; made once, since that is most of a small test's time."""
+    """A ledger's files before the first load; made once, because that takes most of a small test's time."""
     with SimulatedBank() as clock:
         ledger = a_ledger(tmp_path_factory.mktemp("new") / "data", clock)
         ledger.reader().tenants()
@@ -29,7 +29,7 @@ def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ledger(tmp_path: Path, new_ledger: Path, bank: SimulatedBank) -> Iterator[Ledger]:
-    """A ledger without a load; its file stays loaded for the time of the test."""
+    """A ledger without a load; its file stays open during the test."""
     shutil.copytree(new_ledger, tmp_path / "data")
     made = a_ledger(tmp_path / "data", bank)
     with opened(made):
@@ -38,11 +38,11 @@ def ledger(tmp_path: Path, new_ledger: Path, bank: SimulatedBank) -> Iterator[Le
 
 @pytest.fixture
 def smith(bank: SimulatedBank, ledger: Ledger) -> Household:
-    """A tenant with one member, Jane."""
+    """A tenant with one user, Jane."""
     return settle(bank, ledger)
 
 
 @pytest.fixture
 def family(bank: SimulatedBank, ledger: Ledger) -> Household:
-    """A tenant with three members."""
+    """A tenant with three users."""
     return settle(bank, ledger, members=("jane", "john", "june"))

@@ -1,4 +1,4 @@
-"""A tenant in a test: users at a simulated bank, a ledger of its own, and steps run as Dagster runs them."""
+"""A tenant in a test: users at a simulated bank, its own ledger, and steps run as Dagster runs them."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ class Household:
         return self.tenant.domain
 
     def connect(self, member: str = "jane", *amounts: str, **fields: Any) -> SimulatedConnection:
-        """A connection of a member, with one account per amount; the amounts stand still."""
+        """Create a connection of a user, with one account per amount; the amounts do not change."""
         accounts: list[Mapping[str, Any]] = [{"balance": amount, "moves": False} for amount in amounts]
         return self.bank.add_connection(self.members[member], accounts=accounts, **fields)
 
@@ -65,7 +65,7 @@ class Household:
         return self.run(REFRESH, **how)
 
     def run(self, step: Step, **how: Any) -> StepOutcome:
-        """One attempt of a step; its outcome is merged, as the IO manager does it."""
+        """Run one attempt of a step and merge its outcome, as the IO manager does."""
         outcome = self.attempt(step, **how)
         self.merged.append(self.ledger.merge(outcome.batch))
         return outcome
@@ -80,7 +80,7 @@ class Household:
         choice: Choice = EVERYTHING,
         sleep: Sleep = asyncio.sleep,
     ) -> StepOutcome:
-        """One attempt of a step, without what follows it."""
+        """Run one attempt of a step without the IO manager's part."""
         context = StepContext(
             tenant=self.tenant,
             role=self.role,
@@ -96,7 +96,7 @@ class Household:
 
     @contextmanager
     def asked(self) -> Iterator[list[tuple[str, str]]]:
-        """What the bank is asked for in the block: (member, path), in order of name."""
+        """Yield requests to the bank during the block: (user, path), ordered by name."""
         found: list[tuple[str, str]] = []
         names = {user.id: name for name, user in self.members.items()}
         before = len(self.bank.journal(self.domain))
@@ -104,7 +104,7 @@ class Household:
         found += sorted((names[e["user"]], e["path"]) for e in self.bank.journal(self.domain)[before:])
 
     def ask(self, question: str) -> list[tuple[Any, ...]]:
-        """The answer of the ledger's own file."""
+        """Query the ledger's own file."""
         with opened(self.ledger) as con:
             enter(con)
             return con.execute(question).fetchall()
@@ -114,12 +114,12 @@ class Household:
         return [(event, json.loads(properties)) for event, properties in rows]
 
     def accounts(self) -> list[KnownAccount]:
-        """The linked accounts, hidden ones too, in the order in which Powens numbers them."""
+        """Return the linked accounts, including hidden ones, in the order of their Powens numbers."""
         found = self.ledger.reader().linked_accounts(self.tenant.id)
         return sorted(found, key=lambda account: int(account.source_id))
 
     def troubles(self) -> list[Trouble]:
-        """What is not in order, by the usual limits."""
+        """Return what is not in order, by the usual limits."""
         return self.ledger.reader().troubles([self.tenant.id], Freshness(), self.now)
 
     def attention(self) -> list[Attention]:
@@ -153,7 +153,7 @@ def settle(
     members: tuple[str, ...] = ("jane",),
     **fields: Any,
 ) -> Household:
-    """A tenant whose members are users of a new domain; each token is in a file of its own."""
+    """Create a tenant whose users belong to a new domain; each token is in its own file."""
     domain = bank.add_domain(f"{tenant_id}-sandbox")
     users = {member: bank.add_user(domain.name) for member in members}
     folder = ledger.files.data_dir
@@ -172,7 +172,7 @@ def settle(
 
 
 class Waiting:
-    """Waits by moving the bank's clock."""
+    """Wait by moving the bank's clock."""
 
     def __init__(self, household: Household) -> None:
         self.household = household
@@ -188,10 +188,10 @@ def token_file(folder: Path, tenant_id: str, member: str) -> Path:
 
 
 def opened(ledger: Ledger) -> duckdb.DuckDBPyConnection:
-    """A connection to the primary beside the ledger's own.
+    """Open a connection to the primary beside the ledger's own.
 
-    DuckDB keeps a file loaded while a connection to it is open: a test that holds one spares the ledger most of the
-    time that opening takes. What happens in between, file, locks and crashes, has tests of its own.
+    DuckDB keeps a file loaded while a connection to it is open: a test that holds one saves most of the time that opening
+    takes. File, locks and crashes have their own tests.
     """
     return duckdb.connect(str(ledger.files.primary), config={"storage_compatibility_version": "v1.4.0"})
 

@@ -1,4 +1,4 @@
-"""What counts differently than before waits for the operator, until a person has seen it or it was asked for."""
+"""A change in how accounts count waits for the operator, until a person has acknowledged it or it was requested."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which linked accounts are one account: every case is a few reads of what banks list, and what then counts."""
+"""Which linked accounts are one account: every case is a few reads of banks' lists, and the accounts that then count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,14 +18,14 @@ CLASSES = {"checking": "cash", "card": "card", "loan": "loan", "savings": "savin
 
 
 def listed(number_of_account: int, balance: str, **changes: Any) -> dict[str, Any]:
-    """An account as a bank lists it; `is_stuck` if its last update does not move on."""
+    """Return an account as a bank lists it; `is_stuck` if its last update does not advance."""
     values: dict[str, Any] = {"id": number_of_account, "balance": Decimal(balance), "iban": None, "number": None}
     return values | {"type": "checking", "currency": "EUR", "name": "Account", "parent": None} | changes
 
 
 @dataclass
 class Banks:
-    """What is known after each read of some lists, by user, connection and source."""
+    """The known accounts after each read of some lists, by user, connection and source."""
 
     now: datetime = START
     known: dict[str, LinkedAccount] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Banks:
         days: float = 1,
         absent: State = "ended",
     ) -> "Banks":
-        """A complete read, `days` after the one before. An account that no list has is ended, or only missing."""
+        """Simulate a complete read, `days` after the previous one. An account in no list is ended, or only missing."""
         self.now += timedelta(days=days)
         here = set()
         for (user, connection, source), accounts in lists.items():
@@ -105,7 +105,7 @@ class Banks:
 
     @property
     def positions(self) -> dict[str, Decimal]:
-        """By id of the account: the newest balance of its links that count."""
+        """Return the newest balance of each account's links that count, by account id."""
         speaking: dict[str, LinkedAccount] = {}
         for a in sorted(self.known.values(), key=lambda a: (a.updated_at or START, a.account_id)):
             if a.state in ("listed", "missing") and self.matching.placements[a.account_id].counts_as is None:
@@ -478,7 +478,7 @@ def test_deciding_again_changes_nothing() -> None:
 
 @pytest.mark.parametrize("size", [100, 1000, 10_000])
 def test_the_cost_grows_as_the_accounts(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparisons of two accounts are counted: for each account a few, however many there are."""
+    """Comparisons of two accounts are counted: a few for each account, for any number of accounts."""
     from pfo_pipeline.operations import account_matching
 
     counted = 0

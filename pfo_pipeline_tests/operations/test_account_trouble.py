@@ -1,4 +1,4 @@
-"""Powens' error of one account under a healthy connection: who must act, for as long as it lasts."""
+"""A Powens error of one account under a healthy connection: the action item, and for how long it is open."""
 
 import pytest
 

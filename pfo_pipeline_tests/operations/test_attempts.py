@@ -1,4 +1,4 @@
-"""When reading fails: who is retried, who is not, and that nothing which succeeded is lost or asked for twice."""
+"""Failed reads: which are retried, which are not, and that nothing successful is lost or requested twice."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ BOTH = pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id
 
 @pytest.fixture
 def households(family: Household) -> Household:
-    """Jane, John and June have one account each, which the ledger knows without a figure."""
+    """Jane, John and June have one account each, which the ledger knows without a balance."""
     for number, member in enumerate(family.members):
         family.connect(member, str(number + 1))
     family.sync(run_id="run-0")
@@ -23,7 +23,7 @@ def households(family: Household) -> Household:
 
 
 def fail(household: Household, member: str | None, path: str = ACCOUNTS, kind: str = "status", **order: Any) -> None:
-    """Order a fault, once unless told otherwise, for one member or for all."""
+    """Order a fault, by default once, for one user or for all."""
     user = household.members[member].id if member else None
     household.bank.fault(kind, domain=household.domain, user=user, path=f"^{path}$", **order)
 
@@ -111,7 +111,7 @@ def test_two_attempts_end_in_the_state_of_one(households: Household) -> None:
 
 @BOTH
 def test_a_member_who_is_read_at_the_second_attempt_was_never_unreachable(households: Household, step: Step) -> None:
-    """The status says "after all attempts"; it was written after the first."""
+    """The status means "after all attempts"; regression: it was written after the first."""
     fail(households, "john", status=503)
     with pytest.raises(TryAgain):
         households.attempt(step)
@@ -133,7 +133,7 @@ def test_after_its_end_a_step_asks_anew(households: Household, step: Step) -> No
 
 
 def test_a_run_that_was_ended_between_its_attempts_leaves_no_answers_to_the_next(households: Household) -> None:
-    """The answers that an attempt had were kept for the next attempt, and served a next run instead."""
+    """Regression: an attempt's answers were kept for the next attempt, and were used by the next run instead."""
     fail(households, "john", status=503)
     with pytest.raises(TryAgain):
         households.attempt(SYNC)

@@ -1,4 +1,4 @@
-"""A run of what a person chose: that is read and nothing else of the tenant is judged by it."""
+"""A run of a person's selection: only the selection is read, and nothing else of the tenant is judged by it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ AN_HOUR_AGO = "2026-03-10 11:00:00+00:00"
 
 @pytest.fixture
 def two(family: Household) -> Household:
-    """Jane has two connections, of two accounts and of one, John has one; all synced an hour ago."""
+    """Jane has two connections, with two accounts and one, John has one; all synced an hour ago."""
     family.connect("jane", "1", "2", last_update=AN_HOUR_AGO)
     family.connect("jane", "3", last_update=AN_HOUR_AGO)
     family.connect("john", "4", last_update=AN_HOUR_AGO)

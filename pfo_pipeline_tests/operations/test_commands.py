@@ -1,4 +1,4 @@
-"""The command operations by themselves, for one connection or one account, as an operator may call them."""
+"""The command operations alone, for one connection or one account, as an operator may call them."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def called(household: Household, call: Callable[[CommandContext], Coroutine[Any, Any, T]]) -> T:
-    """Run one operation with a session of its own."""
+    """Run one operation with its own session."""
 
     async def whole() -> T:
         async with household.banking.session(household.tenant, "by hand") as bank:

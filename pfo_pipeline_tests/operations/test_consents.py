@@ -1,4 +1,4 @@
-"""The consent calendar: which consents end when, and what goes stale with them."""
+"""The consent calendar: when consents expire, and the balances that become stale with them."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 
 
 def connection(left: timedelta | None, **changes: Any) -> KnownConnection:
-    """A connection whose consent has so long left."""
+    """Return a connection whose consent has this much time left."""
     values: dict[str, Any] = {
         "connection_id": "38",
         "user_id": "jane",

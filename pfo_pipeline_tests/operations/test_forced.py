@@ -1,4 +1,4 @@
-"""A sync that a person asks for: one connection, at the bank itself, waited for within a bound."""
+"""A sync that a person requests: one connection, at the bank itself, with a bounded wait."""
 
 import asyncio
 from dataclasses import replace
@@ -129,7 +129,7 @@ def test_the_contracts_forced_refresh_brings_the_figure_of_now(smith: Household,
 
     async def refresh() -> tuple[RefreshBalancesOutput, list[Any]]:
         async with smith.banking.session(smith.tenant, "by hand") as bank:
-            await bank.enabled_accounts(smith.tenant.users[0])  # What was read before is not used.
+            await bank.enabled_accounts(smith.tenant.users[0])  # Data read before are not used.
             return await refresh_balances(replace(smith.command(bank), sleep=waiting.sleep), request, account)
 
     before = smith.now

@@ -1,4 +1,4 @@
-"""How fresh a tenant is: three ages of each figure, what is stale per currency, and the error budget."""
+"""The freshness of a tenant: three ages of each balance, stale amounts per currency, and the error budget."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ LIMITS = Freshness()
 
 
 def figure(old: timedelta | None = HOUR, **changes: Any) -> Figure:
-    """A figure that the bank has dated so long ago."""
+    """Return a balance that the bank dated this long ago."""
     values: dict[str, Any] = {
         "tenant_id": "smith",
         "account_id": "acc_1",
@@ -156,14 +156,14 @@ def ledger(tmp_path: Path, clock: SetClock) -> Ledger:
 
 @pytest.fixture
 def loaded(ledger: Ledger) -> Iterator[Ledger]:
-    """Held open beside the test's loads, which spares most of the time that opening takes."""
+    """A connection held open during the test's loads, which saves most of the time that opening takes."""
     ledger.reader().tenants()
     with opened(ledger):
         yield ledger
 
 
 def load_each_day(ledger: Ledger, clock: SetClock, days: int, *, but_not: range = range(0), **changes: Any) -> None:
-    """A figure of the same moment for each of the last days, the last one now; none on the days (ago) of `but_not`."""
+    """Load a balance of the same time for each of the last days, the last one now; none on the days (ago) of `but_not`."""
     for ago in reversed(range(days)):
         clock.now = NOW - ago * DAY
         if ago not in but_not:
@@ -186,7 +186,7 @@ def test_the_budget_counts_the_days_on_which_the_figure_known_then_was_too_old(l
 
     (found,) = freshness(loaded)
 
-    # Known for 21 days; none on the first; from the 11th day ago on the figure was 1, 2, 3, 4, 5, 6 days old.
+    # Known for 21 days; none on the first; from the 11th day ago on, the balance was 1, 2, 3, 4, 5, 6 days old.
     assert (found.budget.account_days, found.budget.stale_days) == (21, 1 + 3)
     assert found.budget.is_spent
     assert found.is_fresh

@@ -1,4 +1,6 @@
-"""What Powens lists no more: missing, kept and told; gone only where that is certain; users who are read no longer."""
+"""Accounts that Powens no longer lists: missing ones are kept and reported, gone only if that is certain. Users no longer
+read.
+"""
 
 import json
 from decimal import Decimal
@@ -27,7 +29,7 @@ def read(household: Household) -> None:
 
 
 def next_day(household: Household, hours: int = 24) -> None:
-    """Powens has synced once more; everything is read."""
+    """Let Powens sync once more, then read everything."""
     household.bank.advance(hours=hours)
     read(household)
 
@@ -544,7 +546,7 @@ NUMBER = {"number": "00012345678"}
 
 
 def added_again(household: Household, **of_the_new: Any) -> SimulatedConnection:
-    """A bank with one account of 7, removed at Powens and added again: all ids are new."""
+    """Remove a bank with one account of 7 at Powens and add it again: all ids are new."""
     old = household.connect("jane", "7")
     household.bank.change_account(household.domain, old.account_ids[0], **NUMBER)
     read(household)

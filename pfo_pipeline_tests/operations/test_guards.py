@@ -1,4 +1,4 @@
-"""Who may call what, and what must be plugged in: asked before the bank or the ledger is touched."""
+"""Roles and integration slots are checked before the bank or the ledger is touched."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A signal ends asynchronous work, wherever it meets it; what the work holds is let go first."""
+"""A signal ends asynchronous work at any point; the work first releases what it holds."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 
 class Interrupted(BaseException):
-    """What a handler such as Dagster's raises."""
+    """An exception like the one that Dagster's handler raises."""
 
 
 @pytest.fixture(autouse=True)

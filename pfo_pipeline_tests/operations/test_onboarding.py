@@ -1,6 +1,6 @@
-"""A member's Powens user is made once, whatever fails and wherever it is cut short; and leaves when told to.
+"""A Powens user is created once, for any failure and any interruption; and is removed when requested.
 
-Powens bills permanent users. Half an hour later only those are left, so that is when they are counted.
+Powens bills permanent users. Half an hour later only those are left, so they are counted then.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ INIT, CODE, ACCESS, RENEW = "^/auth/init$", "^/auth/token/code$", "^/auth/token/
 
 
 class Killed(BaseException):
-    """The program ends here."""
+    """Simulates the end of the program."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Member:
         return self.do(member_token)
 
     def billed(self) -> list[int]:
-        """The permanent users that the domain has."""
+        """The permanent users of the domain."""
         self.bank.advance(minutes=31)
         return self.users()
 
@@ -119,7 +119,7 @@ def test_a_member_gets_one_user_and_a_private_token(jane: Member) -> None:
 
 
 def test_a_user_is_never_made_permanent_in_one_call(jane: Member) -> None:
-    """`/auth/init` with credentials, and `/auth/renew` without a user, each make a billed user per attempt."""
+    """`/auth/init` with credentials, and `/auth/renew` without a user, each create a billed user per attempt."""
     jane.bank.fault("reset", path=ACCESS, executed=True)
     refused(jane.get_token)
     jane.get_token()
@@ -170,7 +170,7 @@ def test_finding_the_user_again_may_fail_too(jane: Member, executed: bool) -> No
 def test_a_program_that_is_killed_leaves_one_user_to_find(
     jane: Member, monkeypatch: pytest.MonkeyPatch, point: int, later: int
 ) -> None:
-    """Before and after each thing that is written down, and each call that follows."""
+    """Before and after each file that is written, and each call that follows."""
     places = [(MemberFiles, "store_user"), (MemberFiles, "store_token"), (MemberFiles, "store_user")]
     seen = 0
 
@@ -194,7 +194,7 @@ def test_a_program_that_is_killed_leaves_one_user_to_find(
         except Killed:
             assert point < 6
         else:
-            assert point >= 6  # All is written by then.
+            assert point >= 6  # Everything is written by then.
     jane.bank.advance(minutes=later)
 
     assert_one_user(jane, jane.get_token())

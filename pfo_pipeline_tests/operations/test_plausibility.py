@@ -1,4 +1,4 @@
-"""Which moves of a balance its own history makes hard to believe."""
+"""Movements of a balance that are implausible by its own history."""
 
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from pfo_pipeline.operations.anomalies import Jump, implausible_jumps
 
 
 def account(*moves: str) -> Closings:
-    """Day's ends that differ by these moves."""
+    """Return daily balances that differ by these movements."""
     balances = [Decimal(1000)]
     for move in moves:
         balances.append(EXACT.add(balances[-1], Decimal(move)))

@@ -1,4 +1,4 @@
-"""What cannot be read or has no balance: something to look at for as long as it lasts, with the bank and the reason."""
+"""Unreadable records and accounts without a balance: an action item while they last, with the bank and the reason."""
 
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def test_a_record_that_cannot_be_read_waits_for_the_operator_until_it_can(
     smith.bank.change_account(smith.domain, number, verbatim=wrong)
     bank = smith.ask("select distinct institution_name from accounts") if told(smith) else []
 
-    for _ in range(3):  # The bank's other fields go on meanwhile.
+    for _ in range(3):  # The bank's other fields change meanwhile.
         smith.bank.advance(hours=24)
         expected = "a record cannot be read: " + reason.format(id=number)
         assert told(smith) == [(str(made.id), bank[0][0], expected)]

@@ -1,4 +1,4 @@
-"""Lists, accounts and balances as a reader asks for them: paged, filtered, exact, and of one tenant only."""
+"""Lists, accounts and balances as a reader requests them: paged, filtered, exact, and of one tenant only."""
 
 import base64
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ LAST_CHANGED = MARCH_31
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[QueryContext]:
-    """The reads of tenant smith: Jane has acc_1 to acc_5, John acc_6; tenant jones has the same ids and one more."""
+    """Reads of tenant smith: Jane has acc_1 to acc_5, John acc_6; tenant jones has the same ids and one more."""
     with duckdb.connect() as con:
         bring_up_to_date(con, Path("memory"), "willow", MARCH_30)
         apply(

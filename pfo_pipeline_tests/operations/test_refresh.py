@@ -1,4 +1,4 @@
-"""The step refresh-balances: the newest figure of every enabled account, with its own date, exact or put aside."""
+"""The step refresh-balances: the newest balance of every enabled account, with its own date, exact or quarantined."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -172,7 +172,7 @@ def test_amounts_come_through_digit_for_digit(smith: Household, as_text: bool) -
 
 
 def test_zeros_at_the_end_of_an_amount_do_not_stop_a_refresh(synced: Household) -> None:
-    """Arrow took 1.000… for too long a number, and one such amount failed the whole tenant."""
+    """Regression: Arrow took 1.000… for too long a number, and one such amount failed the whole tenant."""
     number = int(synced.accounts()[0].source_id)
     synced.bank.change_account(synced.domain, number, verbatim={"balance": "1." + "0" * 60, "coming_balance": None})
 

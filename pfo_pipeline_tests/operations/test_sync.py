@@ -1,4 +1,4 @@
-"""The step sync-accounts: every connection and account of every user, as Powens has them now, and what is put aside."""
+"""The step sync-accounts: every connection and account of every user, as Powens has them now, and quarantined records."""
 
 import json
 import shutil
@@ -110,7 +110,7 @@ def test_a_change_at_the_bank_is_a_further_version(smith: Household) -> None:
     assert [a.updated_at - a.created_at for a in smith.accounts()] == [timedelta(hours=1), timedelta(0)]
 
 
-# What Powens says of a connection -> how it stands, who must act, whether its accounts count as up to date.
+# Powens' state of a connection -> our state, who must act, whether its accounts count as up to date.
 STANDS: dict[str, tuple[dict[str, Any], str, str | None, bool]] = {
     "null": ({}, "healthy", None, True),
     "SCARequired": ({"state": "SCARequired"}, "needs-person", "member", False),

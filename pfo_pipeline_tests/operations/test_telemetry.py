@@ -1,4 +1,4 @@
-"""Events: exactly the properties that the contract names, masked, and told once however many attempts there were."""
+"""Events: exactly the properties of the contract, masked, and emitted once for any number of attempts."""
 
 from datetime import UTC, datetime
 from typing import Any

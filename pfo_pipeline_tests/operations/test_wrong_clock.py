@@ -1,4 +1,4 @@
-"""A clock that Powens' own answers prove wrong: what is recorded is dated by it for ever, so nothing is."""
+"""A clock that Powens' own answers prove wrong: nothing is recorded, because its date would stay for ever."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -21,7 +21,7 @@ SET_THE_CLOCK = (
 
 
 class Dated(httpx.AsyncBaseTransport):
-    """The bank's answers with a date as a machine sees it whose own clock is `ahead`; from the answer number `after` on."""
+    """The bank's answers, with the date shifted as on a machine whose clock is `ahead`; from answer number `after` on."""
 
     def __init__(self, ahead: timedelta, after: int = 0) -> None:
         self._ahead = ahead
@@ -41,7 +41,7 @@ class Dated(httpx.AsyncBaseTransport):
 
 
 def set_clock(household: Household, ahead: timedelta, *, after: int = 0) -> None:
-    """Set this machine's clock; the bank's stays."""
+    """Set this machine's clock; the bank's does not change."""
     household.ahead = ahead
     household.ledger = Ledger(household.ledger.files, OFFICE, clock=household.machine_time)
     household.banking = OpenBanking(household.banking.config, lambda: Dated(ahead, after))
