@@ -27,7 +27,7 @@ _READS_OF_A_CLIENT = (
 
 
 def written(value: Any) -> str:
-    """JSON in which a decimal keeps its digits."""
+    """Return JSON in which decimals keep their digits."""
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, Mapping):
@@ -43,7 +43,7 @@ def is_hidden(record: Record) -> bool:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked, without who asks."""
+    """A request without its user."""
 
     path: str
     query: str
@@ -54,7 +54,7 @@ class Request:
 
     @property
     def expands(self) -> set[str]:
-        """The names at the outermost level of `expand`."""
+        """Return the names at the outermost level of `expand`."""
         names, depth, name = set(), 0, ""
         for sign in [*parse_qs(self.query).get("expand", [""])[0], ","]:
             depth += (sign == "[") - (sign == "]")
@@ -67,7 +67,7 @@ class Request:
 
 
 def answer(user: UserState, user_id: int, request: Request) -> tuple[int, Record]:
-    """Status and body for a user whose token is right."""
+    """Return status and body for a user whose token is right."""
     parts = [part for part in request.path.split("/") if part]
     match parts:
         case ["account_types"]:
@@ -145,14 +145,14 @@ def user_id_of(script: Script, member: str) -> int:
 
 
 def exchanged(script: Script, moment: Moment, member: str, request: Request) -> Exchange:
-    """One answer to a member, as it is sent."""
+    """Return one answer to a member, as it is sent."""
     user = moment.users.get(member)
     status, body = answer(user, user_id_of(script, member), request) if user is not None else _unauthorized()
     return Exchange(moment.at, member, request.path, request.query, status, written(body).encode())
 
 
 def recorded(script: Script) -> list[Exchange]:
-    """What a client that reads both lists of each user at each moment is sent. No HTTP, for scripts by the hundred."""
+    """Return the answers to a client that reads both lists of each user at each time. No HTTP, for hundreds of scripts."""
     away = _away(script)
     return [
         exchanged(script, moment, member, Request(path, query))
@@ -164,7 +164,7 @@ def recorded(script: Script) -> list[Exchange]:
 
 
 def _away(script: Script) -> dict[datetime, set[str]]:
-    """By moment, the members who are not configured."""
+    """Return members who are not configured, by time."""
     away: set[str] = set()
     found: dict[datetime, set[str]] = {}
     for moment in script.moments:
@@ -177,12 +177,12 @@ def _away(script: Script) -> dict[datetime, set[str]]:
 
 @dataclass
 class Bank:
-    """Plays a script. `now` is one of its moments; `go_to` moves it. Use it in a `with` block."""
+    """Plays a script. `now` is one of its times; `go_to` moves it. Use it in a `with` block."""
 
     script: Script
     number: int = 0
     shows_date: bool = True
-    """Whether answers bear the script's date. A client that goes by the machine's clock would think one of the two wrong."""
+    """Whether answers have the script's date. A client that uses the machine's clock would consider one of the two wrong."""
     sent: list[Exchange] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -215,13 +215,13 @@ class Bank:
         return f"token-of-{member}"
 
     def moments(self) -> Iterator[Moment]:
-        """Each moment in turn; the bank is there while the caller looks."""
+        """Yield each time in turn; the bank runs while the caller works."""
         for number in range(len(self.script.moments)):
             self.number = number
             yield self.moment
 
     def reply(self, authorization: str | None, target: str) -> tuple[int, bytes]:
-        """Status and body; what a member is sent is kept."""
+        """Return status and body, and keep what a member is sent."""
         parts = urlsplit(target)
         member = next((m for m in self.script.members if authorization == f"Bearer {self.token(m)}"), None)
         if not parts.path.startswith(VERSION + "/"):
@@ -268,6 +268,6 @@ def _handler_of(bank: Bank) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing: what was sent is in `sent`."""
+            """Log nothing: `sent` has the answers."""
 
     return Handler

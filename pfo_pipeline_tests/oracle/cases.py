@@ -28,7 +28,7 @@ AN_HOUR = 1 / 24
 
 @dataclass(frozen=True)
 class Right:
-    """What is right at the end of a moment."""
+    """The right answer at the end of a moment."""
 
     totals: Mapping[str, str] | None
     """By class and currency, as `cash EUR`. None: the rules leave it open."""
@@ -36,12 +36,12 @@ class Right:
     says: Mapping[Link, str] = field(default_factory=dict)
     double: Mapping[str, str] | None = None
     same_as: int | None = None
-    """An earlier moment, whose accounts these are."""
+    """Index of an earlier moment with the same accounts."""
     past: Mapping[int, str] = field(default_factory=dict)
-    """What is said then of an earlier moment, if one asks again: its cash in euro."""
+    """The answer then to a query about an earlier moment: its cash in euro."""
 
     def decimals(self) -> dict[tuple[str, str], Decimal] | None:
-        """The totals as numbers."""
+        """Return the totals as numbers."""
         if self.totals is None:
             return None
         keys = {name: name.split() for name in self.totals}
@@ -66,7 +66,7 @@ NOTHING = Right({}, accounts=0)
 
 
 def at(number: float) -> datetime:
-    """When the bank's side was last updated before the moment of that day."""
+    """Return when the bank's side was last updated before the moment of that day."""
     return day(number) - _BEFORE_BREAKFAST
 
 
@@ -83,14 +83,14 @@ def one_connection(number: int, when: float, *accounts: Record, **more: Any) -> 
 
 
 def lone(connection_id: int, row: int, amount: Any, when: float, **more: Any) -> UserState:
-    """A user with one account."""
+    """Return a user with one account."""
     return one_connection(connection_id, when, account(row, connection_id, amount, at(when), **more))
 
 
 def pockets(
     connection_id: int, first: int, when: float, *, is_reversed: bool = False, has_ids_reversed: bool = False
 ) -> UserState:
-    """Two accounts under one IBAN."""
+    """Return a user with two accounts under one IBAN."""
     ids = (first + 1, first) if has_ids_reversed else (first, first + 1)
     rows = [
         account(ids[0], connection_id, "100.00", at(when), iban=IBAN, number="1"),
@@ -99,6 +99,7 @@ def pockets(
     return one_connection(connection_id, when, *(rows[::-1] if is_reversed else rows))
 
 
+#
 # Which linked accounts are one account
 
 
@@ -120,7 +121,7 @@ def two_pockets_of_one_iban_come_back() -> Case:
 
 
 def two_pockets_come_back_in_another_order() -> Case:
-    """Removed and added between two looks."""
+    """Removed and added between two reads."""
     script = Script((moment(0, jane=pockets(1, 11, 0)), moment(1, jane=pockets(2, 21, 1, has_ids_reversed=True))))
     right = (cash("5100.00", accounts=2), cash("5100.00", accounts=2, same_as=0))
     return Case("two_pockets_come_back_in_another_order", script, right)
@@ -239,7 +240,7 @@ def old_and_new_side_by_side() -> Case:
 
 
 def a_renewed_account_with_only_a_mask() -> Case:
-    """The old one ends as the new one appears, in one source: a weak key is enough, one to one."""
+    """The old one ends when the new one appears, in one source: a weak key that is one to one is enough."""
     script = Script(
         (
             moment(0, jane=lone(1, 11, "700.00", 0, number="****1234")),
@@ -339,7 +340,7 @@ def a_split_that_passes_on() -> Case:
 
 
 def two_numbers_under_one_iban() -> Case:
-    """Each of two members sees an account of their own."""
+    """Each of two members sees their own account."""
     script = Script(
         tuple(
             moment(
@@ -353,6 +354,7 @@ def two_numbers_under_one_iban() -> Case:
     return Case("two_numbers_under_one_iban", script, (cash("5100.00", accounts=2),) * 2)
 
 
+#
 # What is gone, and what is only missing
 
 
@@ -400,7 +402,7 @@ def an_empty_list_of_one_source_of_two() -> Case:
 
 
 def an_account_closed_without_a_stamp() -> Case:
-    """Twice missing, a day apart, while its sibling advanced."""
+    """Missing twice, a day apart, while its sibling advanced."""
 
     def user(n: float, *, is_closed: bool) -> UserState:
         rows = [account(11, 1, "100.00", at(n), number="4000011")]
@@ -439,7 +441,8 @@ def a_consent_that_shares_no_account() -> Case:
     return Case("a_consent_that_shares_no_account", script, (NOTHING,) * 2)
 
 
-# What is put aside, and in which class it counts
+#
+# What is quarantined, and the class in which it counts
 
 
 def an_unknown_type() -> Case:

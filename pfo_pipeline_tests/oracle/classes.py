@@ -28,14 +28,14 @@ _CLASS_OF = {kind: name for name, kinds in CLASSES.items() for kind in kinds.spl
 
 
 def class_of(kind: str | None, *, is_crypto: bool) -> str:
-    """The class under which an amount is added up."""
+    """Return the class under which an amount is summed."""
     if is_crypto:
         return "crypto"
     return _CLASS_OF.get(kind or "", UNCLASSIFIED)
 
 
 def class_that_binds(kind: str | None, *, is_crypto: bool) -> str | None:
-    """The class that another linked account must have to be the same; None where any will do."""
+    """Return the class that another linked account must have to be the same; None if any class is allowed."""
     if kind == "joint" and not is_crypto:
         return None
     name = class_of(kind, is_crypto=is_crypto)

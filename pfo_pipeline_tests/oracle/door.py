@@ -21,15 +21,15 @@ _PLACES = {"EUR": 2, "USD": 2, "JPY": 0, "KWD": 3}
 
 @dataclass(frozen=True)
 class Drawn:
-    """A script of one moment, and what is right of it."""
+    """A script of one moment, and its right answer."""
 
     script: Script
     amounts: Mapping[str, Decimal | None]
-    """By Powens' id of the account; None where the amount cannot be kept."""
+    """By Powens' id of the account; None if the amount cannot be kept."""
     rounded: frozenset[str]
-    """The accounts whose amount is not the one that was sent."""
+    """The accounts whose kept amount differs from the one that was sent."""
     total: Mapping[str, Decimal]
-    """By currency: what the accounts add up to whose balance is dated before the end of DAY in the time zone."""
+    """By currency: the sum of the accounts whose balance is dated before the end of DAY in the time zone."""
     consents: Mapping[str, datetime | None]
     """By Powens' id of the connection: when its access ends."""
 
@@ -64,7 +64,7 @@ def drawn(seed: int, zone: str) -> Drawn:
 
 
 def _amount(random: Random, code: str) -> tuple[Any, Decimal | None, bool]:
-    """What is sent (a Decimal as a JSON number), what is kept of it, and whether that is another amount."""
+    """Return the amount sent (a Decimal as a JSON number), the amount kept, and whether the two differ."""
     places = _PLACES.get(code, 8)
     whole = Decimal(random.randrange(-(10**7), 10**7)).scaleb(-places)
     kinds = ["number", "text", "too large"] + (["coin"] if code == "BTC" else ["noise", "text with noise", "far"])
@@ -84,12 +84,12 @@ def _amount(random: Random, code: str) -> tuple[Any, Decimal | None, bool]:
             return whole + Decimal(random.choice((1, -1)) * random.randrange(1, 99)).scaleb(-14), whole, True
         case "text with noise":
             return f"{whole + Decimal(1).scaleb(-14):f}", None, False
-        case _:  # Further from a whole number than noise is, and of more digits than the ledger has.
+        case _:  # Further from a whole number than noise is, and with more digits than the ledger has.
             return whole + Decimal("0.00050000000001"), None, False
 
 
 def _connection(random: Random, number: int) -> tuple[Record, datetime | None]:
-    """A connection and when its access ends: with the first source in use; a login's end is none."""
+    """Return a connection and the end of its access: that of the first source in use; a login has none."""
     ends: list[datetime] = []
     sources = []
     for place in range(random.randrange(1, 4)):

@@ -1,4 +1,4 @@
-"""Plays a script to the product, over real HTTP, and reads what it publishes with plain SQL."""
+"""Play a script to the product, over real HTTP, and read its published ledger with plain SQL."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -34,16 +34,16 @@ _STEPS = (
 )
 _CLASSES = ("cash", "savings", "card", "investments", "insurance", "crypto", "loan", "unclassified")
 AT_HAND = "at hand"
-"""What a release without classes adds up beside its loans. An account of an unknown type is not in it, if it is right."""
+"""The total of a release without classes, beside its loans. It must not include an account of an unknown type."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the product published at the end of a moment."""
+    """The product's published answer at the end of a moment."""
 
     at: datetime
     totals: Totals
-    """By class and currency; a release without classes knows two: loans, and all else."""
+    """By class and currency; a release without classes has two: loans, and all else."""
     has_classes: bool
 
     def is_right(self, all_right: Iterable[Totals]) -> bool:
@@ -52,14 +52,14 @@ class Shown:
 
 @dataclass
 class Product:
-    """One tenant of the product, with a ledger of its own, whose clock is the bank's."""
+    """One tenant of the product, with its own ledger, which uses the bank's clock."""
 
     folder: Path
     bank: Bank
     timezone: str = "Europe/Paris"
     away: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
-    """Why steps failed that did."""
+    """The reasons of failed steps."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class Product:
             (self.folder / f"{member}.token").write_text(self.bank.token(member))
 
     def live(self, decisions: list[Decision]) -> Shown:
-        """The moment that the bank is at: what persons decide, a sync, a refresh, a publication."""
+        """Run the moment that the bank is at: persons' decisions, a sync, a refresh, a publication."""
         for decision in decisions:
             self._decide(decision)
         for step in _STEPS:
@@ -81,13 +81,13 @@ class Product:
             return Shown(self.bank.now(), *totals_in(con, TENANT))
 
     def past(self, at: datetime) -> Decimal | None:
-        """What is said now of an earlier moment."""
+        """Return today's answer about an earlier moment."""
         with self.published() as con:
             return cash_in_euro_at(con, TENANT, at)
 
     @contextmanager
     def published(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """What an analyst has open."""
+        """Open the ledger like an analyst."""
         with duckdb.connect() as con:
             con.execute(f"attach '{self.ledger.files.published}' as published (read_only)")
             con.execute("use published.ledger")
@@ -122,7 +122,7 @@ class Product:
             self._say_of_identity(decision)
 
     def _say_of_identity(self, decision: Decision) -> None:
-        """What `pfo identity join` and `split` write, at the script's clock."""
+        """Write what `pfo identity join` and `split` write, at the script's clock."""
         pair = tuple(sorted((self._account_id(decision.one), self._account_id(decision.other))))
         said = DIFFERENT if decision.kind == "split" else SAME
         known = KnownMatching.of(self.ledger.reader(), TENANT)
@@ -136,7 +136,7 @@ class Product:
 
 
 def totals_in(con: duckdb.DuckDBPyConnection, tenant: str) -> tuple[Totals, bool]:
-    """The view `totals` of a published ledger, and whether it knows classes. The one place that knows its columns."""
+    """Return the view `totals` of a published ledger, and whether it has classes. Only this function knows its columns."""
     columns = {row[0] for row in con.execute("describe totals").fetchall()}
     if "cash" in columns:
         rows = con.execute(
@@ -153,7 +153,7 @@ def totals_in(con: duckdb.DuckDBPyConnection, tenant: str) -> tuple[Totals, bool
 
 
 def cash_in_euro_at(con: duckdb.DuckDBPyConnection, tenant: str, at: datetime) -> Decimal | None:
-    """The macro `cash_position` of a published ledger. The one place that knows its columns."""
+    """Return the macro `cash_position` of a published ledger. Only this function knows its columns."""
     columns = {row[0] for row in con.execute("describe from cash_position(?)", [at]).fetchall()}
     total = "cash" if "cash" in columns else "total"
     query = f"select sum({total}) from cash_position(?) where currency = 'EUR' and tenant_id = ?"  # noqa: S608
@@ -163,14 +163,14 @@ def cash_in_euro_at(con: duckdb.DuckDBPyConnection, tenant: str, at: datetime) -
 
 @contextmanager
 def played(script: Script, folder: Path) -> Iterator[Iterator[tuple[Product, Shown]]]:
-    """The product after each moment of the script, and what it shows then."""
+    """Yield the product after each moment of the script, with its answer then."""
     with Bank(script, shows_date=False) as bank:
         product = Product(folder, bank)
         yield ((product, product.live([d for d in script.decisions if d.at == moment.at])) for moment in bank.moments())
 
 
 def first_wrong(script: Script, folder: Path) -> str | None:
-    """The first moment at which the product and the judge disagree about the very bytes that the product was sent."""
+    """Return the first moment at which the product and the judge disagree about the same bytes."""
     oracle, heard = Oracle(), 0
     with played(script, folder) as moments:
         for number, (product, shown) in enumerate(moments):
@@ -184,7 +184,7 @@ def first_wrong(script: Script, folder: Path) -> str | None:
 
 
 def first_unlike(case: Case, folder: Path) -> str | None:
-    """The first moment at which the product says another total than the one worked out by hand, of then or of the past."""
+    """Return the first moment at which the product's total, present or past, differs from the one calculated by hand."""
     with played(case.script, folder) as moments:
         for number, (right, (product, shown)) in enumerate(zip(case.right, moments, strict=True)):
             totals = right.decimals()
@@ -199,7 +199,7 @@ def first_unlike(case: Case, folder: Path) -> str | None:
 
 
 def first_moved(script: Script, told: Told, folder: Path) -> str | None:
-    """The first moment at which the product says another total because a script was told in another way."""
+    """Return the first moment at which a total changed because a script was told in another way."""
     before, after = (_shown(one, folder / name) for one, name in ((script, "before"), (told.script, "after")))
     for old, new in told.same:
         if before[old].totals != after[new].totals:
@@ -213,7 +213,7 @@ def _shown(script: Script, folder: Path) -> list[Shown]:
 
 
 def folded(totals: Totals, *, has_classes: bool) -> Totals:
-    """As a release shows them: without classes, all that is no loan and whose type is known is one."""
+    """Return totals as a release shows them: without classes, everything of a known type that is not a loan is one."""
     if has_classes:
         return _without_nothing(totals)
     found: Totals = {}
@@ -225,5 +225,5 @@ def folded(totals: Totals, *, has_classes: bool) -> Totals:
 
 
 def _without_nothing(totals: Totals) -> Totals:
-    """A total of zero and no total say the same of money."""
+    """Remove zeros: a total of zero equals no total."""
     return {key: value for key, value in totals.items() if value}

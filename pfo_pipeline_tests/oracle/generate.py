@@ -1,7 +1,7 @@
-"""Half a year at several banks, by seed: whatever the documentation leaves free varies.
+"""Half a year at several banks, by seed: everything that the documentation leaves open varies.
 
-The world knows its real accounts, so a script carries the truth at its calm moments: those without trouble at any bank for a
-while. That is a third opinion, beside the judge and the product.
+The generator knows its real accounts, so a script has the true totals at its calm moments: those without trouble at any bank
+for a while. That is a third opinion, beside the judge and the product.
 """
 
 from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ _DIALECTS: dict[str, Callable[[Record], Record]] = {
     "unknown fields": lambda row: {"vault": {"shelf": [1, None]}, "bookmarked": True},
 }
 _RESTLESS = 3
-"""For how many moments a trouble may still be felt."""
+"""Number of moments during which a trouble may still have an effect."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Generated:
     seed: int
     script: Script
     truth: tuple[dict[tuple[str, str], Decimal] | None, ...]
-    """By moment, what there really is by class and currency; None where a bank is in trouble."""
+    """The true totals of each moment, by class and currency; None while a bank is in trouble."""
 
 
 @dataclass
@@ -64,21 +64,21 @@ class Style:
     """`whole`, `short`, `masked`, `none`, or `same`: one for all pockets."""
     has_iban: bool
     one_iban: bool = False
-    """Whether all accounts of a holder stand under one IBAN, as with a bank of pockets."""
+    """Whether all accounts of a holder have one IBAN, as with a bank of pockets."""
     names_differ: bool = True
     with_two_sources: bool = False
     dialect: frozenset[str] = frozenset()
-    """Ways to write the same that live banks have."""
+    """Spellings of the same content that live banks use."""
 
     @property
     def is_sure(self) -> bool:
-        """Whether what it shows tells which account it is."""
+        """Whether the shown numbers identify the account."""
         return self.has_iban or self.numbers == "whole"
 
 
 @dataclass(eq=False)
 class Real:
-    """An account of the real world."""
+    """A real account."""
 
     bank: str
     class_name: str
@@ -139,7 +139,7 @@ class _World:
         self.reals: list[Real] = []
         self.lines: list[Line] = []
         self.absent: list[tuple[int, str, str]] = []
-        """Banks that were removed: until which moment, whose, which."""
+        """Removed banks: until which moment, of which member, which bank."""
         self.number = 0
         self.at = day(0)
         self.restless_until = 0
@@ -150,7 +150,8 @@ class _World:
         self.ids += self.random.randint(1, 9)
         return self.ids
 
-    # What there is
+    #
+    # The world
 
     def _style(self, bank: str) -> Style:
         pick = self.random.choice
@@ -243,6 +244,7 @@ class _World:
             return "30004000031"
         return str(rank) if style.numbers == "short" else None
 
+    #
     # How it is shown
 
     def _connect(self, member: str, bank: str) -> None:
@@ -251,7 +253,7 @@ class _World:
         self._fill(self.lines[-1])
 
     def _fill(self, line: Line) -> None:
-        """A view of every account that it does not show yet."""
+        """Add a view of every account that the connection does not show yet."""
         for real in self.reals:
             if real.bank != line.bank or line.member not in real.holders or not real.is_open:
                 continue
@@ -292,7 +294,8 @@ class _World:
             row |= _DIALECTS[name](row)
         return row
 
-    # What happens
+    #
+    # Events
 
     def step(self, number: int, at: datetime) -> None:
         self.number, self.at = number, at
@@ -345,26 +348,26 @@ class _World:
         self._unrest(moments)
 
     def _shorten(self, line: Line) -> None:
-        """One list without one of its accounts, once."""
+        """Send one list without one of its accounts, once."""
         if len(line.views) > 1 and self.number > self.restless_until:
             line.short = {self.random.choice(line.views).id}
             self._unrest(1)
 
     def _remove(self, line: Line) -> None:
-        """The bank is removed, and added again with other ids: at once or later."""
+        """Remove the bank, and add it again with other ids, at once or later."""
         self.lines.remove(line)
         self.absent.append((self.number + self.random.randint(0, 3), line.member, line.bank))
         self._unrest(3)
 
     def _renew(self, line: Line) -> None:
-        """One account comes under another id, in its source."""
+        """Give one account another id in its source."""
         if line.views and self._is_clear(line):
             view = self.random.choice(line.views)
             view.id = self.next_id()
             self._unrest()
 
     def _side_by_side(self, line: Line) -> None:
-        """The old one stays in the list for a while, and advances no more."""
+        """Keep the old one in the list for a while, no longer advancing."""
         views = [v for v in line.views if v.ended is None and v.row and not v.is_stopped]
         if views and self._is_clear(line):
             old = self.random.choice(views)
@@ -373,11 +376,11 @@ class _World:
             self._unrest(4)
 
     def _is_clear(self, line: Line) -> bool:
-        """Trouble upon trouble leaves nothing that could be known."""
+        """Whether there is no other trouble: with two at once nothing could be known."""
         return self.number > self.restless_until and self.number > line.down_until
 
     def _close(self, line: Line) -> None:
-        """An account ends, with a stamp or, beside a sibling, without a word."""
+        """End an account with a stamp or, beside a sibling, silently."""
         views = [
             v for v in line.views if v.ended is None and not v.is_stopped and v.real.is_open and v.real.parent is None
         ]
@@ -400,7 +403,7 @@ class _World:
         self._unrest(1)
 
     def _grow(self, line: Line) -> None:
-        """A new account, which every connection of its holder shows."""
+        """Add a new account, which every connection of its holder shows."""
         if not self._is_clear(line):
             return
         self._open_account(line.bank, (line.member,))
@@ -409,7 +412,8 @@ class _World:
                 self._fill(other)
         self._unrest()
 
-    # What is sent
+    #
+    # Answers
 
     def picture(self) -> Moment:
         users = {member: self._user(member) for member in self.members}
@@ -433,14 +437,14 @@ class _World:
         return UserState(tuple(connections), tuple(rows), self._instead(rows))
 
     def _garbled(self, row: Record) -> Record:
-        """Now and then a balance that nobody can read, or none."""
+        """Sometimes make the balance unreadable, or remove it."""
         if self.number == 0 or self.random.random() > 0.004:
             return dict(row)
         self._unrest()
         return row | {"balance": self.random.choice((None, ["12.00"], {"value": 1}, True))}
 
     def _noise(self, lines: list[Line]) -> list[Record]:
-        """Now and then a row that nobody can find an account by. It stands in the way of what is proved by a whole list."""
+        """Sometimes add a row that names no account. It prevents proof by a complete list."""
         if not lines or self.random.random() > 0.05:
             return []
         if self.number <= self.restless_until:
@@ -479,7 +483,7 @@ class _World:
         return connection(line.id, line.updated, *sources, bank=line.bank, state=state, error=state, **more)
 
     def truth(self) -> dict[tuple[str, str], Decimal] | None:
-        """What there really is; None while a trouble may still be felt."""
+        """Return the true totals; None while a trouble may still have an effect."""
         if self.number <= self.restless_until or self.absent:
             return None
         found: dict[tuple[str, str], Decimal] = {}
@@ -494,7 +498,7 @@ class _World:
 
 
 def generated(seed: int) -> Generated:
-    """Half a year of one family, the same for the same seed."""
+    """Return half a year of one family, the same for the same seed."""
     world = _World(seed)
     moments: list[Moment] = []
     truths: list[dict[tuple[str, str], Decimal] | None] = []

@@ -1,10 +1,10 @@
-"""Looks for what the product gets wrong.
+"""Search for errors of the product.
 
     python -m pfo_pipeline_tests.oracle.hunt seeds 0 20       half years, product against judge, until the first wrong moment
-    python -m pfo_pipeline_tests.oracle.hunt relations 0 20   half years, each told in another way: no total moves
+    python -m pfo_pipeline_tests.oracle.hunt relations 0 20   half years, each told in another way: no total changes
     python -m pfo_pipeline_tests.oracle.hunt cases            every case and every variant of it, against the written answer
 
-Not part of the suite: one half year takes the product some ten seconds, all variants some minutes.
+Not part of the suite: the product needs some ten seconds for one half year, some minutes for all variants.
 """
 
 import sys
@@ -20,7 +20,7 @@ from pfo_pipeline_tests.oracle.relations import RELATIONS
 from pfo_pipeline_tests.oracle.variants import variants_of
 
 Found = Iterator[tuple[str, str | None]]
-"""What was played, and what is wrong with it; None where nothing is."""
+"""The script, and its error; None if there is none."""
 
 
 def half_years(first: int, last: int, folder: Path) -> Found:
@@ -45,7 +45,7 @@ def written_cases(folder: Path) -> Found:
 
 
 def main(what: str, *numbers: str) -> int:
-    """Returns: how many were wrong."""
+    """Run the search. Returns: the number of errors."""
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""What the answers said of each linked account over time: when it stood in its list, what it showed, whether it is gone."""
+"""The history of each linked account in the answers: when it was listed, its values, whether it is gone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Source = tuple[str, int | None, int | None]
 
 @dataclass
 class Seen:
-    """A linked account and all that was ever said of it."""
+    """A linked account with its whole history."""
 
     link: Link
     first_read: int
@@ -28,10 +28,10 @@ class Seen:
     state: State = "disabled"
     since: datetime | None = None
     value: Decimal | None = None
-    """The last balance that could be read, with what it was said with."""
+    """The last readable balance, with its row."""
     value_row: Row | None = None
     updates: dict[int, datetime | None] = field(default_factory=dict)
-    """By read in which it stood in its list, the date that it had there."""
+    """Its date in the list, by each read that listed it."""
     last_listed: datetime | None = None
     missed: list[datetime] = field(default_factory=list)
     """Complete reads in which it was missing while a sibling advanced."""
@@ -54,7 +54,7 @@ class Seen:
 
     @property
     def counts(self) -> bool:
-        """Whether its balance may stand in a total: it is in its list, or only missing from it."""
+        """Whether its balance may be in a total: it is in its list, or only missing from it."""
         return self.state in ("listed", "missing") and self.value is not None and self.value_row is not None
 
     @property
@@ -83,13 +83,13 @@ class Seen:
             self.missed.clear()
 
     def advanced_after(self, read: int) -> bool:
-        """Whether its date moved on in a read later than this one."""
+        """Whether its date advanced in a read later than this one."""
         before = self._last_update_until(read)
         later = [date for number, date in self.updates.items() if number > read and date is not None]
         return any(before is None or date > before for date in later)
 
     def advanced_in(self, read: int) -> bool:
-        """Whether its date in this read is later than in the one before, where it was in its list too."""
+        """Whether its date in this read is later than in the previous one, which listed it too."""
         if read not in self.updates or not any(number < read for number in self.updates):
             return False
         before, now = self._last_update_until(read - 1), self.updates[read]
@@ -106,10 +106,10 @@ class Memory:
 
     links: dict[Link, Seen] = field(default_factory=dict)
     together: dict[frozenset[Link], int] = field(default_factory=dict)
-    """Pairs that stood in one list of a source, with the first read in which they did."""
+    """Pairs that were in one list of a source, with the first such read."""
     connections: dict[tuple[str, int], ConnectionRow] = field(default_factory=dict)
     unreadable: dict[str, int] = field(default_factory=dict)
-    """By member, the rows of the last list that no account can be found by."""
+    """By member, the rows of the last list that name no account."""
     reads: int = 0
 
     def read(self, at: datetime, member: str, connections: Connections | None, accounts: Accounts | None) -> None:
@@ -151,7 +151,7 @@ class Memory:
     def _row(self, at: datetime, member: str, row: Row) -> None:
         connection = self.connections.get((member, row.connection)) if row.connection is not None else None
         if connection is None and (member, row.id) not in self.links:
-            return  # Whose it is is not known; it is not counted, and named by the product alone.
+            return  # Its owner is unknown; it is not counted, and only the product names it.
         if (member, row.id) not in self.links:
             self.links[member, row.id] = Seen((member, row.id), self.reads, row, None)
         seen = self.links[member, row.id]

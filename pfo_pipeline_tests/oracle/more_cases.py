@@ -1,4 +1,4 @@
-"""More inputs of the same kinds, answered by hand: what else has the cause of one that was answered wrongly."""
+"""More inputs of the same kinds, answered by hand: other effects of the cause of a wrong answer."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from pfo_pipeline_tests.oracle.script import Record, Script, UserState, account,
 
 
 def _named_pockets(connection_id: int, first: int, when: float, *names: str) -> UserState:
-    """Pockets of 100 and 5,000 and 30 under one IBAN, without numbers."""
+    """Return pockets of 100 and 5,000 and 30 under one IBAN, without numbers."""
     amounts = ("100.00", "5000.00", "30.00")
     rows = [
         account(first + n, connection_id, amounts[n], at(when), iban=IBAN, original_name=name, name=name)
@@ -45,7 +45,7 @@ def pockets_told_apart_by_name_come_back() -> Case:
 
 
 def pockets_that_nothing_tells_apart_come_back() -> Case:
-    """Which is which cannot be known; how much there is can."""
+    """Which pocket is which cannot be known; the total can."""
     names = ("COMPTE",) * 3
     script = Script(
         (
@@ -139,7 +139,7 @@ def two_sources_that_know_it_by_number() -> Case:
 
 
 def a_number_learnt_late() -> Case:
-    """The other way round: the link that showed only its IBAN shows its number too."""
+    """The reverse: the link that showed only its IBAN also shows its number."""
     script = Script(
         (
             moment(0, jane=lone(1, 11, "10.00", 0, iban=IBAN), john=lone(2, 21, "10.00", 0, number=NUMBER)),
@@ -152,7 +152,7 @@ def a_number_learnt_late() -> Case:
 
 
 def evidence_that_the_bank_takes_back() -> Case:
-    """What was decided stays when the IBAN is no longer shown."""
+    """A decision stays when the IBAN is no longer shown."""
     script = Script(
         (
             moment(0, jane=lone(1, 11, "10.00", 0, iban=IBAN), john=lone(2, 21, "10.00", 0, iban=IBAN)),
@@ -196,7 +196,7 @@ def old_and_new_side_by_side_at_first_sight() -> Case:
 
 
 def a_pocket_that_stands_still_at_first_sight() -> Case:
-    """It has a number of its own, though a short one: it is not the other."""
+    """It has its own number, though a short one, so it is not the other."""
 
     def user(n: int) -> UserState:
         rows = [
@@ -227,7 +227,7 @@ def a_successor_that_waits_to_be_enabled() -> Case:
 
 
 def two_pockets_of_one_iban_that_both_live() -> Case:
-    """The second appears as the first stands still for a day; then both advance, and are two."""
+    """The second appears when the first stands still for a day; then both advance, and are two."""
 
     def row(number: int, amount: str, n: float) -> Record:
         return account(number, 1, amount, at(n), iban=IBAN, number="1" if number == 11 else "2")
@@ -371,7 +371,7 @@ def an_empty_list_beside_a_living_one() -> Case:
 
 
 def a_short_list_whose_rest_stands_still() -> Case:
-    """What is listed did not advance, so that nothing is proved by what is not."""
+    """The listed accounts did not advance, so the missing ones prove nothing."""
 
     def user(n: int, dated: int, *, is_short: bool) -> UserState:
         rows = [account(11, 1, "100.00", at(dated), number="4000011")]
@@ -421,7 +421,7 @@ def no_type_at_all() -> Case:
 
 
 def noise_in_a_text() -> Case:
-    """What is text was written by somebody: it is not rounded. The balance before it stays."""
+    """A text was written by a person, so it is not rounded. The previous balance stays."""
     text = account(11, 1, "1.00", at(1), iban=IBAN) | {"balance": "83710.79999999999"}
     script = Script((moment(0, jane=lone(1, 11, "83000.00", 0, iban=IBAN)), moment(1, jane=one_connection(1, 1, text))))
     right = (cash("83000.00", accounts=1), cash("83000.00", accounts=1))
@@ -442,7 +442,7 @@ def a_bank_with_only_masks_comes_back() -> Case:
 
 
 def a_number_reused_after_half_a_year() -> Case:
-    """Another member's account has the IBAN of one that ended long ago: it is not that account's history that goes on."""
+    """Another member's account has the IBAN of one that ended long ago: it does not continue that account's history."""
     gone = state([], [])
     script = Script(
         (
@@ -471,7 +471,7 @@ def an_account_that_returns_after_it_was_gone() -> Case:
 
 
 def a_joint_account_whose_older_link_is_stale() -> Case:
-    """The link that spoke is a week old: the other speaks, and the account stays what it was."""
+    """The link in use is a week old: the other one is used, and the account stays the same."""
 
     def now(n: int, dated: int) -> Any:
         jane = lone(1, 11, "800.00", dated, iban=IBAN)

@@ -1,12 +1,12 @@
-"""The right totals, from the bytes that were sent and nothing else.
+"""The right totals, calculated only from the bytes that were sent.
 
-Rules, in short. Linked accounts are one where they share an IBAN, or a whole number at one bank, and nothing says that
-they are two. Two are two where both stood in one list and each advanced after that, where their whole numbers differ, or
-where a person says so. On a key that several share there are as many accounts as the longest list shows. Of each account
-one linked account speaks. What is missing keeps its balance; what is gone does not. Where the rules leave something open,
-README.md says what was decided.
+Rules, in short. Linked accounts are one if they share an IBAN, or a whole number at one bank, and nothing shows that they are
+two. They are two if both were in one list and each advanced after that, if their whole numbers differ, or if a person says so.
+For a key that several accounts share, there are as many accounts as the longest list shows. For each account one linked
+account speaks. A missing account keeps its balance; one that is gone does not. If the rules leave something open, README.md
+has the decision.
 
-Clear before fast: every pair is looked at, at each moment.
+Clear before fast: every pair is compared, at each moment.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ Evidence = Callable[[Seen, Seen], bool]
 
 @dataclass(frozen=True)
 class RealAccount:
-    """One account of the real world that is added up."""
+    """One real account in the total."""
 
     number: int
     links: frozenset[Link]
@@ -44,33 +44,34 @@ class RealAccount:
     currency: str
     value: Decimal
     also: frozenset[Decimal]
-    """What its other linked accounts say now. Which one speaks turns on what is fresh, a figure that no rule names."""
+    """Current values of its other linked accounts. Which one speaks depends on its freshness, for which no rule gives a limit.
+    """
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is right at the end of a moment."""
+    """The right answer at the end of a moment."""
 
     at: datetime
     totals: Totals
     accounts: tuple[RealAccount, ...]
     others: tuple[tuple[RealAccount, ...], ...]
-    """Where it cannot be known which of several lists shows the accounts: what would be counted by another of them."""
+    """If it cannot be known which of several lists shows the accounts: the accounts that another list would count."""
     says: dict[Link, str]
-    """Of every linked account there ever was: that it counts, or why not."""
+    """The state of every linked account that ever existed: it counts, or why not."""
     proposals: frozenset[frozenset[Link]]
-    """Pairs that a person is asked about."""
+    """Pairs that are proposed to a person."""
     possibly_double: Totals
     unreadable: int
-    """Rows that no account can be found by."""
+    """Rows that name no account."""
     empty_connections: frozenset[tuple[str, int]]
 
     def agrees(self, totals: Totals) -> bool:
-        """Whether totals are right: these, or these with another voice for an account that has several."""
+        """Whether totals are right: these, or these with another linked account speaking where an account has several."""
         return any(totals == right for right in self.all_right())
 
     def all_right(self) -> Iterator[Totals]:
-        """These totals, then those in which another list is counted, or an account by another of its linked accounts."""
+        """Yield these totals, then those in which another list is counted, or an account by another of its linked accounts."""
         for accounts in (self.accounts, *self.others):
             for values in islice(product(*[[account.value, *account.also] for account in accounts]), _CHOICES):
                 yield _sum([replace(a, value=value) for a, value in zip(accounts, values, strict=True)])
@@ -90,7 +91,7 @@ class Cluster:
 
     @property
     def face(self) -> Link:
-        """The linked account by which a person is asked about it."""
+        """The linked account that represents it in proposals."""
         return (self.speaker or max(self.members, key=lambda seen: seen.last_listed or _LONG_AGO)).link
 
     @property
@@ -124,28 +125,28 @@ class Cluster:
         return max((seen.last_listed for seen in self.members if seen.last_listed), default=None)
 
     def _rows(self) -> list[Row]:
-        """As it is now: what is listed or missing, else what there was."""
+        """Return its current rows: listed or missing ones, else earlier ones."""
         now = [seen.row for seen in self.members if seen.state in ("listed", "missing")]
         return now or [seen.row for seen in self.members]
 
 
 @dataclass
 class Oracle:
-    """Reads on, moment by moment."""
+    """Reads the answers moment by moment."""
 
     memory: Memory = field(default_factory=Memory)
     clusters: list[Cluster] = field(default_factory=list)
     heirs: dict[Link, Link] = field(default_factory=dict)
-    """By linked account, the one that took over from it within its source."""
+    """By linked account, the one that replaced it within its source."""
     splits: set[frozenset[int]] = field(default_factory=set)
     repeats: dict[Link, datetime | None] = field(default_factory=dict)
-    """By card, the date of its balance that its parent had too: until the card has a newer one, it still repeats it."""
+    """By card, the date of its balance that equals its parent's: until the card has a newer one, it still repeats it."""
     away: set[str] = field(default_factory=set)
     now: datetime = _LONG_AGO
     _numbers: int = 0
 
     def settle(self, at: datetime, exchanges: Sequence[Exchange], decisions: Iterable[Decision]) -> Answer:
-        """What is right once these answers were read."""
+        """Return the right answer after these answers were read."""
         self.now = at
         for decision in decisions:
             self._decide(decision)
@@ -158,6 +159,7 @@ class Oracle:
         self._unite()
         return self._answer()
 
+    #
     # Which linked accounts are one
 
     def _welcome_new_ones(self) -> None:
@@ -176,7 +178,7 @@ class Oracle:
         return next(cluster for cluster in self.clusters if link in cluster.links)
 
     def _merge(self, one: Cluster, other: Cluster) -> None:
-        """The older number survives, and with it the splits of both."""
+        """Keep the older number, and with it the splits of both."""
         kept, lost = sorted((one, other), key=lambda cluster: cluster.number)
         kept.members += lost.members
         kept.speaker = kept.speaker or lost.speaker
@@ -184,7 +186,7 @@ class Oracle:
         self.splits = {frozenset(kept.number if n == lost.number else n for n in pair) for pair in self.splits}
 
     def _throw_out(self, link: Link) -> Cluster:
-        """An account of its own for a linked account and those that it took over from or that took over from it."""
+        """Make a separate account for a linked account and those that it replaced or that replaced it."""
         old = self._cluster_of(link)
         leaving, before = {link}, set[Link]()
         while leaving != before:
@@ -233,16 +235,17 @@ class Oracle:
         return self._stood_together(one.link, other.link) or (is_now and _renumbered(one, other))
 
     def _stood_together(self, one: Link, other: Link) -> bool:
-        """In one list, both; not where one took over from the other."""
+        """Whether both were in one list, unless one replaced the other."""
         if self.heirs.get(one) == other or self.heirs.get(other) == one:
             return False
         return frozenset((one, other)) in self.memory.together
 
     def _proved_two(self, one: Seen, other: Seen) -> bool:
-        """Both stood in one list, and each advanced after that."""
+        """Whether both were in one list, and each advanced after that."""
         first = self.memory.together.get(frozenset((one.link, other.link)))
         return first is not None and one.advanced_after(first) and other.advanced_after(first)
 
+    #
     # Heirs, within one source
 
     def _drop_heirs_that_are_none(self) -> None:
@@ -254,7 +257,7 @@ class Oracle:
                     self._throw_out(heir)
 
     def _find_heirs(self) -> None:
-        """By the strongest evidence first; by each, where one has exactly one that it may be."""
+        """Use the strongest evidence first, and each only where there is exactly one candidate."""
         by_source: dict[Source, list[Seen]] = {}
         for seen in self.memory.links.values():
             by_source.setdefault(seen.source, []).append(seen)
@@ -282,7 +285,7 @@ class Oracle:
             self._merge(one, other)
 
     def _may_take_over(self, old: Seen, new: Seen) -> bool:
-        """Of two in one source: whether one stopped and one appeared, and nothing that both show contradicts."""
+        """Whether, of two in one source, one stopped and one appeared, and nothing that both show contradicts."""
         return (
             bool(new.updates)
             and bool(old.updates)
@@ -303,10 +306,11 @@ class Oracle:
                 if one.state == other.state == "listed" and (self._proved_two(one, other) or _renumbered(one, other)):
                     self._throw_out(other.link)
 
+    #
     # Across sources, banks and members
 
     def _unite(self) -> None:
-        """Decide what can be decided, the surest first, until nothing is left."""
+        """Decide what can be decided, the most certain first, until nothing is left."""
         while True:
             edges = self._edges()
             sure = [pair for pair in edges if self._is_sure(*pair, edges)]
@@ -315,7 +319,7 @@ class Oracle:
             self._merge(*max(sure, key=lambda pair: (_likeness(*pair), -pair[0].number, -pair[1].number)))
 
     def _edges(self, *, with_gaps: bool = False) -> list[tuple[Cluster, Cluster]]:
-        """Pairs that share a strong key and may be one."""
+        """Return pairs that share a strong key and may be one."""
         keys = {cluster: cluster.strong_keys for cluster in self.clusters}
         return [
             (one, other)
@@ -324,14 +328,14 @@ class Oracle:
         ]
 
     def _is_gap(self, one: Cluster, other: Cluster) -> bool:
-        """Half a year without a living link, then another member: banks reuse numbers."""
+        """Whether there was half a year without a living link, then another member: banks reuse numbers."""
         if {seen.member for seen in one.members} & {seen.member for seen in other.members}:
             return False
         dates = [cluster.last_listed for cluster in (one, other)]
         return any(date is None or self.now - date > GAP for date in dates)
 
     def _is_sure(self, one: Cluster, other: Cluster, edges: list[tuple[Cluster, Cluster]]) -> bool:
-        """Whether no rival is as like: an account that could be the one, but not also the other."""
+        """Whether no rival is equally similar: an account that could be the one, but not also the other."""
         if _differ(one.plain_numbers, other.plain_numbers):
             return False
         likeness = _likeness(one, other)
@@ -342,6 +346,7 @@ class Oracle:
                 return False
         return True
 
+    #
     # What counts
 
     def _answer(self) -> Answer:
@@ -366,8 +371,8 @@ class Oracle:
         )
 
     def _voices(self, cluster: Cluster) -> list[Seen]:
-        """Those that may speak: not one that another took over from. Where one is listed and none has a balance yet, the
-        last one that had: an account does not lose its balance because its bank was added again.
+        """Return links that may speak: not one that another replaced. If a link is listed and none has a balance yet, the last
+        one that had a balance: an account does not lose its balance because its bank was added again.
         """
         voices = [seen for seen in cluster.members if seen.counts and not self._is_succeeded(seen)]
         if voices or not any(seen.state == "listed" for seen in cluster.members):
@@ -380,7 +385,7 @@ class Oracle:
         return heir is not None and self.memory.links[heir].value is not None
 
     def _speaker(self, cluster: Cluster) -> Seen | None:
-        """The one that spoke, while it is fresh; else the freshest."""
+        """Return the link that spoke while it is fresh; else the freshest."""
         voices = self._voices(cluster)
         listed = [seen for seen in voices if seen.state == "listed"]
         is_one_currency = len({seen.row.currency for seen in voices}) <= 1
@@ -392,8 +397,8 @@ class Oracle:
         return seen.value_updated is not None and self.now - seen.value_updated <= FRESH
 
     def _as_many_as_there_are(self, speaking: list[Cluster]) -> list[list[Cluster]]:
-        """Of those that may be one another, the greatest set in which no two may be: the longest list. The best one first,
-        then the others that are as great.
+        """Return the largest sets of candidates of which no two may be one: the longest list. The best set comes first, then
+        others of the same size.
         """
         edges = [pair for pair in self._edges() if pair[0] in speaking and pair[1] in speaking]
         by_group = []
@@ -417,7 +422,7 @@ class Oracle:
         )
 
     def _repeats_parent(self, cluster: Cluster, chosen: list[Cluster]) -> bool:
-        """A card that shows its parent's balance, the parent being counted, is part of it."""
+        """Whether a card shows its parent's balance and the parent is counted, so that the card is part of it."""
         card = cluster.speaker
         if card is None or card.value_row is None or card.value_row.class_name != "card" or card.row.parent is None:
             return False
@@ -451,7 +456,7 @@ class Oracle:
 
     @staticmethod
     def _class(cluster: Cluster, row: Row) -> str:
-        """One that binds, as the speaker or another of its links has it or had it; else what the speaker's type says."""
+        """Return a class that binds, if the speaker or another link has or had one; else that of the speaker's type."""
         if row.binding_class:
             return row.binding_class
         ever = sorted({seen.row.binding_class for seen in cluster.members if seen.row.binding_class})
@@ -459,10 +464,11 @@ class Oracle:
         named = [seen.row.class_name for seen in cluster.members if seen.row.class_name != UNCLASSIFIED]
         return [*known, *named, row.class_name][0]
 
-    # What is named
+    #
+    # What is reported
 
     def _proposals(self, speaking: list[Cluster], counted: list[Cluster]) -> tuple[frozenset[frozenset[Link]], Totals]:
-        """Pairs of accounts that may be one; and the amount of each younger one that is counted beside the other."""
+        """Return pairs of accounts that may be one, and the amount of each younger one that is counted beside the other."""
         strong = [pair for pair in self._edges(with_gaps=True) if pair[0] in speaking or pair[1] in speaking]
         weak = [
             (one, other)
@@ -478,7 +484,7 @@ class Oracle:
         )
 
     def _is_unproved(self, one: Cluster, other: Cluster) -> bool:
-        """In one list with one whole number, and not seen to advance both."""
+        """Whether they share a list and a whole number, and were not both seen to advance."""
         return bool(one.whole_numbers & other.whole_numbers) and any(
             self._stood_together(a.link, b.link) and not self._proved_two(a, b)
             for a in one.members
@@ -504,7 +510,7 @@ class Oracle:
 
 
 def judge(exchanges: Sequence[Exchange], decisions: Sequence[Decision] = ()) -> list[Answer]:
-    """What is right at the end of each moment in which something was read."""
+    """Return the right answer at the end of each moment in which something was read."""
     oracle = Oracle()
     moments = sorted({exchange.at for exchange in exchanges} | {decision.at for decision in decisions})
     return [
@@ -513,7 +519,7 @@ def judge(exchanges: Sequence[Exchange], decisions: Sequence[Decision] = ()) -> 
 
 
 def _lists(exchanges: Sequence[Exchange]) -> tuple[Connections | None, Accounts | None]:
-    """The last lists that one member was sent in a moment. A list with the hidden ones is better than one without."""
+    """Return the last lists that one member was sent in a moment. A list with the hidden ones is better than one without."""
     connections: Connections | None = None
     accounts: Accounts | None = None
     for exchange in exchanges:
@@ -536,13 +542,13 @@ def _sum(accounts: Iterable[RealAccount]) -> Totals:
 
 
 def _differ(one: Iterable[str | None], other: Iterable[str | None]) -> bool:
-    """Both say something, and nothing of it is the same."""
+    """Whether both have values and none is the same."""
     one, other = set(one), set(other)
     return bool(one) and bool(other) and not one & other
 
 
 def _groups(clusters: list[Cluster], edges: list[tuple[Cluster, Cluster]]) -> list[list[Cluster]]:
-    """Those that hang together by edges."""
+    """Return groups of clusters connected by edges."""
     groups: list[list[Cluster]] = []
     for cluster in clusters:
         touching = [g for g in groups if any((a in g and b is cluster) or (b in g and a is cluster) for a, b in edges)]
@@ -554,7 +560,8 @@ def _is_free(chosen: tuple[Cluster, ...], edges: list[tuple[Cluster, Cluster]]) 
     return not any(a in chosen and b in chosen for a, b in edges)
 
 
-# Evidence that one linked account took over from another
+#
+# Evidence that one linked account replaced another
 
 
 def _same_whole_number(one: Seen, other: Seen) -> bool:
@@ -587,7 +594,7 @@ def _same_name(one: Seen, other: Seen) -> bool:
 
 
 def _same_end(one: Seen, other: Seen) -> bool:
-    """The last four digits, where a number is masked."""
+    """Whether the last four digits are the same, if a number is masked."""
     is_masked = one.numbers != one.plain_numbers or other.numbers != other.plain_numbers
     return is_masked and bool({n[-4:] for n in one.numbers} & {n[-4:] for n in other.numbers if n[-4:].isdigit()})
 
@@ -608,7 +615,7 @@ def _ended_as_it_appeared(old: Seen, new: Seen) -> bool:
 
 
 def _stands_still_beside(old: Seen, new: Seen) -> bool:
-    """Both seen for the first time in one list, with one number and a strong key, and one of them long out of date."""
+    """Whether both were first seen in one list, with one number and a strong key, and one is long out of date."""
     if old.first_read != new.first_read or not old.state == new.state == "listed":
         return False
     if not old.numbers & new.numbers or not (_same_iban(old, new) or _same_whole_number(old, new)):
@@ -618,7 +625,7 @@ def _stands_still_beside(old: Seen, new: Seen) -> bool:
 
 
 def _stopped(old: Seen, new: Seen) -> bool:
-    """Still in its list, but no longer advancing, while the one beside it has a later date."""
+    """Whether it is still in its list but no longer advances, while the one beside it has a later date."""
     date, later = old.row.updated, new.row.updated
     if date is None or later is None or later <= date or _differ(old.plain_numbers, new.plain_numbers):
         return False
@@ -627,15 +634,16 @@ def _stopped(old: Seen, new: Seen) -> bool:
 
 
 def _renumbered(one: Seen, other: Seen) -> bool:
-    """Whole numbers as they are now differ."""
+    """Whether current whole numbers differ."""
     return one.row.whole_number is not None and _differ({one.row.whole_number}, {other.row.whole_number} - {None})
 
 
-# How like two accounts are
+#
+# Similarity of two accounts
 
 
 def _likeness(one: Cluster, other: Cluster) -> tuple[bool, int, bool, bool]:
-    """Number first, then whose bank was added again, then type, then name."""
+    """Sort key: number first, then a bank added again by the same member, then type, then name."""
     return (
         bool(one.all_numbers & other.all_numbers),
         max(_heirship(a, b) for a in one.members for b in other.members),
@@ -649,13 +657,13 @@ def _share(one: Cluster, other: Cluster, what: str) -> bool:
 
 
 def _heirship(one: Seen, other: Seen) -> int:
-    """Whether a member's own bank was added again: one is no longer there, the other is. Twice where the source is alike."""
+    """Whether a member's own bank was added again: one is gone, the other is listed. 2 if the source is the same."""
     if one.member != other.member or one.bank != other.bank or (one.state == "listed") == (other.state == "listed"):
         return 0
     return 1 + (one.source_name == other.source_name)
 
 
 def _weakly_alike(one: Cluster, other: Cluster) -> bool:
-    """A masked or short number, the end of a number or a name at one bank: reason to ask, not to decide."""
+    """Whether a masked or short number, the end of a number or a name at one bank agrees: reason to propose, not to decide."""
     pairs = [(a, b) for a in one.members for b in other.members if a.bank == b.bank]
     return any(_same_weak_number(a, b) or _same_name(a, b) for a, b in pairs)

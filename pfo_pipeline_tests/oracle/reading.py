@@ -1,4 +1,4 @@
-"""From the bytes of an answer to what it says, by a reading of the documentation that is this judge's own."""
+"""Read the bytes of an answer, by the judge's own reading of the documentation."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{8,30}")
 
 @dataclass(frozen=True)
 class Amount:
-    """A balance that was read; None where the bank's side says none."""
+    """A balance; None if the bank's side sends none."""
 
     value: Decimal | None
     is_readable: bool = True
@@ -77,9 +77,9 @@ class Accounts:
 
     rows: tuple[Row, ...]
     unreadable: tuple[int | None, ...]
-    """Of each row that no account can be found by, its connection, if that can be read."""
+    """For each row that names no account, its connection, if readable."""
     is_full: bool
-    """Whether the hidden ones were asked for as well."""
+    """Whether hidden accounts were requested as well."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Connections:
 
 
 def accounts_in(status: int, body: bytes, *, is_full: bool) -> Accounts | None:
-    """The list in an answer; None where it holds none. That a user has no account is a list, an empty one."""
+    """Return the list in an answer; None if it has none. An answer that a user has no account is an empty list."""
     said = _json(body)
     if not isinstance(said, Mapping):
         return None
@@ -118,7 +118,7 @@ def connections_in(status: int, body: bytes) -> Connections | None:
 
 
 def is_whole(number: str) -> bool:
-    """Whether a number names an account: unmasked, six digits at least, not all the same."""
+    """Whether a number identifies an account: unmasked, six digits at least, not all the same."""
     digits = re.findall("[0-9]", number)
     return not _MASKS.search(number) and len(digits) >= 6 and len(set(digits)) > 1
 
@@ -128,7 +128,7 @@ def is_masked(number: str) -> bool:
 
 
 def moment(value: Any) -> datetime | None:
-    """A moment as the bank's side writes it: wall time of Paris, unless an offset is given."""
+    """Parse a time as the bank's side writes it: wall time of Paris, unless an offset is given."""
     if not isinstance(value, str):
         return None
     try:
@@ -139,7 +139,7 @@ def moment(value: Any) -> datetime | None:
 
 
 def amount(value: Any, code: str | None, precision: Any) -> Amount:
-    """A balance, exact. The noise of a binary float is rounded away where it came as a number, never where it is text."""
+    """Parse a balance exactly. The noise of a binary float is rounded away for a number, never for a text."""
     if value is None:
         return Amount(None)
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
@@ -168,7 +168,7 @@ def _json(body: bytes) -> Any:
 
 
 def _decimal(digits: str) -> Any:
-    """A number with its digits; a list, which is no amount, where no decimal can hold it."""
+    """Parse a number with its digits; return a list, which is not an amount, if no decimal can hold it."""
     try:
         return Decimal(digits)
     except InvalidOperation:
@@ -221,7 +221,7 @@ def _connection(row: Any) -> ConnectionRow | None:
 
 
 def _is_stamped(value: Any) -> bool:
-    """A stamp that is there. A date of zeros is how some databases write none."""
+    """Whether a stamp is set. Some databases write dates of zeros for none."""
     return bool(value) and not str(value).startswith("0000-")
 
 

@@ -1,6 +1,6 @@
-"""Writes down what the product answers today: `python -m pfo_pipeline_tests.oracle.record FILE`.
+"""Record the product's answers today: `python -m pfo_pipeline_tests.oracle.record FILE`.
 
-It made `answers_of_0_1_0.json`, which shows what the judge would have found in that release. That file stays as it is.
+It made `answers_of_0_1_0.json`, which shows what the judge would have found in that release. That file stays unchanged.
 """
 
 import json
@@ -14,7 +14,7 @@ from pfo_pipeline_tests.oracle.more_cases import ALL_CASES
 from pfo_pipeline_tests.oracle.oracle import Totals
 
 Record = dict[str, list[dict[str, dict[str, str]]]]
-"""By case and moment: the totals by class and currency, and what was said of earlier moments."""
+"""By case and moment: the totals by class and currency, and the answers about earlier moments."""
 
 
 def in_words(totals: Totals) -> dict[str, str]:

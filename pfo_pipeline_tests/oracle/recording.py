@@ -1,11 +1,11 @@
-"""What the judge may read: the answers that a bank sent, byte for byte, and what persons decided."""
+"""The judge's input: the answers that a bank sent, byte for byte, and persons' decisions."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 Link = tuple[str, int]
-"""A linked account: the member through whom it is seen, and the id that the bank's side gives it."""
+"""A linked account: its member, and its id at the bank's side."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person of the office decided, before what was read at that moment is settled."""
+    """A decision of a person of the office, before the reads of that moment are settled."""
 
     at: datetime
     kind: Literal["join", "split", "leave", "return"]
-    """`leave` and `return`: a member is taken out of the configuration, or put back."""
+    """`leave` and `return`: a member is removed from the configuration, or put back."""
     member: str = ""
     one: Link = ("", 0)
     other: Link = ("", 0)

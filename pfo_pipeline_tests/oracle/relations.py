@@ -1,7 +1,7 @@
-"""How a script may be told in another way, and what must not move then. No truth is needed for it.
+"""Ways to tell a script differently, and what must not change then. No true totals are needed for it.
 
-Each relation is a function of a script and a chance. It gives None where it cannot be applied to the script. README.md has
-the table: what is done, which totals must not move, and where they may, with the reason.
+Each relation is a function of a script and a source of randomness. It returns None if it cannot be applied to the script.
+README.md has the table: what is done, which totals must not change, and where they may, with the reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ _OTHER_IDS = 5_000_000
 
 @dataclass(frozen=True)
 class Told:
-    """A script told in another way, and which moments must have the same totals: of the first, of this one."""
+    """A script told in another way, and the moments that must have the same totals: in the first script, in this one."""
 
     script: Script
     same: tuple[tuple[int, int], ...]
@@ -63,7 +63,7 @@ def split_over_two_connections(script: Script, chance: Random) -> Told | None:
     moved = set(chance.sample(numbers, len(numbers) // 2))
 
     def moves(row: Record, user: UserState) -> bool:
-        """What belongs to an account goes with it."""
+        """Whether a row belongs to the account and moves with it."""
         parent = next((r for r in user.accounts if row["id_parent"] is not None and r["id"] == row["id_parent"]), row)
         return row["id_connection"] == number and parent["number"] in moved
 
@@ -156,7 +156,7 @@ def _connections(script: Script) -> list[tuple[str, int]]:
 
 
 def _rows(script: Script, member: str, number: int) -> Iterator[tuple[int, Record]]:
-    """Of a connection, each account that is listed, with the moment."""
+    """Yield each listed account of a connection, with the moment."""
     for n, moment in enumerate(script.moments):
         for row in moment.users.get(member, UserState()).accounts:
             if row["id_connection"] == number and isinstance(row["id"], int) and not is_hidden(row):
@@ -168,13 +168,13 @@ def _has_strong_key(row: Record) -> bool:
 
 
 def _whole_numbers(script: Script, member: str, number: int) -> set[str]:
-    """Of a connection, the numbers of its accounts; none if one of them is not whole."""
+    """Return the numbers of a connection's accounts; none if one of them is not whole."""
     found = {row["number"] or "" for _, row in _rows(script, member, number) if row["id_parent"] is None}
     return found if all(map(is_whole, found)) else set()
 
 
 def _first_vanishing(script: Script, member: str, number: int) -> int:
-    """The first moment at which an account of the connection that was listed before is not in a list that shows others."""
+    """Return the first moment when an earlier account of the connection is not in a list that shows others."""
     seen: set[int] = set()
     for n, moment in enumerate(script.moments):
         user = moment.users.get(member, UserState())
@@ -192,8 +192,9 @@ def _listed(moment: Moment, member: str) -> set[int]:
 
 
 def _is_whole_list(script: Script, start: int, member: str, number: int) -> bool:
-    """Whether every account of the connection that ever was listed is there at the moment, or bears a stamp; each with a
-    balance and with all that it ever showed of its numbers; and none stands still beside the others of its source.
+    """Whether the moment has every account of the connection that was ever listed, or its stamp.
+
+    Each must have a balance and all numbers that it ever showed, and none may stand still beside the others of its source.
     """
     ever = {row["id"] for n, row in _rows(script, member, number) if n < start}
     user = script.moments[start].users[member]
@@ -212,7 +213,7 @@ def _keys(row: Record) -> tuple[str, str | None, str | None]:
 
 
 def _moved(row: Record, by: int) -> Record:
-    """An account in another connection."""
+    """Return an account moved to another connection."""
     return row | {"id_connection": row["id_connection"] + by, "id_source": row["id_source"] + by}
 
 

@@ -1,4 +1,4 @@
-"""A script: what the bank's side knows at each of a list of moments, as records in the shape of the documentation."""
+"""A script: the data of the bank's side at each of a list of moments, as records in the shape of the documentation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ PRECISION = {"EUR": 2, "USD": 2, "GBP": 2, "CHF": 2, "JPY": 0, "KWD": 3, "BTC": 
 
 @dataclass(frozen=True)
 class Instead:
-    """An answer that is given instead of the right one."""
+    """An answer that replaces the right one."""
 
     status: int
     body: Record
@@ -29,7 +29,7 @@ BROKEN = Instead(500, {"code": "bug", "description": "Internal error"})
 
 @dataclass(frozen=True)
 class UserState:
-    """What the bank's side knows of one user. Lists are sent in this order."""
+    """The data of one user at the bank's side. Lists are sent in this order."""
 
     connections: tuple[Record, ...] = ()
     accounts: tuple[Record, ...] = ()
@@ -45,24 +45,24 @@ class Moment:
 
 @dataclass(frozen=True)
 class Script:
-    """The history of one tenant at the bank's side. Moments go forward."""
+    """The history of one tenant at the bank's side. Moments ascend."""
 
     moments: tuple[Moment, ...]
     decisions: tuple[Decision, ...] = ()
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Every member who is in a moment, in order of first sight."""
+        """Return every member of any moment, in order of first sight."""
         return tuple(dict.fromkeys(name for moment in self.moments for name in moment.users))
 
 
 def day(number: float) -> datetime:
-    """A morning, counted from an ordinary one."""
+    """Return a morning, counted from an ordinary one."""
     return ORDINARY_DAY + timedelta(days=number)
 
 
 def paris(at: datetime | None) -> str | None:
-    """A moment as Powens writes it: wall time of Paris without an offset."""
+    """Format a time as Powens writes it: wall time of Paris without an offset."""
     return None if at is None else f"{at.astimezone(PARIS):%Y-%m-%d %H:%M:%S}"
 
 
@@ -93,7 +93,7 @@ def source(number: int, connection_id: int, at: datetime, name: str = "openapi",
 
 
 def connection(number: int, at: datetime, *sources: Record, bank: str = "Banque Lilas", **more: Any) -> Record:
-    """A healthy connection; with no source of its own it has one, numbered ten times the connection."""
+    """Return a healthy connection; without sources it gets one, whose number is ten times that of the connection."""
     return {
         "id": number,
         "id_user": None,
@@ -119,7 +119,7 @@ def connector_uuid(bank: str) -> str:
 
 
 def account(row: Any, connection_id: int, amount: Any, at: datetime | None, /, **more: Any) -> Record:
-    """An enabled checking account in euro. A balance that is text is sent as a JSON number with these very digits."""
+    """Return an enabled checking account in euro. A balance that is text is sent as a JSON number with these very digits."""
     code = more.pop("currency", "EUR")
     return {
         "id": row,

@@ -1,4 +1,4 @@
-"""The small bank over real HTTP: what the documentation promises to a client that reads."""
+"""The small bank over real HTTP: the documentation's promises to a client that reads."""
 
 import json
 from collections.abc import Iterator

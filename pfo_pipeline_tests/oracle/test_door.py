@@ -1,4 +1,4 @@
-"""Amounts, dates and ends of access, drawn from a seed with what is right, through the product over real HTTP."""
+"""Amounts, dates and ends of access, drawn from a seed with the right answer, through the product over real HTTP."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""The product beside the judge, over real HTTP: what it answers rightly, and a record of what an earlier release did not.
+"""The product beside the judge, over real HTTP: its right answers, and a record of an earlier release's wrong ones.
 
-The record is a file. It documents; it asks nothing of the release that is tested.
+The record is a file. It is documentation; it tests nothing of today's release.
 """
 
 import json
@@ -20,7 +20,7 @@ from pfo_pipeline_tests.oracle.relations import RELATIONS, Relation, split_over_
 RECORD: Record = json.loads(Path(__file__).with_name("answers_of_0_1_0.json").read_text())
 
 WRONG_IN_0_1_0 = {
-    # Case: the first moment with a wrong total, and what was said then, by class and currency.
+    # Case: the first moment with a wrong total, and the answer then, by class and currency.
     "two_pockets_of_one_iban_come_back": (3, {"at hand EUR": "5000.00"}),
     "two_pockets_come_back_in_another_order": (1, {"at hand EUR": "100.00"}),
     "two_members_see_two_pockets_in_another_order": (0, {"at hand EUR": "10000.00"}),

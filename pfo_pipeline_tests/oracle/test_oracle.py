@@ -1,4 +1,4 @@
-"""The judge itself: it gives the answers that were written by hand, and knows nothing of the product."""
+"""The judge itself: it gives the answers that were written by hand, and does not depend on the product."""
 
 import ast
 import subprocess

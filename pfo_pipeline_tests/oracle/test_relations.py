@@ -1,4 +1,4 @@
-"""The judge agrees with what there really is, and with itself when a script is told in another way."""
+"""The judge agrees with the true totals, and with itself when a script is told in another way."""
 
 from random import Random
 
@@ -16,7 +16,7 @@ SEEDS = range(8)
 
 
 def disagreement(script: Script, relation: Relation, seed: int) -> str | None:
-    """The first moment at which the totals moved that must not."""
+    """Return the first moment at which totals changed that must not."""
     told = relation(script, Random(seed))  # noqa: S311 - chance, not secrecy
     if told is None:
         return None

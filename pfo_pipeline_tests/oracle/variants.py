@@ -1,4 +1,4 @@
-"""A script told in another way: what may change without the right answer, or with a known change of it."""
+"""A script told in another way: changes that do not affect the right answer, or affect it in a known way."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ def each_user(script: Script, change: Callable[[Moment, str, UserState], UserSta
 
 
 def with_lists_reversed(script: Script) -> Script:
-    """Connections, their sources and accounts the other way round."""
+    """Reverse connections, their sources and accounts."""
 
     def turned(moment: Moment, name: str, user: UserState) -> UserState:
         connections = [row | {"sources": row["sources"][::-1]} for row in reversed(user.connections)]
@@ -32,12 +32,12 @@ def with_lists_reversed(script: Script) -> Script:
 
 
 def renumbered(value: Any) -> Any:
-    """Another id: order and distance of the old ones are lost."""
+    """Return another id: order and distance of the old ones are lost."""
     return value * 7919 % 1_000_003 + 50 if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def with_ids_renamed(script: Script) -> Script:
-    """Other ids for connections, sources and accounts."""
+    """Give other ids to connections, sources and accounts."""
 
     def renamed(moment: Moment, name: str, user: UserState) -> UserState:
         return replace(
@@ -63,7 +63,7 @@ def _renamed_connection(row: Record) -> Record:
 
 
 def with_unreadable(row_of: Callable[[int, Moment], Record]) -> Callable[[Script], Script]:
-    """A record beside the others that nobody can read, at another bank of the first member."""
+    """Add an unreadable record beside the others, at another bank of the first member."""
 
     def changed(script: Script) -> Script:
         def beside(moment: Moment, name: str, user: UserState) -> UserState:
@@ -90,7 +90,7 @@ def with_a_list_for_a_balance(connection_id: int, moment: Moment) -> Record:
 
 
 def with_another_user(script: Script) -> Script:
-    """A member with an account of their own at another bank, from the first moment on."""
+    """Add a member with their own account at another bank, from the first moment on."""
     moments = [
         replace(
             moment,
@@ -105,7 +105,7 @@ def with_another_user(script: Script) -> Script:
 
 
 def with_another_connection(script: Script) -> Script:
-    """The first member has an account at another bank as well."""
+    """Give the first member an account at another bank as well."""
 
     def more(moment: Moment, name: str, user: UserState) -> UserState:
         if name != script.members[0]:
@@ -117,7 +117,7 @@ def with_another_connection(script: Script) -> Script:
 
 
 def with_another_source(script: Script) -> Script:
-    """Every connection has a second source, which shows an account of its own."""
+    """Give every connection a second source, which shows its own account."""
 
     def more(moment: Moment, name: str, user: UserState) -> UserState:
         if name != script.members[0] or not user.connections:
@@ -136,7 +136,7 @@ def _bystander(connection_id: int, moment: Moment) -> Record:
 
 
 def variants_of(case: Case) -> list[Case]:
-    """The case told in other ways, each with its right answer."""
+    """Return the case told in other ways, each with its right answer."""
     told: list[tuple[str, Callable[[Script], Script]]] = [
         ("lists reversed", with_lists_reversed),
         ("a row without an id", with_unreadable(without_an_id)),
