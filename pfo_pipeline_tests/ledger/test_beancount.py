@@ -146,7 +146,7 @@ def ledger(tmp_path: Path, clock: SetClock) -> Ledger:
     return a_ledger(tmp_path / "data", clock=clock)
 
 
-def test_an_account_is_opened_and_its_newest_figure_asserted(ledger: Ledger) -> None:
+def test_an_account_is_opened_and_its_newest_balance_asserted(ledger: Ledger) -> None:
     ledger.merge(batch(account(), balance("7", MARCH_30), balance("12.34", MARCH_31)))
     ledger.merge(batch(account(tenant_id="jones"), balance("777.25", tenant_id="jones"), tenant_id="jones"))
 
@@ -192,7 +192,7 @@ def test_any_moment_as_it_was_known_at_any_other(ledger: Ledger, clock: SetClock
         ("2026-12-31T23:00:00+00:00", "2027-01-01"),
     ],
 )
-def test_a_figure_is_asserted_at_the_midnight_nearest_to_it(ledger: Ledger, moment: str, date: str) -> None:
+def test_a_balance_is_asserted_at_the_nearest_midnight(ledger: Ledger, moment: str, date: str) -> None:
     """An assertion holds when its day begins: the balance at the end of the 31st belongs to the 1st."""
     ledger.merge(batch(account(), balance("1", datetime.fromisoformat(moment))))
 
@@ -214,7 +214,7 @@ def test_a_figure_is_asserted_at_the_midnight_nearest_to_it(ledger: Ledger, mome
         ("0.5", "BTC", "0.50000000"),
     ],
 )
-def test_an_amount_has_all_its_digits_and_no_fewer_than_its_currency(
+def test_an_amount_has_all_its_digits_and_at_least_those_of_its_currency(
     ledger: Ledger, amount: str, currency: str, written: str
 ) -> None:
     """0.5 BTC would tolerate a tenth of a bitcoin."""
@@ -227,7 +227,7 @@ def test_an_amount_has_all_its_digits_and_no_fewer_than_its_currency(
 
 
 @pytest.mark.parametrize("kind", ["loan", "mortgage", "consumercredit", "revolvingcredit", "card"])
-def test_what_is_owed_is_a_liability_and_negative_as_the_bank_has_it(ledger: Ledger, kind: str) -> None:
+def test_a_debt_is_a_liability_and_negative_as_at_the_bank(ledger: Ledger, kind: str) -> None:
     ledger.merge(batch(account(account_type=kind), balance("-24150.33")))
 
     [asserted] = exported(ledger).asserted
@@ -235,7 +235,7 @@ def test_what_is_owed_is_a_liability_and_negative_as_the_bank_has_it(ledger: Led
     assert (asserted.account, asserted.number) == ("Liabilities:Banque-Exemple:Compte-courant", "-24150.33")
 
 
-def test_accounts_of_one_name_are_told_apart_and_keep_their_names(ledger: Ledger, clock: SetClock) -> None:
+def test_accounts_of_one_name_get_different_names_and_keep_them(ledger: Ledger, clock: SetClock) -> None:
     """A later account, or a rename at the bank, changes no name in somebody's books."""
     ledger.merge(batch(account("acc_ff00aa11bb22")))
     clock.advance(days=1)
@@ -256,7 +256,7 @@ def test_accounts_of_one_name_are_told_apart_and_keep_their_names(ledger: Ledger
     assert [d.metadata["name"] for d in after.opened if d.account == plain] == ["Renamed"]
 
 
-def test_a_bank_account_that_is_linked_twice_is_one(ledger: Ledger) -> None:
+def test_an_account_that_is_linked_twice_is_exported_once(ledger: Ledger) -> None:
     ledger.merge(batch(account("acc_1"), account("acc_2", user_id="john", connection_id="8")))
     ledger.merge(batch(balance("5", MARCH_30, account_id="acc_1"), balance("6", MARCH_31, account_id="acc_2")))
     same = IdentityRow(tenant_id="smith", account_id="acc_2", same_as="acc_1", evidence="iban", decided_by="evidence")
@@ -268,7 +268,7 @@ def test_a_bank_account_that_is_linked_twice_is_one(ledger: Ledger) -> None:
     assert book.amounts == ["2026-03-31 6.00 EUR"]
 
 
-def test_an_account_without_a_figure_or_without_consent_is_opened_and_nothing_asserted(ledger: Ledger) -> None:
+def test_an_account_without_balance_or_consent_is_opened_without_an_assertion(ledger: Ledger) -> None:
     ledger.merge(batch(account("acc_1"), account("acc_2", disabled_at=MARCH_30), balance("5", account_id="acc_2")))
 
     book = exported(ledger)
@@ -277,7 +277,7 @@ def test_an_account_without_a_figure_or_without_consent_is_opened_and_nothing_as
     assert book.asserted == []
 
 
-def test_names_of_any_kind_are_names_of_beancount(ledger: Ledger) -> None:
+def test_any_name_becomes_a_valid_beancount_name(ledger: Ledger) -> None:
     named = [account(f"acc_{n}", display_name=name, institution_name=name) for n, name in enumerate(HOSTILE)]
     ledger.merge(batch(*named, *(balance(str(n), account_id=f"acc_{n}") for n in range(len(HOSTILE)))))
 
@@ -291,7 +291,7 @@ def test_names_of_any_kind_are_names_of_beancount(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("currency", ["1INCH", "eur", "$", "X" * 25, "A B", "A\nB", "A-"])
-def test_a_currency_that_beancount_has_no_name_for_is_left_out_and_said(ledger: Ledger, currency: str) -> None:
+def test_a_currency_that_beancount_cannot_name_is_left_out_and_reported(ledger: Ledger, currency: str) -> None:
     ledger.merge(batch(account(currency=currency), balance("5", currency=currency)))
 
     book = exported(ledger)
@@ -301,7 +301,7 @@ def test_a_currency_that_beancount_has_no_name_for_is_left_out_and_said(ledger: 
 
 
 @given(st.lists(st.tuples(st.text(max_size=12), st.sampled_from(HOSTILE) | st.text(max_size=12)), max_size=12))
-def test_whatever_banks_call_accounts_each_has_a_name_that_beancount_takes(called: list[tuple[str, str]]) -> None:
+def test_any_account_name_of_a_bank_becomes_a_name_that_beancount_accepts(called: list[tuple[str, str]]) -> None:
     accounts = [
         BankAccount(f"acc_{n}", bank, name, bank, name, "checking", "cash", None, None, None, None, None)
         for n, (bank, name) in enumerate(called)
@@ -315,7 +315,7 @@ def test_whatever_banks_call_accounts_each_has_a_name_that_beancount_takes(calle
     assert account_names(accounts[:-1]).items() <= names.items(), "who comes later renames nobody"
 
 
-def test_two_thousand_accounts_of_one_name_all_have_their_own(ledger: Ledger) -> None:
+def test_two_thousand_accounts_of_one_name_get_different_names(ledger: Ledger) -> None:
     rows = [account(f"acc_{n:020x}") for n in range(2000)]
     ledger.merge(batch(*rows, *(balance(str(n), account_id=f"acc_{n:020x}") for n in range(2000))))
 
@@ -324,7 +324,7 @@ def test_two_thousand_accounts_of_one_name_all_have_their_own(ledger: Ledger) ->
     assert len(book.asserted) == 2000
 
 
-def test_where_personal_columns_are_left_out_neither_name_nor_iban_is_written(tmp_path: Path) -> None:
+def test_without_personal_columns_neither_name_nor_iban_is_written(tmp_path: Path) -> None:
     ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, clock=SetClock(), publish_personal=False)
     ledger.merge(batch(account(display_name="Compte de Jeanne"), balance("5")))
 
@@ -335,7 +335,7 @@ def test_where_personal_columns_are_left_out_neither_name_nor_iban_is_written(tm
     assert "Jeanne" not in book.texts
 
 
-def test_the_same_moments_give_the_same_files(ledger: Ledger, clock: SetClock) -> None:
+def test_the_same_times_give_the_same_files(ledger: Ledger, clock: SetClock) -> None:
     ledger.merge(batch(account(), account("acc_2"), balance("5"), balance("6", account_id="acc_2")))
     then = clock.now.astimezone(UTC)
     first = exported(ledger, as_of=MARCH_31, known_at=then).texts

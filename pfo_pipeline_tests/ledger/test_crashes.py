@@ -185,7 +185,7 @@ IN_A_PUBLICATION = (
 
 
 @pytest.mark.parametrize("point", IN_THE_FIRST_RUN, ids=str)
-def test_a_first_run_that_is_killed_is_mended_by_the_next(point: Point, first: Undisturbed, tmp_path: Path) -> None:
+def test_the_next_run_repairs_a_killed_first_run(point: Point, first: Undisturbed, tmp_path: Path) -> None:
     files = LedgerFiles(tmp_path / "data")
 
     kill(point, run, files.data_dir)
@@ -193,7 +193,7 @@ def test_a_first_run_that_is_killed_is_mended_by_the_next(point: Point, first: U
     check_that_a_run_mends(files, first)
 
 
-def test_a_primary_is_private_even_if_its_first_moment_was_its_makers_last(tmp_path: Path) -> None:
+def test_a_primary_is_private_even_if_its_creator_dies_at_once(tmp_path: Path) -> None:
     files = LedgerFiles(tmp_path / "data")
 
     kill(At("after", "open canonical.duckdb"), run, files.data_dir)
@@ -203,7 +203,7 @@ def test_a_primary_is_private_even_if_its_first_moment_was_its_makers_last(tmp_p
 
 
 @pytest.mark.parametrize("point", [*IN_A_MERGE, *IN_A_PUBLICATION], ids=str)
-def test_a_daily_run_that_is_killed_is_mended_by_the_next(point: Point, daily: Undisturbed, tmp_path: Path) -> None:
+def test_the_next_run_repairs_a_killed_daily_run(point: Point, daily: Undisturbed, tmp_path: Path) -> None:
     files = LedgerFiles(shutil.copytree(daily.before, tmp_path / "data"))
 
     kill(point, run, files.data_dir)

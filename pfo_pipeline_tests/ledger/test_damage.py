@@ -53,7 +53,7 @@ def test_a_lost_primary_is_not_replaced_by_an_empty_ledger(published: Ledger) ->
     assert last_published(published) == [Decimal("41.50")]
 
 
-def test_an_empty_database_in_the_primarys_place_is_not_made_the_ledger(published: Ledger) -> None:
+def test_an_empty_database_in_place_of_the_primary_is_refused(published: Ledger) -> None:
     published.files.primary.unlink()
     duckdb.connect(str(published.files.primary)).close()
 
@@ -64,7 +64,7 @@ def test_an_empty_database_in_the_primarys_place_is_not_made_the_ledger(publishe
     assert last_published(published) == [Decimal("41.50")]
 
 
-def test_a_first_start_that_was_cut_short_is_begun_again(ledger: Ledger) -> None:
+def test_an_interrupted_first_start_is_repeated(ledger: Ledger) -> None:
     ledger.files.primary.unlink()
     duckdb.connect(str(ledger.files.primary)).close()
 
@@ -75,9 +75,7 @@ def test_a_first_start_that_was_cut_short_is_begun_again(ledger: Ledger) -> None
 
 
 @pytest.mark.parametrize("loads_after_it", [0, 3])
-def test_an_older_backup_in_the_primarys_place_never_takes_history_from_readers(
-    ledger: Ledger, loads_after_it: int
-) -> None:
+def test_an_older_backup_in_place_of_the_primary_is_not_published(ledger: Ledger, loads_after_it: int) -> None:
     ledger.merge(batch(user(), connection(), account(), balance("1")))
     backup = ledger.files.primary.read_bytes()
     ledger.merge(batch(balance("41.50")))
@@ -143,7 +141,9 @@ def test_a_damaged_primary_is_named_and_the_last_copy_stays_readable(
 
 
 @pytest.mark.parametrize("damage", [nonsense, emptiness, the_first_tenth_of_it, flipped_bits, a_folder])
-def test_a_damaged_copy_is_named_with_how_to_make_it_again(published: Ledger, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_copy_is_reported_with_the_command_to_recreate_it(
+    published: Ledger, damage: Callable[[Path], None]
+) -> None:
     published.files.published.chmod(0o644)
     damage(published.files.published)
 
@@ -151,7 +151,7 @@ def test_a_damaged_copy_is_named_with_how_to_make_it_again(published: Ledger, da
         published_reader(published.files.published).accounts("smith")
 
 
-def test_a_duckdb_file_of_something_else_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
+def test_a_duckdb_file_that_is_not_a_ledger_is_refused(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "ledger.duckdb")) as con:
         con.execute("create table prices (amount double)")
 
@@ -160,7 +160,7 @@ def test_a_duckdb_file_of_something_else_is_not_taken_for_a_ledger(tmp_path: Pat
 
 
 @pytest.mark.parametrize("versions_ahead", [1, 93])
-def test_a_ledger_of_a_newer_program_is_refused_and_left_as_it_is(published: Ledger, versions_ahead: int) -> None:
+def test_a_ledger_of_a_newer_program_is_refused_and_unchanged(published: Ledger, versions_ahead: int) -> None:
     known = known_migrations()[-1].version
     newer = known + versions_ahead
     with duckdb.connect(str(published.files.primary)) as con:
@@ -188,7 +188,7 @@ def test_a_published_ledger_of_a_newer_program_is_refused(published: Ledger, ver
         published_reader(published.files.published).tenants()
 
 
-def test_a_ledger_of_another_office_is_refused_and_left_as_it_is(published: Ledger) -> None:
+def test_a_ledger_of_another_office_is_refused_and_unchanged(published: Ledger) -> None:
     other = a_ledger(published.files.data_dir, office="oak")
     before = published.files.primary.read_bytes()
 
@@ -201,7 +201,7 @@ def test_a_ledger_of_another_office_is_refused_and_left_as_it_is(published: Ledg
 
 
 @pytest.mark.parametrize("place", ["data", "data/private", "data/private/canonical.lock/inside"])
-def test_a_file_where_a_folder_belongs_is_named(tmp_path: Path, place: str) -> None:
+def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path, place: str) -> None:
     in_the_way = tmp_path / place
     in_the_way.parent.mkdir(parents=True, exist_ok=True)
     in_the_way.write_text("in the way")
@@ -210,7 +210,7 @@ def test_a_file_where_a_folder_belongs_is_named(tmp_path: Path, place: str) -> N
         a_ledger(tmp_path / "data").merge(batch(balance()))
 
 
-def test_a_folder_where_the_copy_belongs_is_named_and_the_primary_keeps_what_was_merged(ledger: Ledger) -> None:
+def test_a_folder_in_place_of_the_copy_is_reported_and_the_merge_is_kept(ledger: Ledger) -> None:
     ledger.merge(batch(balance()))
     ledger.files.published.mkdir()
 
@@ -226,7 +226,7 @@ def no_room(path: Path) -> str:
 
 
 @pytest.mark.parametrize("room_bytes", [1, 100, 4096, 12_288, 100_000, 274_432, 600_000, 1_200_000])
-def test_a_first_run_on_a_full_disk_is_begun_again_once_there_is_room(tmp_path: Path, room_bytes: int) -> None:
+def test_a_first_run_on_a_full_disk_succeeds_once_there_is_room(tmp_path: Path, room_bytes: int) -> None:
     with other_process(program.run_out_of_room, tmp_path / "data", room_bytes, 8000) as other:
         assert "no room left on the disk" in str(other.says())
 
@@ -251,7 +251,9 @@ def test_a_full_disk_at_any_point_of_a_publication_leaves_both_files_whole(publi
     assert last_published(published) == [42]
 
 
-def test_a_disk_that_does_not_give_a_block_is_no_full_one(published: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_cannot_read_a_block_is_not_reported_as_full(
+    published: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(source: Path, target: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -262,7 +264,7 @@ def test_a_disk_that_does_not_give_a_block_is_no_full_one(published: Ledger, mon
     assert "the disk does not give it" in finding.problem
 
 
-def test_what_a_killed_writer_could_not_hold_in_memory_is_cleared(published: Ledger) -> None:
+def test_temporary_files_of_a_killed_writer_are_removed(published: Ledger) -> None:
     left = published.files.published.with_name(".ledger.duckdb.1.draft.tmp")
     left.mkdir()
     (left / "storage").write_bytes(b"spilled")
@@ -272,7 +274,7 @@ def test_what_a_killed_writer_could_not_hold_in_memory_is_cleared(published: Led
     assert not left.exists()
 
 
-def test_a_full_disk_while_publishing_leaves_the_copy_before(published: Ledger) -> None:
+def test_a_full_disk_while_publishing_leaves_the_previous_copy(published: Ledger) -> None:
     published.merge(batch(balance("42")))
 
     with other_process(program.run_out_of_room, published.files.data_dir, 100_000, 0) as other:
@@ -300,7 +302,7 @@ def test_a_full_disk_while_merging_leaves_nothing_of_the_batch(published: Ledger
     }
 
 
-def test_a_disk_that_fills_up_after_the_commit_loses_nothing_and_says_so(published: Ledger) -> None:
+def test_a_disk_that_fills_up_after_the_commit_loses_nothing_and_is_reported(published: Ledger) -> None:
     """The log has room for the batch, the file has not: DuckDB reports no error when it closes."""
     room = published.files.primary.stat().st_size + 300_000
     with other_process(program.run_out_of_room, published.files.data_dir, room, 3000) as other:
@@ -330,7 +332,7 @@ def test_a_disk_that_fills_up_after_the_commit_loses_nothing_and_says_so(publish
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, Exception) else value.__name__,
 )
-def test_what_the_system_and_duckdb_say_gets_a_name_with_the_file(
+def test_errors_of_the_system_and_duckdb_are_mapped_and_name_the_file(
     problem: Exception, named: type[LedgerError], tmp_path: Path
 ) -> None:
     with pytest.raises(named, match=str(tmp_path)) as error, named_ledger_errors(tmp_path):
@@ -340,7 +342,7 @@ def test_what_the_system_and_duckdb_say_gets_a_name_with_the_file(
     assert error.value.__cause__ is problem
 
 
-def test_amounts_whose_sum_has_too_many_digits_are_told(tmp_path: Path) -> None:
+def test_amounts_whose_sum_has_too_many_digits_are_reported(tmp_path: Path) -> None:
     largest = Decimal("9" * 28 + "." + "9" * 10)
 
     with (
@@ -350,6 +352,6 @@ def test_amounts_whose_sum_has_too_many_digits_are_told(tmp_path: Path) -> None:
         duckdb.execute("select sum($largest::decimal(38, 10)) from range(2)", {"largest": largest}).fetchall()
 
 
-def test_a_mistake_in_a_query_keeps_its_own_name(tmp_path: Path) -> None:
+def test_an_error_in_a_query_keeps_its_class(tmp_path: Path) -> None:
     with pytest.raises(duckdb.CatalogException), named_ledger_errors(tmp_path):
         duckdb.execute("from no_such_table")

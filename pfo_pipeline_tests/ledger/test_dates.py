@@ -50,14 +50,14 @@ def ask(ledger: Ledger, query: str, **parameters: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("day", ["date '2026-06-30'", "'2026-06-30'", "$day"])
 @pytest.mark.parametrize("macro", ["cash_position({})", "positions_as_of({})", "balances_as_of({})"])
-def test_a_date_ends_where_each_tenant_is(ledger: Ledger, day: str, macro: str) -> None:
+def test_a_date_ends_in_each_tenants_time_zone(ledger: Ledger, day: str, macro: str) -> None:
     column = "total" if macro.startswith("cash") else "current_balance"
     query = f"select tenant_id, {column} from {macro.format(day)}"  # noqa: S608 - words of this test
 
     assert ask(ledger, query, **({"day": DAY} if day == "$day" else {})) == dict.fromkeys(ENDS, Decimal(2))
 
 
-def test_a_moment_is_the_same_moment_for_everyone(ledger: Ledger) -> None:
+def test_a_time_is_the_same_for_every_tenant(ledger: Ledger) -> None:
     for tenant, (_, end) in ENDS.items():
         for moment, amount in ((end - TICK, 2), (end, 3)):
             assert ask(ledger, "select tenant_id, total from cash_position($at)", at=moment)[tenant] == amount
@@ -65,14 +65,14 @@ def test_a_moment_is_the_same_moment_for_everyone(ledger: Ledger) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.timedeltas(timedelta(0), timedelta(days=3)))
-def test_any_moment_counts_what_is_not_after_it(ledger: Ledger, later: timedelta) -> None:
+def test_balances_up_to_a_time_are_counted(ledger: Ledger, later: timedelta) -> None:
     moment = datetime(2026, 6, 29, tzinfo=UTC) + later
     expected = {t: Decimal(1 + (moment >= end - TICK) + (moment >= end)) for t, (_, end) in ENDS.items()}
 
     assert ask(ledger, "select tenant_id, total from cash_position($at)", at=moment) == expected
 
 
-def test_what_was_known_at_a_date_is_what_was_known_at_its_end(tmp_path: Path) -> None:
+def test_knowledge_at_a_date_is_knowledge_at_its_end(tmp_path: Path) -> None:
     zone, end = ENDS["york"]
     clock = SetClock(LONG_BEFORE)
     ledger = a_ledger(tmp_path, clock=clock)
@@ -86,7 +86,7 @@ def test_what_was_known_at_a_date_is_what_was_known_at_its_end(tmp_path: Path) -
     assert ask(ledger, "select said_before, says_now from restatements($day)", day=DAY) == {Decimal(2): 3}
 
 
-def test_a_tenant_that_moves_does_not_change_what_was_said_before(tmp_path: Path) -> None:
+def test_a_changed_time_zone_does_not_change_earlier_answers(tmp_path: Path) -> None:
     (paris, paris_end), (york, york_end) = ENDS["paris"], ENDS["york"]
     clock = SetClock(LONG_AFTER)
     ledger = a_ledger(tmp_path, clock=clock)
@@ -101,7 +101,7 @@ def test_a_tenant_that_moves_does_not_change_what_was_said_before(tmp_path: Path
     assert ask(ledger, query, day=DAY, known_at=LONG_BEFORE - timedelta(days=1)) == {}
 
 
-def test_a_tenant_without_a_time_zone_is_in_that_of_the_configurations_default(tmp_path: Path) -> None:
+def test_a_tenant_without_a_time_zone_has_the_default_one(tmp_path: Path) -> None:
     _, end = ENDS["paris"]
     ledger = a_ledger(tmp_path, clock=SetClock(LONG_AFTER))
     ledger.merge(batch(account(), connection(), balance("1", end - TICK), balance("2", end)))
@@ -109,7 +109,7 @@ def test_a_tenant_without_a_time_zone_is_in_that_of_the_configurations_default(t
     assert ask(ledger, "select tenant_id, total from cash_position($day)", day=DAY) == {"smith": 1}
 
 
-def test_freshness_is_about_the_balances_of_its_moment(ledger: Ledger) -> None:
+def test_freshness_uses_the_balances_of_the_given_time(ledger: Ledger) -> None:
     ages = ask(ledger, "select tenant_id, age from freshness($day)", day=DAY)
     earlier = ask(ledger, "select tenant_id, age from freshness($at)", at=LONG_BEFORE + timedelta(hours=5))
 
@@ -117,7 +117,7 @@ def test_freshness_is_about_the_balances_of_its_moment(ledger: Ledger) -> None:
     assert earlier == dict.fromkeys(ENDS, timedelta(hours=5))
 
 
-def test_an_account_that_ended_within_the_day_is_out_at_its_end(tmp_path: Path) -> None:
+def test_an_account_that_ended_during_the_day_does_not_count_at_its_end(tmp_path: Path) -> None:
     zone, end = ENDS["tokyo"]
     ledger = a_ledger(tmp_path, clock=SetClock(LONG_BEFORE))
     gone = [
@@ -130,7 +130,7 @@ def test_an_account_that_ended_within_the_day_is_out_at_its_end(tmp_path: Path) 
     assert ask(ledger, "select account_id, 1 from positions_as_of($day)", day=DAY) == {"acc_6": 1}
 
 
-def test_a_balance_that_is_dated_ahead_counts_from_when_it_was_learnt(tmp_path: Path) -> None:
+def test_a_balance_with_a_future_date_counts_from_its_recording(tmp_path: Path) -> None:
     now = datetime(2026, 6, 10, 8, tzinfo=UTC)
     ledger = a_ledger(tmp_path, clock=SetClock(now))
     ledger.merge(batch(account(), connection(), balance("1", LONG_BEFORE), balance("2", now + timedelta(hours=20))))

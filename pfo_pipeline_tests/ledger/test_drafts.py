@@ -51,7 +51,7 @@ def test_the_draft_is_on_disk_before_it_is_renamed_and_the_folder_afterwards(
     assert target.read_text() == "new"
 
 
-def test_a_draft_that_does_not_reach_the_disk_replaces_nothing(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draft_that_is_not_on_disk_replaces_nothing(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(handle: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 

@@ -42,7 +42,7 @@ def content(ledger: Ledger) -> bytes:
     return b"".join(path.read_bytes() for path in ledger.files.data_dir.rglob("*") if path.is_file())
 
 
-def test_no_file_shows_what_is_in_it(encrypted: Ledger) -> None:
+def test_no_file_contains_plain_text(encrypted: Ledger) -> None:
     found = content(encrypted)
 
     assert len(found) > 100_000
@@ -61,7 +61,7 @@ def test_merges_reads_and_the_proof_work_as_without_a_key(encrypted: Ledger) -> 
     assert [a.iban for a in encrypted.reader().accounts("smith")] == [IBAN.decode()]
 
 
-def test_any_duckdb_reads_the_published_copy_with_the_key_alone(encrypted: Ledger) -> None:
+def test_any_duckdb_reads_the_published_copy_with_only_the_key(encrypted: Ledger) -> None:
     with duckdb.connect() as con:
         con.execute("set autoinstall_known_extensions = false; set autoload_known_extensions = false")
         con.execute(f"attach '{encrypted.files.published}' as bank (read_only, encryption_key '{KEY}')")
@@ -77,7 +77,7 @@ def outgrow_the_memory(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def test_what_a_writer_does_not_hold_in_memory_is_encrypted_beside_its_file(encrypted: Ledger) -> None:
+def test_a_writers_temporary_files_are_encrypted(encrypted: Ledger) -> None:
     primary = encrypted.files.primary
     with open_file(primary, key=KEY) as con:
         outgrow_the_memory(con)
@@ -87,9 +87,7 @@ def test_what_a_writer_does_not_hold_in_memory_is_encrypted_beside_its_file(encr
     assert IBAN not in spilled
 
 
-def test_a_reader_puts_nothing_of_it_on_the_disk(
-    encrypted: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_writes_no_temporary_files(encrypted: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.rglob("*"))
 
@@ -109,7 +107,7 @@ def test_a_reader_puts_nothing_of_it_on_the_disk(
         (None, "it is encrypted. Configure encryption_key"),
     ],
 )
-def test_a_wrong_or_missing_key_is_told_and_changes_nothing(encrypted: Ledger, key: str | None, told: str) -> None:
+def test_a_wrong_or_missing_key_is_reported_and_changes_nothing(encrypted: Ledger, key: str | None, told: str) -> None:
     before = content(encrypted)
     other = ledger_with(encrypted.files.data_dir, key)
 
@@ -122,7 +120,7 @@ def test_a_wrong_or_missing_key_is_told_and_changes_nothing(encrypted: Ledger, k
     assert content(encrypted) == before
 
 
-def test_a_key_for_a_plain_ledger_is_told_with_how_to_encrypt_it(ledger: Ledger) -> None:
+def test_a_key_for_a_plain_ledger_is_reported_with_how_to_encrypt_it(ledger: Ledger) -> None:
     ledger.merge(batch(balance("1")))
 
     with pytest.raises(LedgerKeyRefused, match=r"it is not encrypted, .* pfo rekey"):
@@ -130,9 +128,7 @@ def test_a_key_for_a_plain_ledger_is_told_with_how_to_encrypt_it(ledger: Ledger)
 
 
 @pytest.mark.parametrize(("old", "new"), [(None, KEY), (KEY, "another-key"), (KEY, None)])
-def test_a_new_key_opens_the_same_ledger_and_the_old_one_no_more(
-    tmp_path: Path, old: str | None, new: str | None
-) -> None:
+def test_after_rekeying_only_the_new_key_opens_the_ledger(tmp_path: Path, old: str | None, new: str | None) -> None:
     before = ledger_with(tmp_path / "data", old)
     before.merge(batch(user(), connection(), account(), balance("10.01")))
     before.publish()

@@ -62,7 +62,7 @@ def test_nothing_of_the_person_is_left_in_any_file(family: Ledger) -> None:
     assert [path for path in kept if IBAN.encode() in path.read_bytes() or b"Bob's own" in path.read_bytes()] == []
 
 
-def test_all_rows_of_the_person_go_and_nobody_elses(family: Ledger) -> None:
+def test_only_the_rows_of_the_person_are_removed(family: Ledger) -> None:
     before = everything_in(family)
 
     erased = family.erase("smith", "bob", "erase-1")
@@ -76,7 +76,7 @@ def test_all_rows_of_the_person_go_and_nobody_elses(family: Ledger) -> None:
     assert ask(family, "select source_id from quarantine") == [("70",)]
 
 
-def test_what_is_left_proves_itself_and_that_it_happened_is_told(family: Ledger, clock: SetClock) -> None:
+def test_the_remaining_rows_verify_and_the_erasure_is_recorded(family: Ledger, clock: SetClock) -> None:
     family.erase("smith", "bob", "erase-1")
 
     assert family.verify().findings == ()
@@ -103,7 +103,7 @@ def test_a_change_after_an_erasure_is_still_found(family: Ledger, change: str) -
     assert family.verify().findings != ()
 
 
-def test_rows_taken_out_by_hand_do_not_pass_for_an_erasure(family: Ledger) -> None:
+def test_rows_removed_by_hand_are_not_accepted_as_an_erasure(family: Ledger) -> None:
     ask(family, "delete from balances where account_id = 'acc_1'")
 
     with pytest.raises(LedgerDamaged, match=r"is not what was written into it\. Nothing was replaced"):
@@ -114,7 +114,7 @@ def test_rows_taken_out_by_hand_do_not_pass_for_an_erasure(family: Ledger) -> No
     assert family.verify().findings != ()
 
 
-def test_a_whole_tenant_goes_and_its_chain_stays(family: Ledger) -> None:
+def test_a_whole_tenant_is_erased_and_its_chain_stays(family: Ledger) -> None:
     family.merge(batch(drift(), telemetry=(event(accounts=1),)))
 
     family.erase("smith", None, "erase-1")
@@ -126,7 +126,7 @@ def test_a_whole_tenant_goes_and_its_chain_stays(family: Ledger) -> None:
     assert sorted(verified.heads) == ["jones", "smith"]
 
 
-def test_an_account_that_another_member_holds_by_now_stays_theirs(ledger: Ledger, clock: SetClock) -> None:
+def test_an_account_that_now_belongs_to_another_user_is_kept(ledger: Ledger, clock: SetClock) -> None:
     ledger.merge(batch(user("bob"), connection(user_id="bob"), account(user_id="bob"), balance("1")))
     clock.advance(days=1)
     ledger.merge(batch(user(), connection(), account(), balance("2", APRIL_1)))
@@ -139,7 +139,7 @@ def test_an_account_that_another_member_holds_by_now_stays_theirs(ledger: Ledger
     assert ledger.verify().findings == ()
 
 
-def test_erasing_again_removes_nothing_more_and_tells_nothing_twice(family: Ledger) -> None:
+def test_erasing_again_removes_and_records_nothing_more(family: Ledger) -> None:
     family.erase("smith", "bob", "erase-1")
 
     assert family.erase("smith", "bob", "erase-2").total == 0
@@ -148,7 +148,7 @@ def test_erasing_again_removes_nothing_more_and_tells_nothing_twice(family: Ledg
     assert ask(family, "select count(*) from loads") == [(5,)]
 
 
-def test_runs_go_on_after_an_erasure(family: Ledger, clock: SetClock) -> None:
+def test_runs_continue_after_an_erasure(family: Ledger, clock: SetClock) -> None:
     family.erase("smith", "bob", "erase-1")
     clock.advance(days=1)
 
@@ -159,9 +159,7 @@ def test_runs_go_on_after_an_erasure(family: Ledger, clock: SetClock) -> None:
     assert family.verify().findings == ()
 
 
-def test_a_crash_before_the_files_are_written_anew_is_mended_by_erasing_again(
-    family: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_erasing_again_completes_an_erasure_after_a_crash(family: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -114,14 +114,14 @@ def test_a_binary_float_is_not_an_amount() -> None:
         to_arrow(table_of(BalanceRow), [balance(current_balance=0.1)])
 
 
-def test_one_amount_that_does_not_fit_keeps_its_whole_batch_out(ledger: Ledger) -> None:
+def test_one_amount_that_does_not_fit_refuses_its_whole_batch(ledger: Ledger) -> None:
     with pytest.raises(pa.ArrowInvalid):
         ledger.merge(batch(balance("1"), balance("1E+28", account_id="acc_2")))
 
     assert ask(ledger, "select count(*) from balances") == ask(ledger, "select count(*) from loads") == [(0,)]
 
 
-def test_the_published_copy_gives_pandas_exact_amounts_and_moments_with_a_zone(ledger: Ledger) -> None:
+def test_pandas_gets_exact_amounts_and_aware_times_from_the_published_copy(ledger: Ledger) -> None:
     ledger.merge(batch(balance("123456789012345678.0123456789"), balance("0.1", account_id="acc_2")))
     ledger.publish()
 
@@ -255,7 +255,7 @@ def test_what_a_bank_writes_is_what_an_analyst_reads_in_sql_arrow_and_pandas(she
         ) == sorted(fetched)
 
 
-def test_what_is_no_amount_is_put_aside_with_its_reason_and_the_rest_goes_on(shelf: Ledger) -> None:
+def test_an_invalid_amount_is_quarantined_and_the_rest_continues(shelf: Ledger) -> None:
     tenant = published(shelf, [*NO_AMOUNTS, "1.5"])
 
     with open_published(shelf.files.published) as con:

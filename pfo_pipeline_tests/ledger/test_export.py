@@ -131,7 +131,7 @@ IN_THE_LEDGER = {
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_what_pyarrow_reads_is_what_the_ledger_says(exported: Export, told: Ledger, name: str) -> None:
+def test_pyarrow_reads_the_values_of_the_ledger(exported: Export, told: Ledger, name: str) -> None:
     folder = exported().folder
 
     found, expected = pq.read_table(folder / f"{name}.parquet"), asked(told, IN_THE_LEDGER[name])
@@ -141,7 +141,7 @@ def test_what_pyarrow_reads_is_what_the_ledger_says(exported: Export, told: Ledg
     assert found.select(expected.column_names).schema.types == expected.schema.types
 
 
-def test_a_bank_account_seen_twice_counts_once_and_loans_are_apart_as_in_the_views(
+def test_an_account_linked_twice_counts_once_and_loans_are_separate(
     exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
 ) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
@@ -172,9 +172,7 @@ def test_a_bank_account_seen_twice_counts_once_and_loans_are_apart_as_in_the_vie
     ]
 
 
-def test_a_decision_that_was_taken_later_is_left_out(
-    exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
-) -> None:
+def test_a_later_decision_is_left_out(exported: Export, told: Ledger, clock: SetClock, tmp_path: Path) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
     told.merge(batch(IdentityRow("smith", "acc_2", "acc_1", "a person's decision", "operator")))
     told.publish()
@@ -186,7 +184,7 @@ def test_a_decision_that_was_taken_later_is_left_out(
     assert [(p["account_id"], p["current_balance"]) for p in rows(after, "positions")] == [("acc_1", Decimal("99.00"))]
 
 
-def test_amounts_and_moments_keep_their_types_and_every_digit(exported: Export, told: Ledger) -> None:
+def test_amounts_and_times_keep_their_types_and_every_digit(exported: Export, told: Ledger) -> None:
     for number, amount in enumerate(AMOUNTS):
         told.merge(batch(balance(amount, APRIL_1 + timedelta(hours=number))))
     told.publish()
@@ -198,7 +196,7 @@ def test_amounts_and_moments_keep_their_types_and_every_digit(exported: Export, 
     assert set(map(Decimal, AMOUNTS)) <= set(frame["current_balance"])
 
 
-def test_csv_holds_the_same_values_as_exact_text(exported: Export, told: Ledger, tmp_path: Path) -> None:
+def test_csv_has_the_same_values_as_exact_text(exported: Export, told: Ledger, tmp_path: Path) -> None:
     for number, amount in enumerate(AMOUNTS):
         told.merge(batch(balance(amount, APRIL_1 + timedelta(hours=number))))
     told.publish()
@@ -230,7 +228,7 @@ def test_no_row_of_another_tenant_is_in_it(exported: Export, form: Form) -> None
         assert SECRET.encode() not in file.read_bytes()
 
 
-def test_what_was_learnt_later_is_left_out(exported: Export) -> None:
+def test_rows_recorded_later_are_left_out(exported: Export) -> None:
     folder = exported(known_at=APRIL_5 + timedelta(seconds=1)).folder
 
     assert [(b["as_of"], b["current_balance"], b["superseded_at"]) for b in rows(folder, "balances")] == [
@@ -245,7 +243,7 @@ def test_what_was_learnt_later_is_left_out(exported: Export) -> None:
     assert [(t["currency"], t["current_balance"]) for t in rows(folder, "totals")] == [("EUR", Decimal("10.00"))]
 
 
-def test_what_is_true_later_is_left_out(exported: Export) -> None:
+def test_balances_dated_later_are_left_out(exported: Export) -> None:
     folder = exported(as_of=MARCH_31 - timedelta(microseconds=1)).folder
 
     assert [(b["as_of"], b["current_balance"]) for b in rows(folder, "balances")] == [(MARCH_30, Decimal("7.00"))]
@@ -256,7 +254,7 @@ def test_what_is_true_later_is_left_out(exported: Export) -> None:
     assert [(t["currency"], t["current_balance"]) for t in rows(folder, "totals")] == [("EUR", Decimal("7.00"))]
 
 
-def test_a_correction_shows_what_it_superseded_and_when(exported: Export) -> None:
+def test_a_correction_shows_the_old_value_and_its_time(exported: Export) -> None:
     history = [b for b in rows(exported().folder, "balances") if b["as_of"] == MARCH_31]
 
     assert [(b["current_balance"], b["superseded_at"]) for b in history] == [
@@ -265,7 +263,7 @@ def test_a_correction_shows_what_it_superseded_and_when(exported: Export) -> Non
     ]
 
 
-def test_an_account_that_the_bank_dropped_is_a_position_until_then(
+def test_an_account_that_the_bank_deleted_is_a_position_until_then(
     exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
 ) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
@@ -280,7 +278,7 @@ def test_an_account_that_the_bank_dropped_is_a_position_until_then(
     assert [a["account_id"] for a in rows(after, "accounts")] == ["acc_1", "acc_2"]
 
 
-def test_the_same_two_moments_give_the_same_rows_whatever_is_learnt_since(
+def test_the_same_two_times_give_the_same_rows_after_later_loads(
     exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
 ) -> None:
     moments = {"as_of": MARCH_31, "known_at": APRIL_9 + timedelta(seconds=1)}
@@ -371,7 +369,7 @@ def test_a_ledger_without_personal_columns_says_so_in_the_export(tmp_path: Path)
 
 
 @needs_encryption
-def test_an_encrypted_ledger_is_exported_in_clear(tmp_path: Path) -> None:
+def test_an_encrypted_ledger_is_exported_as_plain_files(tmp_path: Path) -> None:
     ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, key="correct-horse", clock=SetClock())
     ledger.merge(batch(user(), connection(), account(), balance("10.00")))
     ledger.publish()
@@ -383,7 +381,7 @@ def test_an_encrypted_ledger_is_exported_in_clear(tmp_path: Path) -> None:
     assert len(csv_rows(folder / "data_dictionary.csv")) > 50
 
 
-def test_an_empty_folder_is_filled_and_missing_ones_above_are_made(exported: Export, tmp_path: Path) -> None:
+def test_an_empty_folder_is_used_and_missing_parents_are_created(exported: Export, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
     assert exported(to=tmp_path / "empty").rows["balances.parquet"] == 4
@@ -391,7 +389,7 @@ def test_an_empty_folder_is_filled_and_missing_ones_above_are_made(exported: Exp
     assert sorted(p.name for p in (tmp_path / "a'b" / "[c]").iterdir()) == ["d"]
 
 
-def test_a_folder_that_is_not_empty_stays_as_it_is(exported: Export, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_unchanged(exported: Export, tmp_path: Path) -> None:
     folder = exported().folder
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -406,7 +404,7 @@ def leftovers(parent: Path) -> list[Path]:
     return list(parent.glob(".*"))
 
 
-def test_a_file_in_the_folders_place_is_refused(exported: Export, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(exported: Export, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine", encoding="utf-8")
 
     with pytest.raises(ExportRefused, match="out is a file"):
@@ -415,7 +413,7 @@ def test_a_file_in_the_folders_place_is_refused(exported: Export, tmp_path: Path
     assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
 
 
-def test_a_folder_that_another_export_filled_meanwhile_is_left_to_it(
+def test_a_folder_that_another_export_has_filled_is_unchanged(
     exported: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed = export._sha256
@@ -443,7 +441,7 @@ def test_before_the_first_load_there_is_nothing_to_export(exported: Export, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_before_the_first_figure_the_files_have_a_header_and_no_figure(exported: Export) -> None:
+def test_before_the_first_balance_the_files_have_only_a_header(exported: Export) -> None:
     written = exported("csv", as_of=MARCH_30 - timedelta(days=1))
 
     assert written.rows["balances.csv"] == 0
@@ -461,7 +459,7 @@ def test_before_the_first_figure_the_files_have_a_header_and_no_figure(exported:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_keeps_the_files_from_being_written_is_named_and_leaves_nothing(
+def test_a_write_error_is_reported_and_leaves_nothing(
     exported: Export,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -482,7 +480,7 @@ def test_what_keeps_the_files_from_being_written_is_named_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "\udcff"], ids=["too long", "not UTF-8"])
-def test_a_name_that_no_folder_can_have_is_named(exported: Export, tmp_path: Path, name: str) -> None:
+def test_an_impossible_folder_name_is_reported(exported: Export, tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportUnwritable):
         exported(to=tmp_path / name)
 
@@ -490,7 +488,7 @@ def test_a_name_that_no_folder_can_have_is_named(exported: Export, tmp_path: Pat
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
-def test_a_disk_that_fills_up_is_named_and_leaves_nothing(told: Ledger, tmp_path: Path, form: Form) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(told: Ledger, tmp_path: Path, form: Form) -> None:
     """Simulated by a limit on file sizes."""
     start = APRIL_1
     told.merge(batch(*(balance(f"{n}.123", start + timedelta(minutes=n)) for n in range(4000))))
@@ -525,7 +523,7 @@ def test_a_disk_that_fills_up_is_named_and_leaves_nothing(told: Ledger, tmp_path
     assert leftovers(tmp_path) == []
 
 
-def test_what_a_killed_export_left_is_removed_by_the_next(exported: Export, tmp_path: Path) -> None:
+def test_the_next_export_removes_the_draft_of_a_killed_one(exported: Export, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     for pid in (ended.pid, os.getppid(), os.getpid()):
@@ -537,7 +535,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next(exported: Export, tmp_
     assert leftovers(tmp_path) == [tmp_path / f".out.{os.getppid()}.draft"]
 
 
-def test_what_a_sort_does_not_hold_in_memory_goes_into_the_private_draft(told: Ledger, tmp_path: Path) -> None:
+def test_temporary_files_of_a_sort_are_in_the_private_draft(told: Ledger, tmp_path: Path) -> None:
     with open_published(told.files.published) as con:
         export_tenant(con, "smith", tmp_path / "out", "csv", as_of=None, known_at=None, now=NOW)
         [(spilled_to,)] = con.execute("select current_setting('temp_directory')").fetchall()

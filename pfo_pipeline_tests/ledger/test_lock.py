@@ -33,7 +33,7 @@ def somebody_with(place: Path) -> Iterator[None]:
         yield
 
 
-def test_tickets_of_the_dead_hold_up_nobody_and_are_taken_out(lock: Path) -> None:
+def test_tickets_of_dead_processes_block_nobody_and_are_removed(lock: Path) -> None:
     for number in (3, 7):
         ticket(lock, number).touch()
 
@@ -44,7 +44,7 @@ def test_tickets_of_the_dead_hold_up_nobody_and_are_taken_out(lock: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [1, 9, 999_999_999])
-def test_nobody_passes_one_who_came_earlier_and_is_alive(lock: Path, number: int) -> None:
+def test_nobody_overtakes_a_live_process_that_came_earlier(lock: Path, number: int) -> None:
     earlier = ticket(lock, number)
     with somebody_with(earlier):
         with pytest.raises(TurnNotReached), queue_for(lock, deadline_seconds=0):
@@ -53,7 +53,7 @@ def test_nobody_passes_one_who_came_earlier_and_is_alive(lock: Path, number: int
         assert tickets(lock) == [earlier.name]
 
 
-def test_nobody_else_can_open_what_writers_lock(lock: Path) -> None:
+def test_nobody_else_can_open_the_lock_files(lock: Path) -> None:
     with queue_for(lock, deadline_seconds=0):
         modes = {path.name: path.stat().st_mode & 0o777 for path in (lock, ticket(lock, 1))}
 

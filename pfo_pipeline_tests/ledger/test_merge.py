@@ -50,7 +50,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def test_what_a_person_decided_stands_against_a_run_that_began_before(ledger: Ledger) -> None:
+def test_an_earlier_run_does_not_overwrite_a_persons_decision(ledger: Ledger) -> None:
     split = IdentityRow("smith", "acc_2", "acc_2", "decision", "operator")
     proposed = IdentityRow("smith", "acc_2", "acc_1", "name", "proposed")
     evidence = IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence")
@@ -74,7 +74,7 @@ def test_the_same_batch_again_adds_nothing(ledger: Ledger) -> None:
     assert ask(ledger, "select count(*) from balances") == [(1,)]
 
 
-def test_a_figure_that_returns_to_an_earlier_one_is_recorded_again(ledger: Ledger) -> None:
+def test_a_balance_that_returns_to_an_earlier_value_is_recorded_again(ledger: Ledger) -> None:
     for amount in ("1", "2", "1"):
         ledger.merge(batch(balance(amount)))
 
@@ -93,7 +93,7 @@ def test_an_account_renamed_back_and_forth_keeps_every_version(ledger: Ledger, c
     assert ask(ledger, "select display_name from accounts_latest") == [("Old",)]
 
 
-def test_a_correction_of_one_date_is_a_row_more_and_leaves_the_first(ledger: Ledger, clock: SetClock) -> None:
+def test_a_correction_of_one_date_adds_a_row_and_keeps_the_first(ledger: Ledger, clock: SetClock) -> None:
     ledger.merge(batch(balance("100", MARCH_31)))
     learnt = clock.now
     clock.advance(days=2)
@@ -107,7 +107,7 @@ def test_a_correction_of_one_date_is_a_row_more_and_leaves_the_first(ledger: Led
     assert ask(ledger, LATEST) == [("acc_1", MARCH_31, Decimal("98.50"))]
 
 
-def test_a_late_older_figure_is_kept_but_never_current(ledger: Ledger) -> None:
+def test_a_late_older_balance_is_kept_but_never_current(ledger: Ledger) -> None:
     ledger.merge(batch(balance("200", MARCH_31)))
 
     ledger.merge(batch(balance("100", MARCH_30)))
@@ -122,7 +122,7 @@ def test_of_several_dates_in_one_batch_the_newest_is_current(ledger: Ledger) -> 
     assert ask(ledger, LATEST) == [("acc_1", APRIL_1, 3)]
 
 
-def test_a_payload_that_differs_only_where_nothing_is_kept_adds_nothing(ledger: Ledger) -> None:
+def test_a_payload_that_differs_only_in_unstored_fields_adds_nothing(ledger: Ledger) -> None:
     ledger.merge(batch(balance(payload_digest="before")))
 
     merged = ledger.merge(batch(balance(payload_digest="after")))
@@ -145,7 +145,7 @@ def test_a_null_is_a_value_like_any_other(ledger: Ledger, before: str | None, af
     assert ask(ledger, "select available_balance from balances_latest") == [(second,)]
 
 
-def test_tenants_with_the_same_ids_have_histories_of_their_own(ledger: Ledger) -> None:
+def test_tenants_with_the_same_ids_have_separate_histories(ledger: Ledger) -> None:
     ledger.merge(batch(balance("1"), account()))
 
     merged = ledger.merge(batch(balance("1", tenant_id="jones"), account(tenant_id="jones")))
@@ -180,7 +180,7 @@ def test_the_same_key_twice_is_refused_and_nothing_is_written(
     assert everything_in(ledger) == {}
 
 
-def test_a_row_that_the_database_refuses_takes_the_whole_batch_with_it(ledger: Ledger) -> None:
+def test_a_row_that_the_database_refuses_fails_the_whole_batch(ledger: Ledger) -> None:
     with pytest.raises(duckdb.ConstraintException):
         ledger.merge(batch(account(), balance(), user(status=None), telemetry=(event(),)))
 
@@ -196,14 +196,14 @@ def test_a_batch_merges_after_one_that_failed(ledger: Ledger) -> None:
     assert (merged.load_id, merged.added("balances")) == (1, 1)
 
 
-def test_an_empty_batch_leaves_its_load_and_nothing_else(ledger: Ledger) -> None:
+def test_an_empty_batch_adds_only_its_load(ledger: Ledger) -> None:
     merged = ledger.merge(batch(synced=0))
 
     assert merged.counts == {}
     assert everything_in(ledger) == {"loads": 1, "chain": 1, "seals": 2}
 
 
-def test_what_is_put_aside_is_told_once_and_counted_each_time(ledger: Ledger) -> None:
+def test_a_quarantined_record_is_stored_once_and_counted_each_time(ledger: Ledger) -> None:
     for _ in range(2):
         ledger.merge(batch(put_aside("70"), put_aside(None, "d-4"), put_aside(None, "d-5"), failed=3))
 
@@ -218,7 +218,7 @@ def test_what_is_put_aside_is_told_once_and_counted_each_time(ledger: Ledger) ->
     ]
 
 
-def test_drift_is_told_once(ledger: Ledger) -> None:
+def test_drift_is_recorded_once(ledger: Ledger) -> None:
     ledger.merge(batch(drift("vault"), drift("", "account.aura")))
 
     ledger.merge(batch(drift("vault"), drift("", "account.aura"), drift("chest")))
@@ -230,7 +230,7 @@ def test_drift_is_told_once(ledger: Ledger) -> None:
     ]
 
 
-def test_knowledge_never_runs_backwards_even_if_the_clock_does(ledger: Ledger, clock: SetClock) -> None:
+def test_recorded_times_never_run_backwards_even_if_the_clock_does(ledger: Ledger, clock: SetClock) -> None:
     first = ledger.merge(batch(balance("1")))
     clock.advance(days=-3)
 
@@ -246,7 +246,7 @@ def test_knowledge_never_runs_backwards_even_if_the_clock_does(ledger: Ledger, c
     assert ask(ledger, "select current_balance from balances_latest") == [(3,)]
 
 
-def test_every_row_knows_where_it_comes_from(ledger: Ledger, clock: SetClock) -> None:
+def test_every_row_has_its_provenance(ledger: Ledger, clock: SetClock) -> None:
     ledger.merge(batch(balance(), account(), connection(), user(), put_aside(), drift(), run_id="run-9"))
 
     provenance = "load_id, recorded_at, run_id, operation"
@@ -278,7 +278,7 @@ def test_the_attempts_of_a_run_are_one_row_for_the_operator(ledger: Ledger) -> N
     assert runs == [("run-1", "smith", 2, True, 2, 2, 0)]
 
 
-def test_events_travel_with_their_load(ledger: Ledger) -> None:
+def test_events_are_stored_with_their_load(ledger: Ledger) -> None:
     told = event(accountId="acc_1", refreshedAt="2026-03-31T05:00:00+00:00", balanceCount=2)
 
     ledger.merge(batch(balance(), telemetry=(told, told), run_id="run-3"))

@@ -70,7 +70,7 @@ def test_a_ledger_of_an_earlier_version_keeps_every_row(version: int, tmp_path: 
 
 
 @pytest.mark.parametrize("version", EARLIER)
-def test_a_published_copy_of_an_earlier_version_takes_a_lost_primarys_place(version: int, tmp_path: Path) -> None:
+def test_a_published_copy_of_an_earlier_version_replaces_a_lost_primary(version: int, tmp_path: Path) -> None:
     files = LedgerFiles(tmp_path / "data")
     files.private.mkdir(parents=True)
     files.published.write_bytes(gzip.decompress((FILES / f"version_{version}.duckdb.gz").read_bytes()))
@@ -84,7 +84,7 @@ def test_a_published_copy_of_an_earlier_version_takes_a_lost_primarys_place(vers
 
 
 @pytest.mark.parametrize("version", EARLIER)
-def test_an_earlier_versions_ledger_can_be_erased_from_at_once(version: int, tmp_path: Path) -> None:
+def test_rows_of_an_earlier_versions_ledger_can_be_erased_at_once(version: int, tmp_path: Path) -> None:
     files = LedgerFiles(tmp_path / "data")
     files.private.mkdir(parents=True)
     files.primary.write_bytes(gzip.decompress((FILES / f"version_{version}.duckdb.gz").read_bytes()))

@@ -66,13 +66,13 @@ def test_what_we_believed_on_5_april_about_31_march_is_one_query(ask: Ask) -> No
     assert ask(query, at=MARCH_30, known_at=APRIL_9) == [("acc_1", Decimal("7.00"))]
 
 
-def test_without_a_moment_of_knowledge_all_that_is_known_now_counts(ask: Ask) -> None:
+def test_without_known_at_everything_known_now_counts(ask: Ask) -> None:
     found = ask("select account_id, current_balance from balances_as_of($at) order by all", at=APRIL_9)
 
     assert found == [("acc_1", Decimal("12.50")), ("acc_2", Decimal("99.00"))]
 
 
-def test_what_is_learnt_after_the_ledger_was_made_is_known_too(ledger: Ledger, clock: SetClock) -> None:
+def test_rows_recorded_after_the_ledger_was_created_are_known_too(ledger: Ledger, clock: SetClock) -> None:
     """Regression: a default of now() was the time when the macro was made."""
     clock.now = datetime(2100, 1, 1, tzinfo=UTC)
     ledger.merge(batch(account(), balance("10.00", MARCH_31)))
@@ -88,7 +88,7 @@ def test_before_the_first_figure_there_is_none(ask: Ask) -> None:
     assert ask("from balances_as_of($at, known_at := $known_at)", at=APRIL_9, known_at=MARCH_31) == []
 
 
-def test_an_account_is_there_from_when_we_learnt_of_it(ask: Ask) -> None:
+def test_an_account_exists_from_its_first_recording(ask: Ask) -> None:
     query = "select account_id from accounts_as_of($at) order by all"
 
     assert ask(query, at=MARCH_31) == []
@@ -107,7 +107,7 @@ def test_cash_is_summed_by_currency_and_never_across(ask: Ask) -> None:
     assert ask(query, at=APRIL_9, known_at=APRIL_5) == [("smith", "EUR", Decimal("10.00"), 1)]
 
 
-def test_totals_count_an_account_once_that_two_members_have_linked(ledger: Ledger) -> None:
+def test_an_account_that_two_users_have_linked_counts_once_in_totals(ledger: Ledger) -> None:
     joint, its_copy = account("acc_1"), account("acc_2", user_id="john", source_id="71")
     loan = account("acc_3", source_id="72", iban=None, account_type="loan")
     ledger.merge(batch(joint, its_copy, loan, IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence")))
@@ -125,7 +125,7 @@ def test_totals_count_an_account_once_that_two_members_have_linked(ledger: Ledge
     assert (total.current_balance, total.loans) == (Decimal("12.00"), Decimal("-500.00"))
 
 
-def test_an_account_that_the_bank_dropped_counts_until_then(ledger: Ledger, clock: SetClock) -> None:
+def test_an_account_that_the_bank_deleted_counts_until_then(ledger: Ledger, clock: SetClock) -> None:
     tell(ledger, clock)
     clock.now = APRIL_9 + timedelta(days=1)
     ledger.merge(batch(account("acc_1", deleted_at=APRIL_9)))
@@ -152,7 +152,7 @@ def test_the_history_of_an_account_shows_what_was_corrected_and_when(ask: Ask) -
     ]
 
 
-def test_a_restatement_tells_before_now_and_by_how_much(ask: Ask) -> None:
+def test_a_restatement_shows_before_now_and_the_difference(ask: Ask) -> None:
     query = "select account_id, as_of, said_before, says_now, difference, run_id from restatements($since)"
 
     assert ask(query, since=APRIL_5) == [
@@ -174,15 +174,15 @@ def restated(ledger: Ledger, clock: SetClock, *told: tuple[int, str, str]) -> li
         return con.execute(RESTATED, {"since": APRIL_9 - timedelta(hours=1)}).fetchall()
 
 
-def test_what_was_taken_back_since_is_no_restatement(ledger: Ledger, clock: SetClock) -> None:
+def test_a_reverted_correction_is_not_a_restatement(ledger: Ledger, clock: SetClock) -> None:
     assert restated(ledger, clock, (5, "10", "EUR"), (9, "12", "EUR"), (10, "10", "EUR")) == []
 
 
-def test_what_was_first_learnt_since_is_no_restatement(ledger: Ledger, clock: SetClock) -> None:
+def test_a_balance_first_recorded_since_is_not_a_restatement(ledger: Ledger, clock: SetClock) -> None:
     assert restated(ledger, clock, (9, "100", "EUR"), (10, "90", "EUR")) == []
 
 
-def test_of_several_corrections_the_first_and_the_last_figure_are_compared(ledger: Ledger, clock: SetClock) -> None:
+def test_the_first_and_last_of_several_corrections_are_compared(ledger: Ledger, clock: SetClock) -> None:
     found = restated(ledger, clock, (4, "9", "EUR"), (5, "10", "EUR"), (9, "12", "EUR"), (10, "13", "EUR"))
 
     assert found == [("EUR", 10, "EUR", 13, 3)]
@@ -195,7 +195,7 @@ def test_another_currency_is_a_restatement_without_a_difference(ledger: Ledger, 
     assert found == [("EUR", 20, "JPY", Decimal(amount), None)]
 
 
-def test_freshness_is_the_age_of_each_enabled_accounts_newest_figure(ask: Ask) -> None:
+def test_freshness_is_the_age_of_each_enabled_accounts_newest_balance(ask: Ask) -> None:
     found = ask("select account_id, age from freshness($at)", at=APRIL_1 + timedelta(days=2))
 
     assert found == [("acc_1", timedelta(days=3)), ("acc_2", timedelta(days=2))]
@@ -235,7 +235,7 @@ def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
     assert [amount for (amount,) in found] == expected
 
 
-def test_a_row_of_a_size_that_is_no_money_costs_no_other_tenants_total(tmp_path: Path) -> None:
+def test_a_row_of_an_impossible_size_does_not_break_other_tenants_totals(tmp_path: Path) -> None:
     """An early release accepted such rows; DuckDB's own sum of them fails, or overflows, for every tenant."""
     ledger = a_ledger(tmp_path, clock=SetClock())
     for tenant, amounts in (("smith", ("9.99e27", "9.99e27")), ("jones", ("5", "7"))):

@@ -36,14 +36,14 @@ def ledger(tmp_path: Path) -> Ledger:
     return ledger
 
 
-def test_the_published_file_has_none_of_it_and_the_primary_all(ledger: Ledger) -> None:
+def test_personal_columns_are_in_the_primary_and_not_in_the_published_file(ledger: Ledger) -> None:
     published, primary = ledger.files.published.read_bytes(), ledger.files.primary.read_bytes()
 
     assert [value for value in PERSONAL if value in published] == []
     assert [value for value in PERSONAL if value not in primary] == []
 
 
-def test_the_published_file_says_what_it_leaves_out(ledger: Ledger) -> None:
+def test_the_published_file_lists_the_columns_that_it_leaves_out(ledger: Ledger) -> None:
     with open_published(ledger.files.published) as con:
         assert con.execute("select column_name from withheld order by 1").fetchall() == [
             ("bic",),
@@ -63,11 +63,11 @@ def test_an_account_linked_twice_still_counts_once(ledger: Ledger) -> None:
     assert shown == [("acc_1", "acc_1", None), ("acc_2", "acc_2", None), ("acc_3", "acc_3", None)]
 
 
-def test_the_proof_holds_for_what_is_there(ledger: Ledger) -> None:
+def test_the_proof_verifies_without_the_personal_columns(ledger: Ledger) -> None:
     assert ledger.verify().findings == ()
 
 
-def test_a_changed_amount_in_it_is_found(ledger: Ledger) -> None:
+def test_a_changed_amount_in_the_published_file_is_found(ledger: Ledger) -> None:
     ledger.files.published.chmod(0o600)
     with duckdb.connect(str(ledger.files.published)) as con:
         con.execute("use ledger.ledger")
@@ -82,7 +82,7 @@ def test_publishing_again_follows_the_configuration(ledger: Ledger) -> None:
     assert [value for value in PERSONAL if value not in ledger.files.published.read_bytes()] == []
 
 
-def test_the_copy_cannot_stand_in_for_the_primary(ledger: Ledger) -> None:
+def test_the_copy_cannot_replace_the_primary(ledger: Ledger) -> None:
     ledger.files.primary.unlink()
     with pytest.raises(LedgerDamaged, match="is gone"):
         ledger.publish()

@@ -22,7 +22,7 @@ def names(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()}
 
 
-def test_the_published_copy_may_be_read_by_all_and_written_by_nobody(ledger: Ledger) -> None:
+def test_everybody_may_read_the_published_copy_and_nobody_may_write_it(ledger: Ledger) -> None:
     ledger.merge(batch(balance()))
 
     publication = ledger.publish()
@@ -99,7 +99,7 @@ def test_a_ledger_in_which_nothing_changed_is_not_rewritten(ledger: Ledger) -> N
     assert (ledger.files.primary.read_bytes(), ledger.files.primary.stat().st_mtime_ns) == before
 
 
-def test_what_is_merged_is_seen_by_readers_once_it_is_published(ledger: Ledger) -> None:
+def test_readers_see_merged_rows_after_publication(ledger: Ledger) -> None:
     ledger.merge(batch(account(), balance("1")))
     ledger.publish()
     reader = published_reader(ledger.files.published)
@@ -175,7 +175,7 @@ def test_positions_leave_out_what_is_disabled_or_gone(ledger: Ledger, clock: Set
         assert con.execute("select account_id, current_balance from positions").fetchall() == [("acc_1", 1)]
 
 
-def test_positions_and_states_are_each_tenants_own_even_where_ids_are_alike(ledger: Ledger) -> None:
+def test_positions_and_states_of_tenants_with_equal_ids_are_separate(ledger: Ledger) -> None:
     ledger.merge(batch(account(), connection(), balance("1")))
     ledger.merge(
         batch(account(tenant_id="jones"), connection(tenant_id="jones", status="gone"), balance("2", tenant_id="jones"))
@@ -188,7 +188,7 @@ def test_positions_and_states_are_each_tenants_own_even_where_ids_are_alike(ledg
     assert rows == [("jones", 2, "gone"), ("smith", 1, "healthy")]
 
 
-def test_copies_are_compared_whatever_their_amounts_add_up_to(ledger: Ledger) -> None:
+def test_copies_with_any_sum_of_amounts_are_compared(ledger: Ledger) -> None:
     largest = Decimal("9" * 28 + "." + "9" * 10)
     ledger.merge(batch(*(balance(largest, account_id=f"acc_{number}") for number in range(3))))
     ledger.publish()

@@ -55,7 +55,7 @@ def test_an_account_without_a_balance_or_connection_is_read_with_nulls(loaded: L
     assert (found.currency, found.current_balance, found.as_of, found.connection_status) == (None, None, None, None)
 
 
-def test_moments_are_in_utc(loaded: Ledger) -> None:
+def test_times_are_in_utc(loaded: Ledger) -> None:
     loaded.merge(batch(account(), balance(), connection(), user()))
     reader = loaded.reader()
 
@@ -117,7 +117,7 @@ def test_an_account_that_was_hidden_comes_back_when_it_is_enabled(loaded: Ledger
     assert ids(loaded.reader()) == ["acc_1"]
 
 
-def test_users_and_connections_are_read_as_they_stood_last(loaded: Ledger, clock: SetClock) -> None:
+def test_users_and_connections_are_read_in_their_newest_state(loaded: Ledger, clock: SetClock) -> None:
     loaded.merge(batch(user(status="unreachable", code="timeout"), connection(status="temporary")))
     clock.advance(hours=1)
     loaded.merge(batch(user(), connection()))
@@ -206,7 +206,7 @@ def test_the_tenants_that_have_a_load_are_listed(two_houses: Ledger, tmp_path: P
     assert two_houses.reader().tenants() == ["jones", "smith"]
 
 
-def test_an_accounts_first_sight_is_that_of_its_own_tenant(loaded: Ledger, clock: SetClock) -> None:
+def test_an_account_was_first_seen_when_its_own_tenant_saw_it(loaded: Ledger, clock: SetClock) -> None:
     loaded.merge(batch(account(tenant_id="jones")))
     clock.advance(days=1)
 
@@ -216,7 +216,7 @@ def test_an_accounts_first_sight_is_that_of_its_own_tenant(loaded: Ledger, clock
     assert loaded.reader().accounts("jones")[0].created_at == clock.now - timedelta(days=1)
 
 
-def test_totals_by_day_hold_a_silent_account_and_leave_loans_out(loaded: Ledger, clock: SetClock) -> None:
+def test_totals_by_day_include_an_account_without_news_and_no_loans(loaded: Ledger, clock: SetClock) -> None:
     loaded.merge(
         batch(
             account(),

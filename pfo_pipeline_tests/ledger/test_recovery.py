@@ -141,7 +141,7 @@ def test_a_damaged_block_of_the_primary_is_never_published(
     assert found >= 2
 
 
-def test_a_damaged_block_of_the_published_copy_is_written_again(template: Template, tmp_path: Path) -> None:
+def test_a_damaged_block_of_the_published_copy_is_repaired(template: Template, tmp_path: Path) -> None:
     found = 0
     for block in blocks(template.folder / "ledger.duckdb", every=SOME):
         ledger = template.copied(tmp_path / str(block))
@@ -157,7 +157,7 @@ def test_a_damaged_block_of_the_published_copy_is_written_again(template: Templa
     assert found >= 2
 
 
-def test_with_both_files_damaged_the_last_backup_is_named(template: Template, tmp_path: Path) -> None:
+def test_with_both_files_damaged_the_remedy_names_the_last_backup(template: Template, tmp_path: Path) -> None:
     ledger = template.copied(tmp_path / "data")
     ledger.files.primary.write_bytes(b"garbled" * 4000)
     ledger.files.published.chmod(0o600)
@@ -213,7 +213,7 @@ FORGED = {
 
 @pytest.mark.parametrize("forgery", [f for f in FORGED if "drop table" not in f])
 @pytest.mark.parametrize("which", ["primary", "published"])
-def test_a_forged_definition_is_named_and_put_right(small: Ledger, forgery: str, which: str) -> None:
+def test_a_forged_definition_is_reported_and_repaired(small: Ledger, forgery: str, which: str) -> None:
     about = FORGED[forgery]
     forge(getattr(small.files, which), forgery)
 
@@ -254,13 +254,13 @@ def forge(path: Path, statements: str) -> None:
         ("insert into office from office", "office"),
     ],
 )
-def test_a_change_in_a_table_of_the_office_is_named(small: Ledger, change: str, about: str) -> None:
+def test_a_change_in_an_office_table_is_reported(small: Ledger, change: str, about: str) -> None:
     ask(small, change)
 
     assert about in [finding.about for finding in small.verify().findings]
 
 
-def test_a_line_in_withheld_does_not_excuse_a_changed_amount(small: Ledger) -> None:
+def test_a_row_in_withheld_does_not_hide_a_changed_amount(small: Ledger) -> None:
     forge(
         small.files.published,
         "update balances set payload_digest = 'other'; update balances_current set payload_digest = 'other'; "
@@ -270,7 +270,7 @@ def test_a_line_in_withheld_does_not_excuse_a_changed_amount(small: Ledger) -> N
     assert "published copy, withheld" in [finding.about for finding in small.verify().findings]
 
 
-def test_a_migration_after_a_load_is_no_change(small: Ledger) -> None:
+def test_a_migration_after_a_load_is_not_a_finding(small: Ledger) -> None:
     """Rows added to a table of the office are sealed by the tenant's next load."""
     with opened(small) as con:
         seals = con.execute("select rows from seals where table_name = 'migrations'").fetchall()
@@ -281,7 +281,7 @@ def test_a_migration_after_a_load_is_no_change(small: Ledger) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 4096, 8192, HEADER_BYTES - 1])
-def test_a_first_file_that_was_cut_short_is_begun_anew(size: int, tmp_path: Path) -> None:
+def test_an_incomplete_first_file_is_created_again(size: int, tmp_path: Path) -> None:
     ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, clock=SetClock())
     with duckdb.connect(str(tmp_path / "whole.duckdb")) as con:
         create(con)
@@ -316,9 +316,7 @@ def longer(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("sign", [published_too, backed_up, with_a_log, longer, of_something_else])
-def test_a_file_that_may_have_held_something_is_never_begun_anew(
-    sign: Callable[[Ledger], None], tmp_path: Path
-) -> None:
+def test_a_file_that_may_have_content_is_never_created_again(sign: Callable[[Ledger], None], tmp_path: Path) -> None:
     ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, clock=SetClock())
     ledger.files.private.mkdir(parents=True)
     ledger.files.primary.write_bytes(b"")
@@ -331,7 +329,7 @@ def test_a_file_that_may_have_held_something_is_never_begun_anew(
     assert ledger.files.primary.read_bytes() == before
 
 
-def test_a_damaged_copy_never_takes_the_primarys_place(small: Ledger, tmp_path: Path) -> None:
+def test_a_damaged_copy_never_replaces_the_primary(small: Ledger, tmp_path: Path) -> None:
     before = small.files.primary.read_bytes()
     altered = tmp_path / "altered.duckdb"
     shutil.copyfile(small.files.primary, altered)
@@ -360,7 +358,7 @@ def _foreign(folder: Path) -> Path:
     return other.files.primary
 
 
-def test_a_restore_that_is_cut_short_leaves_a_primary_in_its_place(
+def test_an_interrupted_restore_leaves_a_primary_in_place(
     small: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = Path(shutil.copyfile(small.files.primary, tmp_path / "copy.duckdb"))

@@ -45,11 +45,11 @@ def test_a_table_has_the_columns_of_its_contract_and_their_provenance(
     assert sorted(columns_of(con, table.name)) == sorted(stored)
 
 
-def test_the_table_of_current_balances_is_shaped_like_the_history(con: duckdb.DuckDBPyConnection) -> None:
+def test_the_table_of_current_balances_has_the_columns_of_the_history(con: duckdb.DuckDBPyConnection) -> None:
     assert columns_of(con, "balances_current") == columns_of(con, "balances")
 
 
-def test_every_table_and_view_says_what_it_is(con: duckdb.DuckDBPyConnection) -> None:
+def test_every_table_and_view_has_a_comment(con: duckdb.DuckDBPyConnection) -> None:
     described = con.execute(
         """
         select table_name, comment from duckdb_tables() where schema_name = 'ledger'
@@ -62,7 +62,7 @@ def test_every_table_and_view_says_what_it_is(con: duckdb.DuckDBPyConnection) ->
     assert [name for name, comment in described if not comment] == []
 
 
-def test_every_column_says_what_it_holds(con: duckdb.DuckDBPyConnection) -> None:
+def test_every_column_has_a_comment(con: duckdb.DuckDBPyConnection) -> None:
     silent = con.execute(
         "select table_name, column_name from duckdb_columns() where schema_name = 'ledger' and coalesce(comment, '') = ''"
     ).fetchall()
@@ -70,7 +70,7 @@ def test_every_column_says_what_it_holds(con: duckdb.DuckDBPyConnection) -> None
     assert silent == []
 
 
-def test_every_amount_says_its_unit(con: duckdb.DuckDBPyConnection) -> None:
+def test_every_amount_states_its_unit(con: duckdb.DuckDBPyConnection) -> None:
     amounts = con.execute(
         "select table_name || '.' || column_name, comment from duckdb_columns() "
         "where schema_name = 'ledger' and data_type like 'DECIMAL%' order by all"
@@ -82,7 +82,7 @@ def test_every_amount_says_its_unit(con: duckdb.DuckDBPyConnection) -> None:
     assert without == ["seals.amount_sum"], "no figure, a check over all currencies"
 
 
-def test_a_client_that_knows_no_duckdb_reads_the_comments_too(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_client_without_duckdb_functions_reads_the_comments_too(con: duckdb.DuckDBPyConnection) -> None:
     """BI tools query the standard's catalog."""
     silent = con.execute(
         """
@@ -98,7 +98,7 @@ def test_a_client_that_knows_no_duckdb_reads_the_comments_too(con: duckdb.DuckDB
 
 
 @pytest.mark.parametrize("table", tables(), ids=lambda table: table.name)
-def test_the_contracts_words_are_what_a_client_shows(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+def test_a_client_shows_the_texts_of_the_contracts(con: duckdb.DuckDBPyConnection, table: Table) -> None:
     shown = con.execute(
         "select column_name, comment from duckdb_columns() where schema_name = 'ledger' and table_name = ?",
         [table.name],
@@ -108,7 +108,7 @@ def test_the_contracts_words_are_what_a_client_shows(con: duckdb.DuckDBPyConnect
 
 
 @pytest.mark.parametrize("name", [*SEALED_TABLES, "loads", "seals"])
-def test_no_column_is_left_out_of_the_proof(con: duckdb.DuckDBPyConnection, name: str) -> None:
+def test_the_proof_covers_every_column(con: duckdb.DuckDBPyConnection, name: str) -> None:
     sealed = sorted((column, TYPES.get(kind, kind.upper())) for column, kind in sealed_columns(name).items())
 
     assert sealed == sorted((column, kind) for column, kind, _ in columns_of(con, name))
@@ -123,7 +123,7 @@ def test_every_row_of_a_load_is_sealed(con: duckdb.DuckDBPyConnection) -> None:
     assert {name for (name,) in found} == {*SEALED_TABLES, "loads", "seals", "chain", "balances_current"}
 
 
-def test_there_is_no_key_or_index_to_pay_for(con: duckdb.DuckDBPyConnection) -> None:
+def test_there_are_no_keys_or_indexes(con: duckdb.DuckDBPyConnection) -> None:
     keys = con.execute(
         "select count(*) from duckdb_constraints() where schema_name = 'ledger' and constraint_type <> 'NOT NULL'"
     ).fetchall()
@@ -171,7 +171,7 @@ def test_a_ledger_is_migrated_once(tmp_path: Path) -> None:
     assert ask(ledger, "select created_at from office") == [(made,)]
 
 
-def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_migration_leaves_the_file_unchanged(tmp_path: Path) -> None:
     """A table that already exists stands for any cause that stops a migration halfway."""
     with duckdb.connect(str(tmp_path / "x.duckdb")) as con:
         con.execute(f"create schema {SCHEMA}")
@@ -183,7 +183,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
         assert con.execute("select table_name from duckdb_tables()").fetchall() == [("telemetry",)]
 
 
-def test_every_macro_says_what_it_is_for(con: duckdb.DuckDBPyConnection) -> None:
+def test_every_macro_has_a_comment(con: duckdb.DuckDBPyConnection) -> None:
     found = con.execute("select function_name, comment from duckdb_functions() where schema_name = 'ledger'").fetchall()
 
     assert {name for name, _ in found} >= {"balances_as_of", "accounts_as_of", "cash_position", "restatements"}

@@ -58,7 +58,7 @@ def test_threads_of_one_process_take_turns(ledger: Ledger) -> None:
     assert ask(ledger, "select count(*) from balances") == [(12,)]
 
 
-def test_a_writer_that_waits_too_long_is_told_who_writes(ledger: Ledger) -> None:
+def test_a_writer_that_waits_too_long_gets_the_holders_name(ledger: Ledger) -> None:
     impatient = a_ledger(ledger.files.data_dir, deadline_seconds=0.05)
     with other_process(program.hold_the_lock, ledger.files.data_dir) as holder:
         assert holder.says() == "inside"
@@ -94,7 +94,7 @@ def test_a_writer_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it(led
     assert ask(ledger, "select count(*) from accounts") == [(0,)]
 
 
-def test_what_a_killed_writer_had_committed_is_published(ledger: Ledger) -> None:
+def test_committed_rows_of_a_killed_writer_are_published(ledger: Ledger) -> None:
     ledger.merge(batch(balance()))
     with other_process(program.leave_a_log, ledger.files.data_dir) as writer:
         assert writer.says() == "committed"
@@ -108,7 +108,7 @@ def test_what_a_killed_writer_had_committed_is_published(ledger: Ledger) -> None
     assert not (ledger.files.private / "canonical.duckdb.wal").exists()
 
 
-def test_readers_are_served_while_a_merge_is_under_way(ledger: Ledger) -> None:
+def test_readers_can_read_during_a_merge(ledger: Ledger) -> None:
     ledger.merge(batch(balance("1")))
     ledger.publish()
     with other_process(program.hold_the_lock, ledger.files.data_dir) as writer:
@@ -133,7 +133,7 @@ def test_an_open_reader_blocks_no_writer_and_keeps_what_it_opened(ledger: Ledger
         assert new_reader.says() == 2
 
 
-def test_another_program_on_the_primary_is_named_as_the_cause(ledger: Ledger) -> None:
+def test_another_program_on_the_primary_is_reported_as_the_cause(ledger: Ledger) -> None:
     with other_process(program.open_primary, ledger.files.primary) as other:
         assert other.says() == "open"
 
@@ -143,7 +143,7 @@ def test_another_program_on_the_primary_is_named_as_the_cause(ledger: Ledger) ->
     assert ledger.merge(batch(balance())).load_id == 1
 
 
-def test_a_ledger_that_does_not_exist_yet_is_made_by_one_of_two_writers(tmp_path: Path) -> None:
+def test_one_of_two_writers_creates_a_missing_ledger(tmp_path: Path) -> None:
     with ExitStack() as stack:
         writers = [
             stack.enter_context(other_process(program.merge_in_threads, tmp_path / "data", name, 1, 1)) for name in "ab"

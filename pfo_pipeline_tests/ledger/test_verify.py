@@ -62,7 +62,7 @@ def tamper(ledger: Ledger, change: str) -> None:
         con.execute(change)
 
 
-def test_an_untouched_ledger_holds(sound: Ledger) -> None:
+def test_an_unchanged_ledger_has_no_findings(sound: Ledger) -> None:
     verified = sound.verify()
 
     assert verified.findings == ()
@@ -79,7 +79,7 @@ def test_verifying_writes_nothing(sound: Ledger) -> None:
     assert sorted(path.name for path in sound.files.private.iterdir()) == ["canonical.duckdb", "canonical.lock"]
 
 
-def test_the_same_loads_end_in_the_same_hash_and_another_amount_in_another(tmp_path: Path) -> None:
+def test_the_same_loads_give_the_same_hash_and_another_amount_another(tmp_path: Path) -> None:
     heads = []
     for number, amount in enumerate(("10.00", "10.00", "10.01")):
         ledger = a_ledger(tmp_path / str(number))
@@ -160,14 +160,14 @@ def test_what_was_changed_is_named(sound: Ledger, change: str, findings: list[tu
     assert found(sound) == findings
 
 
-def test_a_load_taken_out_with_all_that_it_wrote_leaves_a_hole(sound: Ledger) -> None:
+def test_a_load_removed_with_all_its_rows_is_found_as_a_gap(sound: Ledger) -> None:
     for table in ("balances", "seals", "chain", "loads", "users", "connections", "accounts", "balances_current"):
         tamper(sound, f"delete from {table} where load_id = 2")  # noqa: S608
 
     assert found(sound) == [("smith", "load 3", "load 2 before it no longer in the load log")]
 
 
-def test_loads_taken_off_the_end_are_missed_by_the_published_copy(sound: Ledger) -> None:
+def test_loads_removed_from_the_end_are_found_by_the_published_copy(sound: Ledger) -> None:
     for table in ("balances", "seals", "chain", "loads", "telemetry", "balances_current"):
         tamper(sound, f"delete from {table} where load_id = 3")  # noqa: S608
     tamper(sound, "insert into balances_current by name from balances where tenant_id = 'smith'")
@@ -177,7 +177,7 @@ def test_loads_taken_off_the_end_are_missed_by_the_published_copy(sound: Ledger)
     assert [(f.tenant_id, f.about) for f in findings] == [("smith", "published copy")]
 
 
-def test_a_changed_published_copy_is_told_apart_from_the_primary(sound: Ledger) -> None:
+def test_a_changed_published_copy_is_reported_as_such(sound: Ledger) -> None:
     sound.files.published.chmod(0o600)
     with duckdb.connect(str(sound.files.published)) as con:
         con.execute("update ledger.ledger.balances set current_balance = 1 where load_id = 2")
@@ -190,7 +190,7 @@ def test_a_changed_published_copy_is_told_apart_from_the_primary(sound: Ledger) 
     ]
 
 
-def test_what_is_not_published_yet_is_told(sound: Ledger) -> None:
+def test_unpublished_loads_are_reported(sound: Ledger) -> None:
     sound.merge(batch(balance("13", APRIL_1), run_id="run-3"))
 
     (finding,) = sound.verify().findings
@@ -203,7 +203,7 @@ def test_what_is_not_published_yet_is_told(sound: Ledger) -> None:
 
 
 @pytest.mark.parametrize("which", ["primary", "published"])
-def test_a_flipped_byte_is_named_with_its_file(sound: Ledger, which: str) -> None:
+def test_a_flipped_byte_is_reported_with_its_file(sound: Ledger, which: str) -> None:
     path: Path = getattr(sound.files, which)
     content = bytearray(path.read_bytes())
     for position in range(12_288 + 1_000, len(content), 262_144):
@@ -224,7 +224,7 @@ def test_without_a_ledger_there_is_nothing_to_verify(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_runs_go_on_while_a_ledger_is_verified(sound: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_continue_while_a_ledger_is_verified(sound: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     def verify_beside_a_run(con: duckdb.DuckDBPyConnection, *, withheld: Sequence[tuple[str, str]]) -> Verified:
         if not beside:
             beside.append(a_ledger(sound.files.data_dir, deadline_seconds=0))

@@ -131,7 +131,7 @@ def test_no_writer_is_refused_and_no_write_is_lost(crowd: Crowd) -> None:
         assert dict(con.execute(question).fetchall()) == dict.fromkeys(crowd.turns, figures)
 
 
-def test_every_load_belongs_to_the_writer_who_was_told_its_number(crowd: Crowd) -> None:
+def test_every_load_belongs_to_the_writer_that_got_its_number(crowd: Crowd) -> None:
     told = [
         (turn.load_id, f"{tenant} {number}")
         for tenant, turns in crowd.turns.items()
@@ -147,14 +147,14 @@ def test_no_reader_is_refused_or_sees_half_a_load(crowd: Crowd) -> None:
         assert looks.torn == []
 
 
-def test_what_a_reader_sees_only_ever_grows_and_ends_with_everything(crowd: Crowd) -> None:
+def test_a_reader_never_loses_rows_and_finally_sees_everything(crowd: Crowd) -> None:
     for looks in crowd.looks:
         assert looks.loads == sorted(looks.loads)
         assert looks.loads[-1] == WRITERS * LOADS
     assert max(len(set(looks.loads)) for looks in crowd.looks) > 2, "readers saw no publication in between"
 
 
-def test_writers_take_turns_in_the_order_of_asking(crowd: Crowd) -> None:
+def test_writers_are_served_in_the_order_of_arrival(crowd: Crowd) -> None:
     """Counted in loads, because a machine may be slow but must not be unfair.
 
     Between two merges a writer waits twice: for its publication and for its next merge. If writers are served in the order of
@@ -182,7 +182,7 @@ def waiting_writers(ledger: Ledger, names: str) -> Iterator[list[Other]]:
         yield writers
 
 
-def test_writers_who_wait_for_one_that_is_killed_all_get_their_turns(ledger: Ledger) -> None:
+def test_all_writers_that_wait_for_a_killed_one_are_served(ledger: Ledger) -> None:
     with other_process(program.hold_the_lock, ledger.files.data_dir) as holder:
         assert holder.says() == "inside"
         with waiting_writers(ledger, "abc") as writers:
@@ -193,7 +193,7 @@ def test_writers_who_wait_for_one_that_is_killed_all_get_their_turns(ledger: Led
     assert ask(ledger, "select account_id from balances order by 1") == [("a-0",), ("b-0",), ("c-0",)]
 
 
-def test_a_writer_that_is_killed_while_it_waits_holds_up_nobody(ledger: Ledger) -> None:
+def test_a_writer_that_is_killed_while_waiting_blocks_nobody(ledger: Ledger) -> None:
     with other_process(program.hold_the_lock, ledger.files.data_dir) as holder:
         assert holder.says() == "inside"
         with waiting_writers(ledger, "ab") as (first, second):
@@ -233,7 +233,7 @@ def attach(line: Line, published: Path) -> None:
 
 
 @pytest.mark.parametrize("at_work", [analyse, attach])
-def test_an_analyst_in_the_middle_of_something_delays_no_run_and_keeps_what_he_has_opened(
+def test_an_open_session_of_an_analyst_delays_no_run_and_keeps_its_content(
     at_work: Callable[..., None], ledger: Ledger
 ) -> None:
     rows = 5_000

@@ -34,7 +34,7 @@ def two(smith: Household) -> SimulatedConnection:
     return made
 
 
-def test_what_goes_on_as_it_was_waits_for_nobody(smith: Household, two: SimulatedConnection) -> None:
+def test_unchanged_accounts_need_no_acknowledgement(smith: Household, two: SimulatedConnection) -> None:
     smith.bank.add_account(smith.domain, two.id, balance="3")
     smith.connect("jane", "4")
     read(smith, hours=24)
@@ -50,7 +50,7 @@ def test_what_goes_on_as_it_was_waits_for_nobody(smith: Household, two: Simulate
         ({"type": "loan"}, "loan", "is a loan now"),
     ],
 )
-def test_an_account_that_leaves_the_totals_is_told_and_told_again_when_it_comes_back(
+def test_an_account_that_leaves_the_totals_is_reported_and_again_when_it_returns(
     smith: Household, two: SimulatedConnection, change: dict[str, Any], stands: str, said: str
 ) -> None:
     number, before = two.account_ids[0], {"type": "checking"}
@@ -68,7 +68,7 @@ def test_an_account_that_leaves_the_totals_is_told_and_told_again_when_it_comes_
     assert waiting(smith) == [f"account {account_id} counts by itself now: the totals changed by it"]
 
 
-def test_an_account_of_a_type_that_is_no_more_known_waits_as_unclassified(
+def test_an_account_whose_type_becomes_unknown_is_reported_as_unclassified(
     smith: Household, two: SimulatedConnection
 ) -> None:
     smith.bank.change_account(smith.domain, two.account_ids[0], type="leasing")
@@ -91,7 +91,7 @@ def test_a_bank_that_was_added_again_changes_nothing(smith: Household) -> None:
     assert changes(smith) == []
 
 
-def test_two_accounts_that_evidence_makes_one_are_told_of_the_younger(family: Household) -> None:
+def test_when_evidence_joins_two_accounts_the_younger_is_reported(family: Household) -> None:
     first, second = family.connect("jane", "7"), family.connect("john", "7")
     family.bank.change_account(family.domain, first.account_ids[0], **NUMBER)
     read(family)
@@ -102,7 +102,7 @@ def test_two_accounts_that_evidence_makes_one_are_told_of_the_younger(family: Ho
     assert waiting(family) == [f"account {joined} is the same as {kept} now: the totals changed by it"]
 
 
-def test_what_was_seen_waits_no_more_until_it_changes_again(smith: Household, two: SimulatedConnection) -> None:
+def test_an_acknowledged_change_stays_closed_until_the_next_change(smith: Household, two: SimulatedConnection) -> None:
     smith.bank.change_account(smith.domain, two.account_ids[0], disabled=NOON.isoformat())
     read(smith, hours=24)
     account_id = smith.accounts()[0].account_id
@@ -115,7 +115,7 @@ def test_what_was_seen_waits_no_more_until_it_changes_again(smith: Household, tw
     assert waiting(smith) == []
 
 
-def test_what_a_person_decides_is_seen_and_what_evidence_decides_anew_is_not(family: Household) -> None:
+def test_a_persons_decision_is_acknowledged_and_one_by_evidence_is_not(family: Household) -> None:
     first, second = family.connect("jane", "7"), family.connect("john", "7")
     for made in (first, second):
         family.bank.change_account(family.domain, made.account_ids[0], **NUMBER)
@@ -132,7 +132,7 @@ def test_what_a_person_decides_is_seen_and_what_evidence_decides_anew_is_not(fam
     assert [seen for _, _, seen in changes(family)] == [True, False]
 
 
-def test_a_card_that_repeats_its_parent_but_for_noise_is_part_of_it_from_the_first_read(smith: Household) -> None:
+def test_a_card_that_repeats_its_parent_except_for_noise_is_part_of_it_at_once(smith: Household) -> None:
     made = smith.connect("jane", "5000.10", "5000.10")
     parent, card = made.account_ids
     noise = {"id_parent": parent, "balance": 5000.100000000001}

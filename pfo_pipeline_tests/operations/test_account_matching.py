@@ -219,7 +219,7 @@ def test_two_sources_of_one_connection_show_one_account() -> None:
     assert banks.total == 2500
 
 
-def test_an_iban_that_is_learnt_later_joins_what_was_counted_twice() -> None:
+def test_an_iban_received_later_joins_accounts_that_were_counted_twice() -> None:
     one, other = listed(1, "8", iban=IBAN), listed(2, "8", number="00000000011")
     banks = Banks().read({A: [one], B: [other]})
     assert banks.total == 16
@@ -241,7 +241,7 @@ def test_keys_that_connect_three_links_make_one_account_with_one_id() -> None:
     assert {a.canonical_id for a in banks.known.values()} == {"acc_1"}
 
 
-def test_a_pocket_that_is_renumbered_twice_stays_the_account_that_it_was() -> None:
+def test_a_pocket_that_is_renumbered_twice_stays_the_same_account() -> None:
     twins = [listed(1, "100", iban=IBAN), listed(2, "5000", iban=IBAN), listed(3, "7", iban=IBAN)]
     banks = Banks().read({A: twins}).read({A: twins})
     for number in (4, 5):
@@ -270,7 +270,7 @@ def test_a_masked_number_finds_the_successor_within_one_source() -> None:
 
 
 @pytest.mark.parametrize("is_gone", [False, True], ids=["beside the old one", "in its place"])
-def test_an_account_of_the_same_masked_number_that_goes_on_is_not_the_successor(is_gone: bool) -> None:
+def test_an_advancing_account_with_the_same_masked_number_is_not_the_successor(is_gone: bool) -> None:
     old, other = listed(1, "100", number="****55", name="A"), listed(2, "50", number="****55", name="B")
     banks = Banks().read({A: [old, other]}).read({A: [old, other]})
 
@@ -279,7 +279,7 @@ def test_an_account_of_the_same_masked_number_that_goes_on_is_not_the_successor(
     assert banks.positions == {"acc_1": 100, "acc_2": 50}
 
 
-def test_two_accounts_that_both_advance_in_one_list_are_told_apart_again() -> None:
+def test_two_accounts_that_both_advance_in_one_list_are_separated_again() -> None:
     old, new = listed(1, "100", iban=IBAN), listed(2, "50", iban=IBAN)
     banks = Banks().read({A: [old]}).read({A: [old]}).read({A: [old | {"is_stuck": True}, new]})
     assert banks.total == 50
@@ -321,7 +321,7 @@ def test_missing_links_are_as_many_accounts_as_the_longer_list_of_another_bank_u
     assert {banks.matching.placements[f"acc_{n}"].counts_as for n in (1, 2)} == {None}
 
 
-def test_a_missing_account_is_none_of_those_that_its_own_list_had_beside_it() -> None:
+def test_a_missing_account_is_not_matched_to_others_of_its_own_list() -> None:
     three = [listed(n, f"{n}00", iban=IBAN, name=f"P{n}") for n in (1, 2, 3)]
     of_ben = renumbered(three[:2], 10)
     banks = Banks().read({A: three, B: of_ben}).read({A: three, B: of_ben})
@@ -332,7 +332,7 @@ def test_a_missing_account_is_none_of_those_that_its_own_list_had_beside_it() ->
     assert banks.total == 600
 
 
-def test_of_lists_of_one_length_the_one_that_its_bank_shows_counts() -> None:
+def test_of_equally_long_lists_the_one_that_its_bank_shows_counts() -> None:
     banks = Banks().read({B: [listed(9, "40", iban=IBAN, type="market", name="B")]}).read({}, absent="missing")
 
     banks.read({A: [listed(1, "50", iban=IBAN, type="market", name="A")]}, absent="missing")
@@ -387,7 +387,7 @@ def test_a_card_whose_parent_is_gone_counts() -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 2])
-def test_what_a_person_told_apart_stays_apart_when_the_bank_is_added_again(connections: int) -> None:
+def test_accounts_that_a_person_split_stay_split_when_the_bank_is_added_again(connections: int) -> None:
     one, other = listed(1, "111", number="12345678"), listed(2, "222", number="12345678")
     lists: dict[Any, Any] = {A: [one], B: [other]} if connections == 2 else {A: [one], ("anna", "1", "6"): [other]}
     banks = Banks().read(lists)
@@ -400,7 +400,7 @@ def test_what_a_person_told_apart_stays_apart_when_the_bank_is_added_again(conne
     assert set(banks.positions) == {"acc_1", "acc_2"}
 
 
-def test_a_number_that_comes_up_again_after_a_long_gap_for_another_user_is_proposed() -> None:
+def test_a_number_that_another_user_shows_after_a_long_gap_is_proposed() -> None:
     banks = Banks().read({A: [listed(1, "70", iban=IBAN)]}).read({}).read({B: [listed(2, "30", iban=IBAN)]}, 200)
 
     assert banks.positions == {"acc_2": 30}
@@ -425,7 +425,7 @@ def test_a_number_with_its_branch_before_it_is_the_same_number() -> None:
     assert Banks().read({A: [one], B: [other]}).total == 100
 
 
-def test_currencies_of_one_iban_are_accounts_of_their_own() -> None:
+def test_currencies_of_one_iban_are_separate_accounts() -> None:
     one, other = listed(1, "100", iban=IBAN), listed(2, "100", iban=IBAN, currency="USD")
 
     assert len(Banks().read({A: [one], B: [other]}).positions) == 2
@@ -439,7 +439,7 @@ def test_an_account_survives_the_change_of_its_currency_through_one_link() -> No
     assert banks.positions == {"acc_1": 100}
 
 
-def test_a_person_joins_what_no_key_connects_and_may_undo_it() -> None:
+def test_a_person_joins_accounts_without_a_common_key_and_may_undo_it() -> None:
     lists: dict[Any, Any] = {A: [listed(1, "10", name="x")], B: [listed(2, "12", name="y")]}
     banks = Banks().read(lists).person(1, 2, is_same=True)
     assert set(banks.positions) == {"acc_1"}
@@ -451,7 +451,7 @@ def test_a_person_joins_what_no_key_connects_and_may_undo_it() -> None:
     assert banks.total == 22
 
 
-def test_evidence_never_closes_over_what_a_person_told_apart() -> None:
+def test_evidence_never_joins_accounts_that_a_person_split() -> None:
     a, b, c = (listed(n, "10", iban=IBAN) for n in (1, 2, 3))
     banks = Banks().read({A: [a], B: [b]}).person(1, 2, is_same=False)
     banks.read({A: [a], B: [b], C: [c]})
@@ -477,7 +477,7 @@ def test_deciding_again_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("size", [100, 1000, 10_000])
-def test_the_cost_grows_as_the_accounts(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cost_is_linear_in_the_number_of_accounts(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons of two accounts are counted: a few for each account, for any number of accounts."""
     from pfo_pipeline.operations import account_matching
 

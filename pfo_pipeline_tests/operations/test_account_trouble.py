@@ -12,7 +12,7 @@ def told(household: Household) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize(("error", "who"), [("actionNeeded", "member"), ("neverHeardOf", "operator")])
-def test_an_account_that_waits_for_a_person_is_told_until_it_is_settled(smith: Household, error: str, who: str) -> None:
+def test_an_account_that_waits_for_a_person_is_reported_until_resolved(smith: Household, error: str, who: str) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": error})
 
@@ -31,14 +31,14 @@ def test_several_accounts_of_a_bank_are_one_line(smith: Household) -> None:
 
 
 @pytest.mark.parametrize("error", ["websiteUnavailable", "bug"])
-def test_what_passes_by_itself_waits_for_nobody(smith: Household, error: str) -> None:
+def test_errors_that_end_by_themselves_are_not_action_items(smith: Household, error: str) -> None:
     made = smith.connect("jane", "1")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": error})
 
     assert told(smith) == []
 
 
-def test_under_a_connection_in_trouble_that_alone_is_told(smith: Household) -> None:
+def test_under_a_connection_with_an_error_only_the_connection_is_reported(smith: Household) -> None:
     made = smith.connect("jane", "1", state="wrongpass")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": "actionNeeded"})
 

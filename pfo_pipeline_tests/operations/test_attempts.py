@@ -46,7 +46,9 @@ def loads(household: Household, run_id: str = "run-1") -> list[tuple[Any, ...]]:
     [("status", {"status": 500}), ("status", {"status": 503}), ("html", {}), ("reset", {}), ("truncated", {})],
     ids=["500", "503", "HTML", "reset", "cut short"],
 )
-def test_what_another_attempt_may_cure_is_tried_again(family: Household, kind: str, order: dict[str, Any]) -> None:
+def test_a_failure_that_another_attempt_may_cure_is_retried(
+    family: Household, kind: str, order: dict[str, Any]
+) -> None:
     family.connect("john", "1")
     fail(family, "john", kind=kind, **order)
 
@@ -57,7 +59,7 @@ def test_what_another_attempt_may_cure_is_tried_again(family: Household, kind: s
     assert again.value.wait_seconds is None
 
 
-def test_what_succeeded_is_in_the_ledger_before_the_next_attempt(family: Household) -> None:
+def test_successful_reads_are_in_the_ledger_before_the_next_attempt(family: Household) -> None:
     for number, member in enumerate(family.members):
         family.connect(member, str(number + 1))
     fail(family, "john", status=503)
@@ -70,7 +72,7 @@ def test_what_succeeded_is_in_the_ledger_before_the_next_attempt(family: Househo
     assert loads(family) == [(1, False)]
 
 
-def test_figures_that_were_read_are_in_the_ledger_before_the_next_attempt(households: Household) -> None:
+def test_balances_that_were_read_are_in_the_ledger_before_the_next_attempt(households: Household) -> None:
     fail(households, "john", status=503)
 
     with pytest.raises(TryAgain):
@@ -81,7 +83,7 @@ def test_figures_that_were_read_are_in_the_ledger_before_the_next_attempt(househ
 
 @BOTH
 @pytest.mark.parametrize("path", [CONNECTIONS, ACCOUNTS])
-def test_the_next_attempt_asks_only_for_the_call_that_failed(households: Household, step: Step, path: str) -> None:
+def test_the_next_attempt_repeats_only_the_failed_call(households: Household, step: Step, path: str) -> None:
     fail(households, "john", path, status=503)
     with pytest.raises(TryAgain):
         households.attempt(step)
@@ -123,7 +125,7 @@ def test_a_member_who_is_read_at_the_second_attempt_was_never_unreachable(househ
 
 
 @BOTH
-def test_after_its_end_a_step_asks_anew(households: Household, step: Step) -> None:
+def test_after_its_end_a_step_requests_everything_again(households: Household, step: Step) -> None:
     households.run(step)
 
     with households.asked() as asked:
@@ -132,7 +134,7 @@ def test_after_its_end_a_step_asks_anew(households: Household, step: Step) -> No
     assert asked == sorted((member, path) for member in households.members for path in (ACCOUNTS, CONNECTIONS))
 
 
-def test_a_run_that_was_ended_between_its_attempts_leaves_no_answers_to_the_next(households: Household) -> None:
+def test_a_run_that_ends_between_its_attempts_leaves_no_answers_for_the_next(households: Household) -> None:
     """Regression: an attempt's answers were kept for the next attempt, and were used by the next run instead."""
     fail(households, "john", status=503)
     with pytest.raises(TryAgain):
@@ -144,7 +146,7 @@ def test_a_run_that_was_ended_between_its_attempts_leaves_no_answers_to_the_next
     assert str(made.account_ids[0]) in {account.source_id for account in households.accounts()}
 
 
-def test_another_process_asks_for_everything_again_and_loses_nothing(households: Household) -> None:
+def test_another_process_requests_everything_again_and_loses_nothing(households: Household) -> None:
     fail(households, "john", status=503)
     with pytest.raises(TryAgain):
         households.attempt(REFRESH)
@@ -158,7 +160,7 @@ def test_another_process_asks_for_everything_again_and_loses_nothing(households:
 
 
 @BOTH
-def test_on_the_last_attempt_one_member_who_still_fails_leaves_the_run_green(households: Household, step: Step) -> None:
+def test_one_member_who_fails_on_the_last_attempt_does_not_fail_the_run(households: Household, step: Step) -> None:
     fail(households, "john", status=503, times=None)
 
     outcome = households.run(step, attempt=3, last=True)
@@ -234,7 +236,7 @@ def test_when_all_tokens_are_refused_the_step_fails_at_once(households: Househol
     assert loads(households) == [(1, True)]
 
 
-def test_a_token_that_is_missing_refuses_its_member_alone_and_names_the_key(households: Household) -> None:
+def test_a_missing_token_refuses_only_its_member_and_the_key_is_named(households: Household) -> None:
     token_file(households.ledger.files.data_dir, "smith", "john").unlink()
 
     outcome = households.run(SYNC)
@@ -246,7 +248,7 @@ def test_a_token_that_is_missing_refuses_its_member_alone_and_names_the_key(hous
     assert (outcome.batch.synced, outcome.batch.failed) == (2, 1)
 
 
-def test_a_refused_and_an_unreachable_member_are_tried_again_for_the_sake_of_the_second(households: Household) -> None:
+def test_an_unreachable_member_is_retried_although_another_is_refused(households: Household) -> None:
     revoke(households, "jane", "june")
     fail(households, "john", status=503)
     with pytest.raises(TryAgain):
@@ -258,7 +260,7 @@ def test_a_refused_and_an_unreachable_member_are_tried_again_for_the_sake_of_the
     assert (outcome.batch.synced, outcome.batch.failed) == (1, 2)
 
 
-def test_of_several_reasons_for_a_failed_step_the_one_that_somebody_can_mend_is_named(family: Household) -> None:
+def test_a_failed_step_names_the_reason_that_somebody_can_repair(family: Household) -> None:
     revoke(family, "june")
     fail(family, "jane", CONNECTIONS, status=503)
     fail(family, "john", CONNECTIONS, status=503)
@@ -270,7 +272,7 @@ def test_of_several_reasons_for_a_failed_step_the_one_that_somebody_can_mend_is_
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
-def test_an_answer_that_asking_again_cannot_change_is_not_retried(family: Household, status: int) -> None:
+def test_an_answer_that_a_retry_cannot_change_is_not_retried(family: Household, status: int) -> None:
     fail(family, "john", status=status)
 
     outcome = family.run(SYNC)
@@ -302,7 +304,7 @@ def test_a_member_who_recovers_is_ok_again(households: Household) -> None:
     ],
     ids=str,
 )
-def test_a_rate_limit_is_waited_for_as_told_within_a_bound(
+def test_a_rate_limit_is_waited_for_up_to_a_bound(
     family: Household, told: list[int | None], waited: float | None
 ) -> None:
     for member, seconds in zip(family.members, told, strict=False):
@@ -315,7 +317,7 @@ def test_a_rate_limit_is_waited_for_as_told_within_a_bound(
     assert again.value.wait_seconds == waited
 
 
-def test_a_rate_limit_and_another_failure_wait_as_the_limit_says(family: Household) -> None:
+def test_a_rate_limit_and_another_failure_wait_as_long_as_the_limit(family: Household) -> None:
     fail(family, "jane", status=429, retry_after=20)
     fail(family, "john", status=503)
 
@@ -325,7 +327,7 @@ def test_a_rate_limit_and_another_failure_wait_as_the_limit_says(family: Househo
     assert again.value.wait_seconds == 20
 
 
-def test_a_real_rate_limit_is_met_and_overcome(households: Household) -> None:
+def test_a_real_rate_limit_is_overcome(households: Household) -> None:
     households.bank.change_domain(households.domain, rate_limit_per_minute=3)
     households.bank.clear_rate_limit(households.domain)
     with pytest.raises(TryAgain) as again:
@@ -340,7 +342,7 @@ def test_a_real_rate_limit_is_met_and_overcome(households: Household) -> None:
     assert (outcome.batch.synced, outcome.batch.failed) == (3, 0)
 
 
-def test_a_page_that_fails_in_the_middle_of_a_list_gives_no_part_of_it(family: Household) -> None:
+def test_a_failed_page_in_the_middle_of_a_list_discards_the_list(family: Household) -> None:
     family.connect("jane", "1", "2", "3")
     family.bank.change_domain(family.domain, page_size=1)
     fail(family, "jane", ACCOUNTS, status=503, skip=2)

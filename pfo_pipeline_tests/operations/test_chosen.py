@@ -34,7 +34,7 @@ def puts(household: Household) -> int:
     return sum(entry["method"] == "PUT" for entry in household.bank.journal(household.domain))
 
 
-def test_a_connection_alone_is_read_with_its_users_lists_alone(two: Household) -> None:
+def test_a_selected_connection_is_read_with_only_its_users_lists(two: Household) -> None:
     with two.asked() as asked:
         outcome = two.sync(choice=Choice(connection(two)))
 
@@ -45,7 +45,7 @@ def test_a_connection_alone_is_read_with_its_users_lists_alone(two: Household) -
     assert {member for member, _ in asked} == {"jane"}
 
 
-def test_chosen_accounts_alone_are_brought_up_to_date(two: Household) -> None:
+def test_only_selected_accounts_are_updated(two: Household) -> None:
     chosen = two.accounts()[1]
     choice = Choice(account_ids=(chosen.account_id,))
     for account in two.accounts():
@@ -56,7 +56,7 @@ def test_chosen_accounts_alone_are_brought_up_to_date(two: Household) -> None:
     assert [a.display_name == "Renamed" for a in two.accounts()] == [False, True, False, False]
 
 
-def test_nothing_is_taken_for_removed_that_was_not_chosen_or_may_have_moved(two: Household) -> None:
+def test_unselected_or_moved_accounts_are_not_marked_removed(two: Household) -> None:
     first, second, _ = two.connections()
     gone = two.accounts()[0]
     two.bank.delete_account(two.domain, int(gone.source_id))
@@ -72,7 +72,7 @@ def test_nothing_is_taken_for_removed_that_was_not_chosen_or_may_have_moved(two:
     assert [bool(account.missing_since) for account in two.accounts()] == [True, False, False, False]
 
 
-def test_a_connection_that_powens_lists_no_more_is_told_and_not_called_gone(two: Household) -> None:
+def test_a_connection_that_powens_no_longer_lists_is_reported_but_not_gone(two: Household) -> None:
     chosen = connection(two)
     two.bank.delete_connection(two.domain, int(chosen))
 
@@ -83,14 +83,14 @@ def test_a_connection_that_powens_lists_no_more_is_told_and_not_called_gone(two:
     assert "gone" not in {c.status for c in two.connections()}
 
 
-def test_accounts_of_other_connections_are_not_put_aside(two: Household) -> None:
+def test_accounts_of_other_connections_are_not_quarantined(two: Household) -> None:
     two.sync(choice=Choice(connection(two)))
     two.refresh(choice=Choice(connection(two)))
 
     assert two.ask("select count(*) from quarantine") == [(0,)]
 
 
-def test_a_run_of_a_part_does_not_pass_for_a_read_of_the_tenant(two: Household) -> None:
+def test_a_partial_run_does_not_count_as_a_full_sync(two: Household) -> None:
     reader = two.ledger.reader()
     before = reader.last_read(), reader.last_loads(["smith"], REFRESH_BALANCES.key)
     two.bank.advance(hours=3)
@@ -102,7 +102,7 @@ def test_a_run_of_a_part_does_not_pass_for_a_read_of_the_tenant(two: Household) 
     assert ("openbanking.accounts.synced", connection(two)) in [(e, p.get("connectionId")) for e, p in two.events()]
 
 
-def test_a_chosen_account_that_is_not_enabled_is_told(two: Household) -> None:
+def test_a_selected_account_that_is_not_enabled_is_reported(two: Household) -> None:
     account = two.accounts()[0]
     two.bank.change_account(two.domain, int(account.source_id), disabled=True)
     two.sync()
@@ -122,7 +122,7 @@ def test_a_chosen_account_that_is_not_enabled_is_told(two: Household) -> None:
         (Choice("1", member_present=True), "give it with force"),
     ],
 )
-def test_a_choice_that_cannot_be_is_refused_before_anything_is_read_or_written(
+def test_an_impossible_selection_is_refused_before_any_read_or_write(
     two: Household, step: Any, choice: Choice, reason: str
 ) -> None:
     loads = two.ask("select count(*) from loads")
@@ -134,7 +134,7 @@ def test_a_choice_that_cannot_be_is_refused_before_anything_is_read_or_written(
     assert two.ask("select count(*) from loads") == loads
 
 
-def test_an_account_of_another_connection_than_the_chosen_one_is_named_with_its_own(two: Household) -> None:
+def test_an_account_outside_the_selected_connection_is_reported_with_its_own(two: Household) -> None:
     account = two.accounts()[0]
     with pytest.raises(
         OperationRefused, match=f"is of connection {account.connection_id}, not of {connection(two, 2)}"
@@ -142,7 +142,7 @@ def test_an_account_of_another_connection_than_the_chosen_one_is_named_with_its_
         two.sync(choice=Choice(connection(two, 2), (account.account_id,)))
 
 
-def test_a_removed_connection_cannot_be_chosen(two: Household) -> None:
+def test_a_removed_connection_cannot_be_selected(two: Household) -> None:
     chosen = connection(two)
     two.bank.delete_connection(two.domain, int(chosen))
     two.sync()
@@ -152,7 +152,7 @@ def test_a_removed_connection_cannot_be_chosen(two: Household) -> None:
 
 
 @pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id)
-def test_a_forced_step_reads_after_the_bank_has_answered_and_says_how_it_ended(two: Household, step: Any) -> None:
+def test_a_forced_step_reads_after_the_banks_answer_and_reports_the_result(two: Household, step: Any) -> None:
     chosen, waiting = connection(two), Waiting(two)
 
     outcome = two.run(step, choice=Choice(chosen, force=True), sleep=waiting.sleep)
@@ -164,7 +164,7 @@ def test_a_forced_step_reads_after_the_bank_has_answered_and_says_how_it_ended(t
     assert two.connections()[0].last_success_at == datetime(2026, 3, 10, 12, 0, 20, tzinfo=UTC)
 
 
-def test_the_wait_for_the_bank_holds_no_lock_of_the_ledger(two: Household) -> None:
+def test_the_ledger_is_not_locked_during_the_wait_for_the_bank(two: Household) -> None:
     waiting = Waiting(two)
     free: list[bool] = []
 
@@ -178,7 +178,7 @@ def test_the_wait_for_the_bank_holds_no_lock_of_the_ledger(two: Household) -> No
     assert free == [True] * 4
 
 
-def test_a_further_attempt_waits_on_and_asks_no_second_time(two: Household) -> None:
+def test_a_further_attempt_waits_without_a_second_request(two: Household) -> None:
     chosen, waiting = connection(two), Waiting(two)
     how: dict[str, Any] = {"choice": Choice(chosen, force=True), "sleep": waiting.sleep}
     two.bank.fault("status", path=ACCOUNTS, status=503, times=1)
@@ -191,7 +191,7 @@ def test_a_further_attempt_waits_on_and_asks_no_second_time(two: Household) -> N
     assert (puts(two), waiting.slept) == (1, [2, 3, 5, 10, 2])
 
 
-def test_a_bank_that_could_not_be_asked_is_asked_by_the_next_attempt(two: Household) -> None:
+def test_the_next_attempt_repeats_a_failed_request_to_the_bank(two: Household) -> None:
     how: dict[str, Any] = {"choice": Choice(connection(two), force=True), "sleep": Waiting(two).sleep}
     two.bank.fault("status", method="PUT", status=503, times=1)
     with pytest.raises(TryAgain):
@@ -200,7 +200,7 @@ def test_a_bank_that_could_not_be_asked_is_asked_by_the_next_attempt(two: Househ
     assert str(two.run(SYNC, attempt=2, **how).forced).endswith(": synced.")
 
 
-def test_a_connection_that_is_not_there_any_more_is_not_forced_and_its_user_is_not_blamed(two: Household) -> None:
+def test_a_connection_that_no_longer_exists_is_not_forced_and_its_user_is_ok(two: Household) -> None:
     chosen = connection(two)
     two.bank.delete_connection(two.domain, int(chosen))
 
@@ -212,7 +212,7 @@ def test_a_connection_that_is_not_there_any_more_is_not_forced_and_its_user_is_n
     assert two.users()["jane"].status == "ok"
 
 
-def test_a_revoked_token_fails_a_forced_step_with_what_to_do(two: Household) -> None:
+def test_a_revoked_token_fails_a_forced_step_with_a_remedy(two: Household) -> None:
     token_file(two.ledger.files.data_dir, "smith", "jane").write_text("revoked")
 
     with pytest.raises(StepFailed, match="Issue a new token for user jane"):

@@ -48,7 +48,7 @@ def refreshed(household: Household, **request: Any) -> tuple[RefreshBalancesOutp
     return called(household, lambda context: refresh_balances(context, asked, account))
 
 
-def test_one_connection_is_synced_and_the_others_are_left(smith: Household) -> None:
+def test_one_connection_is_synced_and_the_others_are_unchanged(smith: Household) -> None:
     wanted, _ = smith.connect("jane", "1", "2"), smith.connect("jane", "3")
 
     output, rows = synced(smith, connection_id=str(wanted.id))
@@ -58,7 +58,7 @@ def test_one_connection_is_synced_and_the_others_are_left(smith: Household) -> N
     assert {row.source_id for row in rows if isinstance(row, AccountRow)} == {str(n) for n in wanted.account_ids}
 
 
-def test_a_sync_suggests_when_to_come_back(smith: Household) -> None:
+def test_a_sync_suggests_the_time_of_the_next_one(smith: Household) -> None:
     made = smith.connect("jane", "1")
 
     output, rows = synced(smith, connection_id=str(made.id))
@@ -67,7 +67,7 @@ def test_a_sync_suggests_when_to_come_back(smith: Household) -> None:
     assert output.next_sync_suggested_at == connection.next_try_at is not None
 
 
-def test_only_the_accounts_asked_for_are_synced(smith: Household) -> None:
+def test_only_requested_accounts_are_synced(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     _, rows = synced(smith, connection_id=str(made.id))
     wanted = next(row.account_id for row in rows if isinstance(row, AccountRow))
@@ -78,7 +78,7 @@ def test_only_the_accounts_asked_for_are_synced(smith: Household) -> None:
     assert [row.account_id for row in rows if isinstance(row, AccountRow)] == [wanted]
 
 
-def test_a_connection_in_trouble_is_told_with_its_state(smith: Household) -> None:
+def test_a_connection_with_an_error_is_reported_with_its_state(smith: Household) -> None:
     made = smith.connect("jane", "1", "2", state="wrongpass")
 
     output, rows = synced(smith, connection_id=str(made.id))
@@ -94,12 +94,12 @@ def test_an_unknown_connection_is_refused(smith: Household) -> None:
 
 
 @pytest.mark.parametrize("user_id", ["john", None])
-def test_an_unknown_user_is_refused_with_those_who_are_known(smith: Household, user_id: str | None) -> None:
+def test_an_unknown_user_is_refused_and_the_known_ones_are_listed(smith: Household, user_id: str | None) -> None:
     with pytest.raises(OperationRefused, match=r"Tenant smith has no user .*\. Known users: jane\."):
         synced(smith, user_id=user_id, connection_id="5")
 
 
-def test_a_failing_call_keeps_its_name(smith: Household) -> None:
+def test_a_failed_call_keeps_its_error_class(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.bank.fault("status", status=502, path=ACCOUNTS)
 
@@ -121,7 +121,7 @@ def test_one_balance_is_read_as_it_is_now(smith: Household) -> None:
     assert [type(row) for row in rows] == [BalanceRow]
 
 
-def test_only_the_balance_types_asked_for_are_told(smith: Household) -> None:
+def test_only_requested_balance_types_are_returned(smith: Household) -> None:
     smith.connect("jane", "1")
     smith.sync()
 
@@ -131,7 +131,7 @@ def test_only_the_balance_types_asked_for_are_told(smith: Household) -> None:
     assert len(rows) == 1
 
 
-def test_a_figure_of_a_connection_in_trouble_is_told_with_its_state(smith: Household) -> None:
+def test_a_balance_of_a_connection_with_an_error_is_returned_with_its_state(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.sync()
     smith.bank.change_connection(smith.domain, made.id, state="SCARequired")
@@ -141,7 +141,7 @@ def test_a_figure_of_a_connection_in_trouble_is_told_with_its_state(smith: House
     assert output.errors == (f"account {smith.accounts()[0].account_id}: SCARequired",)
 
 
-def test_a_figure_whose_connection_is_gone_is_told_so(smith: Household) -> None:
+def test_a_balance_whose_connection_is_gone_is_returned_with_that_error(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.sync()
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"id_connection": 999_999})
@@ -151,7 +151,7 @@ def test_a_figure_whose_connection_is_gone_is_told_so(smith: Household) -> None:
     assert output.errors == (f"account {smith.accounts()[0].account_id}: its connection is gone",)
 
 
-def test_a_figure_that_is_put_aside_is_handed_over_with_the_refusal(smith: Household) -> None:
+def test_a_quarantined_balance_is_returned_with_the_refusal(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.sync()
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": "1e40"})
@@ -178,7 +178,7 @@ def test_the_accounts_read_back_are_those_of_every_member(family: Household) -> 
     assert accounts.oldest_as_of <= accounts.newest_as_of < family.now
 
 
-def test_more_accounts_than_the_longest_page_holds_are_all_read_back(smith: Household) -> None:
+def test_accounts_on_more_than_one_page_are_all_read_back(smith: Household) -> None:
     oldest, newest = smith.now - timedelta(days=9), smith.now - timedelta(days=1)
     ids = [f"acc_{number:04}" for number in range(2_001)]
     dates = {ids[0]: newest, ids[-1]: oldest}
@@ -191,7 +191,7 @@ def test_more_accounts_than_the_longest_page_holds_are_all_read_back(smith: Hous
         assert (snapshot.records, snapshot.oldest_as_of, snapshot.newest_as_of) == (2_001, oldest, newest)
 
 
-def test_a_page_holds_200_accounts_unless_asked_otherwise(smith: Household) -> None:
+def test_a_page_has_200_accounts_by_default(smith: Household) -> None:
     smith.ledger.merge(batch(*(account(f"acc_{number:03}", source_id=str(number)) for number in range(201))))
 
     page = list_accounts(smith.query(), ListAccountsInput(tenant_id="smith", user_id="jane"))

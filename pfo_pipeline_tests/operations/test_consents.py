@@ -49,18 +49,18 @@ def ending(*connections: KnownConnection, accounts: tuple[KnownAccount, ...] = (
         (timedelta(0), 0),
     ],
 )
-def test_a_consent_enters_each_stage_as_its_end_comes_near(left: timedelta, stage: int) -> None:
+def test_a_consent_enters_each_stage_before_its_expiry(left: timedelta, stage: int) -> None:
     (consent,) = ending(connection(left))
 
     assert consent.stage_days == stage
 
 
 @pytest.mark.parametrize("left", [14 * DAY + timedelta(seconds=1), 180 * DAY, None])
-def test_a_consent_that_holds_or_never_ends_is_not_in_the_calendar(left: timedelta | None) -> None:
+def test_a_valid_or_endless_consent_is_not_in_the_calendar(left: timedelta | None) -> None:
     assert ending(connection(left)) == []
 
 
-def test_an_ended_consent_stays_until_it_is_renewed() -> None:
+def test_an_expired_consent_stays_until_it_is_renewed() -> None:
     (consent,) = ending(connection(-30 * DAY, status="needs-person", state="SCARequired"))
 
     assert consent.stage_days == 0
@@ -75,13 +75,13 @@ def test_a_bank_that_still_answers_after_the_date_needs_no_consent() -> None:
     assert len(ending(connection(-2 * DAY, last_success_at=NOW - DAY, status="needs-person"))) == 1
 
 
-def test_the_most_pressing_consent_comes_first() -> None:
+def test_the_most_urgent_consent_comes_first() -> None:
     found = ending(connection(5 * DAY, connection_id="1"), connection(DAY, connection_id="2"))
 
     assert [consent.connection_id for consent in found] == ["2", "1"]
 
 
-def test_what_goes_stale_is_added_up_to_the_last_digit(smith: Household) -> None:
+def test_stale_balances_are_summed_exactly(smith: Household) -> None:
     amounts = ("123456789012345678.1234567891", "0.0001")
     made = smith.bank.add_connection(
         smith.members["jane"], accounts=[{"balance": amount, "moves": False} for amount in amounts]
@@ -95,7 +95,7 @@ def test_what_goes_stale_is_added_up_to_the_last_digit(smith: Household) -> None
     assert consent.totals == (("EUR", Decimal("123456789012345678.1235567891")),)
 
 
-def test_what_goes_stale_is_counted_per_currency_without_loans_or_hidden_accounts(smith: Household) -> None:
+def test_stale_balances_are_counted_per_currency_without_loans_or_hidden_accounts(smith: Household) -> None:
     made = smith.bank.add_connection(
         smith.members["jane"],
         accounts=[

@@ -39,7 +39,7 @@ def forced_calls(household: Household) -> list[tuple[str, str]]:
     return [(e["path"], e["query"]) for e in household.bank.journal(household.domain) if e["method"] == "PUT"]
 
 
-def test_the_bank_is_asked_once_and_waited_for(smith: Household, waiting: Forcing) -> None:
+def test_the_bank_is_requested_once_and_waited_for(smith: Household, waiting: Forcing) -> None:
     made = smith.connect("jane", "1", last_update=AN_HOUR_AGO)
 
     forced = waiting.force(made.id)
@@ -50,7 +50,7 @@ def test_the_bank_is_asked_once_and_waited_for(smith: Household, waiting: Forcin
     assert waiting.slept == [2, 3, 5, 10]
 
 
-def test_the_bank_is_told_of_the_member_who_is_there_to_answer(smith: Household, waiting: Forcing) -> None:
+def test_the_bank_is_informed_that_the_member_is_present(smith: Household, waiting: Forcing) -> None:
     made = smith.connect("jane", "1", last_update=AN_HOUR_AGO)
 
     waiting.force(made.id, member_present=True)
@@ -58,7 +58,7 @@ def test_the_bank_is_told_of_the_member_who_is_there_to_answer(smith: Household,
     assert forced_calls(smith) == [(f"/users/me/connections/{made.id}", "psu_requested=true")]
 
 
-def test_too_soon_is_up_to_date_and_no_second_try(smith: Household, waiting: Forcing) -> None:
+def test_a_request_too_early_counts_as_up_to_date_and_is_not_repeated(smith: Household, waiting: Forcing) -> None:
     made = smith.connect("jane", "1", last_update=AN_HOUR_AGO)
     waiting.force(made.id)
 
@@ -70,7 +70,7 @@ def test_too_soon_is_up_to_date_and_no_second_try(smith: Household, waiting: For
 
 
 @pytest.mark.parametrize("state", ["SCARequired", "wrongpass", "actionNeeded", "notSupported"])
-def test_who_waits_for_a_person_is_not_forced(smith: Household, waiting: Forcing, state: str) -> None:
+def test_a_connection_that_waits_for_a_person_is_not_forced(smith: Household, waiting: Forcing, state: str) -> None:
     made = smith.connect("jane", "1", state=state)
 
     forced = waiting.force(made.id)
@@ -79,7 +79,7 @@ def test_who_waits_for_a_person_is_not_forced(smith: Household, waiting: Forcing
     assert forced_calls(smith) == []
 
 
-def test_a_question_of_the_bank_meanwhile_ends_the_wait_with_who_must_act(smith: Household, waiting: Forcing) -> None:
+def test_a_question_of_the_bank_ends_the_wait_and_names_who_must_act(smith: Household, waiting: Forcing) -> None:
     made = smith.connect("jane", "1", last_update=AN_HOUR_AGO)
     sleep = waiting.sleep
 
@@ -94,7 +94,7 @@ def test_a_question_of_the_bank_meanwhile_ends_the_wait_with_who_must_act(smith:
     assert waiting.slept == [2]
 
 
-def test_a_bank_that_takes_too_long_is_left_to_go_on(smith: Household, waiting: Forcing) -> None:
+def test_a_bank_that_takes_too_long_continues_without_us(smith: Household, waiting: Forcing) -> None:
     smith.bank.change_domain(smith.domain, sync_seconds=3600)
     made = smith.connect("jane", "1", last_update=AN_HOUR_AGO)
 
@@ -104,7 +104,7 @@ def test_a_bank_that_takes_too_long_is_left_to_go_on(smith: Household, waiting: 
     assert tuple(waiting.slept) == POLL_DELAYS_SECONDS
 
 
-def test_a_slow_answer_to_the_request_is_no_failure(smith: Household, waiting: Forcing) -> None:
+def test_a_slow_answer_to_the_request_is_not_a_failure(smith: Household, waiting: Forcing) -> None:
     made = smith.connect("jane", "1", last_update=AN_HOUR_AGO)
     smith.tenant = smith.tenant.model_copy(update={"timeout_seconds": 1})
     smith.bank.fault("slow", method="PUT", seconds=5, executed=True)
@@ -112,7 +112,7 @@ def test_a_slow_answer_to_the_request_is_no_failure(smith: Household, waiting: F
     assert waiting.force(made.id).end == "synced"
 
 
-def test_other_refusals_are_named(smith: Household, waiting: Forcing) -> None:
+def test_other_refusals_are_reported(smith: Household, waiting: Forcing) -> None:
     smith.connect("jane", "1")
     with pytest.raises(Missing):
         waiting.force(999_999)
@@ -121,7 +121,7 @@ def test_other_refusals_are_named(smith: Household, waiting: Forcing) -> None:
         waiting.force(1)
 
 
-def test_the_contracts_forced_refresh_brings_the_figure_of_now(smith: Household, waiting: Forcing) -> None:
+def test_the_contracts_forced_refresh_returns_the_current_balance(smith: Household, waiting: Forcing) -> None:
     smith.connect("jane", "1", last_update=AN_HOUR_AGO)
     smith.sync()
     account = smith.accounts()[0]

@@ -46,27 +46,25 @@ def judged(of: Figure, limits: Freshness = LIMITS, read_at: datetime | None = NO
     return aged(of, limits, NOW, read_at)
 
 
-def test_a_figure_has_three_ages() -> None:
+def test_a_balance_has_three_ages() -> None:
     found = judged(figure(5 * HOUR, synced_at=NOW - 4 * HOUR, recorded_at=NOW - 3 * HOUR))
 
     assert (found.at_bank, found.at_powens, found.in_ledger) == (5 * HOUR, 4 * HOUR, 3 * HOUR)
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(4, 0), (5, 0), (6, -6)])
-def test_a_record_ahead_of_our_clock_is_of_age_nought_within_its_drift_and_ahead_beyond(
-    minutes: int, told: int
-) -> None:
+def test_a_record_ahead_of_our_clock_has_age_zero_only_within_the_drift(minutes: int, told: int) -> None:
     ahead = judged(figure(recorded_at=NOW + timedelta(minutes=minutes)))
 
     assert ahead.in_ledger == timedelta(minutes=told)
 
 
-def test_a_bank_ahead_of_our_clock_is_of_age_nought() -> None:
+def test_a_bank_date_ahead_of_our_clock_has_age_zero() -> None:
     assert judged(figure(-HOUR)).at_bank == timedelta(0)
 
 
 @pytest.mark.parametrize(("old", "is_stale"), [(72 * HOUR, False), (72 * HOUR + timedelta(seconds=1), True)])
-def test_a_figure_is_stale_once_it_is_older_than_its_limit(old: timedelta, is_stale: bool) -> None:
+def test_a_balance_is_stale_once_it_is_older_than_its_limit(old: timedelta, is_stale: bool) -> None:
     assert judged(figure(old)).is_stale is is_stale
 
 
@@ -107,11 +105,11 @@ def test_a_type_has_its_own_limit_and_a_class_of_connections_only_lengthens_it(
         (figure(DAY), None, None),
     ],
 )
-def test_a_stale_figure_tells_where_it_is_held_up(of: Figure, read_at: datetime | None, held: str | None) -> None:
+def test_a_stale_balance_shows_where_it_is_delayed(of: Figure, read_at: datetime | None, held: str | None) -> None:
     assert judged(of, read_at=read_at).held == held
 
 
-def test_stale_amounts_are_exact_per_currency_and_loans_apart() -> None:
+def test_stale_amounts_are_exact_per_currency_without_loans() -> None:
     long, short = Decimal("1234567890123456789012345.1234567891"), Decimal("0.0000000001")
     figures = [
         figure(current_balance=long),
@@ -180,7 +178,7 @@ def known_since(ledger: Ledger, clock: SetClock, at: datetime, **changes: Any) -
     ledger.merge(batch(user(**changes), connection(last_success_at=NOW, **changes), account(**changes)))
 
 
-def test_the_budget_counts_the_days_on_which_the_figure_known_then_was_too_old(loaded: Ledger, clock: SetClock) -> None:
+def test_the_budget_counts_days_when_the_balance_known_then_was_stale(loaded: Ledger, clock: SetClock) -> None:
     known_since(loaded, clock, NOW - 20 * DAY)
     load_each_day(loaded, clock, 20, but_not=range(5, 11))
 
@@ -192,7 +190,7 @@ def test_the_budget_counts_the_days_on_which_the_figure_known_then_was_too_old(l
     assert found.is_fresh
 
 
-def test_what_was_learnt_late_does_not_mend_the_days_before(loaded: Ledger, clock: SetClock) -> None:
+def test_a_balance_recorded_late_does_not_repair_earlier_days(loaded: Ledger, clock: SetClock) -> None:
     known_since(loaded, clock, NOW - 9 * DAY - HOUR)
     loaded.merge(batch(balance("1", NOW - 9 * DAY)))
     clock.now = NOW
@@ -203,7 +201,7 @@ def test_what_was_learnt_late_does_not_mend_the_days_before(loaded: Ledger, cloc
     assert (found.budget.account_days, found.budget.stale_days) == (10, 5)
 
 
-def test_a_silent_account_spends_every_day_of_thirty_and_no_more(loaded: Ledger, clock: SetClock) -> None:
+def test_an_account_without_news_spends_thirty_days_and_no_more(loaded: Ledger, clock: SetClock) -> None:
     known_since(loaded, clock, NOW - 400 * DAY)
     loaded.merge(batch(balance("1", NOW - 400 * DAY)))
 
@@ -213,7 +211,7 @@ def test_a_silent_account_spends_every_day_of_thirty_and_no_more(loaded: Ledger,
     assert [stale.figure.account_id for stale in found.stale] == ["acc_1"]
 
 
-def test_a_bank_account_seen_twice_is_one_figure_and_one_account_day_each_day(loaded: Ledger, clock: SetClock) -> None:
+def test_an_account_linked_twice_is_one_balance_and_one_account_day_per_day(loaded: Ledger, clock: SetClock) -> None:
     clock.now = NOW - HOUR
     loaded.merge(
         batch(
@@ -232,7 +230,7 @@ def test_a_bank_account_seen_twice_is_one_figure_and_one_account_day_each_day(lo
     assert found.budget == Budget(1, 0, 5)
 
 
-def test_each_tenant_is_judged_by_itself_and_one_that_was_never_read_is_told(loaded: Ledger, clock: SetClock) -> None:
+def test_each_tenant_is_judged_separately_and_a_never_read_one_is_reported(loaded: Ledger, clock: SetClock) -> None:
     known_since(loaded, clock, NOW - 9 * DAY, tenant_id="jones")
     loaded.merge(batch(balance("3", NOW - 9 * DAY, tenant_id="jones")))
     known_since(loaded, clock, NOW - DAY)
@@ -256,7 +254,9 @@ def test_each_tenant_is_judged_by_itself_and_one_that_was_never_read_is_told(loa
         ({}, "credentials"),
     ],
 )
-def test_a_connections_class_is_what_powens_tells_of_it(loaded: Ledger, changes: dict[str, Any], expected: str) -> None:
+def test_a_connections_class_follows_from_its_powens_state(
+    loaded: Ledger, changes: dict[str, Any], expected: str
+) -> None:
     loaded.merge(batch(connection(**changes), account(), balance()))
 
     (found,) = loaded.reader().figures(["smith"])

@@ -79,7 +79,7 @@ def test_each_account_is_known_with_the_source_that_lists_it(smith: Household) -
     assert smith.ask("from quarantine") == []
 
 
-def test_what_powens_itself_calls_deleted_was_ended_by_the_bank(smith: Household) -> None:
+def test_an_account_that_powens_marks_deleted_was_ended_by_the_bank(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], deleted=NOON.isoformat())
 
@@ -89,9 +89,7 @@ def test_what_powens_itself_calls_deleted_was_ended_by_the_bank(smith: Household
 
 
 @pytest.mark.parametrize("fault", [EMPTY, *NO_ACCOUNT], ids=["empty", "409", "400"])
-def test_one_empty_answer_takes_nothing_out_of_the_totals_and_is_told_at_once(
-    smith: Household, fault: dict[str, Any]
-) -> None:
+def test_one_empty_answer_changes_no_total_and_is_reported_at_once(smith: Household, fault: dict[str, Any]) -> None:
     made = smith.connect("jane", *["250000"] * 5)
     read(smith)
     smith.bank.advance(hours=24)
@@ -113,7 +111,7 @@ def test_one_empty_answer_takes_nothing_out_of_the_totals_and_is_told_at_once(
 
 
 @pytest.mark.parametrize("fault", [EMPTY, *NO_ACCOUNT], ids=["empty", "409", "400"])
-def test_however_long_all_accounts_of_a_bank_are_missing_none_is_gone(smith: Household, fault: dict[str, Any]) -> None:
+def test_while_all_accounts_of_a_bank_are_missing_none_is_gone(smith: Household, fault: dict[str, Any]) -> None:
     smith.connect("jane", "1", "2")
     read(smith)
     fail(smith, fault)
@@ -128,7 +126,7 @@ def test_however_long_all_accounts_of_a_bank_are_missing_none_is_gone(smith: Hou
     assert (total(smith), missing(smith), troubles(smith)) == (3, [], [])
 
 
-def test_one_missing_account_is_told_with_a_command_that_names_it(smith: Household) -> None:
+def test_one_missing_account_is_reported_with_a_command_that_names_it(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     read(smith)
     smith.bank.delete_account(smith.domain, made.account_ids[0])
@@ -141,7 +139,7 @@ def test_one_missing_account_is_told_with_a_command_that_names_it(smith: Househo
     assert f"pfo end --tenant smith --account {gone.account_id} --on 2026-03-11" in (told.remedy or "")
 
 
-def test_an_account_that_its_source_goes_on_without_is_gone_after_two_reads(smith: Household) -> None:
+def test_a_missing_account_whose_source_advances_is_gone_after_two_reads(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     read(smith)
     smith.bank.delete_account(smith.domain, made.account_ids[0])
@@ -159,7 +157,7 @@ def test_an_account_that_its_source_goes_on_without_is_gone_after_two_reads(smit
     assert smith.ask("select reason from coverage where reason is not null") == [("gone",)]
 
 
-def test_balances_that_are_refreshed_meanwhile_change_nothing_of_it(smith: Household) -> None:
+def test_refreshed_balances_do_not_change_when_an_account_is_gone(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     read(smith)
     smith.bank.delete_account(smith.domain, made.account_ids[0])
@@ -185,7 +183,7 @@ def test_two_reads_of_one_night_prove_nothing(smith: Household) -> None:
     assert (ended(smith), total(smith)) == ({}, 3)
 
 
-def test_an_account_is_not_gone_while_its_siblings_stand_still(smith: Household) -> None:
+def test_an_account_is_not_gone_while_its_siblings_do_not_advance(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     read(smith)
     smith.bank.delete_account(smith.domain, made.account_ids[0])
@@ -197,7 +195,7 @@ def test_an_account_is_not_gone_while_its_siblings_stand_still(smith: Household)
     assert (ended(smith), total(smith)) == ({}, 3)
 
 
-def test_a_first_read_without_an_advance_is_none_of_the_two(smith: Household) -> None:
+def test_a_first_read_without_an_advance_does_not_count_as_one_of_the_two(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     read(smith)
     smith.bank.delete_account(smith.domain, made.account_ids[0])
@@ -223,7 +221,7 @@ def test_a_date_far_ahead_proves_no_advance(smith: Household) -> None:
     assert ended(smith) == {}
 
 
-def test_a_missing_account_that_is_listed_again_begins_anew(smith: Household) -> None:
+def test_a_missing_account_that_is_listed_again_starts_over(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     read(smith)
     short = json.dumps({"accounts": [record for record in listed(smith) if record["id"] != made.account_ids[0]]})
@@ -242,7 +240,7 @@ def listed(household: Household) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_source_whose_accounts_are_all_missing_loses_none_while_the_other_goes_on(smith: Household) -> None:
+def test_a_source_whose_accounts_are_all_missing_loses_none(smith: Household) -> None:
     made, (_, _, third, fourth) = two_sources(smith)
     for number in (third, fourth):
         smith.bank.delete_account(smith.domain, number)
@@ -268,7 +266,7 @@ def test_each_source_is_judged_by_its_own_accounts(smith: Household) -> None:
     assert (ended(smith), missing(smith)) == ({str(first): "missing"}, [str(third)])
 
 
-def test_where_powens_names_no_source_the_connection_is_one(smith: Household) -> None:
+def test_without_a_named_source_the_connection_is_the_source(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     for number in made.account_ids:
         smith.bank.change_account(smith.domain, number, verbatim={"id_source": None})
@@ -293,7 +291,7 @@ def test_an_account_of_unknown_source_is_not_judged_by_one_of_two(smith: Househo
     assert (ended(smith), missing(smith)) == ({}, [str(first)])
 
 
-def test_another_connection_that_goes_on_proves_nothing(smith: Household) -> None:
+def test_another_connection_that_advances_proves_nothing(smith: Household) -> None:
     alone = smith.connect("jane", "1")
     smith.connect("jane", "2", "4")
     read(smith)
@@ -318,7 +316,7 @@ def test_a_record_without_a_readable_id_may_be_the_missing_account(smith: Househ
     assert (ended(smith), missing(smith), total(smith)) == ({}, [str(made.account_ids[0])], 3)
 
 
-def test_a_record_that_cannot_be_read_in_another_connection_keeps_none_of_this_one(smith: Household) -> None:
+def test_an_unreadable_record_of_another_connection_keeps_no_account_of_this_one(smith: Household) -> None:
     made, other = smith.connect("jane", "1", "2"), smith.connect("jane", "4", "8")
     read(smith)
     smith.bank.delete_account(smith.domain, made.account_ids[0])
@@ -343,7 +341,7 @@ def test_a_missing_account_whose_record_comes_back_unreadable_is_not_missing(smi
     assert (missing(smith), total(smith)) == ([], 3)
 
 
-def test_a_removed_connection_takes_its_accounts_along_though_a_record_elsewhere_has_no_id(family: Household) -> None:
+def test_accounts_of_a_removed_connection_are_gone_despite_a_record_without_id(family: Household) -> None:
     removed, kept = family.connect("jane", "1", "2"), family.connect("john", "4", "8")
     read(family)
     family.bank.delete_connection(family.domain, removed.id)
@@ -356,7 +354,7 @@ def test_a_removed_connection_takes_its_accounts_along_though_a_record_elsewhere
     assert total(family) == 12
 
 
-def test_a_removed_connection_takes_missing_accounts_along(smith: Household) -> None:
+def test_missing_accounts_of_a_removed_connection_are_gone(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     read(smith)
     smith.bank.fault(**EMPTY)
@@ -372,9 +370,7 @@ def test_a_removed_connection_takes_missing_accounts_along(smith: Household) -> 
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_a_removed_connection_takes_its_accounts_along_though_the_list_of_accounts_cannot_be_read(
-    smith: Household, others: int
-) -> None:
+def test_accounts_of_a_removed_connection_are_gone_despite_an_unreadable_list(smith: Household, others: int) -> None:
     removed = smith.connect("jane", "40")
     kept = [smith.connect("jane", "2") for _ in range(others)]
     read(smith)
@@ -388,7 +384,7 @@ def test_a_removed_connection_takes_its_accounts_along_though_the_list_of_accoun
     assert total(smith) == (Decimal(2) if kept else None)
 
 
-def test_a_connection_that_may_be_an_unreadable_record_is_not_gone_and_told(smith: Household) -> None:
+def test_a_connection_that_may_be_an_unreadable_record_is_reported_but_not_gone(smith: Household) -> None:
     broken, kept = smith.connect("jane", "1"), smith.connect("jane", "2")
     read(smith)
     smith.bank.change_connection(smith.domain, broken.id, verbatim={"id": "seven"})
@@ -402,7 +398,7 @@ def test_a_connection_that_may_be_an_unreadable_record_is_not_gone_and_told(smit
     assert kept.id != broken.id
 
 
-def test_a_connection_with_a_user_who_was_not_read_is_left_as_it_was(family: Household) -> None:
+def test_a_connection_of_a_user_who_was_not_read_is_unchanged(family: Household) -> None:
     for member in family.members:
         family.connect(member, "1")
     read(family)
@@ -438,7 +434,7 @@ def test_the_same_read_again_writes_nothing_of_a_missing_account(smith: Househol
     assert [result.added("accounts") for result in smith.merged[-2:]] == [0, 0]
 
 
-def test_a_missing_account_counts_at_every_moment_with_its_last_balance(smith: Household) -> None:
+def test_a_missing_account_counts_at_every_time_with_its_last_balance(smith: Household) -> None:
     smith.connect("jane", "1", "2")
     read(smith)
     smith.bank.fault(**EMPTY)
@@ -448,7 +444,7 @@ def test_a_missing_account_counts_at_every_moment_with_its_last_balance(smith: H
     assert smith.ask(f"select total from cash_position(timestamptz '{at}')") == [(3,)]  # noqa: S608
 
 
-def test_a_user_who_is_not_configured_any_more_is_told_of_with_what_to_do(family: Household) -> None:
+def test_a_user_who_is_no_longer_configured_is_reported_with_a_remedy(family: Household) -> None:
     family.connect("jane", "1")
     family.connect("john", "2", state="wrongpass")
     read(family)
@@ -472,7 +468,7 @@ def test_a_user_who_is_not_configured_any_more_is_told_of_with_what_to_do(family
     assert len(family.ask("from users where user_id = 'john'")) == 2
 
 
-def test_figures_of_a_user_who_is_not_configured_are_not_read_by_us(family: Household) -> None:
+def test_balances_of_a_user_who_is_not_configured_are_delayed_by_us(family: Household) -> None:
     family.connect("jane", "1")
     family.connect("john", "2")
     read(family)
@@ -486,7 +482,7 @@ def test_figures_of_a_user_who_is_not_configured_are_not_read_by_us(family: Hous
     assert figures[Decimal(1)].is_read
 
 
-def test_a_user_who_is_put_back_is_in_order_again(family: Household) -> None:
+def test_a_user_who_is_configured_again_is_in_order(family: Household) -> None:
     family.connect("john", "2")
     read(family)
     take_out(family, "john")
@@ -506,7 +502,7 @@ def replace_tenant(household: Household) -> Any:
     return OpenBanking(household.banking.config.model_copy(update={"tenants": tenants}))
 
 
-def test_a_user_of_whom_nothing_counts_waits_for_nobody(family: Household) -> None:
+def test_a_user_of_whom_nothing_counts_is_not_an_action_item(family: Household) -> None:
     family.connect("jane", "1")
     made = family.connect("john", "2")
     read(family)
@@ -521,7 +517,7 @@ def test_a_user_of_whom_nothing_counts_waits_for_nobody(family: Household) -> No
 
 
 @pytest.mark.parametrize("accounts", [[], [{"balance": "1", "disabled": True}]], ids=["none", "disabled"])
-def test_a_bank_that_shares_no_account_is_something_to_look_at(smith: Household, accounts: list[Any]) -> None:
+def test_a_bank_that_shares_no_account_needs_attention(smith: Household, accounts: list[Any]) -> None:
     smith.connect("jane", "1")
     made = smith.bank.add_connection(smith.members["jane"], accounts=accounts)
 
@@ -532,7 +528,7 @@ def test_a_bank_that_shares_no_account_is_something_to_look_at(smith: Household,
     assert f"pfo reconnect --tenant smith --connection {made.id}" in (told.remedy or "")
 
 
-def test_a_bank_whose_accounts_are_missing_is_not_said_to_share_none(smith: Household) -> None:
+def test_a_bank_with_missing_accounts_is_not_reported_as_sharing_none(smith: Household) -> None:
     smith.connect("jane", "1")
     read(smith)
     smith.bank.fault(**EMPTY)
@@ -557,7 +553,7 @@ def added_again(household: Household, **of_the_new: Any) -> SimulatedConnection:
     return new
 
 
-def test_an_account_whose_bank_was_added_again_goes_on_with_its_new_balance(smith: Household) -> None:
+def test_an_account_whose_bank_was_added_again_gets_its_new_balance(smith: Household) -> None:
     added_again(smith)
     read(smith)
 
@@ -578,7 +574,7 @@ def test_an_account_whose_bank_was_added_again_without_a_balance_keeps_the_last_
     assert (total(smith), list(ended(smith).values())) == (9, ["connection"])
 
 
-def test_a_bank_that_was_away_for_a_day_and_comes_back_without_a_balance_has_the_last_one_again(
+def test_a_bank_that_returns_after_a_day_without_a_balance_has_the_last_one(
     smith: Household,
 ) -> None:
     old = smith.connect("jane", "7")
@@ -600,7 +596,7 @@ def test_a_bank_that_was_away_for_a_day_and_comes_back_without_a_balance_has_the
     [{"balance": 10**18}, {"last_update": None}, {"currency": None}],
     ids=["too much", "no date", "no currency"],
 )
-def test_a_new_balance_that_cannot_be_kept_takes_no_last_balance_away(
+def test_a_new_balance_that_cannot_be_kept_does_not_remove_the_last_one(
     smith: Household, unusable: dict[str, Any]
 ) -> None:
     added_again(smith, verbatim=unusable)

@@ -94,7 +94,7 @@ NOBODY = cast(Role, "nobody")
     ],
     ids=lambda value: value.key if isinstance(value, Operation) else "",
 )
-def test_every_operation_asks_for_its_role_first(
+def test_every_operation_checks_its_role_first(
     smith: Household, operation: Operation, call: Callable[[Household], object]
 ) -> None:
     with pytest.raises(OperationRefused, match=f"{operation.key} needs role {operation.policy.auth}"):
@@ -145,7 +145,7 @@ def test_a_missing_capability_refuses_the_step(step: Step) -> None:
     )
 
 
-def test_a_capability_of_another_version_does_not_do() -> None:
+def test_a_capability_of_another_version_is_not_sufficient() -> None:
     binding = replace(BOUND, capabilities=(Capability(ACCOUNTS_READ.key, "2.0.0"),))
 
     with pytest.raises(OperationRefused, match=ACCOUNTS_READ.key):
@@ -153,7 +153,7 @@ def test_a_capability_of_another_version_does_not_do() -> None:
 
 
 @pytest.mark.parametrize("step", [SYNC, REFRESH], ids=lambda step: step.id)
-def test_a_refused_step_asks_nobody_and_writes_nothing(smith: Household, step: Step) -> None:
+def test_a_refused_step_requests_nothing_and_writes_nothing(smith: Household, step: Step) -> None:
     smith.role = "user"
 
     with smith.asked() as asked, pytest.raises(OperationRefused, match="needs role admin"):
@@ -185,7 +185,7 @@ def test_a_tenant_without_any_usable_token_is_refused_with_each_reason(bank: Sim
         assert f"tenants.smith.users.{member}.token: file " in str(refused.value)
 
 
-def test_a_token_that_is_missing_for_some_is_no_reason_to_refuse_the_step(family: Household) -> None:
+def test_missing_tokens_of_some_users_do_not_refuse_the_step(family: Household) -> None:
     token_file(family.ledger.files.data_dir, "smith", "john").unlink()
 
     assert family.banking.binding(family.tenant).status == "connected"
@@ -202,7 +202,7 @@ def test_powens_provides_the_three_read_capabilities(smith: Household) -> None:
     }
 
 
-def test_a_tenants_slot_says_nothing_of_another_tenants(bank: SimulatedBank, smith: Household) -> None:
+def test_a_tenants_slot_does_not_affect_another_tenants(bank: SimulatedBank, smith: Household) -> None:
     jones = settle(bank, smith.ledger, "jones", integration="disconnected")
     both = OpenBanking(smith.banking.config.model_copy(update={"tenants": (smith.tenant, jones.tenant)}))
 

@@ -29,7 +29,7 @@ def raising_handlers() -> Iterator[None]:
 
 
 @BOTH
-def test_a_signal_that_meets_the_event_loop_is_not_swallowed(number: signal.Signals) -> None:
+def test_a_signal_inside_the_event_loop_is_not_swallowed(number: signal.Signals) -> None:
     async def waits_for_ever() -> None:
         asyncio.get_running_loop().call_soon(signal.raise_signal, number)
         await asyncio.Event().wait()
@@ -39,7 +39,7 @@ def test_a_signal_that_meets_the_event_loop_is_not_swallowed(number: signal.Sign
 
 
 @BOTH
-def test_a_signal_that_comes_while_the_loop_is_set_up_ends_the_work_too(
+def test_a_signal_during_the_loops_setup_ends_the_work_too(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def waits_for_ever() -> None:
@@ -55,7 +55,7 @@ def test_a_signal_that_comes_while_the_loop_is_set_up_ends_the_work_too(
 
 
 @BOTH
-def test_the_work_tidies_up_before_it_ends(number: signal.Signals) -> None:
+def test_the_work_cleans_up_before_it_ends(number: signal.Signals) -> None:
     done: list[str] = []
 
     async def holds_something() -> None:
@@ -80,7 +80,7 @@ def test_work_that_ended_in_the_same_moment_counts_as_interrupted() -> None:
         run_interruptible(ends())
 
 
-def test_what_the_work_makes_of_being_cancelled_is_no_failure_of_its_own() -> None:
+def test_an_error_caused_by_the_cancellation_is_not_a_failure() -> None:
     async def gives_up() -> None:
         try:
             signal.raise_signal(signal.SIGTERM)
@@ -92,7 +92,7 @@ def test_what_the_work_makes_of_being_cancelled_is_no_failure_of_its_own() -> No
         run_interruptible(gives_up())
 
 
-def test_afterwards_signals_go_where_they_went() -> None:
+def test_afterwards_the_earlier_handlers_are_restored() -> None:
     async def answers() -> int:
         return 42
 
@@ -101,7 +101,7 @@ def test_afterwards_signals_go_where_they_went() -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_an_error_of_the_work_stays_what_it_is() -> None:
+def test_an_error_of_the_work_is_raised_unchanged() -> None:
     async def fails() -> None:
         raise ValueError("its own")
 

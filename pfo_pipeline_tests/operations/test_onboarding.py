@@ -131,7 +131,7 @@ def test_a_user_is_never_made_permanent_in_one_call(jane: Member) -> None:
     ]
 
 
-def test_the_token_that_is_there_is_used(jane: Member) -> None:
+def test_an_existing_token_is_used(jane: Member) -> None:
     token = jane.get_token()
 
     assert jane.get_token() == token
@@ -142,9 +142,7 @@ def test_the_token_that_is_there_is_used(jane: Member) -> None:
 @pytest.mark.parametrize("call", [INIT, CODE, ACCESS])
 @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
 @pytest.mark.parametrize("later", [0, 31], ids=["at-once", "half-an-hour-later"])
-def test_an_answer_that_is_lost_costs_no_second_user(
-    jane: Member, kind: str, call: str, executed: bool, later: int
-) -> None:
+def test_a_lost_answer_creates_no_second_user(jane: Member, kind: str, call: str, executed: bool, later: int) -> None:
     jane.bank.fault(kind, path=call, executed=executed)
     told = refused(jane.get_token)
     jane.bank.advance(minutes=later)
@@ -156,7 +154,7 @@ def test_an_answer_that_is_lost_costs_no_second_user(
 
 
 @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
-def test_finding_the_user_again_may_fail_too(jane: Member, executed: bool) -> None:
+def test_a_failed_renewal_creates_no_second_user(jane: Member, executed: bool) -> None:
     jane.bank.fault("reset", path=ACCESS, executed=True)
     jane.bank.fault("reset", path=RENEW, executed=executed)
     refused(jane.get_token)
@@ -167,7 +165,7 @@ def test_finding_the_user_again_may_fail_too(jane: Member, executed: bool) -> No
 
 @pytest.mark.parametrize("point", range(8))
 @pytest.mark.parametrize("later", [0, 31], ids=["at-once", "half-an-hour-later"])
-def test_a_program_that_is_killed_leaves_one_user_to_find(
+def test_a_killed_program_leaves_one_user_to_find(
     jane: Member, monkeypatch: pytest.MonkeyPatch, point: int, later: int
 ) -> None:
     """Before and after each file that is written, and each call that follows."""
@@ -200,7 +198,7 @@ def test_a_program_that_is_killed_leaves_one_user_to_find(
     assert_one_user(jane, jane.get_token())
 
 
-def test_a_draft_that_a_crash_left_is_written_over(jane: Member) -> None:
+def test_a_draft_left_by_a_crash_is_overwritten(jane: Member) -> None:
     jane.files.prepare()
     for pid in range(3):
         (jane.files.token.parent / f".jane.{pid}").write_text("half")
@@ -218,7 +216,7 @@ def test_a_lost_token_is_replaced_for_the_same_user(jane: Member) -> None:
     assert_one_user(jane, token)
 
 
-def test_a_configured_user_is_not_made(jane: Member) -> None:
+def test_a_configured_user_is_not_created(jane: Member) -> None:
     there = jane.bank.add_user("smith-sandbox")
     jane.more = f"powens_id = {there.id}"
 
@@ -226,7 +224,7 @@ def test_a_configured_user_is_not_made(jane: Member) -> None:
     assert jane.billed() == [there.id]
 
 
-def test_a_token_from_elsewhere_tells_whose_it_is_in_case_it_is_lost(jane: Member) -> None:
+def test_a_token_from_elsewhere_identifies_its_user_in_case_it_is_lost(jane: Member) -> None:
     there = jane.bank.add_user("smith-sandbox")
     jane.files.prepare()
     jane.files.store_token(there.token)
@@ -238,7 +236,7 @@ def test_a_token_from_elsewhere_tells_whose_it_is_in_case_it_is_lost(jane: Membe
     assert jane.billed() == [there.id]
 
 
-def test_a_revoked_token_makes_no_second_user(jane: Member) -> None:
+def test_a_revoked_token_creates_no_second_user(jane: Member) -> None:
     token = jane.get_token()
     powens_id = jane.owner(token)
     web.delete(f"{jane.domain.base_url}/auth/token", headers={"Authorization": f"Bearer {token}"})
@@ -252,7 +250,7 @@ def test_a_revoked_token_makes_no_second_user(jane: Member) -> None:
     assert jane.billed() == [powens_id]
 
 
-def test_a_revoked_token_of_a_known_user_is_replaced_once_it_is_taken_away(jane: Member) -> None:
+def test_a_revoked_token_of_a_known_user_is_replaced_after_removal(jane: Member) -> None:
     token = jane.get_token()
     powens_id = jane.owner(token)
     web.delete(f"{jane.domain.base_url}/auth/token", headers={"Authorization": f"Bearer {token}"})
@@ -279,14 +277,14 @@ def test_a_user_that_was_deleted_at_powens_is_not_replaced_silently(jane: Member
     assert jane.billed() == []
 
 
-def test_a_configured_user_that_there_is_none_of_is_named(jane: Member) -> None:
+def test_a_configured_user_that_does_not_exist_is_reported(jane: Member) -> None:
     jane.more = "powens_id = 731"
 
     assert "has no user 731 (any more). If it was deleted there, remove powens_id" in refused(jane.get_token)
     assert jane.users() == []
 
 
-def test_a_wrong_client_secret_is_named_and_nothing_is_billed(jane: Member) -> None:
+def test_a_wrong_client_secret_is_reported_and_nothing_is_billed(jane: Member) -> None:
     good, jane.domain = jane.domain, SimulatedDomain(**(vars(jane.domain) | {"client_secret": "WR0NG"}))
     told = refused(jane.get_token)
     again = refused(jane.get_token)
@@ -301,13 +299,13 @@ def test_a_wrong_client_secret_is_named_and_nothing_is_billed(jane: Member) -> N
     assert_one_user(jane, jane.get_token())
 
 
-def test_a_domain_that_there_is_not_is_named(jane: Member) -> None:
+def test_a_domain_that_does_not_exist_is_reported(jane: Member) -> None:
     jane.base_url = f"{jane.bank.url}/nobody/2.0"
 
     assert refused(jane.get_token).startswith("tenants.smith.domain: Powens has no domain 'smith-sandbox'.")
 
 
-def test_a_domain_that_is_not_reached_is_named(jane: Member) -> None:
+def test_a_domain_that_cannot_be_reached_is_reported(jane: Member) -> None:
     jane.base_url = "https://smith-sandbox.invalid/2.0"
 
     told = refused(jane.get_token)
@@ -318,7 +316,7 @@ def test_a_domain_that_is_not_reached_is_named(jane: Member) -> None:
     assert "this machine's clock" in told
 
 
-def test_a_secret_that_is_not_there_is_found_out_before_anything_is_made(jane: Member) -> None:
+def test_a_missing_secret_is_found_before_anything_is_created(jane: Member) -> None:
     jane.client_secret = "env:NOT_SET_ANYWHERE"
 
     assert "tenants.smith.client_secret" in refused(jane.get_token, SecretError)
@@ -335,7 +333,7 @@ def test_an_environment_variable_cannot_be_written(jane: Member, monkeypatch: py
     assert jane.get_token() == there.token
 
 
-def test_a_folder_that_cannot_be_written_is_found_out_before_anything_is_made(
+def test_an_unwritable_folder_is_found_before_anything_is_created(
     jane: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(**_: object) -> None:
@@ -360,7 +358,7 @@ def test_a_folder_that_cannot_be_written_is_found_out_before_anything_is_made(
         '{"powens_id": 731, "permanent": true}',
     ],
 )
-def test_a_note_of_the_user_that_cannot_be_read_makes_no_second_user(jane: Member, text: str) -> None:
+def test_an_unreadable_note_of_the_user_creates_no_second_user(jane: Member, text: str) -> None:
     jane.get_token()
     jane.files.token.unlink()
     jane.files.user.write_text(text)
@@ -371,7 +369,7 @@ def test_a_note_of_the_user_that_cannot_be_read_makes_no_second_user(jane: Membe
 
 @pytest.mark.parametrize("act", [member_token, revoke_token, delete_user], ids=lambda act: str(act.__name__))
 @pytest.mark.parametrize("has_token", [True, False])
-def test_after_a_change_of_domain_nobody_else_with_the_same_number_is_taken_for_the_member(
+def test_after_a_domain_change_another_user_with_the_same_number_is_not_used(
     jane: Member, act: Callable[[MemberAccess], Awaitable[object]], has_token: bool
 ) -> None:
     token = jane.get_token()
@@ -404,7 +402,7 @@ def test_after_a_change_of_domain_nobody_else_with_the_same_number_is_taken_for_
         (ACCESS, "{}"),
     ],
 )
-def test_an_answer_of_another_shape_stops_and_can_be_done_again(jane: Member, call: str, body: str) -> None:
+def test_an_answer_of_another_shape_stops_and_can_be_repeated(jane: Member, call: str, body: str) -> None:
     jane.bank.fault("body", path=call, body=body)
 
     told = refused(jane.get_token)
@@ -415,7 +413,7 @@ def test_an_answer_of_another_shape_stops_and_can_be_done_again(jane: Member, ca
 
 
 class TestLeaving:
-    def test_a_revoked_member_keeps_the_user_and_comes_back_to_it(self, jane: Member) -> None:
+    def test_a_revoked_member_keeps_the_user_and_gets_it_back(self, jane: Member) -> None:
         token = jane.get_token()
         powens_id = jane.owner(token)
 
@@ -429,7 +427,7 @@ class TestLeaving:
         assert_one_user(jane, back)
 
     @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
-    def test_revoking_goes_on_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
+    def test_revoking_continues_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
         token = jane.get_token()
         jane.bank.fault("reset", method="DELETE", executed=executed)
         refused(lambda: jane.do(revoke_token))
@@ -442,7 +440,7 @@ class TestLeaving:
         assert answer.status_code == 401
 
     @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
-    def test_deleting_the_user_goes_on_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
+    def test_deleting_the_user_continues_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
         jane.get_token()
         jane.bank.fault("reset", method="DELETE", executed=executed)
         refused(lambda: jane.do(delete_user))
@@ -453,14 +451,14 @@ class TestLeaving:
         assert not jane.files.token.exists()
         assert jane.do(delete_user) is False
 
-    def test_a_user_whose_token_was_revoked_is_deleted_all_the_same(self, jane: Member) -> None:
+    def test_a_user_whose_token_was_revoked_is_deleted_anyway(self, jane: Member) -> None:
         jane.get_token()
         jane.do(revoke_token)
 
         assert jane.do(delete_user) is True
         assert jane.billed() == []
 
-    def test_whether_a_stranger_is_deleted_cannot_be_told(self, jane: Member) -> None:
+    def test_a_user_with_a_revoked_token_and_no_note_cannot_be_deleted(self, jane: Member) -> None:
         jane.files.prepare()
         jane.files.store_token("REVOKED")
 

@@ -21,7 +21,7 @@ DAILY = ("-20", "-35", "-12.5", "-41", "-8", "-27", "-33", "-19", "-22", "-30", 
 SALARY = ("-20", "-35", "4200", "-41", "-8", "-27", "-33", "-19", "-22", "-30", "-25")
 
 
-def test_a_digit_too_many_is_told_with_its_move_and_the_largest_before() -> None:
+def test_an_extra_digit_is_reported_with_its_move_and_the_largest_before() -> None:
     assert implausible_jumps([account(*DAILY, "-2200.00")]) == [Jump("acc_1", Decimal("-2200.00"), Decimal(41))]
 
 
@@ -39,25 +39,25 @@ def test_a_digit_too_many_is_told_with_its_move_and_the_largest_before() -> None
     ],
     ids=["usual", "twice the largest", "a salary", "a raise", "no move", "little history", "never moved", "new"],
 )
-def test_what_history_knows_or_is_too_short_for_is_not_told(moves: tuple[str, ...]) -> None:
+def test_usual_moves_and_short_histories_are_not_reported(moves: tuple[str, ...]) -> None:
     assert implausible_jumps([account(*moves)]) == []
 
 
-def test_ten_earlier_moves_are_history_enough_and_nine_are_not() -> None:
+def test_ten_earlier_moves_are_enough_history_and_nine_are_not() -> None:
     assert implausible_jumps([account(*DAILY[:9], "-2200")]) == []
     assert implausible_jumps([account(*DAILY[:9], "0", "-2200")]) == [], "a day without a move is none"
     assert implausible_jumps([account(*DAILY[:10], "-2200")]) == [Jump("acc_1", Decimal(-2200), Decimal(41))]
 
 
 @pytest.mark.parametrize(("usual", "beyond"), [("31", "31.01"), ("-29", "-29.01")])
-def test_a_move_ten_deviations_from_the_median_is_not_told_and_one_beyond_is(usual: str, beyond: str) -> None:
+def test_only_a_move_beyond_ten_deviations_from_the_median_is_reported(usual: str, beyond: str) -> None:
     around_one = ("-2", "4", "1", "-2", "4", "1", "-2", "4", "1", "-2", "4")  # Median 1, median deviation 3.
 
     assert implausible_jumps([account(*around_one, usual)]) == []
     assert implausible_jumps([account(*around_one, beyond)]) == [Jump("acc_1", Decimal(beyond), Decimal(4))]
 
 
-def test_a_move_just_beyond_twice_the_largest_is_told() -> None:
+def test_a_move_just_beyond_twice_the_largest_is_reported() -> None:
     steady = ("-20", "-21", "-20", "-21", "-20", "-21", "-20", "-21", "-20", "-21")
 
     assert implausible_jumps([account(*steady, "-42")]) == []

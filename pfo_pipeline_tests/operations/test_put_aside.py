@@ -27,7 +27,7 @@ def told(household: Household, code: str = "quarantined") -> list[tuple[str, str
         ({"last_update": "soon"}, {"last_update": "2020-01-01 12:00:00"}, "account {id}: last_update: not a date"),
     ],
 )
-def test_a_record_that_cannot_be_read_waits_for_the_operator_until_it_can(
+def test_an_unreadable_record_needs_attention_until_it_is_readable(
     smith: Household, wrong: dict[str, Any], right: dict[str, Any], reason: str
 ) -> None:
     made = smith.connect("jane", "1", "2")
@@ -46,7 +46,7 @@ def test_a_record_that_cannot_be_read_waits_for_the_operator_until_it_can(
     assert smith.ask("select count(*) from quarantine_latest") == [(0,)]
 
 
-def test_what_was_put_aside_is_still_known_as_of_then(smith: Household) -> None:
+def test_a_quarantined_record_is_still_known_as_of_then(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"iban": 5})
     smith.sync()
@@ -85,7 +85,7 @@ def test_a_user_who_cannot_be_read_clears_nothing(smith: Household) -> None:
     assert [a.code for a in smith.attention()] == ["quarantined"]
 
 
-def test_the_records_of_a_user_who_is_not_read_any_more_wait_for_nobody(family: Household) -> None:
+def test_records_of_a_user_who_is_no_longer_read_are_not_action_items(family: Household) -> None:
     made = family.connect("jane", "1")
     family.bank.change_account(family.domain, made.account_ids[0], verbatim={"iban": 5})
     assert len(told(family)) == 1
@@ -96,7 +96,7 @@ def test_the_records_of_a_user_who_is_not_read_any_more_wait_for_nobody(family: 
     assert [a.code for a in family.attention() if a.code == "quarantined"] == []
 
 
-def test_a_record_put_aside_by_a_release_before_is_cleared_by_the_next_read(smith: Household) -> None:
+def test_the_next_read_clears_a_record_that_an_earlier_release_quarantined(smith: Household) -> None:
     smith.connect("jane", "1")
     smith.sync()
     old = QuarantineRow("smith", "account", "999", "iban: no", "digest")
@@ -106,7 +106,7 @@ def test_a_record_put_aside_by_a_release_before_is_cleared_by_the_next_read(smit
     assert told(smith) == []
 
 
-def test_one_number_of_a_size_that_nothing_has_costs_its_record_alone(smith: Household) -> None:
+def test_one_number_of_an_impossible_size_quarantines_only_its_record(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": int("9" * 300)})
 
@@ -117,7 +117,7 @@ def test_one_number_of_a_size_that_nothing_has_costs_its_record_alone(smith: Hou
 
 
 @pytest.mark.parametrize(("hours", "is_told"), [(71, False), (73, True)])
-def test_an_account_without_a_balance_waits_for_the_operator_once_its_limit_has_passed(
+def test_an_account_without_a_balance_needs_attention_after_its_limit(
     smith: Household, hours: int, is_told: bool
 ) -> None:
     made = smith.connect("jane", "1", "2")

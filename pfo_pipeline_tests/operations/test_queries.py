@@ -76,7 +76,7 @@ def balances(context: QueryContext, account_id: str, *types: BalanceType) -> Get
     )
 
 
-def test_a_list_is_of_the_users_enabled_accounts_by_id(context: QueryContext) -> None:
+def test_a_list_has_the_users_enabled_accounts_by_id(context: QueryContext) -> None:
     output = listed(context)
 
     assert ids(output) == ["acc_1", "acc_2", "acc_3", "acc_5"]
@@ -112,7 +112,7 @@ def test_a_list_can_be_narrowed(context: QueryContext, filters: dict[str, str], 
     assert ids(listed(context, **filters)) == expected
 
 
-def test_a_filter_holds_on_the_next_page_too(context: QueryContext) -> None:
+def test_a_filter_applies_to_the_next_page_too(context: QueryContext) -> None:
     first = listed(context, institution_id="b-1", page_size=2)
 
     second = listed(context, institution_id="b-1", page_size=2, cursor=first.next_cursor)
@@ -124,7 +124,7 @@ def test_a_filter_holds_on_the_next_page_too(context: QueryContext) -> None:
     "cursor",
     ["", "acc_1", "not base64!", "é", base64.b64encode(b"\xff\xfe").decode(), base64.b64encode(b"acc_1").decode()],
 )
-def test_a_cursor_that_this_list_did_not_give_is_refused(context: QueryContext, cursor: str) -> None:
+def test_a_cursor_that_this_list_did_not_return_is_refused(context: QueryContext, cursor: str) -> None:
     with pytest.raises(OperationRefused, match="is not a cursor of this list; take nextCursor of the page before"):
         listed(context, cursor=cursor)
 
@@ -136,7 +136,7 @@ def test_a_cursor_of_another_tenant_shows_nothing_of_that_tenant(context: QueryC
     assert ids(listed(context, cursor=cursor)) == ["acc_2", "acc_3", "acc_5"]
 
 
-def test_balances_are_in_the_list_when_they_are_asked_for(context: QueryContext) -> None:
+def test_balances_are_in_the_list_on_request(context: QueryContext) -> None:
     without = listed(context).accounts[0]
     with_them = listed(context, include_balances=True).accounts
 
@@ -149,7 +149,7 @@ def test_balances_are_in_the_list_when_they_are_asked_for(context: QueryContext)
     ]
 
 
-def test_an_account_is_told_whole_with_its_number_masked(context: QueryContext) -> None:
+def test_an_account_is_returned_complete_with_its_number_masked(context: QueryContext) -> None:
     record = one(context, "acc_1", include_balances=True)
 
     assert record.model_dump(by_alias=True, exclude_none=True) == {
@@ -182,18 +182,18 @@ def test_an_account_is_told_whole_with_its_number_masked(context: QueryContext) 
     }
 
 
-def test_a_short_number_is_masked_whole(context: QueryContext) -> None:
+def test_a_short_number_is_masked_completely(context: QueryContext) -> None:
     assert one(context, "acc_5").account_number_masked == "**"
 
 
-def test_a_hidden_account_can_be_read_by_its_id_and_says_so(context: QueryContext) -> None:
+def test_a_hidden_account_can_be_read_by_its_id_and_is_marked_as_hidden(context: QueryContext) -> None:
     record = one(context, "acc_4")
 
     assert record.metadata is not None
     assert record.metadata["disabledAt"] == MARCH_31.isoformat()
 
 
-def test_an_account_without_a_figure_was_last_synced_with_its_connection(context: QueryContext) -> None:
+def test_an_account_without_a_balance_was_last_synced_with_its_connection(context: QueryContext) -> None:
     assert one(context, "acc_5").last_synced_at == MARCH_31
     assert one(context, "acc_3").last_synced_at == FIRST_SEEN
 
@@ -246,7 +246,7 @@ def test_current_and_available_are_two_balances(context: QueryContext) -> None:
         ("acc_3", (), []),
     ],
 )
-def test_only_the_balance_types_asked_for_and_known_are_told(
+def test_only_requested_and_known_balance_types_are_returned(
     context: QueryContext, account_id: str, types: tuple[BalanceType, ...], expected: list[str]
 ) -> None:
     assert [record.balance_type for record in balances(context, account_id, *types).balances] == expected
@@ -266,7 +266,7 @@ def test_no_query_answers_for_another_tenant(context: QueryContext) -> None:
             call()
 
 
-def test_records_hold_moments_in_utc(context: QueryContext) -> None:
+def test_records_have_times_in_utc(context: QueryContext) -> None:
     record = one(context, "acc_1")
 
     assert {record.created_at.tzinfo, record.updated_at.tzinfo, record.last_synced_at.tzinfo} == {UTC}

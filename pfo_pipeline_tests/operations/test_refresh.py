@@ -45,7 +45,7 @@ def test_the_same_refresh_again_adds_nothing(synced: Household) -> None:
     assert [count.added for count in synced.merged[-1].counts.values()] == [0] * len(synced.merged[-1].counts)
 
 
-def test_the_next_days_figure_is_a_further_row(synced: Household) -> None:
+def test_the_next_days_balance_is_a_further_row(synced: Household) -> None:
     synced.refresh()
     synced.bank.advance(days=1)
 
@@ -56,7 +56,7 @@ def test_the_next_days_figure_is_a_further_row(synced: Household) -> None:
 
 
 @pytest.mark.parametrize("last_update", ["2031-05-01 00:00:00", "1969-07-20 20:17:40"])
-def test_a_date_out_of_reach_is_put_aside_and_the_next_figure_is_current(synced: Household, last_update: str) -> None:
+def test_an_impossible_date_is_quarantined_and_the_next_balance_is_current(synced: Household, last_update: str) -> None:
     synced.refresh()
     number = int(synced.accounts()[0].source_id)
     synced.bank.change_account(synced.domain, number, balance="7", verbatim={"last_update": last_update})
@@ -73,7 +73,7 @@ def test_a_date_out_of_reach_is_put_aside_and_the_next_figure_is_current(synced:
     assert figures(synced)[0] == 7
 
 
-def test_a_changed_currency_is_put_aside_until_a_person_accepts_it(synced: Household) -> None:
+def test_a_changed_currency_is_quarantined_until_a_person_accepts_it(synced: Household) -> None:
     synced.refresh()
     changed = synced.accounts()[0]
     synced.bank.change_account(synced.domain, int(changed.source_id), currency="USD", balance="7")
@@ -95,7 +95,7 @@ def test_a_changed_currency_is_put_aside_until_a_person_accepts_it(synced: House
     assert synced.accounts()[0].currency == "USD"
 
 
-def test_an_account_may_get_its_first_figure_in_another_currency_than_it_was_listed_with(synced: Household) -> None:
+def test_the_first_balance_may_have_another_currency_than_the_account(synced: Household) -> None:
     number = int(synced.accounts()[0].source_id)
     synced.bank.change_account(synced.domain, number, currency="USD")
 
@@ -104,7 +104,7 @@ def test_an_account_may_get_its_first_figure_in_another_currency_than_it_was_lis
     assert (outcome.batch.synced, outcome.batch.failed) == (2, 0)
 
 
-def test_a_connection_that_synced_in_the_future_is_not_taken_for_healthy(synced: Household) -> None:
+def test_a_connection_with_a_sync_in_the_future_is_not_healthy(synced: Household) -> None:
     number = int(synced.connections()[0].connection_id)
     synced.bank.change_connection(
         synced.domain, number, verbatim={"last_update": "2031-05-01 00:00:00", "created": "2020-05-01 00:00:00"}
@@ -115,7 +115,7 @@ def test_a_connection_that_synced_in_the_future_is_not_taken_for_healthy(synced:
     assert [(c.status, c.last_success_at) for c in synced.connections()] == [("silent", None)]
 
 
-def test_an_account_that_fails_under_a_healthy_connection_is_counted_and_keeps_its_figure(synced: Household) -> None:
+def test_a_failed_account_of_a_healthy_connection_is_counted_and_keeps_its_balance(synced: Household) -> None:
     account = synced.accounts()[0]
     synced.bank.change_account(synced.domain, int(account.source_id), error="websiteUnavailable")
 
@@ -137,7 +137,7 @@ def test_a_correction_by_the_bank_of_the_same_date_is_a_further_row(synced: Hous
     assert synced.ask("select count(*), count(distinct as_of) from balances") == [(3, 1)]
 
 
-def test_available_is_derived_and_says_how(smith: Household) -> None:
+def test_the_available_balance_is_derived_with_its_basis(smith: Household) -> None:
     accounts: list[Any] = [
         {"balance": "1", "coming": "-0.30"},
         {"balance": "2", "coming": "-0.30", "verbatim": {"coming_balance": None}},
@@ -158,7 +158,7 @@ def test_available_is_derived_and_says_how(smith: Household) -> None:
 
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["numbers", "texts"])
-def test_amounts_come_through_digit_for_digit(smith: Household, as_text: bool) -> None:
+def test_amounts_are_kept_digit_for_digit(smith: Household, as_text: bool) -> None:
     amounts = ["123456789012345678.1234567891", "-0.0001", "0.1", "0", "9" * 18 + ".99995"]
     accounts: list[Any] = [
         {"balance": amount, "numbers_as_strings": as_text, "verbatim": {"coming_balance": None}} for amount in amounts
@@ -193,7 +193,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-def test_a_figure_that_cannot_be_kept_is_put_aside_counted_once_and_leaves_the_rest(smith: Household) -> None:
+def test_an_invalid_balance_is_quarantined_counted_once_and_leaves_the_rest(smith: Household) -> None:
     smith.connect("jane", *(str(number) for number in range(len(BROKEN) + 1)))
     smith.sync()
     accounts = smith.accounts()
@@ -211,7 +211,7 @@ def test_a_figure_that_cannot_be_kept_is_put_aside_counted_once_and_leaves_the_r
     assert figures(smith) == [0, *[None] * len(BROKEN)]
 
 
-def test_a_figure_that_cannot_be_kept_leaves_the_one_before(synced: Household) -> None:
+def test_an_invalid_balance_leaves_the_previous_one(synced: Household) -> None:
     synced.refresh()
     number = int(synced.accounts()[0].source_id)
     synced.bank.change_account(synced.domain, number, verbatim={"balance": "1e40"})
@@ -221,7 +221,7 @@ def test_a_figure_that_cannot_be_kept_leaves_the_one_before(synced: Household) -
     assert figures(synced) == [1, 2]
 
 
-def test_an_account_that_the_ledger_does_not_know_is_put_aside_until_it_is_synced(synced: Household) -> None:
+def test_an_unknown_account_is_quarantined_until_it_is_synced(synced: Household) -> None:
     connection_id = int(synced.connections()[0].connection_id)
     number = synced.bank.add_account(synced.domain, connection_id, balance="3", moves=False)
 
@@ -236,7 +236,7 @@ def test_an_account_that_the_ledger_does_not_know_is_put_aside_until_it_is_synce
     assert figures(synced) == [1, 2, 3]
 
 
-def test_an_account_without_a_balance_is_told_and_the_others_are_refreshed(synced: Household) -> None:
+def test_an_account_without_a_balance_is_reported_and_the_others_are_refreshed(synced: Household) -> None:
     first = synced.accounts()[0]
     synced.bank.change_account(synced.domain, int(first.source_id), balance=None)
 
@@ -247,7 +247,7 @@ def test_an_account_without_a_balance_is_told_and_the_others_are_refreshed(synce
     assert synced.ask("select count(*) from quarantine") == [(0,)]
 
 
-def test_an_account_that_is_no_longer_served_is_told(synced: Household) -> None:
+def test_an_account_that_is_no_longer_served_is_reported(synced: Household) -> None:
     first = synced.accounts()[0]
     synced.bank.delete_account(synced.domain, int(first.source_id))
 
@@ -271,7 +271,7 @@ def test_disabled_accounts_are_not_refreshed(smith: Household) -> None:
 
 
 @pytest.mark.parametrize("state", ["SCARequired", "websiteUnavailable"])
-def test_a_figure_of_a_connection_in_trouble_is_kept_and_counted_as_failed(synced: Household, state: str) -> None:
+def test_a_balance_of_a_connection_with_an_error_is_kept_and_counted_as_failed(synced: Household, state: str) -> None:
     synced.bank.change_connection(synced.domain, int(synced.connections()[0].connection_id), state=state)
 
     outcome = synced.refresh()
@@ -282,7 +282,7 @@ def test_a_figure_of_a_connection_in_trouble_is_kept_and_counted_as_failed(synce
     assert [c.state for c in synced.connections()] == [state]
 
 
-def test_each_list_is_asked_for_once_however_many_accounts_there_are(synced: Household) -> None:
+def test_each_list_is_requested_once_for_any_number_of_accounts(synced: Household) -> None:
     synced.connect("jane", "3", "4", "5")
     synced.sync()
 
@@ -292,7 +292,7 @@ def test_each_list_is_asked_for_once_however_many_accounts_there_are(synced: Hou
     assert asked == [("jane", ACCOUNTS), ("jane", CONNECTIONS)]
 
 
-def test_no_bank_is_asked_to_refresh(synced: Household) -> None:
+def test_no_bank_is_requested_to_refresh(synced: Household) -> None:
     before = len(synced.bank.journal(synced.domain))
 
     synced.refresh()
@@ -307,7 +307,7 @@ def test_a_tenant_without_accounts_has_nothing_to_refresh(smith: Household) -> N
 
 
 @pytest.mark.parametrize(("hours", "is_told"), [(0.5, False), (20, True)])
-def test_a_balance_that_is_dated_ahead_is_told_and_counts_from_when_it_was_read(
+def test_a_balance_with_a_future_date_is_reported_and_counts_from_its_read(
     smith: Household, hours: float, is_told: bool
 ) -> None:
     made = smith.connect("jane", "5")

@@ -58,7 +58,7 @@ def test_every_page_is_read(smith: Household) -> None:
     assert (asked.count(("jane", CONNECTIONS)), asked.count(("jane", ACCOUNTS))) == (2, 5)
 
 
-def test_each_list_is_asked_for_once_however_many_connections_there_are(family: Household) -> None:
+def test_each_list_is_requested_once_for_any_number_of_connections(family: Household) -> None:
     for member in family.members:
         for _ in range(3):
             family.connect(member, "1")
@@ -76,7 +76,7 @@ def test_a_member_without_a_connection_is_read_and_has_nothing(smith: Household)
     assert smith.users()["jane"].status == "ok"
 
 
-def test_an_answer_that_there_is_no_account_is_no_failure(smith: Household) -> None:
+def test_an_answer_without_accounts_is_not_a_failure(smith: Household) -> None:
     smith.connect("jane")
     smith.bank.fault("status", status=409, code="noAccount", path=ACCOUNTS)
 
@@ -133,7 +133,7 @@ STANDS: dict[str, tuple[dict[str, Any], str, str | None, bool]] = {
 }
 
 
-def test_a_field_that_has_changed_its_type_is_told_once_with_its_count(smith: Household) -> None:
+def test_a_field_that_has_changed_its_type_is_reported_once_with_its_count(smith: Household) -> None:
     made = smith.connect("jane", "1", "2", "3")
     for account_id in made.account_ids[:2]:
         smith.bank.change_account(smith.domain, account_id, verbatim={"balance": {"amount": 5}})
@@ -145,7 +145,7 @@ def test_a_field_that_has_changed_its_type_is_told_once_with_its_count(smith: Ho
     assert len(smith.accounts()) == 3
 
 
-def test_a_source_that_fails_for_days_under_a_fresh_connection_is_told_to_the_operator(smith: Household) -> None:
+def test_a_source_that_fails_for_days_under_a_fresh_connection_is_reported(smith: Household) -> None:
     smith.connect("jane", "1", source_states={"openapi": "bug"})
     stands = []
     for days in (1, 3):
@@ -215,7 +215,7 @@ def test_each_state_counts_as_synced_or_failed_in_the_event(troubled: Troubled, 
     assert (told["synced"], told["failed"]) == expected
 
 
-def test_connections_in_trouble_do_not_stop_the_others(troubled: Troubled) -> None:
+def test_connections_with_errors_do_not_stop_the_others(troubled: Troubled) -> None:
     outcome, household = troubled.outcome, troubled.household
 
     assert (outcome.batch.synced, outcome.batch.failed) == (1, len(STANDS) - 1)
@@ -224,7 +224,7 @@ def test_connections_in_trouble_do_not_stop_the_others(troubled: Troubled) -> No
     assert household.users()["jane"].status == "ok"
 
 
-def test_a_state_that_nobody_knows_is_told_as_drift(troubled: Troubled) -> None:
+def test_an_unknown_state_is_reported_as_drift(troubled: Troubled) -> None:
     assert "connection.state=moonPhase" in troubled.outcome.drift
     assert ("connection.state", "moonPhase") in troubled.household.ask("select field, value from drift")
 
@@ -257,7 +257,7 @@ def test_an_account_that_vanished_is_marked_once_and_keeps_its_history(smith: Ho
     assert smith.ask("select current_balance from positions") == [(2,)]
 
 
-def test_an_account_that_is_listed_again_is_there_again(smith: Household) -> None:
+def test_an_account_that_is_listed_again_is_enabled_again(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     number = made.account_ids[0]
     smith.sync()
@@ -293,7 +293,7 @@ def test_a_connection_that_vanished_is_marked_once_with_its_accounts(smith: Hous
     assert (outcome.batch.synced, outcome.batch.failed) == (1, 0)
 
 
-def test_what_one_member_has_is_not_missed_with_another(family: Household) -> None:
+def test_accounts_of_one_member_are_not_missing_for_another(family: Household) -> None:
     for member in family.members:
         family.connect(member, "1")
     family.sync()
@@ -323,7 +323,7 @@ def test_a_connection_that_moves_to_another_member_is_never_gone_nor_its_account
     assert {c.status for c in family.connections()} == {"healthy"}
 
 
-def test_an_account_that_two_members_see_is_the_first_ones_and_stays_so(family: Household) -> None:
+def test_an_account_that_two_members_list_stays_with_the_first(family: Household) -> None:
     made = family.connect("june", "1")
     twin: dict[str, Any] = {"balance": "1", "moves": False}
     twin |= {"verbatim": {"id": made.account_ids[0], "id_connection": made.id}}
@@ -338,7 +338,7 @@ def test_an_account_that_two_members_see_is_the_first_ones_and_stays_so(family: 
     assert (outcome.batch.synced, outcome.batch.failed) == (1, 0)
 
 
-def test_an_id_told_in_two_ways_is_put_aside_and_nothing_is_called_gone(smith: Household) -> None:
+def test_an_id_with_two_records_is_quarantined_and_nothing_is_gone(smith: Household) -> None:
     made = smith.connect("jane", "1", "2", "3")
     smith.sync()
     before = smith.accounts()
@@ -358,7 +358,7 @@ def test_an_id_told_in_two_ways_is_put_aside_and_nothing_is_called_gone(smith: H
     assert smith.accounts()[0] == before[0]
 
 
-def test_a_record_given_twice_alike_is_one(smith: Household) -> None:
+def test_two_equal_records_are_one(smith: Household) -> None:
     made = smith.connect("jane", "1")
     with smith.bank.client(smith.members["jane"]) as client:
         [account] = client.get(ACCOUNTS.removeprefix("/")).json()["accounts"]
@@ -371,7 +371,7 @@ def test_a_record_given_twice_alike_is_one(smith: Household) -> None:
     assert outcome.batch.failed == 0
 
 
-def test_an_account_that_breaks_the_contract_is_put_aside_and_the_rest_goes_on(smith: Household) -> None:
+def test_an_account_that_breaks_the_contract_is_quarantined_and_the_rest_continues(smith: Household) -> None:
     broken = [
         ("currency", "EUR"),
         ("iban", {"odd": 1}),
@@ -392,7 +392,7 @@ def test_an_account_that_breaks_the_contract_is_put_aside_and_the_rest_goes_on(s
     assert [a.source_id for a in smith.accounts()] == [str(made.account_ids[0])]
 
 
-def test_what_is_put_aside_is_told_once_and_never_with_its_value(smith: Household) -> None:
+def test_a_quarantined_record_is_reported_once_and_never_with_its_value(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"currency": "FR7699999000820000011200012"})
 
@@ -406,9 +406,7 @@ def test_what_is_put_aside_is_told_once_and_never_with_its_value(smith: Househol
 
 
 @pytest.mark.parametrize("unreadable", [{"iban": {}}, {"id": "seven"}, {"id": None}], ids=str)
-def test_an_account_whose_record_cannot_be_read_any_more_is_not_taken_for_gone(
-    smith: Household, unreadable: dict[str, Any]
-) -> None:
+def test_an_account_whose_record_becomes_unreadable_is_not_gone(smith: Household, unreadable: dict[str, Any]) -> None:
     made = smith.connect("jane", "1", "2")
     smith.sync()
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim=unreadable)
@@ -419,7 +417,7 @@ def test_an_account_whose_record_cannot_be_read_any_more_is_not_taken_for_gone(
 
 
 @pytest.mark.parametrize("unreadable", [{"state": 7}, {"id": "seven"}], ids=str)
-def test_a_connection_whose_record_cannot_be_read_is_put_aside_with_its_accounts_and_not_taken_for_gone(
+def test_a_connection_with_an_unreadable_record_is_quarantined_with_its_accounts(
     smith: Household, unreadable: dict[str, Any]
 ) -> None:
     broken, kept = smith.connect("jane", "1"), smith.connect("jane", "2")
@@ -440,9 +438,7 @@ def test_a_connection_whose_record_cannot_be_read_is_put_aside_with_its_accounts
 @pytest.mark.parametrize(
     ("path", "key", "record"), [(ACCOUNTS, "accounts", "account"), (CONNECTIONS, "connections", "connection")]
 )
-def test_what_a_list_lacks_that_does_not_add_up_is_not_taken_for_removed(
-    smith: Household, path: str, key: str, record: str
-) -> None:
+def test_an_inconsistent_list_marks_nothing_as_removed(smith: Household, path: str, key: str, record: str) -> None:
     smith.connect("jane", "1")
     smith.sync()
     smith.bank.fault("body", path=path, body=f'{{"{key}": [], "total": 1}}', times=2)
@@ -458,7 +454,7 @@ def test_what_a_list_lacks_that_does_not_add_up_is_not_taken_for_removed(
 
 
 @pytest.mark.parametrize("connection_id", [999_999, None])
-def test_an_account_of_a_connection_that_is_not_there_is_put_aside(smith: Household, connection_id: int | None) -> None:
+def test_an_account_of_a_missing_connection_is_quarantined(smith: Household, connection_id: int | None) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"id_connection": connection_id})
 
@@ -470,7 +466,7 @@ def test_an_account_of_a_connection_that_is_not_there_is_put_aside(smith: Househ
     assert (outcome.batch.synced, outcome.batch.failed) == (1, 1)
 
 
-def test_an_unknown_type_and_field_are_kept_and_told_as_drift_once(smith: Household) -> None:
+def test_an_unknown_type_and_field_are_kept_and_reported_as_drift_once(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.bank.change_account(smith.domain, made.account_ids[0], type="vault", aura="blue")
     other = smith.connect("jane", "2")
@@ -525,7 +521,7 @@ def test_two_tenants_in_one_ledger_do_not_touch_each_other(bank: SimulatedBank, 
     assert {a.deleted_at for a in (*smith.accounts(), *jones.accounts())} == {None}
 
 
-def test_a_sync_is_dated_by_the_clock_it_was_given(smith: Household) -> None:
+def test_a_sync_is_dated_by_the_given_clock(smith: Household) -> None:
     smith.connect("jane", "1")
 
     smith.sync()
@@ -533,7 +529,7 @@ def test_a_sync_is_dated_by_the_clock_it_was_given(smith: Household) -> None:
     assert [a.created_at for a in smith.accounts()] == [datetime(2026, 3, 10, 12, 0, tzinfo=UTC)]
 
 
-def test_a_damaged_ledger_is_found_out_before_the_bank_is_asked(bank: SimulatedBank, tmp_path: Path) -> None:
+def test_a_damaged_ledger_is_found_before_any_request_to_the_bank(bank: SimulatedBank, tmp_path: Path) -> None:
     smith = settle(bank, a_ledger(tmp_path, bank))
     smith.ledger.files.private.mkdir()
     smith.ledger.files.primary.write_bytes(b"damaged")

@@ -20,7 +20,7 @@ IBAN = "FR7699999000820000011200012"
 REQUEST = SyncAccountsInput(tenant_id="smith", user_id="jane", connection_id="7")
 
 
-def test_a_sync_tells_one_event_per_connection(smith: Household) -> None:
+def test_a_sync_emits_one_event_per_connection(smith: Household) -> None:
     first, second = smith.connect("jane", "1", "2"), smith.connect("jane", "3", state="SCARequired")
 
     smith.sync()
@@ -31,7 +31,7 @@ def test_a_sync_tells_one_event_per_connection(smith: Household) -> None:
     ]
 
 
-def test_a_refresh_tells_one_event_per_account_with_its_number_of_balances(smith: Household) -> None:
+def test_a_refresh_emits_one_event_per_account_with_its_number_of_balances(smith: Household) -> None:
     accounts: list[Any] = [{"balance": "1"}, {"balance": "2", "verbatim": {"coming_balance": None}}]
     smith.bank.add_connection(smith.members["jane"], accounts=accounts)
     smith.sync()
@@ -51,7 +51,7 @@ def test_a_refresh_tells_one_event_per_account_with_its_number_of_balances(smith
     }
 
 
-def test_a_connection_that_could_not_be_read_tells_why(smith: Household) -> None:
+def test_the_event_of_an_unread_connection_has_the_reason(smith: Household) -> None:
     made = smith.connect("jane", "1")
     smith.sync()
     smith.bank.fault("status", status=503, path=ACCOUNTS, times=None)
@@ -65,7 +65,7 @@ def test_a_connection_that_could_not_be_read_tells_why(smith: Household) -> None
     assert properties["error"].startswith(f"GET /smith-sandbox/2.0{ACCOUNTS}: Powens answered 503")
 
 
-def test_connections_that_the_ledger_knows_are_told_when_their_list_cannot_be_read(smith: Household) -> None:
+def test_known_connections_emit_events_when_their_list_cannot_be_read(smith: Household) -> None:
     made = [smith.connect("jane", "1"), smith.connect("jane", "2")]
     smith.sync()
     token_file(smith.ledger.files.data_dir, "smith", "jane").write_text("revoked")
@@ -82,7 +82,7 @@ def test_connections_that_the_ledger_knows_are_told_when_their_list_cannot_be_re
     [{"verbatim": {"balance": None}}, {"verbatim": {"balance": {"odd": 1}}}, {"verbatim": {"balance": "1e40"}}],
     ids=["none yet", "unreadable", "too wide"],
 )
-def test_an_account_without_a_figure_to_keep_tells_why(smith: Household, trouble: dict[str, Any]) -> None:
+def test_the_event_of_an_account_without_a_balance_has_the_reason(smith: Household, trouble: dict[str, Any]) -> None:
     smith.connect("jane", "1", "2")
     smith.sync()
     first, second = smith.accounts()
@@ -96,7 +96,7 @@ def test_an_account_without_a_figure_to_keep_tells_why(smith: Household, trouble
     assert set(failed) == {"tenantId", "accountId", "error"}
 
 
-def test_accounts_of_a_member_who_could_not_be_read_tell_why(family: Household) -> None:
+def test_events_of_accounts_of_an_unread_member_have_the_reason(family: Household) -> None:
     for member in ("jane", "john"):
         family.connect(member, "1", "2")
     family.sync()
@@ -111,7 +111,7 @@ def test_accounts_of_a_member_who_could_not_be_read_tell_why(family: Household) 
     )
 
 
-def test_an_event_is_told_once_over_all_attempts(family: Household) -> None:
+def test_an_event_is_emitted_once_over_all_attempts(family: Household) -> None:
     for member in family.members:
         family.connect(member, "1")
     family.bank.fault("status", status=503, path=ACCOUNTS, user=family.members["john"].id, times=2)
@@ -126,7 +126,7 @@ def test_an_event_is_told_once_over_all_attempts(family: Household) -> None:
     assert family.ask("select distinct load_id, run_id from telemetry") == [(3, "run-1")]
 
 
-def test_every_run_tells_its_events(smith: Household) -> None:
+def test_every_run_emits_its_events(smith: Household) -> None:
     smith.connect("jane", "1")
 
     smith.sync(run_id="run-1")
@@ -135,7 +135,7 @@ def test_every_run_tells_its_events(smith: Household) -> None:
     assert smith.ask("select run_id, event from telemetry order by 1") == [("run-1", SYNCED), ("run-2", SYNCED)]
 
 
-def test_events_and_errors_hold_no_personal_data(smith: Household) -> None:
+def test_events_and_errors_have_no_personal_data(smith: Household) -> None:
     made = smith.connect("jane", "1", "2", "3", state="actionNeeded", error_message=f"Compte {IBAN} bloqué, Mme Smith")
     smith.bank.change_account(smith.domain, made.account_ids[0], name="Smith Jane", bic="BEXAFRPPXXX")
     smith.bank.change_account(smith.domain, made.account_ids[1], verbatim={"balance": IBAN})
@@ -152,7 +152,7 @@ def test_events_and_errors_hold_no_personal_data(smith: Household) -> None:
     assert not [word for word in secrets | {"Smith Jane", "Mme Smith", "bloqué"} if word and word in " ".join(told)]
 
 
-def test_what_the_bank_says_about_somebody_is_nowhere_in_the_ledger(smith: Household) -> None:
+def test_personal_messages_of_the_bank_are_not_in_the_ledger(smith: Household) -> None:
     smith.connect("jane", "1", state="bug", error_message=f"Virement de Mme Dupont, {IBAN}, https://bank/?token=t0ken")
     smith.sync()
     smith.refresh()
@@ -185,12 +185,12 @@ def test_an_event_takes_its_properties_from_both_sides_of_the_call() -> None:
     assert record.properties == {"tenantId": "smith", "connectionId": "7", "synced": 3, "failed": 1}
 
 
-def test_an_operation_without_telemetry_tells_nothing() -> None:
+def test_an_operation_without_telemetry_emits_nothing() -> None:
     assert events.succeeded(LIST_ACCOUNTS, REQUEST, REQUEST, NOON) == ()
     assert events.failed(LIST_ACCOUNTS, REQUEST, ValueError("x"), NOON) == ()
 
 
-def test_a_failing_member_who_has_nothing_yet_tells_no_event_and_is_recorded(family: Household) -> None:
+def test_a_failed_member_without_accounts_emits_no_event_and_is_recorded(family: Household) -> None:
     family.connect("jane", "1")
     family.bank.fault("status", status=403, path=CONNECTIONS, user=family.members["john"].id)
 

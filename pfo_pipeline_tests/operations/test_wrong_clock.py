@@ -75,7 +75,7 @@ def synced(family: Household) -> Household:
 
 @BOTH
 @pytest.mark.parametrize("days", [-400, -2, 2, 400])
-def test_under_a_wrong_clock_nothing_is_recorded_and_the_operator_is_told_so(
+def test_under_a_wrong_clock_nothing_is_recorded_and_the_step_reports_it(
     synced: Household, step: Step, days: int
 ) -> None:
     set_clock(synced, timedelta(days=days))
@@ -87,7 +87,7 @@ def test_under_a_wrong_clock_nothing_is_recorded_and_the_operator_is_told_so(
     assert "pfo run --tenant smith." in str(error)
 
 
-def test_ahead_and_back_and_ahead_again_no_load_is_dated_after_the_right_time(synced: Household) -> None:
+def test_a_clock_that_jumps_repeatedly_dates_no_load_after_the_right_time(synced: Household) -> None:
     for ahead in (FAR, -FAR, FAR):
         set_clock(synced, ahead)
         refused(synced, SYNC)
@@ -105,7 +105,7 @@ def test_ahead_and_back_and_ahead_again_no_load_is_dated_after_the_right_time(sy
 @BOTH
 @pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("kind", ["status", "reset"])
-def test_one_answer_proves_it_also_where_the_others_failed_for_another_reason(
+def test_one_answer_proves_a_wrong_clock_even_if_the_others_failed(
     synced: Household, step: Step, is_last: bool, kind: str
 ) -> None:
     set_clock(synced, FAR)
@@ -118,7 +118,7 @@ def test_one_answer_proves_it_also_where_the_others_failed_for_another_reason(
 
 
 @BOTH
-def test_who_was_read_before_the_clock_jumped_is_not_recorded_either(synced: Household, step: Step) -> None:
+def test_users_read_before_the_clock_jumped_are_not_recorded_either(synced: Household, step: Step) -> None:
     set_clock(synced, FAR, after=4)
 
     refused(synced, step)
@@ -129,7 +129,7 @@ def test_who_was_read_before_the_clock_jumped_is_not_recorded_either(synced: Hou
     assert len(asked) == 6, "what was read before the jump is asked for again"
 
 
-def test_an_attempt_that_no_answer_has_dated_records_nothing_before_the_next_one(synced: Household) -> None:
+def test_an_attempt_without_a_dated_answer_records_nothing(synced: Household) -> None:
     set_clock(synced, FAR)
     before = kept(synced)
     synced.bank.fault("reset", domain=synced.domain, times=3)
@@ -140,7 +140,7 @@ def test_an_attempt_that_no_answer_has_dated_records_nothing_before_the_next_one
     refused(synced, SYNC, attempt=2)
 
 
-def test_what_was_read_before_the_clock_jumped_between_two_attempts_stays(family: Household) -> None:
+def test_rows_of_the_attempt_before_the_clock_jumped_stay(family: Household) -> None:
     for member in family.members:
         family.connect(member, "1")
     family.bank.fault("status", domain=family.domain, user=family.members["june"].id, path=f"^{ACCOUNTS}$", status=503)

@@ -50,7 +50,7 @@ def ids(body: Any) -> list[int]:
     return [row["id"] for row in body["accounts"]]
 
 
-def test_disabled_and_deleted_accounts_are_only_shown_to_who_asks_for_all(bank: Bank) -> None:
+def test_disabled_and_deleted_accounts_are_only_shown_on_request(bank: Bank) -> None:
     assert ids(asked(bank, "/users/me/accounts")[1]) == [11]
     assert ids(asked(bank, "/users/me/accounts?all")[1]) == [11, 12, 13]
     assert ids(asked(bank, "/users/me/connections/1/accounts?all")[1]) == [11, 12, 13]
@@ -62,7 +62,7 @@ def test_a_balance_keeps_its_digits(bank: Bank) -> None:
     assert str(asked(bank, "/users/me/accounts/11")[1]["balance"]) == "0.10"
 
 
-def test_connector_and_sources_are_shown_where_they_are_expanded(bank: Bank) -> None:
+def test_connector_and_sources_are_shown_when_expanded(bank: Bank) -> None:
     bare = asked(bank, "/users/me/connections")[1]["connections"][0]
     full = asked(bank, "/users/me/connections/1?expand=connector[countries],sources")[1]
     assert not {"connector", "sources"} & bare.keys()
@@ -89,12 +89,12 @@ def test_naive_dates_are_wall_time_of_paris(bank: Bank) -> None:
     assert asked(bank, "/users/me/accounts/11")[1]["last_update"] == "2026-03-02 07:00:00"
 
 
-def test_what_everyone_may_read_needs_no_token(bank: Bank) -> None:
+def test_public_answers_need_no_token(bank: Bank) -> None:
     assert asked(bank, "/account_types", None)[0] == 200
     assert asked(bank, "/connectors", None)[0] == 200
 
 
-def test_what_is_kept_is_what_was_sent(bank: Bank) -> None:
+def test_the_kept_bytes_are_those_that_were_sent(bank: Bank) -> None:
     asked(bank, "/users/me/connections?expand=connector,sources")
     asked(bank, "/users/me/accounts?all")
     assert bank.sent == recorded(SCRIPT)

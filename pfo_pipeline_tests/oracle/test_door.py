@@ -12,7 +12,7 @@ ZONES = ("Europe/Paris", "America/New_York", "Asia/Tokyo")
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_ledger_has_what_is_right_of_each_record(seed: int, tmp_path: Path) -> None:
+def test_the_ledger_has_the_right_values_of_each_record(seed: int, tmp_path: Path) -> None:
     zone = ZONES[seed % len(ZONES)]
     right = drawn(seed, zone)
     with Bank(right.script, shows_date=False) as bank:

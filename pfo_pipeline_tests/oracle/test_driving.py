@@ -98,7 +98,7 @@ def test_the_first_release_is_on_record_with_a_past_that_changed(name: str, wron
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
-def test_the_product_answers_as_worked_out_by_hand(case: Case, tmp_path: Path) -> None:
+def test_the_product_gives_the_answers_calculated_by_hand(case: Case, tmp_path: Path) -> None:
     assert first_unlike(case, tmp_path) is None
 
 
@@ -113,7 +113,7 @@ def test_the_product_agrees_with_the_judge_on_half_a_year(seed: int, tmp_path: P
 
 @pytest.mark.parametrize("relation", [relation for relation in RELATIONS if relation is not split_over_two_connections])
 @pytest.mark.parametrize("name", ["two_members_see_two_pockets_in_another_order", "a_joint_account_by_another_type"])
-def test_the_product_says_the_same_of_a_script_that_is_told_otherwise(
+def test_the_product_gives_the_same_totals_for_a_script_told_in_another_way(
     relation: Relation, name: str, tmp_path: Path
 ) -> None:
     script = BY_NAME[name].script
@@ -123,7 +123,7 @@ def test_the_product_says_the_same_of_a_script_that_is_told_otherwise(
 
 
 @pytest.mark.parametrize("wrong", [cash("100.01"), cash("100.00", past={0: "300.01"})])
-def test_what_the_product_gets_wrong_is_noticed(wrong: Right, tmp_path: Path) -> None:
+def test_wrong_answers_of_the_product_are_noticed(wrong: Right, tmp_path: Path) -> None:
     case = BY_NAME["an_account_with_a_stamp"]
     said = first_unlike(replace(case, right=(case.right[0], wrong)), tmp_path)
     assert said is not None

@@ -41,7 +41,7 @@ def answers_to(case: Case) -> list[Answer]:
 
 
 @pytest.mark.parametrize("case", TOLD, ids=lambda case: case.name)
-def test_the_answer_is_the_one_worked_out_by_hand(case: Case) -> None:
+def test_the_judge_gives_the_answers_calculated_by_hand(case: Case) -> None:
     answers = answers_to(case)
     assert len(answers) == len(case.right)
     for number, (answer, right) in enumerate(zip(answers, case.right, strict=True)):
@@ -68,7 +68,7 @@ def test_the_answer_is_the_one_worked_out_by_hand(case: Case) -> None:
         ("a_number_reused_after_half_a_year", 2, {("jane", 11), ("john", 21)}),
     ],
 )
-def test_what_is_not_decided_is_proposed_to_a_person(name: str, moment: int, pair: set[Link]) -> None:
+def test_undecided_matches_are_proposed_to_a_person(name: str, moment: int, pair: set[Link]) -> None:
     case = next(case for case in ALL_CASES if case.name == name)
     assert frozenset(pair) in answers_to(case)[moment].proposals
 
@@ -87,7 +87,7 @@ def test_no_module_of_the_judge_imports_the_product(name: str) -> None:
     assert not [module for module in imported - allowed if module.startswith("pfo_pipeline")]
 
 
-def test_nothing_of_the_product_is_loaded_with_the_judge() -> None:
+def test_the_judge_loads_nothing_of_the_product() -> None:
     modules = ", ".join(f"pfo_pipeline_tests.oracle.{name}" for name in JUDGE)
     code = f"import sys, {modules}; print([m for m in sys.modules if m.split('.')[0] == 'pfo_pipeline'])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

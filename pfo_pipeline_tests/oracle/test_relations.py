@@ -28,7 +28,7 @@ def disagreement(script: Script, relation: Relation, seed: int) -> str | None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_judge_says_what_there_really_is_whenever_no_bank_is_in_trouble(seed: int) -> None:
+def test_the_judge_finds_the_true_totals_when_no_bank_is_in_trouble(seed: int) -> None:
     made = generated(seed)
     for number, (answer, truth) in enumerate(zip(judge(recorded(made.script)), made.truth, strict=True)):
         assert truth is None or answer.agrees(truth), f"seed {seed}, moment {number}: {answer.totals}, not {truth}"
