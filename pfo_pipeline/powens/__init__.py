@@ -1,1 +1,1 @@
-"""The provider: everything that knows Powens, and nothing that knows Dagster or DuckDB."""
+"""The Powens provider. Only this package knows Powens; it does not know Dagster or DuckDB."""

@@ -1,13 +1,13 @@
-"""Powens users, their tokens, and the pages (webview) that a person opens to connect a bank.
+"""Powens users, their tokens, and the pages (webview) on which a person connects a bank.
 
 Facts: Powens docs, Webview: `https://webview.powens.com/{lang}/{connect|reconnect}` with domain, client_id, redirect_uri, a
-temporary `code` (30 minutes or one use) and a `state` that is returned. The language is always given: without it an edge
-server answered 503. Authentication, Users, Connections, Bank accounts: without `all` a disabled account is not found, and
-enabling one is the user's consent. `GET /clients/{id}` answers a user with the allowed redirect addresses; one client saw it
-and no page documents it, so a refusal means nothing.
+temporary `code` (30 minutes or one use) and a `state` that is returned. The link always contains the language: without it an
+edge server answered 503. Authentication, Users, Connections, Bank accounts: without `all`, Powens does not find a disabled
+account, and enabling one is the user's consent. `GET /clients/{id}` answers a user with the allowed redirect addresses; one
+client saw it and no page documents it, so a refusal means nothing.
 `/auth/init` without credentials creates an anonymous user that is deleted after half an hour unless its code is exchanged.
-With credentials it creates a permanent, billed user each time, and so does `/auth/renew` without `id_user`: neither is ever
-called that way. The key of the token differs by route and by page; any of them is read.
+With credentials it creates a permanent, billed user each time, and so does `/auth/renew` without `id_user`: we never call
+them that way. The key of the token in the answer differs by route and by documentation page; we accept each of them.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,19 +20,20 @@ from pfo_pipeline.powens.errors import Invalid, Missing, Permanent, Refused
 
 
 def connect_link(tenant: Tenant, code: str, state: str | None = None) -> str:
-    """The page on which a member chooses a bank and consents.
+    """Link to the page on which a user chooses a bank and consents.
 
-    Args: as of `reconnect_link`.
+    Args: as for `reconnect_link`.
     """
     return _page(tenant, "connect", code=code, state=state)
 
 
 def reconnect_link(tenant: Tenant, connection_id: str, code: str | None = None, state: str | None = None) -> str:
-    """The reconnect page of one connection.
+    """Link to the reconnect page of one connection.
 
     Args:
-        code: Temporary code from `GET /auth/token/code`; without it the link says where, but opens for nobody.
-        state: What the member brings back, for who waits for the return.
+        code: Temporary code from `GET /auth/token/code`. Without it the link has the right address, but the page does not
+            open.
+        state: Value that Powens returns with the user, for the process that waits for the return.
     """
     return _page(tenant, "reconnect", connection_id=connection_id, code=code, state=state)
 
@@ -48,18 +49,18 @@ ME = "/users/me"
 
 @dataclass(frozen=True)
 class Member:
-    """One Powens user, who is whoever holds the token. Every call raises: PowensError."""
+    """One Powens user, identified by the token. Every call raises: PowensError."""
 
     client: PowensClient
     root: str
     token: str = field(repr=False)
 
     async def page_code(self) -> str:
-        """A code that opens Powens' pages as this member: 30 minutes, or one use."""
+        """Get a code that opens Powens' pages as this user, valid for 30 minutes or one use."""
         return await self._code("/auth/token/code?type=singleAccess")
 
     async def exchange_code(self) -> str:
-        """A code to be exchanged for a permanent token."""
+        """Get a code that can be exchanged for a permanent token."""
         return await self._code("/auth/token/code")
 
     async def powens_id(self) -> int:
@@ -69,7 +70,7 @@ class Member:
         return found
 
     async def may_return_to(self, client_id: str, redirect_uri: str) -> bool:
-        """Whether Powens' pages lead back to the address; true where Powens does not tell."""
+        """Whether Powens allows the address as a redirect; true if Powens does not say."""
         try:
             told = (await self._call("GET", f"/clients/{client_id}")).get("redirect_uris")
         except Permanent:
@@ -81,7 +82,10 @@ class Member:
         return [str(record["id"]) for record in listing.records if "id" in record]
 
     async def delete_connection(self, connection_id: str) -> None:
-        """For good, with its accounts. One that is not there is no error: it may have gone in an attempt before."""
+        """Delete a connection permanently, with its accounts.
+
+        A missing connection is not an error: an earlier attempt may have deleted it.
+        """
         try:
             await self._call("DELETE", f"{ME}/connections/{connection_id}")
         except Missing:
@@ -94,7 +98,7 @@ class Member:
         await self._call("DELETE", "/auth/token")
 
     async def delete(self) -> None:
-        """The user with everything that Powens has of them."""
+        """Delete the user and all data that Powens has of the user."""
         await self._call("DELETE", ME)
 
     async def _code(self, path: str) -> str:
@@ -112,7 +116,7 @@ _TOKEN_KEYS = ("access_token", "auth_token", "token")
 
 @dataclass(frozen=True)
 class AnonymousUser:
-    """Purged by Powens half an hour after it was made, unless made permanent."""
+    """A user that Powens deletes half an hour after its creation, unless it is made permanent."""
 
     powens_id: int
     token: str = field(repr=False)
@@ -120,7 +124,7 @@ class AnonymousUser:
 
 @dataclass(frozen=True)
 class Onboarding:
-    """One Powens domain, and the client's credentials. Every call raises: PowensError."""
+    """One Powens domain, with the client's credentials. Every call raises: PowensError."""
 
     client: PowensClient
     root: str
@@ -128,7 +132,7 @@ class Onboarding:
     client_secret: str = field(repr=False)
 
     async def begin(self) -> AnonymousUser:
-        """A new anonymous user; nothing to pay, and nothing lost if the answer is."""
+        """Create an anonymous user. It costs nothing, and a lost answer does no harm."""
         answer = await self.client.call("POST", f"{self.root}/auth/init", None, json={})
         powens_id = answer.get("id_user")
         if not isinstance(powens_id, int) or isinstance(powens_id, bool) or powens_id <= 0:
@@ -136,12 +140,12 @@ class Onboarding:
         return AnonymousUser(powens_id, _token(answer, "/auth/init"))
 
     async def make_permanent(self, user: AnonymousUser) -> str:
-        """The user's permanent token. From now on Powens bills the user."""
+        """Exchange the user's code for a permanent token. From now on Powens bills the user."""
         code = await Member(self.client, self.root, user.token).exchange_code()
         return await self._token("/auth/token/access", {"grant_type": "authorization_code", "code": code})
 
     async def renew(self, powens_id: int) -> str:
-        """Another permanent token of a user that there is; the tokens before it stay good."""
+        """Get another permanent token for an existing user. Earlier tokens stay valid."""
         return await self._token("/auth/renew", {"grant_type": "client_credentials", "id_user": powens_id})
 
     async def _token(self, path: str, body: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """HTTP calls to Powens, and lists read page by page. Every failure becomes a PowensError.
 
 The client does not retry: the retry policy belongs to the step. Facts: Powens docs, API design: `_links.next.href` is absolute
-and opaque, or null; `limit` is at most 1000. Some clients met path-only links and an empty `_links`. A link to another host
-would send the bearer token there, so it is refused.
+and opaque, or null; `limit` is at most 1000. Some clients saw links with only a path, and an empty `_links`. A link to another
+host would send the bearer token there, so it is refused.
 """
 
 import asyncio
@@ -46,25 +46,25 @@ MAX_PAGES = 1_000
 
 @dataclass(frozen=True)
 class Listing:
-    """A list read whole. `missing` is how many records fewer it has than its own `total` says; negative for more."""
+    """A complete list. `missing` is its own `total` minus the number of its records; negative if there are more records."""
 
     records: list[dict[str, Any]]
     missing: int = 0
 
 
 class BadLink(ValueError):
-    """A next link that must not be followed; the text says why, without the link."""
+    """A next link that must not be followed. The text gives the reason, without the link."""
 
 
 def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> str | None:
-    """Where the next page is, or None on the last one.
+    """URL of the next page, or None on the last page.
 
     Args:
         current: URL of this page.
         envelope: The decoded answer.
-        seen: URLs already asked for in this list.
+        seen: URLs already requested for this list.
     Raises:
-        BadLink: no URL, another host, a page that was asked for before, or more pages than any list has.
+        BadLink: not a URL, another host, a page that was already requested, or more pages than any list has.
     """
     links = envelope.get("_links")
     following = links.get("next") if isinstance(links, Mapping) else None
@@ -90,47 +90,58 @@ def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> st
 
 
 def record_id(record: Mapping[str, Any]) -> int | None:
-    """A record's own id; None where it has none that could be one."""
+    """The record's id; None if it has no valid id."""
     value = record.get("id")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def later_holds(records: list[dict[str, Any]], page: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All records with one more page's. What both have is the page's, read later: the set moves while it is paged."""
+    """Add a page to the records. A record on both is taken from the page, because it was read later: the list changes
+    meanwhile.
+    """
     again = {record_id(record) for record in page} - {None}
     return [record for record in records if record_id(record) not in again] + page
 
 
 def missing(records: list[dict[str, Any]], envelope: Mapping[str, object]) -> int:
-    """How many records fewer there are than the last page's `total` says; 0 where it says nothing (seen live only)."""
+    """The last page's `total` minus the number of records; 0 if the page has no `total` (we saw it only in live answers)."""
     total = envelope.get("total")
     if not isinstance(total, int) or isinstance(total, bool):
         return 0
     ids = [record_id(record) for record in records]
-    # Whether a record that one page holds twice counts once or twice in the total, nobody says.
+    # It is not documented whether the total counts a record once or twice if one page contains it twice.
     distinct = len(set(ids) - {None}) + ids.count(None)
     return total - len(ids) if total > len(ids) else min(0, total - distinct)
 
 
 CALLS_AT_ONCE = 4
-"""Calls under way per domain. Powens publishes no figure for production; its sandbox allows 30 a minute."""
+"""Concurrent calls per domain. Powens publishes no limit for production; its sandbox allows 30 a minute."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 10
 CLOCK_TOLERANCE = timedelta(minutes=30)
-"""Further than a clock without NTP drifts in years, and less than a wrong time zone or summer time."""
+"""More than a clock without NTP drifts in years, and less than the error of a wrong time zone or summer time."""
 _ENCODING = "gzip"
 
 TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The certificates of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi; read once per process."""
-    return httpx.create_ssl_context()
+def aiohttp_transport() -> httpx.AsyncBaseTransport:
+    """aiohttp under the httpx interface: about half of the CPU of httpx's own transport per call."""
+    # Without a context, httpx-aiohttp loads the machine's certificates for a context that our own session never uses.
+    return AiohttpTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), client=_session_without_retries)
+
+
+def _session_without_retries() -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CALLS_AT_ONCE), cookie_jar=aiohttp.DummyCookieJar()
+    )
+    # aiohttp retries by itself when a kept-alive connection drops, but the step must count the attempts.
+    session._retry_connection = False
+    return session
 
 
 class PowensClient:
-    """Calls to one Powens domain. Open it with `async with`; use it in one event loop."""
+    """Calls to one Powens domain. Open it with `async with`, and use it in one event loop."""
 
     def __init__(
         self,
@@ -144,9 +155,9 @@ class PowensClient:
         """
         Args:
             root: `https://{domain}.biapi.pro/2.0`, without a trailing slash.
-            timeout_seconds: For a whole call. Reads answer in seconds; a busy aggregator takes its time.
-            budget: What every call waits for its turn in; None where nothing limits them.
-            clock: This machine's, which the ledger's rows are dated by; aware.
+            timeout_seconds: For a whole call. Reads take seconds; a busy aggregator takes longer.
+            budget: Rate limiter of all calls; None for no limit.
+            clock: This machine's clock, which also dates the rows of the ledger; aware.
         """
         self._root = root
         self._timeout_seconds = timeout_seconds
@@ -160,7 +171,7 @@ class PowensClient:
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             headers={"Accept": "application/json", "Accept-Encoding": _ENCODING, "User-Agent": "pfo-pipeline"},
             follow_redirects=False,
-            # One client serves several users; what a server remembers of one must not reach another.
+            # One client serves several users: a cookie of one user must not be sent for another.
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
         )
 
@@ -171,16 +182,17 @@ class PowensClient:
         await self._http.aclose()
 
     async def read_list(self, path: str, key: str, token: str, params: Mapping[str, str] | None = None) -> Listing:
-        """Every record of a list, page after page. What a later page gives again, it replaces: the set moves meanwhile.
+        """Read every record of a list, page after page. A later page replaces a record of an earlier one: the list changes
+        meanwhile.
 
-        A list that does not add up to its own total is read once more; what it still lacks is told.
+        A list whose number of records differs from its own total is read once more. If it still differs, the result says so.
 
         Args:
             path: Below the root, such as `/users/me/accounts`.
             key: The envelope's key that holds the records.
-            params: Query; a flag such as `all` is given as an empty text.
+            params: Query; a flag such as `all` has an empty text as its value.
         Raises:
-            PowensError: any call failed, or a next link must not be followed. Never a part of the list.
+            PowensError: a call failed, or a next link must not be followed. A part of a list is never returned.
         """
         url = str(httpx.URL(self._root + path, params={"limit": str(PAGE_SIZE), **(params or {})}))
         listing = await self._read_pages(url, path, key, token)
@@ -204,7 +216,7 @@ class PowensClient:
         return Listing(records, missing(records, envelope))
 
     async def call(self, method: str, url: str, token: str | None, json: object = None) -> dict[str, Any]:
-        """One call and its decoded JSON object; an answer that has no content by its status is an empty one.
+        """Make one call and decode its JSON object. If the status means no content, the result is empty.
 
         Raises: PowensError, BudgetUnusable.
         """
@@ -226,14 +238,14 @@ class PowensClient:
                     await response.aclose()
         except (httpx.RequestError, OSError) as error:
             raise self._failure(error, name) from None
-        if method == "GET":  # What another call has changed is told, whatever the time is.
+        if method == "GET":  # A call that changed something must report its result, even with a wrong clock.
             self._refuse_wrong_clock(response, name)
         return _decode(response, body, name)
 
     def _refuse_wrong_clock(self, response: httpx.Response, name: str) -> None:
-        """Powens' figures are judged by our clock, and dated by it for ever: a wrong one must not read any.
+        """Raise WrongClock if our clock differs from Powens' clock. Our clock dates every balance that we store, permanently.
 
-        An answer that refuses has a date too, and proves as much as any other.
+        The date of an error answer is checked too: it proves as much as any other.
         """
         try:
             theirs = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
@@ -259,22 +271,22 @@ class PowensClient:
         return Unreachable("unreachable", name, f"the connection failed ({type(error).__name__})")
 
 
-def client_of(config: Config, tenant: Tenant, transport: TransportFactory | None = None) -> PowensClient:
-    """A client for the tenant's domain, within its budget of calls."""
+def client_of(config: Config, tenant: Tenant, transport: TransportFactory = aiohttp_transport) -> PowensClient:
+    """Create a client for the tenant's domain, with its rate limit."""
     return PowensClient(
         tenant.root, timeout_seconds=tenant.timeout_seconds, transport=transport, budget=budget_of(config, tenant)
     )
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from, outermost first."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _is_timeout(error: Exception) -> bool:
+    # httpx-aiohttp raises ConnectTimeout for every lost connection; the cause says what happened.
+    if isinstance(error.__cause__, aiohttp.ClientError):
+        return isinstance(error.__cause__, TimeoutError)
+    return isinstance(error, TimeoutError | httpx.TimeoutException)
 
 
 def _route(url: str) -> str:
-    """The path with each id as `{id}`: what can be counted together."""
+    """The path with each id replaced by `{id}`, so that calls can be counted by route."""
     return re.sub(r"/\d+(?=/|$)", "/{id}", _path(url))
 
 
@@ -285,7 +297,7 @@ def _path(url: str) -> str:
 async def _read_body(response: httpx.Response, name: str) -> bytes:
     encodings = response.headers.get_list("Content-Encoding", split_commas=True)
     if encodings not in ([], ["identity"], [_ENCODING]):
-        # One within the other would unpack a few kilobytes to gigabytes before the first chunk could be counted.
+        # One encoding inside another could unpack a few kilobytes to gigabytes before we can count the first chunk.
         raise NotJson("badEncoding", name, "the answer is packed in a way that was not asked for")
     body = bytearray()
     async for chunk in response.aiter_bytes():
@@ -331,18 +343,18 @@ def _refusal(response: httpx.Response, payload: Mapping[str, Any] | None, name: 
 
 
 def _code(value: object) -> str | None:
-    """An error's code, which is a word: a number or a sentence could be about somebody."""
+    """The error code if it is a word: a number or a sentence could be personal data."""
     return value if isinstance(value, str) and word(value) == value else None
 
 
 def _request_id(value: object) -> str | None:
-    """One number or word, as it may be quoted to Powens' support."""
+    """The request id for Powens' support, if it is one number or word."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if text and len(text) <= 64 and text.replace("-", "").replace("_", "").isalnum() else None
 
 
 def _retry_after_seconds(response: httpx.Response) -> float | None:
-    """Seconds to wait as told, from `Retry-After` in seconds or as an HTTP date; None where it says nothing usable."""
+    """Seconds to wait according to `Retry-After` (seconds or an HTTP date); None if it is missing or not usable."""
     told = response.headers.get("Retry-After", "").strip()
     if told.isascii() and told.isdigit() and len(told) < 10:
         return float(told)

@@ -1,22 +1,22 @@
-"""What can go wrong between us and Powens, sorted by what a further attempt can do about it.
+"""Errors between us and Powens, grouped by whether another attempt can help.
 
 PowensError
-├── Transient              another attempt may cure it
+├── Transient              another attempt may help
 │   ├── Unreachable        no connection, connection dropped, answer cut short
 │   │   └── WrongHost      no address for the host's name, or its certificate is not valid
 │   ├── TooSlow            no answer within the tenant's timeout
-│   ├── ServerFault        5xx, HTML from the edge included
-│   ├── NotJson            invalid UTF-8, JSON cut short or nested without end, damaged gzip, a refusal that is no JSON
-│   └── RateLimited        429; `retry_after_seconds` as told
-│       └── BudgetSpent    not asked at all: our own budget of calls says to wait for too long
-└── Permanent              asking again cannot help
+│   ├── ServerFault        5xx, including HTML from the edge
+│   ├── NotJson            invalid UTF-8, JSON cut short or nested too deeply, damaged gzip, an error that is not JSON
+│   └── RateLimited        429; `retry_after_seconds` is what Powens asked for
+│       └── BudgetSpent    no call made: our own rate limit requires a wait that is too long
+└── Permanent              another attempt cannot help
     ├── Refused            401, 403: token revoked or of the wrong kind
-    ├── WrongClock         our own clock is not that of Powens
-    ├── Missing            404: nothing there for this token
+    ├── WrongClock         our own clock differs from Powens' clock
+    ├── Missing            404: not found with this token
     └── Invalid            any other 4xx, a redirect, a paging link to another host, an answer of a shape we cannot read
 
-Lower layers are mapped to these once, in client.py. Messages hold the method, the path, Powens' code and request id: no
-query, token, body or text of a bank (Powens docs, Errors: branch on `code`; `message` is the bank's and may hold anything).
+client.py maps lower-level errors to these, in one place. Messages contain the method, the path, Powens' code and request id,
+but no query, token, body or text of a bank (Powens docs, Errors: branch on `code`; `message` is the bank's, with any content).
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pfo_pipeline.errors import PfoError
 
 
-@dataclass(eq=False)  # else an error has no hash, and whoever keeps a set of them fails
+@dataclass(eq=False)  # otherwise an error has no hash and cannot be in a set
 class PowensError(PfoError):
-    """`code` is Powens' error code, or ours (`timeout`, `unreachable`, `notJson`) when none could be read."""
+    """`code` is Powens' error code, or ours (`timeout`, `unreachable`, `notJson`) if Powens gave none."""
 
     code: str
     call: str
@@ -39,7 +39,7 @@ class PowensError(PfoError):
 
 
 class Transient(PowensError):
-    """Another attempt may cure it."""
+    """Another attempt may help."""
 
 
 class Unreachable(Transient):
@@ -47,7 +47,7 @@ class Unreachable(Transient):
 
 
 class WrongHost(Unreachable):
-    """Asking again may help, as a name server may be back; if not, the configuration or this machine is at fault."""
+    """Another attempt may help, because a name server may recover. If not, the configuration or this machine is at fault."""
 
 
 class TooSlow(Transient):
@@ -64,7 +64,7 @@ class NotJson(Transient):
 
 @dataclass(eq=False)
 class RateLimited(Transient):
-    """Too many calls. `retry_after_seconds` is None where Powens did not say."""
+    """Too many calls. `retry_after_seconds` is None if Powens gave no time."""
 
     retry_after_seconds: float | None = None
 
@@ -76,7 +76,7 @@ class BudgetSpent(RateLimited):
 
 
 class Permanent(PowensError):
-    """Asking again cannot help."""
+    """Another attempt cannot help."""
 
 
 class Refused(Permanent):

@@ -1,6 +1,6 @@
-"""Turn what Powens answers into canonical rows.
+"""Map Powens answers to canonical rows.
 
-Facts: Powens docs, Bank accounts, Connections, Balances; naive datetimes are Europe/Paris wall time (decode.py).
+Facts: Powens docs, Bank accounts, Connections, Balances; naive datetimes are Europe/Paris wall time (values.py).
 """
 
 import hashlib
@@ -27,12 +27,12 @@ _LOGIN_MAY_BE_OPEN = ("webauthRequired", "SCARequired", "additionalInformationNe
 W = TypeVar("W", bound=Wire)
 
 _AHEAD = timedelta(days=1)
-"""How far a clock elsewhere may be ahead of ours; a figure dated later would stand as the newest for as long."""
+"""Tolerance for a clock elsewhere that is ahead of ours. A balance with a later date would stay the newest for that long."""
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse(kind: type[W], tenant_id: str, user_id: str, record: Mapping[str, Any]) -> W | QuarantineRow:
-    """A typed record, or the row that says which field breaks which rule."""
+    """Parse a record. If it is invalid, return a quarantine row that names each field and the rule it breaks."""
     try:
         return kind.model_validate(record)
     except ValidationError as error:
@@ -43,7 +43,7 @@ def parse(kind: type[W], tenant_id: str, user_id: str, record: Mapping[str, Any]
 def quarantined(
     tenant_id: str, user_id: str, record_name: str, record: Mapping[str, Any], reason: str
 ) -> QuarantineRow:
-    """The row of a record that is put aside, with what of it can be read."""
+    """The quarantine row of a record, with the fields that can be read."""
     number = record_id(record)
     source_id = None if number is None else str(number)
     connector = record.get("connector")
@@ -69,7 +69,7 @@ def _rule(issue: Any) -> str:
 
 
 def account_id(tenant: Tenant, source_id: str) -> str:
-    """The canonical id of an account at first sight: the same for the same account of the same Powens domain, always."""
+    """The initial id of an account. It is always the same for the same account of the same Powens domain."""
     seed = f"powens|{tenant.id}|{tenant.domain}|{source_id}"
     return "acc_" + hashlib.sha256(seed.encode()).hexdigest()[:20]
 
@@ -92,7 +92,7 @@ def situation(connection: Connection, now: datetime) -> Situation:
 
 
 def _not_ahead(moment: datetime | None, now: datetime) -> datetime | None:
-    """A past moment; None for one that is still to come, which would pass for success until then."""
+    """The moment if it is past; else None, because a future date would look like a success until then."""
     return moment if moment is not None and moment <= now + _AHEAD else None
 
 
@@ -122,10 +122,11 @@ def connection_row(
 
 
 def _consent_end(connection: Connection) -> datetime | None:
-    """The earliest end of access of the sources that are in use.
+    """The earliest end of access of the sources in use.
 
-    Only where none has one, and no login is open, the connection's own date: that is the latest of its sources' dates, and
-    while a login is open the moment at which it lapses, mostly hours ahead (Powens docs, Connections; seen live).
+    If no source has one, and no login is open, use the connection's own date. That date is the latest of its sources' dates;
+    while
+    a login is open it is the moment when the login expires, mostly in some hours (Powens docs, Connections; seen live).
     """
     ends = [s.access_expire for s in connection.sources or () if s.access_expire and s.is_in_use]
     if ends:
@@ -140,7 +141,7 @@ def _institution(connection: Connection) -> tuple[str, str]:
 
 
 class Hidden(Protocol):
-    """An account as it was known before."""
+    """An account as the ledger had it before."""
 
     @property
     def disabled_at(self) -> datetime | None: ...
@@ -158,9 +159,10 @@ def account_row(
     now: datetime,
     known: Hidden | None = None,
 ) -> AccountRow:
-    """
+    """Map an account to a row.
+
     Args:
-        known: The account as the ledger has it; needed where `lacks_a_date`.
+        known: The account as the ledger has it; required if `lacks_a_date`.
     """
     institution_id, institution_name = _institution(connection)
     return AccountRow(
@@ -192,14 +194,15 @@ def account_row(
 
 
 def lacks_a_date(account: Account, now: datetime) -> bool:
-    """Whether the account is hidden, and Powens gives no date that says since when."""
+    """Whether the account is hidden and Powens gives no date for it."""
     return any(since and _not_ahead(since.at, now) is None for since in (account.disabled, account.deleted))
 
 
 def _hidden_at(since: Since | None, known: datetime | None, now: datetime) -> datetime | None:
-    """Since when an account is hidden: as told; where that is no past date, since it was first seen so.
+    """The date since when an account is hidden: Powens' date, or if that is not a past date, the date when we first saw it
+    hidden.
 
-    A date to come would count the account until then, and one of long ago would take it out of days on which it was there.
+    A future date would count the account until then; a date long ago would remove it from days on which it existed.
     """
     if since is None:
         return None
@@ -207,10 +210,10 @@ def _hidden_at(since: Since | None, known: datetime | None, now: datetime) -> da
 
 
 def booked_balance(account: Account, record: Mapping[str, Any], now: datetime) -> Kept | str | None:
-    """The booked balance that an account carries, as the ledger holds it.
+    """The booked balance of an account, in the ledger's form.
 
     Returns:
-        The amount; or None where Powens has no figure yet; or the reason why the figure cannot be kept.
+        The amount; None if Powens has no balance yet; or the reason why the balance cannot be stored.
     """
     if account.balance is None:
         return None
@@ -230,10 +233,10 @@ def booked_balance(account: Account, record: Mapping[str, Any], now: datetime) -
 def balance_row(
     tenant: Tenant, account: Account, connection_id: str, record: Mapping[str, Any], now: datetime
 ) -> BalanceRow | str | None:
-    """The balances that an account carries.
+    """The balances of an account as a row.
 
     Returns:
-        The row; or None where Powens has no figure yet; or the reason why the figure cannot be kept.
+        The row; None if Powens has no balance yet; or the reason why the balance cannot be stored.
     """
     booked = booked_balance(account, record, now)
     if not isinstance(booked, Kept):
@@ -257,9 +260,9 @@ def balance_row(
 
 
 def _available(account: Account, booked: Decimal, record: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
-    """Powens gives no available balance; what is announced is added to the booked one, and labelled as derived.
+    """The available balance and its basis. Powens gives none, so we add the announced amount to the booked balance.
 
-    None for both where nothing is announced, or an amount that the ledger cannot hold.
+    Both are None if nothing is announced, or if the ledger cannot store the announced amount.
     """
     name = "coming" if account.coming_balance is None else "coming_balance"
     sent: Decimal | None = getattr(account, name)
@@ -272,7 +275,7 @@ def _available(account: Account, booked: Decimal, record: Mapping[str, Any]) -> 
 
 
 def _kept(account: Account, name: str, sent: Decimal, record: Mapping[str, Any]) -> Kept | str:
-    """One of an account's amounts as the ledger holds it, or why it cannot."""
+    """One of an account's amounts in the ledger's form, or the reason why it cannot be stored."""
     currency = account.currency
     found = kept(
         sent,

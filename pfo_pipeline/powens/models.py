@@ -1,7 +1,7 @@
-"""The objects of Powens: the fields that we use, typed, and the others by name.
+"""The objects of Powens: the fields that we use are typed, the others are kept by name.
 
 The types are tolerant: numbers may be strings, nearly everything may be null, lists are open. mapping.py makes rows of them.
-Facts: Powens docs, Connections, Bank accounts, Connectors; official SDK specification; fields seen live by clients.
+Facts: Powens docs, Connections, Bank accounts, Connectors; official SDK specification; fields that clients saw live.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ from pfo_pipeline.powens.values import EARLIEST, ParisMoment, ToldTwice, to_amou
 
 
 def _id_text(value: object) -> str:
-    """Ids are integers; kept as text, so that no arithmetic is ever done on them."""
+    """The id as text. Ids are integers; text prevents arithmetic on them."""
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         raise ValueError("not a positive integer")
     return str(value)
 
 
 def id_if_any(value: object) -> str | None:
-    """An id as text; None for what is none."""
+    """The id as text; None if it is not valid."""
     try:
         return _id_text(value)
     except ValueError:
@@ -40,12 +40,12 @@ def id_if_any(value: object) -> str | None:
 
 
 def _type_name(value: object) -> object:
-    """A text in live payloads; the documentation's table shows an object with a name."""
+    """The type's name: a text in live answers, an object with a name in the documentation's table."""
     return value.get("name") if isinstance(value, Mapping) else value
 
 
 def _currency_code(value: object) -> object:
-    """ISO 4217's three letters, or a coin's few letters and digits, in capitals."""
+    """A currency code in capitals: three letters of ISO 4217, or a few letters and digits of a coin."""
     if isinstance(value, str) and not (value.isascii() and value.isalnum() and 2 <= len(value) <= 12):
         raise ValueError("not a currency code")
     return value.upper() if isinstance(value, str) else value
@@ -61,22 +61,22 @@ def _moment_if_any(value: object) -> datetime | None:
 
 @dataclass(frozen=True)
 class Since:
-    """That something is so, and since when; `at` is None where the date that was told is none."""
+    """A fact and the date since when it holds; `at` is None if Powens' date is not valid."""
 
     at: datetime | None
 
 
 def _since(value: object) -> Since | None:
-    """Powens says by a date that an account is disabled or deleted: the fact holds, whatever the date is worth."""
+    """Read a date that says that an account is disabled or deleted. The fact holds even if the date is not valid."""
     if isinstance(value, ToldTwice):
         raise ValueError("told twice")
-    is_zero_date = isinstance(value, str) and value.startswith("0000-00-00")  # What a database writes for no date.
+    is_zero_date = isinstance(value, str) and value.startswith("0000-00-00")  # A database writes this for "no date".
     return Since(_moment_if_any(value)) if value and not is_zero_date else None
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """A value that cannot be read, and why: the account is kept without its balance."""
+    """A balance that cannot be read, and the reason. The account is kept without its balance."""
 
     reason: str
 
@@ -104,32 +104,32 @@ def _flag_if_any(value: object, read: ValidatorFunctionWrapHandler) -> bool | No
 
 
 MomentIfAny = Annotated[datetime | None, BeforeValidator(_moment_if_any)]
-"""Where no figure hangs on it: what is no date, or one before EARLIEST, must not put the whole record aside."""
+"""A date that no balance depends on: an invalid one, or one before EARLIEST, must not quarantine the record."""
 SinceIfAny = Annotated[Since | None, BeforeValidator(_since)]
 AmountIfAny = Annotated[Decimal | None, BeforeValidator(_amount_if_any)]
-"""What is announced only informs: what is no amount must not cost the booked balance."""
+"""An announced amount: an invalid one must not cost the booked balance."""
 FlagIfAny = Annotated[bool | None, WrapValidator(_flag_if_any)]
-"""Whether something is so; None for what is neither yes nor no, which must not put the whole record aside."""
+"""A flag; None if the value is neither true nor false, which must not quarantine the record."""
 AmountOrMisfit = Annotated[Decimal | Misfit | None, BeforeValidator(_amount_or_misfit)]
 Id = Annotated[str, BeforeValidator(_id_text)]
 IdIfAny = Annotated[str | None, BeforeValidator(id_if_any)]
-"""An id that only informs: what is none must not put the whole record aside."""
+"""An id for information only: an invalid one must not quarantine the record."""
 TypeName = Annotated[str, BeforeValidator(_type_name)]
 
 
 LONGEST_TEXT = 200
-"""In characters. Names at banks have some dozens; one of megabytes would be in every page and run."""
+"""In characters. Bank names have some dozens; a name of megabytes would be in every page and run."""
 
 
 def _text(value: str) -> str:
-    """The text, cut and marked as cut where it is too long. JSON can escape half a character, which no database takes."""
+    """The text, shortened with an ellipsis if too long. A JSON escape can be half a character, which no database accepts."""
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("not Unicode text")
     return value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
 
 
 def text_if_any(value: object) -> str | None:
-    """A text as we keep it; None for what is none."""
+    """The text as we store it; None if it is not valid."""
     try:
         return _text(value) if isinstance(value, str) else None
     except ValueError:
@@ -137,7 +137,7 @@ def text_if_any(value: object) -> str | None:
 
 
 TextIfAny = Annotated[str | None, BeforeValidator(text_if_any)]
-"""A text that only informs: what is none must not put the whole record aside."""
+"""A text for information only: an invalid one must not quarantine the record."""
 
 
 class Wire(BaseModel):
@@ -169,7 +169,7 @@ class Source(Wire):
 
     @property
     def is_in_use(self) -> bool:
-        """Whether nothing says that it is disabled; what cannot be read does not."""
+        """Whether nothing says that the source is disabled; a value that cannot be read does not say it."""
         return isinstance(self.disabled, ToldTwice) or _since(self.disabled) is None
 
 
@@ -188,7 +188,7 @@ class Connection(Wire):
     @model_validator(mode="before")
     @classmethod
     def _state_by_its_old_name(cls, record: object) -> object:
-        """`error` is a deprecated copy of `state`: read where that is all there is."""
+        """Use `error`, a deprecated copy of `state`, if there is no `state`."""
         if isinstance(record, Mapping) and "state" not in record and record.get("error") is not None:
             return {**record, "state": record["error"]}
         return record

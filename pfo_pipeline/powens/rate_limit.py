@@ -1,7 +1,7 @@
 """Rate limiter of one Powens domain: each caller, in any process of this machine, reserves a distinct time.
 
-Facts: Powens docs, Fair usage policy: a sandbox accepts 30 calls a minute and 86,400 a day; nothing is published for
-production, so only a configured limit applies there. The docs do not say how the window moves; it is taken to slide.
+Facts: Powens docs, Fair usage policy: a sandbox accepts 30 calls a minute and 86,400 a day. Powens publishes no limit for
+production, so only a configured limit applies there. The docs do not say how the window moves; we assume a sliding window.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ SANDBOX_PER_MINUTE = 30
 SANDBOX_PER_DAY = 86_400
 LONGEST_WAIT_SECONDS = 300
 MARGIN_SECONDS = 1
-"""Calls take their time to arrive: two that leave a minute apart may reach the server in less."""
+"""Network time varies: two calls that leave a minute apart may reach the server less than a minute apart."""
 _DAY_SECONDS = 86_400
 
 _CREATE = (
     "create table if not exists calls (at real not null)",
     "create index if not exists calls_at on calls (at)",
 )
-# What lies further ahead than anybody may wait was counted before the machine's clock was put back.
+# A time beyond the longest wait was recorded before the machine's clock was put back.
 _FORGET = "delete from calls where at < :day_ago or at > :farthest"
 _NTH_NEWEST = "select at from calls order by at desc limit 1 offset :n"
 
@@ -37,7 +37,7 @@ class BudgetUnusable(PfoError):
 
 
 class Budget:
-    """The calls of one domain. Whoever asks for a turn is given a moment, and nobody else is given it too."""
+    """Rate limiter of one domain: each caller reserves a distinct time."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class Budget:
     ) -> None:
         """
         Args:
-            path: File shared by all processes that call the domain; made when it is first needed.
-            limits: (calls, seconds): at most so many within any so many seconds.
+            path: File shared by all processes that call the domain; created on first use.
+            limits: Pairs (calls, seconds): the most calls within any such period.
             clock: Seconds since 1970, the same for all processes.
         """
         self._path = path
@@ -61,11 +61,11 @@ class Budget:
         self._sleep = sleep
 
     async def turn(self, call: str) -> None:
-        """Return when the call may be made.
+        """Wait until the call may be made.
 
         Raises:
-            BudgetSpent: it would have to wait for longer than anybody may; nothing is counted then.
-            BudgetUnusable: the file is of no use.
+            BudgetSpent: the wait would be longer than the limit; the call is then not counted.
+            BudgetUnusable: the file cannot be read or written.
         """
         wait_seconds = self._reserve(call)
         recorded("pfo.powens.budget_wait", wait_seconds)
@@ -76,7 +76,7 @@ class Budget:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as counted:
-                counted.execute("pragma synchronous = off")  # After a power cut the count may begin anew.
+                counted.execute("pragma synchronous = off")  # After a power cut the count may restart.
                 counted.execute("begin immediate")
                 with counted:
                     for statement in _CREATE:
@@ -106,8 +106,8 @@ class Budget:
 
 
 def budget_of(config: Config, tenant: Tenant) -> Budget | None:
-    """The tenant's budget, which tenants of one domain share; None where nothing limits it."""
-    # Where a base_url is given, what answers is not Powens' own sandbox.
+    """The rate limiter of the tenant, shared by all tenants of one domain; None for no limit."""
+    # With a base_url the server is not Powens' own sandbox.
     is_sandbox = tenant.domain.endswith("-sandbox") and not tenant.base_url
     per_minute = tenant.requests_per_minute or (SANDBOX_PER_MINUTE if is_sandbox else None)
     per_day = tenant.requests_per_day or (SANDBOX_PER_DAY if is_sandbox else None)

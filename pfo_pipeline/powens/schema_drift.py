@@ -1,7 +1,7 @@
-"""Fields and values of Powens that no documentation names: they are accepted, counted and reported.
+"""Undocumented fields and values of Powens: accept, count and report them.
 
-Facts: Powens docs (Connections, Bank accounts, Bank account types), official SDK specification, and the extra fields that
-several clients report.
+Facts: Powens docs (Connections, Bank accounts, Bank account types), official SDK specification, and extra fields that several
+clients report.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,13 +44,13 @@ NO_FLAG = "(neither true nor false)"
 _INFORMING = ("bic", "name", "original_name", "usage", "ownership", "error")
 DOES_NOT_FIT = "(does not fit)"
 FAR_AHEAD = timedelta(hours=1)
-"""A date further ahead of our clock is none of a clock that differs a little."""
+"""Normal clock differences are smaller than this."""
 Drift = tuple[str, str]
-"""(where, the unknown enum value; empty when the field itself is unknown)."""
+"""(where, the unknown enum value; empty if the field itself is unknown)."""
 
 
 def does_not_add_up(what: str) -> Drift:
-    """A list whose `total`, read twice, is not the number of its records."""
+    """Drift of a list whose `total`, read twice, differs from the number of its records."""
     return f"{what}.total", "differs"
 
 
@@ -76,7 +76,7 @@ def account_drift(account: Account) -> set[Drift]:
 
 
 def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[Drift]:
-    """Dates, amounts, texts and flags that were sent and cannot be read; the record is kept without them."""
+    """Dates, amounts, texts and flags that Powens sent but that cannot be read; the record is kept without them."""
     if isinstance(record, Account):
         since = {"disabled": record.disabled, "deleted": record.deleted}
         dates = {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
@@ -103,13 +103,13 @@ def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[D
 
 
 def dated_ahead(accounts: Iterable[Account], now: datetime) -> dict[Drift, int]:
-    """How many balances are dated further ahead than clocks differ: each counts from when it was read."""
+    """Number of balances dated further ahead than clocks differ. Each counts from the time when it was read."""
     count = sum(a.last_update is not None and a.last_update > now + FAR_AHEAD for a in accounts)
     return {("account.last_update", "(ahead)"): count} if count else {}
 
 
 def misfits(what: str, put_aside: QuarantineRow) -> set[Drift]:
-    """The fields for which a record was put aside: each is told once, however many records have it so."""
+    """The fields for which a record was quarantined; each is reported once, for any number of records."""
     return {(f"{what}.{reason.partition(':')[0]}", DOES_NOT_FIT) for reason in put_aside.reason.split("; ")}
 
 

@@ -1,4 +1,4 @@
-"""Reads the users, connections and accounts of a tenant at Powens, each list at most once per step."""
+"""Reads the connections and accounts of a tenant's users at Powens, each list at most once per step."""
 
 import asyncio
 from collections import Counter
@@ -36,7 +36,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Unread:
-    """A record that could not be read: what of its ids can be."""
+    """The ids of a record that could not be read, if known."""
 
     id: str | None
     connection_id: str | None
@@ -44,17 +44,17 @@ class Unread:
 
 @dataclass(frozen=True)
 class Records(Generic[R]):
-    """One list of one user: typed records beside the raw ones they came from, and what could not be accepted silently."""
+    """One list of one user: typed records with their raw form, and the problems of the others."""
 
     items: tuple[tuple[R, Mapping[str, Any]], ...]
     quarantine: tuple[QuarantineRow, ...]
     drift: Mapping[Drift, int]
-    """What no documentation knows, and in how many records."""
+    """Undocumented fields and values, with the number of records that have them."""
     unread: tuple[Unread, ...] = ()
-    """What is known of each record that was put aside, or that the list lacks."""
+    """Ids of each record that was quarantined or that the list lacks."""
 
     def find(self, powens_id: str) -> tuple[R, Mapping[str, Any]] | None:
-        """The record of an id, beside its raw form."""
+        """The record with this id, and its raw form."""
         return self._by_id.get(powens_id)
 
     @cached_property
@@ -64,15 +64,15 @@ class Records(Generic[R]):
 
 @dataclass
 class Kept:
-    """Answers that a step already has. A retried attempt asks only for what is not here."""
+    """Answers that a step already has. A retried attempt requests only the others."""
 
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
     asked: dict[str, Connection] = field(default_factory=dict)
-    """How each connection stood that the bank has been asked for, by its id."""
+    """State of each connection before its forced sync, by connection id."""
 
 
 class BankSession:
-    """Reads of one tenant during one attempt. A call that failed is not made again within the attempt."""
+    """Reads of one tenant during one attempt. A failed call is not repeated within the attempt."""
 
     def __init__(self, config: Config, tenant: Tenant, client: "PowensClient", kept: Kept) -> None:
         self._config = config
@@ -89,21 +89,21 @@ class BankSession:
         return await self._once(user, "connections", self._read_connections)
 
     async def accounts(self, user: User) -> Records[Account]:
-        """Every account of the user, disabled and deleted ones too: without `all` Powens hides them.
+        """Every account of the user, including disabled and deleted ones: without `all` Powens hides them.
 
         Raises: PowensError, SecretError.
         """
         return await self._once(user, "accounts", self._read_accounts)
 
     async def enabled_accounts(self, user: User) -> Records[Account]:
-        """The accounts that Powens syncs. None at all is an empty answer, not a failure.
+        """The accounts that Powens syncs. No account is an empty result, not a failure.
 
         Raises: PowensError, SecretError.
         """
         return await self._once(user, "enabled_accounts", self._read_enabled_accounts)
 
     async def connection(self, user: User, connection_id: str) -> Connection:
-        """One connection as it is now, whatever was read before.
+        """Read one connection now, even if it was read before.
 
         Raises: PowensError, SecretError.
         """
@@ -115,15 +115,15 @@ class BankSession:
         return parsed
 
     def asked_when(self, connection_id: str) -> Connection | None:
-        """How a connection stood when this step had the bank asked for it, in this attempt or one before."""
+        """The connection before this step forced its sync, in this attempt or an earlier one."""
         return self._kept.asked.get(connection_id)
 
     async def force_sync(self, user: User, before: Connection, *, person_present: bool) -> None:
-        """Begin a sync of one connection at the bank. What was read of the user before holds no longer.
+        """Start a sync of one connection at the bank, and discard earlier reads of the user.
 
         Args:
-            before: The connection as it stands.
-            person_present: Whether somebody can answer the bank: it may ask for a strong authentication then.
+            before: The connection as it is now.
+            person_present: Whether a person can answer the bank, which may then require strong authentication.
         Raises: PowensError, SecretError.
         """
         token = self._config.user_token(self._tenant, user)
@@ -132,7 +132,8 @@ class BankSession:
         for answers in (self._kept.answers, self._under_way):
             for key in [key for key in answers if key[0] == user.id]:
                 del answers[key]
-        # It checks the credentials at the bank before it answers; whether it began, the connection tells.
+        # Powens checks the credentials at the bank before it answers. After a timeout, the connection shows whether the sync
+        # began.
         with suppress(TooSlow):
             await self._client.call("PUT", url, token)
         self._kept.asked[before.id] = before
@@ -164,7 +165,7 @@ class BankSession:
         try:
             listing = await self._client.read_list("/users/me/accounts", "accounts", token, params)
         except (Invalid, Missing) as error:
-            # 409 in the docs, 400 in the official specification; the code is what counts.
+            # 409 in the docs, 400 in the official specification: check the code.
             if error.code.lower() != "noaccount":
                 raise
             listing = Listing([])
@@ -173,7 +174,7 @@ class BankSession:
     def _typed(
         self, user: User, kind: type[R], listing: Listing, drift_of: Callable[[R], set[Drift]], *, is_whole: bool
     ) -> Records[R]:
-        """`is_whole`: what the list does not hold has been removed at Powens."""
+        """Parse a list. `is_whole`: a record that the list lacks was removed at Powens."""
         name = kind.__name__.lower()
         items: list[tuple[R, Mapping[str, Any]]] = []
         quarantine: list[QuarantineRow] = []
@@ -182,7 +183,7 @@ class BankSession:
         if listing.missing:
             drift[does_not_add_up(f"{name}s")] = abs(listing.missing)
         if listing.missing > 0 and is_whole:
-            # A record without an id may be any of those that seem to be removed, so none is taken for removed.
+            # Any record that seems to be removed may be one of these, so none counts as removed.
             reason = "list: twice fewer records than its own total tells of"
             quarantine.append(quarantined(self._tenant.id, user.id, name, {}, reason))
             unread.append(Unread(None, None))
@@ -191,7 +192,7 @@ class BankSession:
             if record_id(record) in contradicted:
                 reason = "id: in one page more than once, with different content"
                 quarantine.append(quarantined(self._tenant.id, user.id, name, record, reason))
-                # One of them is another record, whose own id is not told.
+                # One of them is another record with an unknown id.
                 unread += [_unread(record), replace(_unread(record), id=None)]
                 continue
             parsed = parse(kind, self._tenant.id, user.id, record)
@@ -210,14 +211,14 @@ def _unread(record: Mapping[str, Any]) -> Unread:
 
 
 def _told_in_two_ways(records: list[dict[str, Any]]) -> set[int]:
-    """Ids that records of different content share: which of them holds cannot be told."""
+    """Ids that records of different content share: we cannot know which content is right."""
     times = Counter(record_id(record) for record in records)
     repeated = [(i, digest(r)) for r in records if (i := record_id(r)) is not None and times[i] > 1]
     return {i for i, times in Counter(i for i, _ in set(repeated)).items() if times > 1}
 
 
 class OpenBanking:
-    """What is plugged into the slot `primaryOpenBanking`: Powens, with each tenant's own domain and credentials."""
+    """The integration of the slot `primaryOpenBanking`: Powens, with each tenant's own domain and credentials."""
 
     def __init__(self, config: Config, transport: "TransportFactory | None" = None) -> None:
         self._config = config
@@ -229,9 +230,9 @@ class OpenBanking:
         return self._config
 
     def binding(self, tenant: Tenant) -> IntegrationBinding:
-        """Whether the slot is bound and healthy, as far as can be known without a call.
+        """Whether the slot is bound and healthy, as far as we know without a call.
 
-        A token that Powens no longer takes shows at the first read, and refuses that user then.
+        A token that Powens no longer accepts fails at the first read, for that user only.
         """
         status, reason = "connected", ""
         if tenant.integration == "disconnected":
@@ -257,14 +258,14 @@ class OpenBanking:
 
     @asynccontextmanager
     async def session(self, tenant: Tenant, step: str) -> AsyncIterator[BankSession]:
-        """Calls for one attempt of one step; what the step's earlier attempts of this run read is kept."""
-        # Only who calls the bank pays for an HTTP client: Dagster loads this code to know assets, jobs and schedules.
-        from pfo_pipeline.powens.client import client_of
+        """Calls for one attempt of one step. Reads of the step's earlier attempts in this run are kept."""
+        # Import the HTTP client only here: Dagster loads this module to know assets, jobs and schedules.
+        from pfo_pipeline.powens.client import aiohttp_transport, client_of
 
         kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
         async with client_of(self._config, tenant, self._transport) as client:
             yield BankSession(self._config, tenant, client, kept)
 
     def forget(self, tenant: Tenant, step: str) -> None:
-        """Drop what a step kept: it is over, and the next one must ask anew."""
+        """Discard the answers of a finished step: the next step must read again."""
         self._kept.pop(f"{tenant.id}/{step}", None)

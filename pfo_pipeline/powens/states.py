@@ -1,4 +1,4 @@
-"""What a connection's state means: how it stands, who must act, and what to do. Every state has an owner.
+"""The meaning of a connection's state: its status, who must act, and the remedy. Every state has an owner.
 
 Facts: Powens docs, Connections and "SCA and connection states"; the list of states is open.
 """
@@ -14,14 +14,14 @@ Status = Literal["healthy", "needs-person", "temporary", "silent", "paused", "un
 Actor = Literal["member", "operator", "bank", "powens", "nobody"]
 
 SILENT_AFTER = timedelta(days=3)
-"""Powens syncs every 24 hours by itself; three missed days are no accident."""
+"""Powens syncs every 24 hours by itself; three missed days are not an accident."""
 STUCK_AFTER = timedelta(hours=36)
-"""One missed sync; without a next one planned, no further day can mend it (seen live: two weeks, until forced)."""
+"""One missed sync. If no next sync is planned, waiting does not help (seen live: two weeks, until forced)."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose turn it is, and what to do."""
+    """Who must act, and the remedy."""
 
     status: Status
     who_acts: Actor
@@ -34,7 +34,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Situation:
-    """How a connection stands. `state` is the one that decided, the connection's own or a source's."""
+    """The status of a connection. `state` is the one that decided: the connection's own or a source's."""
 
     state: str | None
     status: Status
@@ -47,7 +47,7 @@ class Situation:
 
 
 def waiting_is_enough(who_acts: str | None) -> bool:
-    """Whether it mends itself, or somebody of ours must act: the member or the operator."""
+    """Whether the problem ends by itself; else the user or the operator must act."""
     return who_acts not in ("member", "operator")
 
 
@@ -96,7 +96,7 @@ KNOWN_STATES = frozenset(STATES)
 
 @dataclass(frozen=True)
 class FailingSource:
-    """One of a connection's ways to its bank, whose state is not null. Dates are its own, None where it has none."""
+    """One of a connection's sources with a non-null state. Dates are its own, None if it has none."""
 
     state: str
     last_success_at: datetime | None = None
@@ -113,13 +113,13 @@ def read_state(
     next_try_at: datetime | None,
     now: datetime,
 ) -> Situation:
-    """How a connection stands `now`.
+    """Determine the status of a connection at `now`.
 
     Args:
         state: The connection's own; null means that the last sync succeeded.
-        failing: Its enabled sources in a state: one may fail, and for days, while the connection looks fine.
-        last_success_at: Last successful sync; judged by its age, since a stuck connection keeps a null state.
-        next_try_at: Powens' next sync, null when none is planned.
+        failing: Its enabled sources with a state: one may fail for days while the connection looks healthy.
+        last_success_at: Last successful sync; judged by its age, because a stuck connection keeps a null state.
+        next_try_at: Powens' next sync, null if none is planned.
     """
     since = last_success_at or created_at
     own = _situation(state, now - since if since else None, next_try_at, active=active)
@@ -132,7 +132,7 @@ def read_state(
 def _of_source(
     source: FailingSource, since: datetime | None, next_try_at: datetime | None, active: bool, now: datetime
 ) -> Situation:
-    """Its own dates where it has any: those of the connection are as fresh as its best source."""
+    """Use the source's own dates if it has any: the connection's dates are those of its newest source."""
     known = [moment for moment in (source.last_success_at, since) if moment is not None]
     age = now - min(known) if known else None
     return _situation(source.state, age, source.next_try_at or next_try_at, active=active)
@@ -141,7 +141,7 @@ def _of_source(
 def _situation(state: str | None, age: timedelta | None, next_try_at: datetime | None, *, active: bool) -> Situation:
     owner = STATES.get(state, _UNKNOWN) if state else None
     if owner is None or owner.waiting_is_enough:
-        # Nothing that a person is told to do: whether the rest mends itself, only dates can tell.
+        # No person has to act for this state; only dates show whether the problem ends by itself.
         owner = _found_by_dates(age, next_try_at, active=active, waits=owner)
     if owner is None:
         return Situation(None, "healthy", None, None)
@@ -151,7 +151,7 @@ def _situation(state: str | None, age: timedelta | None, next_try_at: datetime |
 def _found_by_dates(
     age: timedelta | None, next_try_at: datetime | None, *, active: bool, waits: Owner | None
 ) -> Owner | None:
-    """Who must act on a connection that looks healthy, or whose state `waits` says that it mends itself."""
+    """Who must act on a connection that looks healthy, or whose state (owner `waits`) usually ends by itself."""
     if not active:
         return _PAUSED
     if next_try_at is None and age is not None and age > STUCK_AFTER:
@@ -162,7 +162,7 @@ def _found_by_dates(
 
 
 def _gravity(situation: Situation) -> tuple[int, bool, str]:
-    """What a person must do comes first, then what nobody understands, what must be told, what mends itself."""
+    """Sort order: a person must act, unknown state, other problems to report, problems that end by themselves."""
     order = {"needs-person": 0, "unknown": 1, "healthy": 4}
     rank = order.get(situation.status, 3 if waiting_is_enough(situation.who_acts) else 2)
     return rank, situation.state is None, situation.state or ""

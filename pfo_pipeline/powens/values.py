@@ -1,9 +1,9 @@
 """Amounts, times and JSON of Powens as Python values: no digit is lost, and times are UTC.
 
-Facts: Powens docs, API design (JSON numbers); `last_update` and similar fields are naive Europe/Paris wall time, as found in
-production by Formance's connector; some connectors send offsets, so both are read. Banks and connectors compute with binary
-floats and send the result, such as `83710.79999999999` (seen live). Coins have up to 18 decimals; the ledger's DECIMAL(38,10)
-has ten.
+Facts: Powens docs, API design (JSON numbers); `last_update` and similar fields are naive Europe/Paris wall time, as Formance's
+connector found in production; some connectors send offsets, so we read both. Banks and connectors compute with binary floats
+and send the result, such as `83710.79999999999` (seen live). Coins have up to 18 decimals; the ledger's DECIMAL(38,10) has
+ten.
 """
 
 import hashlib
@@ -21,28 +21,29 @@ from pfo_pipeline.contracts.records import EXACT
 
 PARIS = ZoneInfo("Europe/Paris")
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(8999, 12, 31, tzinfo=UTC)
-"""The dates that we keep; one told beyond them is kept as the bound. Banks write `9999-12-31` for never, and Python's years
-end there: in a time zone to the east, or a day later, it is no date any more. A page is asked of the same years
-(report/gathering.py).
+"""Range of the dates that we store; a date outside becomes the nearest bound. Banks write `9999-12-31` for never. Python's
+years
+end there, so the date is invalid in a time zone to the east or one day later. The cash page accepts the same years
+(report/build.py).
 """
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_NUMBER_LENGTH = 200
-# Far beyond any amount, and small enough for exact arithmetic (mapping.py).
+# Far larger than any amount, and small enough for exact arithmetic (mapping.py).
 _MAX_EXPONENT = 999
 MAX_DEPTH = 100
-"""Powens' own records nest less than ten deep. Far from Python's recursion limit, wherever a record is gone through."""
+"""Powens' own records nest less than ten deep. This is far below Python's recursion limit, wherever a record is traversed."""
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 _NO_NUMBER = Decimal("NaN")
-"""Stands for a number that no field accepts, so that one record is put aside for it and not the list that it is in."""
+"""A number that no field accepts, so that only its record is quarantined and not the whole list."""
 
 
 def _exact(text: str) -> Decimal:
     try:
         return Decimal(text) if len(text) <= MAX_NUMBER_LENGTH else _NO_NUMBER
-    except InvalidOperation:  # An exponent that no Decimal has.
+    except InvalidOperation:  # No Decimal has such an exponent.
         return _NO_NUMBER
 
 
@@ -51,7 +52,7 @@ def _integer(text: str) -> int | Decimal:
 
 
 class ToldTwice:
-    """Stands for a value that one object gives in two ways: no field accepts it, and which of them holds nobody knows."""
+    """A value that one object gives twice with different content: no field accepts it, because either may be right."""
 
     def __str__(self) -> str:
         return "told twice"
@@ -68,10 +69,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_json(body: bytes) -> Any:
-    """Numbers with a point or exponent become Decimal, others int; no binary float on the way.
+    """Parse JSON without binary floats: numbers with a point or exponent become Decimal, others int.
 
-    NaN and Infinity, which JSON has not, and numbers of a size that nothing has become a Decimal that no field accepts, so
-    that one record is put aside; a key that one object has twice with different values becomes ToldTwice, likewise.
+    NaN, Infinity (both not JSON) and numbers that are too long become a Decimal that no field accepts, so that only one record
+    is
+    quarantined. A key that one object has twice with different values becomes ToldTwice, for the same reason.
 
     Raises:
         ValueError: invalid UTF-8, not JSON, nested deeper than MAX_DEPTH.
@@ -88,8 +90,8 @@ def parse_json(body: bytes) -> Any:
 
 
 def _depth(body: bytes) -> int:
-    """How deeply objects and lists are nested in a JSON text."""
-    # Without its escapes, every other part between quotation marks is outside of a text.
+    """Nesting depth of objects and lists in a JSON text."""
+    # Without escapes, every second part between quotation marks is outside of a string.
     outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     depth = deepest = 0
     for bracket in outside.translate(None, _NO_BRACKETS):
@@ -101,7 +103,7 @@ def _depth(body: bytes) -> int:
 def to_amount(value: object) -> Decimal:
     """An exact amount from a JSON number or a numeric string.
 
-    Raises: ValueError: anything else, NaN and Infinity included.
+    Raises: ValueError: anything else, including NaN and Infinity.
     """
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
         raise ValueError("not a number")
@@ -120,11 +122,13 @@ def _is_numeric(text: str) -> bool:
 
 
 def to_utc(value: object) -> datetime:
-    """A moment from `YYYY-MM-DD HH:MM:SS`, read as Europe/Paris wall time unless it carries an offset.
+    """A UTC datetime from `YYYY-MM-DD HH:MM:SS`, read as Europe/Paris wall time unless it has an offset.
 
-    The hour that October repeats is read as its first pass (summer time): Powens gives nothing to tell the two apart,
-    so a figure taken in the second pass is dated up to one hour early. An hour that March skips is read with the offset
-    that held before it. A date beyond EARLIEST or LATEST is that bound.
+    The hour that October repeats is read as its first pass (summer time): Powens does not distinguish the two passes, so a
+    balance
+    of the second pass is dated up to one hour early. An hour that March skips is read with the offset before the change. A
+    date
+    outside EARLIEST and LATEST becomes the nearest bound.
 
     Raises: ValueError: not such a text, or a date that does not exist.
     """
@@ -134,7 +138,7 @@ def to_utc(value: object) -> datetime:
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError("not a date") from None
-    if not EARLIEST.year <= moment.year <= LATEST.year:  # At the calendar's ends no time zone can be applied.
+    if not EARLIEST.year <= moment.year <= LATEST.year:  # At the calendar's ends time zones overflow.
         return EARLIEST if moment.year < EARLIEST.year else LATEST
     moment = (moment.replace(tzinfo=PARIS) if moment.tzinfo is None else moment).astimezone(UTC)
     return min(max(moment, EARLIEST), LATEST)
@@ -151,25 +155,25 @@ ParisMoment = Annotated[datetime, BeforeValidator(to_utc)]
 
 SCALE = 10
 LIMIT = Decimal(10) ** 18
-"""Amounts of so much and more are no amounts of money, and sums of what is below fit 28 digits before the point."""
+"""No real balance is this large, and sums of smaller amounts fit 28 digits before the point."""
 NOISE = Decimal("0.000001")
-"""How far from a whole number of cents the noise of a binary float is at most; amounts below 10^9 are exact to that."""
+"""Largest difference from a whole number of cents that binary floats cause; amounts below 10^9 are exact to this."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """An amount that the ledger can hold, in units of its currency; `text` is what was sent where it was rounded."""
+    """An amount that the ledger can store, in units of its currency; `text` is the original if the amount was rounded."""
 
     amount: Decimal
     text: str | None = None
 
 
 def kept(sent: Decimal, currency: str, *, is_number: bool, is_crypto: bool) -> Kept | str:
-    """The amount as the ledger holds it, or why it cannot.
+    """The amount in the ledger's form, or the reason why it cannot be stored.
 
     Args:
-        is_number: Sent as a JSON number. A text was written digit by digit: nothing of it is noise.
-        is_crypto: Whether Powens says that the currency is a coin. A code that is no money's is taken for a coin's, too.
+        is_number: Sent as a JSON number. A text was written digit by digit, so it has no float noise.
+        is_crypto: Whether Powens says that the currency is a coin. A code that is not a currency code counts as a coin too.
     """
     if sent.copy_abs() >= LIMIT:
         return "10^18 or more"
@@ -186,7 +190,7 @@ def kept(sent: Decimal, currency: str, *, is_number: bool, is_crypto: bool) -> K
 
 
 def _decimals(amount: Decimal) -> int:
-    """How many digits it has after the point, idle zeros left out."""
+    """Number of digits after the point, without trailing zeros."""
     exponent = amount.normalize(EXACT).as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
@@ -196,14 +200,14 @@ def _rounded(amount: Decimal, decimals: int) -> Decimal:
 
 
 def _is_money(currency: str) -> bool:
-    """Whether CLDR knows the code as one of ISO 4217, of today or of the past."""
-    from babel.numbers import is_currency  # As below.
+    """Whether CLDR knows the code as a current or past code of ISO 4217."""
+    from babel.numbers import is_currency  # imported late, as below
 
     return is_currency(currency)
 
 
 def _usual_decimals(currency: str) -> int:
-    """As CLDR has it."""
-    from babel.numbers import get_currency_precision  # Its tables take longer to load than an answer of Powens.
+    """Usual number of decimals in CLDR."""
+    from babel.numbers import get_currency_precision  # Its tables take longer to load than a Powens answer.
 
     return get_currency_precision(currency)

@@ -2,8 +2,8 @@
 
 Facts: Powens docs, guide "Webhooks". Neither body nor headers name the event, so each event has its own address. The key is
 the bytes of the secret, not decoded (Formance's connector, run against the live service). The docs do not say whether a body
-is signed before or after gzip: both are accepted, since both prove the sender. They do not say either whether a repeated post
-is signed again, so its age refuses little: MAX_AGE only has to be shorter than our memory of ids.
+is signed before or after gzip: both are accepted, because both prove the sender. They do not say either whether a repeated
+post is signed again, so its age refuses little: MAX_AGE must only be shorter than the time for which we remember ids.
 `POST /webhooks/auth` returns the secret once. The name of a provider is short, of letters and digits: a name of 39 characters
 with dashes was answered with 500 (Formance's contract test). `/webhooks` with `event`, `url` and `id_auth` is from the older
 reference, which the current pages do not contradict.
@@ -34,23 +34,23 @@ EVENTS = (
     "ACCOUNT_DISABLED",
     "USER_DELETED",
 )
-"""Those that tell of accounts and balances; Powens has others, of transactions, documents and payments."""
+"""The events about accounts and balances. Powens has others, about transactions, documents and payments."""
 
 SIGNATURE_HEADER = "BI-Signature"
 DATE_HEADER = "BI-Signature-Date"
 MAX_BODY_BYTES = 32 * 1024 * 1024
-"""Packed or not: the first CONNECTION_SYNCED of a bank brings all its transactions and may be many megabytes."""
+"""Packed or not: the first CONNECTION_SYNCED of a bank contains all its transactions and may be many megabytes."""
 MAX_AGE = timedelta(days=3)
-"""A post that failed on Friday evening is still welcome on Monday morning."""
+"""A post that failed on Friday evening must still be accepted on Monday morning."""
 MAX_SKEW = timedelta(minutes=5)
 
-_GZIP_MAGIC = b"\x1f\x8b"  # no JSON begins so
+_GZIP_MAGIC = b"\x1f\x8b"  # JSON never begins like this
 _ID = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass
 class PostRefused(PfoError):
-    """A post that is not taken. `reason` is ours, and tells nothing of what was in it."""
+    """A refused post. `reason` is our own text, without any content of the post."""
 
     status: int
     reason: str
@@ -61,7 +61,7 @@ class PostRefused(PfoError):
 
 @dataclass(frozen=True)
 class Hint:
-    """What an event is about. The truth is read from the API: a late post carries an old state."""
+    """The subject of an event. The current state is read from the API: a late post has an old state."""
 
     event: str
     webhook_id: int
@@ -69,11 +69,11 @@ class Hint:
     connection_id: int | None
     user_id: int | None
     error: str | None
-    """The state of a sync that failed, as a word; never the bank's text."""
+    """The state of a failed sync, as a word; never the bank's text."""
 
 
 def path_of(tenant_id: str, event: str) -> str:
-    """Where the posts of one event of one tenant arrive; part of what is signed."""
+    """Path for the posts of one event of one tenant; part of the signed text."""
     return f"/powens/{tenant_id}/{event.lower().replace('_', '-')}"
 
 
@@ -83,9 +83,10 @@ def signature(secret: str, path: str, date: str, body: bytes) -> str:
 
 
 def verify_signature(secret: str, path: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-    """
+    """Verify the signature of a post.
+
     Args:
-        body: As received, to the byte.
+        body: The received bytes, unchanged.
     Raises:
         PostRefused: not signed with this secret for this path, or too old.
     """
@@ -102,21 +103,25 @@ def verify_signature(secret: str, path: str, headers: Mapping[str, str], body: b
 
 
 def verify_bearer(tokens: Iterable[str], headers: Mapping[str, str]) -> None:
-    """
+    """Verify the bearer token of a post.
+
     Args:
-        tokens: Those that Powens may send: by default the permanent token of the user whom the event is about.
+        tokens: Tokens that Powens may send: by default the permanent token of the user that the event is about.
     Raises:
-        PostRefused: another one, or none.
+        PostRefused: another token, or none.
     """
     scheme, _, told = headers.get("Authorization", "").partition(" ")
-    # Each is compared, so that the time tells nothing.
+    # Compare with each token, so that the time reveals nothing.
     known = [_same(token, told.strip()) for token in tokens]
     if scheme.lower() != "bearer" or not any(known):
         raise PostRefused(401, "its bearer token is wrong or missing")
 
 
 def read_hint(event: str, body: bytes) -> Hint:
-    """Raises: PostRefused: not the body of such an event."""
+    """Read the hint from a body.
+
+    Raises: PostRefused: not the body of such an event.
+    """
     payload = _object(unpacked(body))
     webhook_id = _id(payload.get("id_webhook_data"))
     if webhook_id is None:
@@ -143,7 +148,7 @@ def read_hint(event: str, body: bytes) -> Hint:
 
 
 def unpacked(body: bytes) -> bytes:
-    """The body without gzip, if it had any. Raises: PostRefused: damaged, or too large once unpacked."""
+    """Unpack the body if it is gzip. Raises: PostRefused: damaged, or too large once unpacked."""
     if not body.startswith(_GZIP_MAGIC):
         return body
     unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
@@ -187,7 +192,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _id(value: object) -> int | None:
-    """Powens' ids are whole numbers; one in quotes is read too, one that no database holds is none."""
+    """The id as an integer; also from a quoted number; None if too large for a database."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if _ID.fullmatch(text) else None
 
@@ -200,7 +205,7 @@ def provider_name(tenant_id: str) -> str:
 
 
 class Registrar:
-    """One Powens domain, and its configuration token."""
+    """One Powens domain, with its configuration token."""
 
     def __init__(self, client: PowensClient, root: str, token: str) -> None:
         self._client = client
@@ -208,16 +213,16 @@ class Registrar:
         self._token = token
 
     async def provider(self, name: str) -> int | None:
-        """The id of the signing secret of this name. Raises: PowensError."""
+        """Get the id of the signing secret with this name. Raises: PowensError."""
         providers = await self._list("/webhooks/auth", "authproviders")
         found = (p.get("id") for p in providers if p.get("name") == name and p.get("type") == "hmac_signature")
         return next((number for number in found if isinstance(number, int)), None)
 
     async def add_provider(self, name: str, store: Callable[[str], None]) -> int:
-        """Let Powens make a secret.
+        """Let Powens create a secret.
 
         Args:
-            store: Is given the secret, which is told this once.
+            store: Called with the secret, which Powens shows only once.
         Raises: PowensError.
         """
         made = await self._post("/webhooks/auth", {"type": "hmac_signature", "name": name})
@@ -228,12 +233,12 @@ class Registrar:
         return int(made["id"])
 
     async def add_addresses(self, tenant_id: str, base: str, provider: int) -> list[tuple[str, str, bool]]:
-        """Register what is not registered yet.
+        """Register the addresses that are not registered yet.
 
         Returns: For each event its URL, and whether it is new.
         Raises: PowensError.
         """
-        # Each event has an address of its own; Powens names the event by a number of its own, if at all.
+        # Each event has its own address; Powens names the event by a number of its own, if at all.
         known = {(w.get("url"), str(w.get("id_auth"))) for w in await self._list("/webhooks", "webhooks")}
         told = []
         for event in EVENTS:
