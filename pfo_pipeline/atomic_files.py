@@ -1,4 +1,4 @@
-"""Replaces a file as a whole: readers have the old one or the new one, and a crash leaves the old one."""
+"""Atomic file replacement: readers see the old file or the new one, and a crash leaves the old one."""
 
 import os
 import shutil
@@ -9,9 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def draft_of(target: Path, mode: int) -> Iterator[Path]:
-    """A path beside `target`: what the block writes there takes its place when the block ends well, on disk, with `mode`.
+    """Yield a path beside `target`. When the block ends without error, the file replaces `target`, synced to disk, with
+    `mode`.
 
-    Only for who holds the lock that belongs to `target`.
+    The caller must hold the lock of `target`.
     """
     with scratch_beside(target) as draft:
         yield draft
@@ -23,12 +24,12 @@ def draft_of(target: Path, mode: int) -> Iterator[Path]:
 
 @contextmanager
 def scratch_beside(target: Path) -> Iterator[Path]:
-    """A path beside `target`, for a file that is gone when the block ends.
+    """Yield a path beside `target` for a file that is deleted when the block ends.
 
-    Only for who holds the lock that belongs to `target`: one that lies there already was begun by somebody who died.
+    The caller must hold the lock of `target`: a file that already exists there was left by a process that died.
     """
     for abandoned in target.parent.glob(f".{target.name}.*.draft*"):
-        if abandoned.is_dir():  # What DuckDB did not hold in memory, of a process that died.
+        if abandoned.is_dir():  # DuckDB's spill files of a process that died.
             shutil.rmtree(abandoned)
         else:
             abandoned.unlink()

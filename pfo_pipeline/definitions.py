@@ -1,4 +1,4 @@
-"""What Dagster loads: the table of contents of the pipeline."""
+"""The Dagster definitions: the table of contents of the pipeline."""
 
 from collections.abc import Mapping
 
@@ -23,10 +23,10 @@ def build_defs(
     balances: Workflow = REFRESH_OPENBANKING_BALANCES,
     resources: Mapping[str, object] | None = None,
 ) -> dg.Definitions:
-    """The pipeline, for production, the command line and tests alike.
+    """Build the pipeline for production, the command line and tests.
 
     Args:
-        accounts, balances: The workflows; a test gives ones with shorter delays.
+        accounts, balances: The workflows; a test passes ones with shorter delays.
         resources: Replacements by resource key.
     """
     office = OfficeResource()
@@ -42,7 +42,7 @@ def build_defs(
             "ledger": LedgerIOManager(office=office),
             **(resources or {}),
         },
-        # Without one Dagster writes every event of every run to the terminal.
+        # Without a logger Dagster writes every event of every run to the terminal.
         loggers={"console": dg.json_console_logger if is_json() else dg.colored_console_logger},
         # A process per step costs two seconds each; these steps wait for the network, not for the processor.
         executor=dg.in_process_executor,

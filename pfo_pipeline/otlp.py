@@ -1,6 +1,6 @@
-"""OpenTelemetry's SDK behind telemetry.py, and the only module that imports it: the extra `telemetry`.
+"""OpenTelemetry's SDK behind telemetry.py, imported only by this module: the extra `telemetry`.
 
-The standard variables say where to, with which headers and how often (OTEL_EXPORTER_OTLP_*, OTEL_SERVICE_NAME,
+The standard variables set the receiver, the headers and the interval (OTEL_EXPORTER_OTLP_*, OTEL_SERVICE_NAME,
 OTEL_RESOURCE_ATTRIBUTES; opentelemetry.io, "Environment variable specification").
 """
 
@@ -24,15 +24,15 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCod
 _NAME = "pfo-pipeline"
 _FLUSH_MS = 5_000
 _TIMEOUT_SECONDS = 3.0
-"""For one export: a receiver that does not answer must not hold up runs."""
+"""For one export: a receiver that does not answer must not delay runs."""
 
 
 class Otlp:
-    """One per process. Each process is an instance of the service, so that their counts are told apart."""
+    """One per process. Each process is an instance of the service, so that their counts stay distinct."""
 
     def __init__(self) -> None:
         own = {"service.name": _NAME, "service.version": version(_NAME), "service.instance.id": uuid.uuid4().hex}
-        resource = Resource(own).merge(OTELResourceDetector().detect())  # What the environment says goes first.
+        resource = Resource(own).merge(OTELResourceDetector().detect())  # The environment takes precedence.
         self._traces = TracerProvider(resource=resource)
         self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=_TIMEOUT_SECONDS)))
         reader = PeriodicExportingMetricReader(OTLPMetricExporter(timeout=_TIMEOUT_SECONDS))
@@ -46,7 +46,7 @@ class Otlp:
     def span(
         self, name: str, trace_id: str | None, attributes: Mapping[str, str | int | float | bool]
     ) -> Iterator[Callable[[str], None]]:
-        """Yields: what is told the outcome."""
+        """Yields: a function that receives the outcome."""
         root = _root_of(trace_id) if trace_id else None
         with self._tracer.start_as_current_span(
             name, root, attributes=dict(attributes), record_exception=False, set_status_on_exception=False
@@ -75,7 +75,7 @@ class Otlp:
 
 
 def _root_of(trace_id: str) -> Context:
-    """A parent that is nowhere recorded, whose trace has this id."""
+    """An unrecorded parent whose trace has this id."""
     span_id = random.getrandbits(64) or 1
     parent = SpanContext(int(trace_id, 16), span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     return set_span_in_context(NonRecordingSpan(parent))

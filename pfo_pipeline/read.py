@@ -7,8 +7,8 @@
     ledger.cash(as_of=date(2026, 6, 30))
     ledger.frame("select currency, sum(current_balance) from positions group by all")
 
-A date is the end of that day in each tenant's own time zone. Each call opens the file, asks, and closes it: the next one
-shows what was published meanwhile, and nobody is kept waiting.
+A date means the end of that day in each tenant's own time zone. Each call opens the file, runs its query and closes the file,
+so the next call sees a newer publication, and no other process has to wait.
 """
 
 from collections.abc import Mapping
@@ -29,57 +29,58 @@ _ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 
 class ReadError(PfoError):
-    """A question that the ledger cannot be asked."""
+    """A query that the ledger cannot answer."""
 
 
 class Published:
-    """A published ledger. Frames are Arrow-backed: amounts are `decimal128(38, 10)`, moments `timestamp[us, tz=UTC]`.
+    """A published ledger. Frames are Arrow-backed: amounts are `decimal128(38, 10)`, times `timestamp[us, tz=UTC]`.
 
-    Every method raises LedgerError where the file is missing, damaged, newer than this program, or its key refused.
+    Every method raises LedgerError if the file is missing, damaged or newer than this program, or if its key is refused.
     """
 
     def __init__(self, path: str | Path, *, key: str | None = None) -> None:
         """
         Args:
-            key: What the file is encrypted with; None for a plain one.
+            key: The encryption key of the file; None for a plain one.
         """
         self._path = Path(path)
         self._key = key
 
     def positions(self, *, tenant: str | None = None) -> "pd.DataFrame":
-        """Each enabled account with its newest figure; `tenant`: only that one's, here and below."""
+        """Each enabled account with its newest balance. `tenant`, here and below: only this tenant."""
         return self._of_tenant("positions", tenant, {})
 
     def totals(self, *, tenant: str | None = None) -> "pd.DataFrame":
-        """What there is now, for each tenant and currency; never added up across currencies."""
+        """The newest total of each tenant and currency; never added up across currencies."""
         return self._of_tenant("totals", tenant, {})
 
     def accounts(self, *, tenant: str | None = None, known_at: date | None = None) -> "pd.DataFrame":
-        """Every linked account, hidden ones too, as it is known, or was at `known_at`.
+        """Every linked account, including hidden ones, as it is known now, or was at `known_at`.
 
-        Raises: ReadError: the moment has no time zone.
+        Raises: ReadError: the time has no time zone.
         """
         return self._of_tenant("accounts_as_of($known_at)", tenant, {"known_at": _moment("known_at", known_at)})
 
     def balances(
         self, *, tenant: str | None = None, as_of: date | None = None, known_at: date | None = None
     ) -> "pd.DataFrame":
-        """The last figure of each account up to `as_of`, as it was known at `known_at`; None: the newest; a date: the end
-        of that day in the tenant's time zone.
+        """The last balance of each account up to `as_of`, as it was known at `known_at`. None means the newest; a date means
+        the end of
+        that day in the tenant's time zone.
 
-        Raises: ReadError: a moment has no time zone.
+        Raises: ReadError: a time has no time zone.
         """
         return self._of_tenant("balances_as_of($as_of, known_at := $known_at)", tenant, _moments(as_of, known_at))
 
     def cash(
         self, *, tenant: str | None = None, as_of: date | None = None, known_at: date | None = None
     ) -> "pd.DataFrame":
-        """What there was in each currency, likewise."""
+        """The cash in each currency, with the same arguments as `balances`."""
         return self._of_tenant("cash_position($as_of, known_at := $known_at)", tenant, _moments(as_of, known_at))
 
     def frame(self, query: str, parameters: Mapping[str, Any] | None = None) -> "pd.DataFrame":
-        """The answer of any query, the schema `ledger` entered. Raises: ReadError: DuckDB refuses it."""
-        import pandas as pd  # Only who asks for a frame pays for it.
+        """The result of any query, with the schema `ledger` selected. Raises: ReadError: DuckDB refuses the query."""
+        import pandas as pd  # imported late: only frames need it
 
         return self.table(query, parameters).to_pandas(types_mapper=pd.ArrowDtype)
 
@@ -101,7 +102,7 @@ def _moments(as_of: date | None, known_at: date | None) -> dict[str, date]:
 
 
 def _moment(name: str, moment: date | None) -> date:
-    """A date stays one: the macros know where it ends."""
+    """Check the time zone. A date stays a date: the macros know when the day ends."""
     if moment is None:
         return _ALWAYS
     if isinstance(moment, datetime) and moment.tzinfo is None:

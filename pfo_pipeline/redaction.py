@@ -21,9 +21,9 @@ PERSONAL_FIELDS = frozenset(
     }
 )
 
-# Without word boundaries: in an escaped text the letter of `\\n` or `\\t` touches what follows.
+# No word boundaries: in an escaped text the letter of `\\n` or `\\t` touches the next character.
 _IBAN = re.compile(r"[A-Z]{2}\d{2}(?:\s?[A-Z0-9]){11,}")
-# Written small, or with dashes: only as a word by itself, in groups of four, and no run id.
+# In small letters, or with dashes: only as a separate word, in groups of four, and not a run id.
 _IBAN_AS_TYPED = re.compile(
     r"(?i)(?<![\w-])(?![0-9a-f]{8}-[0-9a-f]{4}-)[a-z]{2}\d{2}(?:[\s-]?[a-z0-9]{4}){2,7}(?:[\s-]?[a-z0-9]{1,3})?(?!\w)"
 )
@@ -37,7 +37,7 @@ NOT_A_WORD = "(not a word)"
 
 
 def word(text: str) -> str:
-    """A name out of the provider's own vocabulary, such as a state or a field; anything else could be somebody's data.
+    """A name from the provider's own vocabulary, such as a state or a field; any other text could be personal data.
 
     At most 40 letters, `_`, `-`, `.` and three digits; else NOT_A_WORD.
     """
@@ -45,13 +45,13 @@ def word(text: str) -> str:
 
 
 def mask(value: str) -> str:
-    """Keep the last four characters; what is four characters or shorter is hidden whole."""
+    """Keep the last four characters; hide a text of four characters or fewer completely."""
     return "*" * len(value) if len(value) <= 4 else "*" * (len(value) - 4) + value[-4:]
 
 
 def scrub(text: str) -> str:
-    """Text fit for a log or an error: no address with its query, bearer token, IBAN or long number in clear."""
-    # IBANs first: the other two end at a space, and would leave the groups that follow it.
+    """Make a text safe for a log or an error: remove URL queries, bearer tokens, IBANs and long numbers."""
+    # IBANs first: the other patterns end at a space, and would leave the groups after it.
     for pattern in (_IBAN, _IBAN_AS_TYPED):
         text = pattern.sub(lambda found: mask(re.sub(r"[\s-]", "", found.group())), text)
     text = _URL.sub(_without_secrets, text)

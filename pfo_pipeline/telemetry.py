@@ -1,10 +1,10 @@
-"""Traces, metrics, log lines as JSON, and progress. All are off by default and cost nothing then.
+"""Traces, metrics, log lines as JSON, and progress. All are off by default and then cost nothing.
 
-Traces and metrics go over OTLP where OpenTelemetry's own variables name a receiver and the extra `telemetry` is installed.
+Traces and metrics are sent over OTLP if OpenTelemetry's own variables name a receiver and the extra `telemetry` is installed.
 A run's trace has the run's id; a measured block is a span and a duration (`<name>.duration`, seconds) with its outcome. A
-receiver that does not answer costs a run a few seconds at its end, and nothing else. With `PFO_LOG=json` each event that
-a contract names is one line on standard error, with tenant, run and trace. Texts are redacted here: names of ours, ids,
-counts and durations, nothing of a person.
+receiver that does not answer delays the end of a run by a few seconds, and has no other effect. With `PFO_LOG=json` each event
+that a contract names is one line on standard error, with tenant, run and trace. Texts are redacted here: only our own names,
+ids, counts and durations, nothing about a person.
 """
 
 import json
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Show = Callable[[str, Collection[Any]], Iterator[Any]]
-"""Given what is done and to what: yields each of them, and shows how many there were."""
+"""Takes a description and the items: yields each item, and shows the progress."""
 
 _show: ContextVar[Show | None] = ContextVar("show", default=None)
 
 
 def steps(about: str, things: Collection[T]) -> Iterator[T]:
-    """The things one after the other; `about` says in a word or two what is done with them."""
+    """Iterate over the items and show the progress; `about` describes the work in a word or two."""
     show = _show.get()
     return iter(things) if show is None else show(about, things)
 
 
 @contextmanager
 def shown_by(show: Show) -> Iterator[None]:
-    """Meanwhile, the steps of this thread are shown."""
+    """Show the steps of this thread during the block."""
     token = _show.set(show)
     try:
         yield
@@ -58,12 +58,12 @@ def is_json() -> bool:
 
 
 def trace_id(run_id: str) -> str:
-    """A run's trace, in the form of OpenTelemetry: the run's own id, which has as many bits."""
+    """A run's trace id in OpenTelemetry's form: the run's own id, which has the same number of bits."""
     return run_id.replace("-", "")
 
 
 def tell(event: str, *, tenant_id: str, run_id: str, **properties: object) -> None:
-    """One line about one event; nothing unless lines are asked for."""
+    """Write one line for an event, if JSON lines are enabled."""
     if not is_json():
         return
     _begin()
@@ -72,20 +72,20 @@ def tell(event: str, *, tenant_id: str, run_id: str, **properties: object) -> No
 
 
 def _begin() -> None:
-    """Once per process, when the first line is told: a program that tells nothing gets no handler."""
+    """Set up logging once per process, at the first line: a program without lines gets no handler."""
     if not _LOGGER.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_JsonLines())
         _LOGGER.addHandler(handler)
         _LOGGER.setLevel(logging.INFO)
-        _LOGGER.propagate = False  # Dagster's handlers would tell it again.
+        _LOGGER.propagate = False  # Dagster's handlers would repeat the line.
 
 
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "level": record.levelname, **getattr(record, "told", {"event": record.getMessage()})}
-        # Our own ids are no secret, and one that begins like bc49… would pass for an IBAN.
+        # Our own ids are not secret, and one that begins like bc49… would be masked as an IBAN.
         return json.dumps({key: value if key in _IDS else _scrubbed(value) for key, value in line.items()})
 
 
@@ -107,11 +107,11 @@ Value = str | int | float | bool
 
 @contextmanager
 def measured(name: str, *, run_id: str | None = None, **attributes: Value) -> Iterator[None]:
-    """A span around the block, and its duration by outcome: `ok`, or the class of what was raised.
+    """Measure a block as a span, and its duration by outcome: `ok`, or the class of the exception.
 
     Args:
-        run_id: Begins a span of this run's trace; without it the span belongs to the one around it.
-        attributes: Ids and words of our own; never what a bank or a person has written.
+        run_id: Begins a span of this run's trace; without it the span belongs to the surrounding one.
+        attributes: Our own ids and words; never a text from a bank or a person.
     """
     otlp = _otlp()
     if otlp is None:
@@ -131,7 +131,7 @@ def measured(name: str, *, run_id: str | None = None, **attributes: Value) -> It
 
 
 def recorded(name: str, seconds: float, **attributes: Value) -> None:
-    """A duration that was measured elsewhere."""
+    """Record a duration that was measured elsewhere."""
     if (otlp := _otlp()) is not None:
         otlp.record(name, seconds, _clean(attributes))
 
@@ -142,7 +142,7 @@ def counted(name: str, amount: int = 1, **attributes: Value) -> None:
 
 
 def flush() -> None:
-    """Send what is gathered: a run's process ends without the interpreter's own farewell."""
+    """Send collected telemetry: a run's process ends without the interpreter's exit handlers."""
     if (otlp := _otlp()) is not None:
         otlp.flush()
 

@@ -1,4 +1,4 @@
-"""Conditions: what is not in order now and who can end it, and those that the ledger shows."""
+"""Conditions: current problems with their owners, and those that the ledger shows."""
 
 import re
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ Severity = Literal["critical", "warning", "notice"]
 
 
 class Key(NamedTuple):
-    """Which condition it is, and whose: another owner is told anew. `tenant_id` is empty where it is the office's."""
+    """Identity of a condition. A new owner makes a new condition. `tenant_id` is empty for a condition of the whole office."""
 
     kind: Kind
     tenant_id: str
@@ -34,21 +34,21 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Condition:
-    """What is not in order. All texts may be shown to anybody whom the tenant's alerts go to."""
+    """A problem. All texts may be shown to every target of the tenant's alerts."""
 
     kind: Kind
     tenant_id: str
     thing: str
-    """Its id among its kind: a connection's, a job's, a sensor's."""
+    """The id of a connection, job or sensor, for example."""
     owner: str
-    """Who acts: member, operator, bank, powens."""
+    """Who must act: member, operator, bank, powens."""
     severity: Severity
     code: str
     text: str
     remedy: str
     link: str = ""
     stage: int = 0
-    """Where it comes nearer by steps: how far it is. A lower stage is told at once."""
+    """Stage of a deadline that comes closer in steps. A lower stage is notified immediately."""
 
     @property
     def key(self) -> Key:
@@ -57,12 +57,12 @@ class Condition:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one look found. Of kinds or tenants that it did not look at, it says nothing."""
+    """The result of one check. It says nothing about kinds or tenants that were not checked."""
 
     conditions: tuple[Condition, ...]
     kinds: frozenset[Kind]
     tenants: frozenset[str] | None = None
-    """None: all there are."""
+    """None: all tenants."""
 
     def looked_at(self, key: Key) -> bool:
         return key.kind in self.kinds and (self.tenants is None or key.tenant_id in self.tenants)
@@ -72,7 +72,7 @@ KINDS: frozenset[Kind] = frozenset({"user", "connection", "accounts", "consent",
 
 
 def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: Iterable[str] | None = None) -> Findings:
-    """What is not in order with the configuration's tenants, or with some of them.
+    """Find the problems of all tenants in the configuration, or of some of them.
 
     Raises: SecretError, LedgerError.
     """
@@ -107,7 +107,7 @@ def _of_tenant(tenant: Tenant, reader: Reader, limits: Freshness, now: datetime)
             yield _connection(tenant, connection)
     for attention in reader.attention([tenant.id], limits, now):
         yield _accounts(tenant, attention)
-    if ending_consents(tenant.id, connections, (), now):  # Which accounts go stale then is asked only where one ends.
+    if ending_consents(tenant.id, connections, (), now):  # The affected accounts are only needed if a consent ends.
         for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):
             yield _consent(tenant, consent, now)
 
@@ -127,7 +127,7 @@ def _user(tenant: Tenant, user: KnownUser) -> Condition:
 
 
 def _not_read(tenant_id: str, count: int) -> Condition:
-    """Of all of them together: whoever was taken out has no number by which to be told of."""
+    """One condition for all of them: a removed user has no number to name it by."""
     who = "1 user" if count == 1 else f"{count} users"
     return Condition(
         kind="user",
@@ -221,7 +221,7 @@ def _dated_ahead(tenant_id: str, read_at: datetime) -> Condition:
 def _held_up(
     figures: list[Figure], limits: Freshness, last_read: Mapping[str, datetime], now: datetime
 ) -> Iterator[Condition]:
-    """Figures beyond their limit that nobody else is told of: we read the tenant, and its connection waits for nobody."""
+    """Stale balances that no other condition covers: we read the tenant, and its connection needs no action from a person."""
     held: dict[str, Counter[Held]] = defaultdict(Counter)
     for figure in figures:
         where = aged(figure, limits, now, last_read.get(figure.tenant_id)).held
@@ -242,9 +242,9 @@ def _held_up(
 
 
 def without_users(tenant: Tenant, text: str) -> str:
-    """The text with `#1` for the tenant's first user, and so on: a user's id is often the name of a person.
+    """Replace user ids with `#1` for the tenant's first user, and so on: a user's id is often the name of a person.
 
-    A command in the text gets a word in its place that a shell does not take for a comment.
+    In a command the id becomes a word that a shell does not read as a comment.
     """
     for number, user in enumerate(tenant.users, start=1):
         if user.id != tenant.id:
@@ -254,5 +254,5 @@ def without_users(tenant: Tenant, text: str) -> str:
 
 
 def _bank(name: str) -> str:
-    """A bank's name is somebody else's text: one line, without anything that could be a link or an account."""
+    """Sanitize a bank's name, which is foreign text: one line, without anything that could be a link or an account."""
     return " ".join(scrub(name).split())

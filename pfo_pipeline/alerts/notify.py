@@ -1,8 +1,8 @@
 """Notifies the alert targets, and writes `data/alerts.jsonl`, one line per alert, for a monitor to follow.
 
 Each owner and tenant gets one message. The log is a local target; the others are reached by Apprise over the network. A
-target that failed is tried again. A URL holds a password: it is read when it is used, and is in no log, error or result. A
-library or a server may repeat the URL or name a person in its error, so a reported reason is always one of ours.
+target that failed is tried again. A URL contains a password: it is read when it is used, and is in no log, error or result. A
+library or a server may repeat the URL or name a person in its error, so a reported reason is always our own text.
 """
 
 import json
@@ -42,7 +42,7 @@ _HEADINGS: dict[Event, str] = {"opened": "NEW", "repeated": "STILL", "resolved":
 
 @dataclass(frozen=True)
 class Message:
-    """`severity` is that of its worst condition; None where all it tells is over."""
+    """`severity` is that of its worst condition; None if all its conditions are over."""
 
     title: str
     body: str
@@ -51,7 +51,9 @@ class Message:
 
 
 def messages(notices: Iterable[Notice]) -> list[Message]:
-    """In the order of tenants; what concerns the whole office comes first. No message holds two tenants."""
+    """Group notices into messages, in the order of tenants; those of the whole office come first. No message covers two
+    tenants.
+    """
     groups: dict[tuple[str, str], list[Notice]] = {}
     for notice in notices:
         groups.setdefault((notice.condition.tenant_id, notice.condition.owner), []).append(notice)
@@ -84,14 +86,14 @@ ALERTS = "alerts.jsonl"
 
 
 def append_to_log(data_dir: Path, notices: Iterable[Notice], now: datetime) -> None:
-    """Raises: OSError."""
+    """Append the notices to the log. Raises: OSError."""
     lines = b"".join(json.dumps(_line(notice, now)).encode() + b"\n" for notice in notices)
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / ALERTS).open("a+b") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
             if file.read() != b"\n":
-                lines = b"\n" + lines  # A crash left half a line, which would swallow the first of these.
+                lines = b"\n" + lines  # A crash left half a line: start a new one.
         file.write(lines)
 
 
@@ -114,7 +116,7 @@ def _line(notice: Notice, now: datetime) -> dict[str, str]:
 
 
 TIMEOUT_SECONDS = 15.0
-"""For each step of the way: to connect, to be answered."""
+"""For each phase: to connect, and to get an answer."""
 WHOLE_SECONDS = 60.0
 _TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "markdown", "MARKDOWN")
 _STATUS = re.compile(r"error=(\d{3})\b")
@@ -130,12 +132,12 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What it is remembered and shown by."""
+        """The name under which it is stored and shown."""
         return f"{self.tenant_id}/{self.reference}" if self.tenant_id else self.reference
 
 
 class NotTaken(Exception):
-    """A target did not take a message; the text says why, in our own words."""
+    """A target did not accept a message; the text gives the reason in our own words."""
 
 
 def targets_of(config: Config) -> list[Target]:
@@ -154,10 +156,11 @@ Send = Callable[[str, Message], None]
 def send(
     url: str, message: Message, *, timeout_seconds: float = TIMEOUT_SECONDS, whole_seconds: float = WHOLE_SECONDS
 ) -> None:
-    """
+    """Send a message to a URL.
+
     Args:
-        timeout_seconds: For each step of the way.
-        whole_seconds: For all of it: a server that answers one byte at a time is left after that.
+        timeout_seconds: For each phase.
+        whole_seconds: For all phases: a server that answers one byte at a time is abandoned after that.
     Raises: NotTaken.
     """
     outcome: list[str | None] = []
@@ -165,7 +168,7 @@ def send(
     def work() -> None:
         outcome.append(_sent(url, message, timeout_seconds))
 
-    # A thread that nothing waits for: Apprise's own time limit leaves one that holds up the end of the program.
+    # A daemon thread: Apprise's own time limit leaves a thread that delays the end of the program.
     worker = threading.Thread(target=work, name="alert", daemon=True)
     worker.start()
     worker.join(whole_seconds)
@@ -175,16 +178,16 @@ def send(
 
 
 def _sent(url: str, message: Message, timeout_seconds: float) -> str | None:
-    """Why it was not sent; None when it was."""
+    """Send a message. Returns the reason if it failed; None if it was sent."""
     _silence()
     try:
         return _tried(url, message, timeout_seconds)
-    except Exception as error:  # A hundred plugins, each with errors of its own, that may repeat the URL.
+    except Exception as error:  # A hundred plugins, each with its own errors, which may contain the URL.
         return f"an error in the way there ({type(error).__name__})"
 
 
 def _tried(url: str, message: Message, timeout_seconds: float) -> str | None:
-    import apprise  # Takes a quarter of a second, and is needed only where something is sent.
+    import apprise  # takes a quarter of a second, so only if needed
 
     asset = apprise.AppriseAsset(
         app_id="pfo", app_desc="pfo-pipeline", app_url="", async_mode=False, storage_mode="memory"
@@ -192,7 +195,7 @@ def _tried(url: str, message: Message, timeout_seconds: float) -> str | None:
     service = apprise.Apprise.instantiate(url, asset=asset)
     if not isinstance(service, apprise.NotifyBase):
         return "its URL is none that Apprise understands"
-    service.overflow_mode = apprise.OverflowMode.SPLIT  # Some services take only so much at once.
+    service.overflow_mode = apprise.OverflowMode.SPLIT  # Some services limit the length of a message.
     service.socket_connect_timeout = service.socket_read_timeout = timeout_seconds
     kinds = {
         "critical": apprise.NotifyType.FAILURE,
@@ -215,17 +218,17 @@ def _tried(url: str, message: Message, timeout_seconds: float) -> str | None:
 
 @cache
 def _silence() -> None:
-    """What these libraries log, at any level, reaches no handler of ours: it names addresses, people and paths."""
+    """Keep all log records of these libraries from our handlers: they name addresses, people and paths."""
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
         logger.propagate = False
         logger.addHandler(logging.NullHandler())
-        logger.setLevel(logging.WARNING)  # Apprise's own, from which the status of an answer is read.
+        logger.setLevel(logging.WARNING)  # Apprise's own logger; we read the status of an answer from it.
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How telling one target went. `reason` says why it took less than it was sent; empty when it took all."""
+    """The result for one target. `reason` says why it did not accept all messages; empty if it did."""
 
     target: str
     sent: int
@@ -233,7 +236,7 @@ class Delivery:
 
 
 _REFUSALS = 3
-"""After so many messages that a target did not take, it is left for now: each may have taken a minute."""
+"""After this many messages that a target did not accept, stop for now: each may have taken a minute."""
 
 
 def repeats_of(settings: AlertSettings) -> Repeats:
@@ -242,11 +245,11 @@ def repeats_of(settings: AlertSettings) -> Repeats:
 
 
 def look(config: Config | None, findings: Iterable[Findings], now: datetime) -> Book:
-    """Put down what was found, and tell the log.
+    """Record the findings, and write the log.
 
     Args:
-        config: None where it cannot be read: the log is then the only target.
-    Returns: The book, in which `outstanding` finds what is left to tell.
+        config: None if it cannot be read: the log is then the only target.
+    Returns: The book, in which `outstanding` finds the targets to notify.
     Raises: AlertsError.
     """
     folder = data_dir(config)
@@ -255,7 +258,7 @@ def look(config: Config | None, findings: Iterable[Findings], now: datetime) -> 
 
     def with_findings(book: Book) -> Book:
         for each in findings:
-            # Which targets there are, a broken configuration does not say: what they were told is kept.
+            # A broken configuration does not say which targets exist, so their states are kept.
             book = looked(book, each, now, [ALERTS, *book.targets] if names is None else names)
         return _log_told(book, folder, repeats_of(config.alerts if config else AlertSettings()), now)
 
@@ -274,7 +277,7 @@ def _log_told(book: Book, folder: Path, repeats: Repeats, now: datetime) -> Book
 
 
 def outstanding(config: Config, book: Book, now: datetime) -> list[Target]:
-    """Targets that are to be told something, without those that did not answer a moment ago."""
+    """Targets with notices to send, except those that did not answer recently."""
     repeats = repeats_of(config.alerts)
     return [
         target
@@ -284,9 +287,9 @@ def outstanding(config: Config, book: Book, now: datetime) -> list[Target]:
 
 
 def tell(config: Config, now: datetime, *, send: Send = send) -> list[Delivery]:
-    """Tell each target what is due, one message for each owner and tenant. Where another process tells, nothing is done.
+    """Send each target its due notices, one message for each owner and tenant. If another process does so, do nothing.
 
-    Raises: AlertsError: what was told could not be remembered.
+    Raises: AlertsError: the state could not be stored.
     """
     private = LedgerFiles(data_dir(config)).private
     with alone_in_telling(private) as alone:
@@ -304,9 +307,9 @@ def _tell(config: Config, private: Path, target: Target, now: datetime, send: Se
         try:
             send(config.secret(target.reference, key=target.key), message)
         except (NotTaken, SecretError) as why:
-            reasons.append(str(why))  # Its fault may be the message's own, which must not hold up the others.
+            reasons.append(str(why))  # The message itself may be wrong; it must not delay the others.
             continue
-        # After each: a crash, or the next message, must not have this one told twice.
+        # Store after each message, so that a crash or the next message does not cause a repetition.
         change_book(private, partial(told, target=target.name, notices=message.notices, now=now))
         sent += 1
     if reasons:
@@ -315,7 +318,7 @@ def _tell(config: Config, private: Path, target: Target, now: datetime, send: Se
 
 
 def unreached_targets(book: Book) -> list[str]:
-    """One line for each target that does not take what it is sent."""
+    """One line for each target that does not accept messages."""
     return [
         f"Alert target {name} has not been reached since {outage.since:%Y-%m-%d %H:%M} UTC: {outage.reason}."
         for name, memory in sorted(book.targets.items())
@@ -324,7 +327,7 @@ def unreached_targets(book: Book) -> list[str]:
 
 
 def unreadable_configuration(mistake: PfoError) -> Findings:
-    """Found while the configuration cannot be read, and so nothing else can be looked at."""
+    """The finding that the configuration cannot be read. Nothing else can be checked then."""
     condition = Condition(
         kind="configuration",
         tenant_id="",

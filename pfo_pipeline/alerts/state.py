@@ -21,17 +21,17 @@ from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 
 SETTLED_AFTER = timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(days=7)
-"""A condition that is over waits so long for a target that was told of it and does not answer."""
+"""A resolved condition waits this long for a target that was notified of it and does not answer."""
 RETRY_FIRST, RETRY_LAST = timedelta(minutes=1), timedelta(hours=1)
 
 Event = Literal["opened", "repeated", "resolved"]
 Repeats = Mapping[Severity, tuple[int, ...]]
-"""Hours to wait before telling again, the last of them from then on; none: never again."""
+"""Hours before each repetition, the last value from then on; none: never repeat."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A condition as it was found last."""
+    """A condition as it was last found."""
 
     condition: Condition
     since: datetime
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Told:
-    """What a target was last told of a condition."""
+    """The last notification of a condition to a target."""
 
     at: datetime
     times: int
@@ -52,7 +52,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Outage:
-    """A target that did not take what it was sent."""
+    """A target that did not accept a message."""
 
     since: datetime
     tries: int
@@ -74,7 +74,7 @@ class Book:
 
 @dataclass(frozen=True)
 class Notice:
-    """One condition to tell."""
+    """One condition to notify."""
 
     event: Event
     condition: Condition
@@ -82,7 +82,7 @@ class Notice:
 
 
 def looked(book: Book, findings: Findings, now: datetime, targets: Iterable[str]) -> Book:
-    """The book after a look; memories of targets that are configured no more are dropped."""
+    """The book after new findings. States of targets that are no longer configured are dropped."""
     book = _put_back(book, now)
     found = {condition.key: condition for condition in findings.conditions}
     memories = {name: book.targets.get(name, TargetMemory()) for name in targets}
@@ -102,7 +102,7 @@ def looked(book: Book, findings: Findings, now: datetime, targets: Iterable[str]
 
 
 def _put_back(book: Book, now: datetime) -> Book:
-    """The book without dates to come, which a clock that was ahead has left: nothing would be repeated or tried until then."""
+    """Remove future dates, which a clock that was ahead has left: until then nothing would be repeated or retried."""
     entries = {
         key: replace(
             entry, since=min(entry.since, now), absent_since=entry.absent_since and min(entry.absent_since, now)
@@ -133,10 +133,10 @@ def _age(entry: Entry, now: datetime) -> timedelta:
 
 
 def due(book: Book, target: str, repeats: Repeats, now: datetime, tenant_id: str | None = None) -> list[Notice]:
-    """What a target is to be told now, new conditions first.
+    """The notices that are due for a target, new conditions first.
 
     Args:
-        tenant_id: The one tenant whose alerts the target gets; None: all, and what concerns the office.
+        tenant_id: The one tenant whose alerts the target gets; None: all tenants, and the office.
     """
     memory = book.targets.get(target, TargetMemory())
     found = []
@@ -167,13 +167,13 @@ def _event(entry: Entry, told: Told | None, repeats: Repeats, now: datetime) -> 
 
 
 def is_resting(book: Book, target: str, now: datetime) -> bool:
-    """Whether a target that did not answer is left alone for now."""
+    """Whether a target that did not answer is not tried for now."""
     outage = book.targets.get(target, TargetMemory()).outage
     return outage is not None and now < outage.next_try_at
 
 
 def told(book: Book, target: str, notices: Iterable[Notice], now: datetime) -> Book:
-    """The book after a target has taken these."""
+    """The book after a target has accepted these notices."""
     memory = book.targets.get(target, TargetMemory())
     remembered = dict(memory.told)
     for notice in notices:
@@ -185,7 +185,7 @@ def told(book: Book, target: str, notices: Iterable[Notice], now: datetime) -> B
 
 
 def unreached(book: Book, target: str, reason: str, now: datetime) -> Book:
-    """The book after a target has not taken what it was sent: the first retry comes soon, later ones each hour."""
+    """The book after a target has not accepted a message: the first retry comes soon, later ones each hour."""
     memory = book.targets.get(target, TargetMemory())
     before = memory.outage
     tries = before.tries + 1 if before else 1
@@ -203,7 +203,7 @@ _LOCK_SECONDS = 30.0
 
 
 class AlertsError(PfoError):
-    """What was told cannot be read or remembered, so nothing can be told."""
+    """The alert state cannot be read or stored, so no alert can be sent."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ _FILE = TypeAdapter(_File)
 
 
 def read_book(private: Path) -> Book:
-    """Raises: AlertsError: it may not be read."""
+    """Read the book. Raises: AlertsError: it cannot be read."""
     path = private / BOOK
     try:
         found = _FILE.validate_json(path.read_bytes())
@@ -247,7 +247,7 @@ def read_book(private: Path) -> Book:
 
 
 def change_book(private: Path, change: Callable[[Book], Book]) -> Book:
-    """Read, change and replace the book, alone. Returns: the book as it is now.
+    """Read, change and replace the book under a lock. Returns: the new book.
 
     Raises: AlertsError.
     """
@@ -271,7 +271,7 @@ def _write(path: Path, book: Book) -> None:
 
 @contextmanager
 def alone_in_telling(private: Path) -> Iterator[bool]:
-    """Whether we are the only ones who tell now: two at once would tell the same. Raises: AlertsError."""
+    """Whether no other process sends alerts now, which would send the same ones. Raises: AlertsError."""
     path = private / BOOK
     with _named(path):
         try:

@@ -1,1 +1,1 @@
-"""What Powens posts, received and kept until a sensor has turned it into runs. The ledger is not touched here."""
+"""Posts from Powens: receive them and store them until a sensor starts runs. This package does not use the ledger."""

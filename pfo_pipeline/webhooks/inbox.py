@@ -1,7 +1,6 @@
-"""The events that were posted, in the order in which they came, each once.
+"""The received events, in the order of arrival, each once.
 
-One SQLite file between the receiver, which writes, and the sensor, which reads. A new event is on the disk before `keep`
-returns.
+One SQLite file between the receiver, which writes, and the sensor, which reads. `keep` returns when a new event is on disk.
 """
 
 import os
@@ -16,7 +15,7 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.powens.webhooks import MAX_AGE, Hint
 
 KEPT = timedelta(days=7)
-"""How long an event is remembered after it was read: a copy that comes later is refused by its age."""
+"""How long an event is remembered after it was read. A later copy is refused by its age."""
 assert KEPT > 2 * MAX_AGE
 
 _BUSY_SECONDS = 30
@@ -32,8 +31,8 @@ create table if not exists events (
     unique (tenant, event, webhook_id)
 ) strict
 """
-# The number is the microsecond of arrival, and always larger than the one before: an inbox that was deleted and begun anew
-# still comes after the sensor's cursor.
+# The number is the microsecond of arrival, and always larger than the previous one, so a new inbox after a deletion still
+# continues after the sensor's cursor.
 _KEEP = """
 insert into events (seq, tenant, event, webhook_id, connection_id, user_id, error)
 values (max(?, (select coalesce(max(seq), 0) + 1 from events)), ?, ?, ?, ?, ?, ?)
@@ -42,7 +41,7 @@ on conflict (tenant, event, webhook_id) do nothing
 _AFTER = """
 select seq, tenant, event, webhook_id, connection_id, user_id, error from events where seq > ? order by seq limit ?
 """
-# The newest stays: the next number is counted from it.
+# Keep the newest event: the next number is counted from it.
 _FORGET = "delete from events where seq <= ? and seq < ? and seq < (select max(seq) from events)"
 
 
@@ -52,7 +51,7 @@ class InboxError(PfoError):
 
 @dataclass(frozen=True)
 class Event:
-    """A hint as it lies in the inbox. `seq` orders events, and is the microsecond (since 1970) of arrival."""
+    """A stored hint. `seq` orders events, and is the microsecond (since 1970) of arrival."""
 
     seq: int
     tenant_id: str
@@ -60,19 +59,19 @@ class Event:
 
 
 def inbox_path(private: Path) -> Path:
-    """In the pipeline's own folder."""
+    """Path of the inbox in the private folder."""
     return private / "webhooks.sqlite"
 
 
 class Inbox:
-    """May be used by several threads and processes at once. The file is made by the first `keep`."""
+    """The inbox, for several threads and processes at once. The first `keep` creates the file."""
 
     def __init__(self, path: Path, clock: Callable[[], datetime]) -> None:
         self._path = path
         self._clock = clock
 
     def prepare(self) -> None:
-        """Make the file, or find that it is one. Raises: InboxError."""
+        """Create the file, or check that it is an inbox. Raises: InboxError."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -82,9 +81,9 @@ class Inbox:
             con.execute(_TABLE)
 
     def keep(self, tenant_id: str, hint: Hint) -> bool:
-        """Write an event so that it outlives a power cut.
+        """Store an event so that it survives a power cut.
 
-        Returns: False when it was there already.
+        Returns: False if it was already stored.
         Raises: InboxError.
         """
         about = (hint.event, hint.webhook_id, hint.connection_id, hint.user_id, hint.error)
@@ -99,7 +98,7 @@ class Inbox:
             return [Event(number, tenant, Hint(*about)) for number, tenant, *about in con.execute(_AFTER, (seq, limit))]
 
     def forget(self, through: int) -> None:
-        """Delete events up to number `through` that are old enough for no copy to be accepted. Raises: InboxError."""
+        """Delete events up to number `through` whose copies are old enough to be refused. Raises: InboxError."""
         if self._path.exists():
             with self._opened() as con:
                 con.execute(_FORGET, (through, _microseconds(self._clock() - KEPT)))
@@ -109,7 +108,7 @@ class Inbox:
         try:
             con = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
-                # With a rollback journal EXTRA is what also survives a power cut right after a commit (SQLite docs).
+                # With a rollback journal, EXTRA also survives a power cut right after a commit (SQLite docs).
                 con.execute("pragma synchronous = extra")
                 yield con
             finally:

@@ -1,7 +1,7 @@
-"""Receives the webhooks of Powens: a post is verified, read and stored on disk before it is answered with success.
+"""Receives the webhooks of Powens: a post is verified, read and stored on disk before the success answer.
 
-A connection that does not send its request head in time is closed: uvicorn does not bound that time, and a few dozen silent
-connections would keep honest posts out. The log names the tenant, the event and our own reason, nothing of the post.
+A connection that does not send its request head in time is closed: uvicorn does not limit that time, and a few dozen silent
+connections would block real posts. The log contains the tenant, the event and our own reason, and no content of the post.
 """
 
 import asyncio
@@ -64,14 +64,14 @@ class ImpatientProtocol(H11Protocol):
 
 
 BODY_SECONDS = 60
-"""For a whole body to arrive: a sender that drips must not hold a place for ever."""
+"""For a whole body to arrive: a slow sender must not occupy a connection forever."""
 
 
 @dataclass(frozen=True)
 class Receiver:
     """
     Args:
-        tell: Is given one line for each post.
+        tell: Called with one line for each post.
     """
 
     config: Config
@@ -80,13 +80,13 @@ class Receiver:
     tell: Callable[[str], None]
 
     def app(self) -> Starlette:
-        """The addresses of every tenant that has a `webhook_secret` or a `webhook_bearer`; others do not exist."""
+        """The addresses of every tenant with a `webhook_secret` or a `webhook_bearer`; no others exist."""
         listening = [tenant for tenant in self.config.tenants if tenant.webhook_secret or tenant.webhook_bearer]
         addresses = [(tenant, event) for tenant in listening for event in EVENTS]
         app = Starlette(
             routes=[Route(path_of(t.id, event), self._endpoint(t, event), methods=["POST"]) for t, event in addresses]
         )
-        # Another path is another address: a redirect would go where the request's own Host header says.
+        # Another path is another address: a redirect would lead to the host in the request's own Host header.
         app.router.redirect_slashes = False
         return app
 
@@ -95,13 +95,13 @@ class Receiver:
             try:
                 self._prove_sender(tenant, request.headers)
                 body = await _body(request)
-                # In a thread: reading megabytes and waiting for the disk must not hold up other posts.
+                # In a thread: reading megabytes and waiting for the disk must not delay other posts.
                 outcome = await run_in_threadpool(self._accept, tenant, event, request.headers, body)
             except PostRefused as refusal:
                 self.tell(f"{tenant.id} {event}: refused ({refusal.status}), {refusal}")
                 return Response(status_code=refusal.status)
             except (SecretError, InboxError) as problem:
-                # Powens sends again what was not answered with success.
+                # Powens repeats a post that did not get a success answer.
                 self.tell(f"{tenant.id} {event}: put off (503). {problem}")
                 return Response(status_code=503)
             self.tell(f"{tenant.id} {event}: {outcome}")
@@ -110,7 +110,7 @@ class Receiver:
         return endpoint
 
     def _prove_sender(self, tenant: Tenant, headers: Mapping[str, str]) -> None:
-        """What can be refused before the body is read."""
+        """Verify what can be verified before the body is read."""
         if tenant.webhook_secret is None:
             verify_bearer(self.config.webhook_bearer(tenant), headers)
         elif not headers.get(SIGNATURE_HEADER):
@@ -124,7 +124,7 @@ class Receiver:
 
 
 async def _body(request: Request) -> bytes:
-    """Raises: PostRefused: too large, too slow, or the sender has gone."""
+    """Read the body. Raises: PostRefused: too large, too slow, or the sender has disconnected."""
     too_large = PostRefused(413, f"it is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB")
     promised = request.headers.get("Content-Length", "")
     if promised.isdecimal() and len(promised) < 19 and int(promised) > MAX_BODY_BYTES:
