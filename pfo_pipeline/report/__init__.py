@@ -1,1 +1,1 @@
-"""The cash page: one self-contained HTML file about what a family has, where, as of when, and what changed."""
+"""The cash page: one self-contained HTML file with a family's balances, their banks, their dates and the changes."""

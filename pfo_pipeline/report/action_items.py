@@ -1,4 +1,4 @@
-"""Action items and ending consents of a cash page, as they were known at its moment."""
+"""Action items and ending consents of a cash page, as they were known at its time."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ def tasks_of(
     connections: Iterable[tuple[str, KnownConnection]],
     attention: Iterable[Attention] = (),
 ) -> tuple[Task, ...]:
-    """What is not in order; what needs a person first, then by tenant, user and bank."""
+    """The open action items. Those that need a person come first, then by tenant, user and bank."""
     tasks = [
         *(_of_user(user) for user in users),
         *(_of_connection(tenant, c) for tenant, c in connections if c.is_troubled),
@@ -84,7 +84,7 @@ def _fit_to_show(remedy: str | None) -> str | None:
 
 
 def _web_address(link: str | None) -> str | None:
-    """The link where it is one that a browser may follow; anything else on a page could be a program."""
+    """The link if a browser may follow it; any other text on a page could be a program."""
     if link is None or any(letter.isspace() or not letter.isprintable() for letter in link):
         return None
     try:
@@ -100,7 +100,7 @@ def consents_of(
     """Every consent with an end, the earliest first.
 
     Args:
-        accounts: Those that count.
+        accounts: The counted accounts.
     """
     behind: dict[tuple[str, str], list[AccountThen]] = defaultdict(list)
     for account in accounts:

@@ -47,18 +47,18 @@ _YEARS = range(1900, 9000)
 
 
 class MomentRefused(PfoError):
-    """A page cannot be of that moment."""
+    """No page can be made for this date or time."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a page is wanted of: which tenants, as of when, by what was known when, compared with what."""
+    """The request for a page: which tenants, as of when, as known when, and compared with which time."""
 
     tenant_ids: tuple[str, ...]
     as_of: datetime | None = None
-    """None: the newest figures; ages are then counted from now."""
+    """None: the newest balances; ages are then counted from now."""
     known_at: datetime | None = None
-    """None: all that is known."""
+    """None: everything that is known."""
     since: datetime | None = None
     """None: the last report, which is the newest complete refresh of balances of an earlier day."""
 
@@ -85,16 +85,16 @@ def gather(
     rates: Rates | None,
     now: datetime,
 ) -> CashPage:
-    """What a page says, of one state of the ledger.
+    """Collect the contents of a page from one state of the ledger.
 
     Args:
         names: Members by tenant and user id.
-        timezone: In which days begin and end.
-        limits: How old figures may be.
+        timezone: Time zone in which days begin and end.
+        limits: Age limits of balances.
         rates: None: nothing is converted.
     Raises:
         LedgerError: as Reader does.
-        MomentRefused: `since` is after the page's moment, or after what it may know.
+        MomentRefused: `since` is after the page's time, or after `known_at`.
     """
     tenant_ids = tuple(dict.fromkeys(asked.tenant_ids))
     zone = ZoneInfo(timezone)
@@ -216,7 +216,7 @@ def _figure(account: AccountThen) -> Figure:
 
 
 def timezone_of(config: Config | None, tenant_ids: Collection[str]) -> str:
-    """In which the days of these tenants begin and end: their own, or UTC where they have several."""
+    """Time zone of the days of these tenants: their own, or UTC if they have several."""
     zones = {tenant.timezone for tenant in config.tenants if tenant.id in tenant_ids} if config else set()
     return "UTC" if len(zones) > 1 else next(iter(zones), DEFAULT_TIMEZONE)
 
@@ -224,13 +224,13 @@ def timezone_of(config: Config | None, tenant_ids: Collection[str]) -> str:
 def make_page(
     reader: Reader, asked: Asked, *, office: str, config: Config | None, rates: Rates | None, now: datetime
 ) -> tuple[CashPage, str]:
-    """What a page says, and the page.
+    """Collect the contents of a page, and render the page.
 
     Args:
-        config: Names of tenants and members, where personal columns are published, time zones, limits; None where nothing is
-            configured.
-        rates: As `rates_of` gives them; None converts nothing.
-    Raises: LedgerError; MomentRefused: no such moment can be told of.
+        config: Names of tenants and members, if personal columns are published, time zones, limits; None without a
+            configuration.
+        rates: From `rates_of`; None converts nothing.
+    Raises: LedgerError; MomentRefused: no page can be made for this time.
     """
     tenants = [tenant for tenant in config.tenants if tenant.id in asked.tenant_ids] if config else []
     named = tenants if config and config.publish_personal_columns else []

@@ -1,4 +1,5 @@
-"""What became of every account between two states of the ledger, and why; exact, so that it leads from one total to the other.
+"""The change of every account between two states of the ledger, and its reason. Exact: changes add up from one total to the
+other.
 
 Let b be the balance of an account in the earlier state. The balance now known for the date of b, less b, is a restatement; the
 balance of the account now, less that, is a movement.
@@ -24,18 +25,18 @@ _REASONS: tuple[Reason, ...] = get_args(Reason)
 _SIDES: tuple[Side, ...] = get_args(Side)
 _WITHOUT_DIFFERENCE = ("carried forward", "not counted")
 Column = tuple[Side, str]
-"""The total that an account with a figure is part of, and its currency."""
+"""The total that an account with a balance is part of, and its currency."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """Every bank account at one moment, and which of them each linked account was."""
+    """Every account at one time, and the account of each linked account."""
 
     accounts: Mapping[Key, AccountThen]
     belongings: Mapping[Key, str]
 
     def counted(self, key: Key) -> AccountThen | None:
-        """The account, if it counts and has a figure."""
+        """The account, if it is counted and has a balance."""
         account = self.accounts.get(key)
         return account if account and account.counts and account.current_balance is not None else None
 
@@ -43,7 +44,7 @@ class _State:
         return (account for key in self.accounts if (account := self.counted(key)))
 
     def instead_of(self, key: Key) -> AccountThen | None:
-        """The other bank account that this one was counted as."""
+        """The other account as which this linked account was counted."""
         tenant_id, account_id = key
         counted_as = self.belongings.get(key, account_id)
         return self.accounts.get((tenant_id, counted_as)) if counted_as != account_id else None
@@ -59,15 +60,15 @@ def changes_since(
     stale: Collection[Key],
     covered: Iterable[Covered],
 ) -> Changes:
-    """From what a report at `since` showed, by what was known then, to `now`.
+    """Changes from a report at `since`, as known then, to `now`.
 
     Args:
-        now: Every bank account as the page has it, hidden ones too.
-        known_at: By what `now` is known; not before `since`.
-        stale: Those of them whose figure is beyond its limit.
+        now: Every account as the page has it, including hidden ones.
+        known_at: The known time of `now`; not before `since`.
+        stale: Accounts of `now` with a balance older than its limit.
         covered: Every linked account, counted or not, as the page has it.
     """
-    # A report shows the newest figures, those too that a bank has dated ahead of the clock.
+    # A report shows the newest balances, including those that a bank has dated in the future.
     until = ALWAYS if since == last_report else since
     earlier = _state(accounts_at(reader, tenant_ids, until, since), belongings_at(reader, tenant_ids, since))
     later = _state(now, belongings_at(reader, tenant_ids, known_at))
@@ -105,9 +106,9 @@ def _column(account: AccountThen) -> Column:
 
 
 def _of_one(before: AccountThen, after: AccountThen, restated: FigureThen | None, is_stale: bool) -> Iterator[Change]:
-    """Of an account that is in both states, in the same currency and on the same side."""
+    """Changes of an account that is in both states, in the same currency and on the same side."""
     was, now = _figure(before), _figure(after)
-    # One that was told apart since may have no figure as old: then all of the difference is because of that.
+    # An account that was split off since may have no balance of that date: then the split explains the whole difference.
     says_now = restated.current_balance if restated and restated.currency == before.currency else now
     if says_now != was:
         yield _change(after, "restatement", EXACT.subtract(says_now, was), before.as_of)
@@ -170,7 +171,7 @@ def _why_new(after: AccountThen, earlier: _State) -> str:
 
 
 def _not_counted(earlier: _State, later: _State, covered: Iterable[Covered]) -> Iterator[Change]:
-    """What has come since and is in no total, or is one more link of an account that counts."""
+    """New accounts that are in no total, and new links of an account that is already counted."""
     out = ("disabled", "deleted", "gone", "ended", "one_of", "part_of", "quarantined")
     links = Counter((one.tenant_id, one.account_id) for one in covered if one.reason not in out)
     for key, after in later.accounts.items():
@@ -182,7 +183,7 @@ def _not_counted(earlier: _State, later: _State, covered: Iterable[Covered]) -> 
         key = tenant_id, linked_id
         is_new = account_id not in (linked_id, earlier.belongings.get(key, linked_id))
         account = later.counted((tenant_id, account_id))
-        # A link that took the place of another is no second one.
+        # A link that replaced another one is not an additional link.
         if is_new and account is not None and links[tenant_id, account_id] > 1 and earlier.counted(key) is None:
             why = f"linked again, as {linked_id}: counted once"
             yield _change(account, "not counted", Decimal(0), account.as_of, why)
@@ -221,7 +222,7 @@ def _change(
 
 
 def _bridges(earlier: _State, later: _State, changes: Iterable[Change]) -> tuple[Bridge, ...]:
-    """Totals first, then loans, then accounts of no known class; each by currency."""
+    """Totals first, then loans, then unclassified accounts; each by currency."""
     before, after = _totals(earlier), _totals(later)
     differences: dict[Column, dict[Reason, Decimal]] = defaultdict(dict)
     for change in changes:

@@ -1,9 +1,9 @@
 """Charts of a cash page: balances over time by Altair, the bridge and the consent calendar as markup.
 
-One specification serves every plot. A browser that runs scripts draws it from the table behind the plot (cash.js); for
-others it is drawn here, without a network. Altair and vl-convert are imported when a page is made: together they cost over a
-second of CPU. Their parts that are the same for every page are kept in the account's cache folder (XDG base directory
-specification). Amounts reach the plot as decimal text: only the place of a line is a binary float.
+One specification serves every plot. A browser that runs scripts draws it from the table behind the plot (cash.js); for others
+it is drawn here, without a network. Altair and vl-convert are imported when a page is made: together they cost over a second
+of CPU. The parts that are the same for every page are kept in the user's cache folder (XDG base directory specification).
+Amounts reach the plot as decimal text: only the position of a line is a binary float.
 """
 
 import json
@@ -27,9 +27,9 @@ from pfo_pipeline.report.model import Bridge, Reason
 
 
 def kept(name: str, make: Callable[[], str]) -> str:
-    """What `make` made once under this name, which must tell it from whatever another version makes.
+    """Return the cached result of `make` under this name. The name must differ between versions that make different content.
 
-    It ends up as a script in pages, so it is taken from a file of this account alone that nobody else may write.
+    The content becomes a script in pages, so the file must belong to this user, and nobody else may have write access.
     """
     file = _folder() / name
     try:
@@ -37,7 +37,7 @@ def kept(name: str, make: Callable[[], str]) -> str:
         if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
             return file.read_text(encoding="utf-8")
     except (OSError, UnicodeError):
-        pass  # Not there yet, or of no use.
+        pass  # missing or not usable
     made = make()
     _keep(file, made)
     return made
@@ -47,12 +47,12 @@ def _folder() -> Path:
     told = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         return (told if told.is_absolute() else Path.home() / ".cache") / "pfo"
-    except RuntimeError:  # There is no home.
+    except RuntimeError:  # no home folder
         return Path(os.devnull)
 
 
 def _keep(file: Path, text: str) -> None:
-    """By one rename, so that nobody reads half of it. That it cannot be kept is no failure."""
+    """Write the file by one rename, so that nobody reads half of it. A failure is ignored."""
     draft = None
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ _INK, _SOFT, _RULE, _ACCENT = "var(--ink)", "var(--soft)", "var(--rule)", "var(-
 
 @cache
 def libraries() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, fit to stand inside `<script>`."""
+    """Vega, Vega-Lite and Vega-Embed as one script that is safe inside `<script>`."""
     return (
         kept(f"vega-{version('vl-convert-python')}.js", _bundled)
         .replace("</script", "<\\/script")
@@ -87,10 +87,10 @@ def _bundled() -> str:
 
 @cache
 def specification() -> str:
-    """Vega-Lite for one plot, as JSON without its rows.
+    """Vega-Lite specification of one plot, as JSON without its rows.
 
-    A row has `day` (milliseconds UTC), `ago` (0: the last), `total` (decimal text or null) and `text` (what people read).
-    Its parameters are `days`, how many are shown, and `at`, the day that is being read.
+    A row has `day` (milliseconds UTC), `ago` (0: the last), `total` (decimal text or null) and `text` (for people).
+    Its parameters are `days`, the number of days shown, and `at`, the selected day.
     """
     import altair as alt
 
@@ -137,12 +137,12 @@ def specification() -> str:
         .configure_text(fontSize=11)
     )
     told = chart.to_dict() | {"data": rows}
-    del told["datasets"]  # where Altair has put the rows, which are none
+    del told["datasets"]  # Altair's own rows, which are empty
     return json.dumps(told)
 
 
 def _extremes(base: Any, y: Any) -> list[Any]:
-    """The highest and the lowest of the days shown: a hairline each, with its amount."""
+    """Mark the highest and the lowest day shown: a hairline each, with its amount."""
     found = base.transform_filter("isValid(datum.total)").transform_aggregate(
         high="argmax(total)", low="argmin(total)", highest="max(total)", lowest="min(total)"
     )
@@ -162,7 +162,7 @@ def _extremes(base: Any, y: Any) -> list[Any]:
 
 
 def rows(days: Iterable[date], totals: Iterable[Decimal | None], written: Iterable[str]) -> list[dict[str, Any]]:
-    """What cash.js reads out of the table, oldest first."""
+    """The rows as cash.js reads them from the table, oldest first."""
     epoch = date(1970, 1, 1)
     listed = [
         {"day": (day - epoch).days * 86_400_000, "total": None if total is None else plain(total), "text": text}
@@ -172,7 +172,7 @@ def rows(days: Iterable[date], totals: Iterable[Decimal | None], written: Iterab
 
 
 def drawn(data: list[dict[str, Any]], width_px: int, height_px: int, locale: Locale) -> str:
-    """The plot of all its days as SVG, for a reader whose browser runs no scripts."""
+    """The plot of all days as SVG, for a browser that runs no scripts."""
     import vl_convert
 
     specified: dict[str, Any] = json.loads(specification())
@@ -182,7 +182,7 @@ def drawn(data: list[dict[str, Any]], width_px: int, height_px: int, locale: Loc
 
 
 def time_locale(locale: Locale) -> dict[str, Any]:
-    """Names of months and days as d3 wants them; the rest of what it wants is not used."""
+    """Names of months and days in d3's form; d3's other required entries are not used."""
     months, days = locale.months["stand-alone"], locale.days["stand-alone"]
     week = [6, *range(6)]  # d3 begins with Sunday, Babel with Monday.
     return {
@@ -202,7 +202,7 @@ _PARTS = 10_000
 
 @dataclass(frozen=True)
 class Step:
-    """One reason of a bridge; its bar goes from `left` for `width`, both in percent, beside the line at `before`."""
+    """One reason of a bridge. Its bar begins at `left` and is `width` wide, both in percent, beside the line at `before`."""
 
     reason: Reason
     difference: Decimal
@@ -216,7 +216,7 @@ class DrawnBridge:
     steps: tuple[Step, ...]
     before: str
     after: str
-    """Where the two totals are, in percent; a bridge is drawn only as wide as what changed."""
+    """Positions of the two totals, in percent. The scale of a bridge covers only the changes."""
 
 
 def drawn_bridge(bridge: Bridge) -> DrawnBridge:
@@ -242,16 +242,16 @@ def _percent(place: int) -> str:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Whole months, from the one of today to the one of the last end, six at least and twelve at most."""
+    """Whole months, from today's to that of the last end; at least six and at most twelve."""
 
     first: date
     last: date
     months: tuple[tuple[date, str], ...]
-    """The first day of each, and its place in percent."""
+    """The first day of each, and its position in percent."""
     today: str
 
     def place(self, day: date) -> str:
-        """In percent; what is over or beyond stands at the edge."""
+        """Position in percent; a day outside the calendar is placed at its edge."""
         return _day_place(self.first, self.last, day)
 
 
@@ -269,7 +269,7 @@ def calendar(today: date, ends: Iterable[date]) -> Calendar:
 
 
 def _months(first: date, number: int) -> Sequence[date]:
-    """First days of as many months, and of the one after."""
+    """The first days of this number of months, and of the next one."""
     months = [first.year * 12 + first.month - 1 + index for index in range(number + 1)]
     return [date(month // 12, month % 12 + 1, 1) for month in months]
 

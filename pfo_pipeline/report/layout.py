@@ -1,7 +1,7 @@
 """Lays out a cash page, and renders it as one HTML file that needs no server and no network and prints on A4.
 
-Names of banks and persons are never markup: the template escapes everything, and the policy of the page lets a browser run
-the two scripts of this package only, apply its one style sheet, and load nothing.
+Names of banks and persons are never markup: the template escapes everything, and the page's policy allows a browser only the
+two scripts and the one style sheet of this package, and no loading.
 """
 
 import json
@@ -22,11 +22,11 @@ from pfo_pipeline.report.wording import Wording
 from pfo_pipeline.telemetry import steps
 
 MOST_PLOTS = 8
-"""Currencies that are drawn; the days of all stand in tables."""
+"""Maximum number of plots (one per currency); tables have the days of all currencies."""
 MOST_CHANGES = 8
-"""Changed accounts that are shown at once; the others are folded."""
+"""Maximum number of changed accounts that are shown at once; the others are folded."""
 MOST_ACCOUNTS_OPEN = 120
-"""From more accounts on, institutions are folded."""
+"""Above this number of accounts, institutions are folded."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Shown:
     history: History
     is_drawn: bool
     is_all: bool
-    """In the reference currency: of everything that has a rate."""
+    """The history in the reference currency, of everything that has a rate."""
 
     @property
     def height_px(self) -> int:
@@ -58,48 +58,48 @@ class Shown:
 
     @property
     def width_px(self) -> int:
-        """Where no script fits it to the place that it has."""
+        """Width without a script that fits it to the page."""
         return 640 if self.is_all else 290
 
 
 @dataclass(frozen=True)
 class View:
-    """What the template asks of a page beyond its fields."""
+    """Values for the template in addition to the page's fields."""
 
     has_figures: bool
     is_before_the_first: bool
     has_tenants: bool
-    """Several: lines then say whose they are."""
+    """Several tenants: lines then name the tenant."""
     institutions: int
     cash_accounts: int
     stale: int
     without_figure: int
     other_classes: tuple[ClassTotal, ...]
-    """All but cash."""
+    """All except cash."""
     total_accounts: int
     unclassified_types: tuple[str, ...]
     breakdowns: tuple[Breakdown, ...]
-    """Those that tell more than the total."""
+    """Those that show more than the total."""
     rates: Mapping[str, Rate]
     """By currency."""
     groups: tuple[Group, ...]
     is_folded: bool
     difference: Decimal | None
-    """Between the reports' totals, where all of them is in one currency."""
+    """Between the reports' totals, if all of them are in one currency."""
     bridges: tuple[Bridge, ...]
-    """Those of several reasons, which are drawn; a `short` one has one reason, an `unchanged` one none."""
+    """Bridges with several reasons, which are drawn; a `short` one has one reason, an `unchanged` one none."""
     short_bridges: tuple[Bridge, ...]
     unchanged: tuple[Bridge, ...]
     changed_accounts: int
     changes_by_currency: bool
-    """Without rates, which of two currencies' differences is bigger is not known."""
+    """Without rates, differences in two currencies cannot be compared."""
     changes: tuple[Change, ...]
     more_changes: tuple[Change, ...]
     waiting: tuple[Task, ...]
     mending: tuple[Task, ...]
     histories: tuple[Shown, ...]
     undrawn: int
-    """How many of them have no plot."""
+    """Number of histories without a plot."""
 
 
 def view(page: CashPage) -> View:
@@ -141,7 +141,7 @@ def view(page: CashPage) -> View:
 
 
 def _histories(page: CashPage) -> tuple[Shown, ...]:
-    """The reference currency's first, then each currency's that has figures."""
+    """The history in the reference currency, then one of each currency that has balances."""
     accounts = {amount.currency: amount.accounts for amount in page.total}
     known = [_from_its_first(history) for history in page.history if _has_figures(history)]
     most = sorted(known, key=lambda history: -accounts.get(history.currency, 0))[:MOST_PLOTS]
@@ -153,7 +153,7 @@ def _histories(page: CashPage) -> tuple[Shown, ...]:
 
 
 def _from_its_first(history: History) -> History:
-    """Without the days before the first figure."""
+    """Remove the days before the first balance."""
     first = next(index for index, total in enumerate(history.totals) if total is not None)
     return History(history.currency, history.days[first:], history.totals[first:])
 
@@ -163,7 +163,7 @@ def _has_figures(history: History) -> bool:
 
 
 def _worth(page: CashPage) -> dict[str, Decimal]:
-    """Of one unit of each currency in the reference currency."""
+    """Value of one unit of each currency in the reference currency."""
     if page.reference is None:
         return {}
     return {page.reference.currency: Decimal(1), **{rate.currency: rate.value for rate in page.reference.rates}}
@@ -177,7 +177,7 @@ def _difference(page: CashPage, bridges: tuple[Bridge, ...]) -> Decimal | None:
 
 
 def _biggest_first(changes: Iterable[Change], rates: Mapping[str, Decimal]) -> tuple[Change, ...]:
-    """By what they are worth; what has no rate comes after that, by currency, and what makes no difference last."""
+    """Sort by value; changes without a rate come next, by currency, and changes without a difference last."""
 
     def place(change: Change) -> tuple[bool, str, Decimal]:
         size, rate = change.difference.copy_abs(), rates.get(change.currency)
@@ -201,12 +201,12 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(page: CashPage, locale: str) -> str:
-    """The page as HTML; the same page gives the same text.
+    """Render the page as HTML; the same page gives the same text.
 
     Args:
-        locale: How amounts and dates are written, such as `en_GB`.
+        locale: Format of amounts and dates, such as `en_GB`.
     Raises:
-        NotWritable: The locale or the page's time zone is not known.
+        NotWritable: The locale or the page's time zone is unknown.
     """
     words = Wording.of(locale, page.timezone)
     style, own = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("cash.css", "cash.js"))
@@ -276,13 +276,13 @@ def _picture(shown: Shown, words: Wording) -> str:
 
 
 def _inside_script(value: object) -> str:
-    """JSON that ends no `<script>` and no line of one."""
+    """JSON that is safe inside `<script>`: it contains no end tag and no line separator."""
     text = json.dumps(value, ensure_ascii=True, sort_keys=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _policy(style: str, scripts: tuple[str, ...]) -> str:
-    """The page's Content-Security-Policy: scripts and style by their digests, nothing from anywhere."""
+    """The page's Content-Security-Policy: scripts and style by their digests, and nothing else."""
     allowed = " ".join(_digest(script) for script in scripts) or "'none'"
     return f"default-src 'none'; script-src {allowed}; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
 

@@ -1,7 +1,7 @@
 """The contents of a cash page as data: exact amounts, times in UTC, nothing formatted.
 
-Amounts are booked balances. Liabilities (loans) and accounts of no known class are always apart, and currencies are never
-added up without a rate.
+Amounts are booked balances. Liabilities (loans) and unclassified accounts are always separate, and currencies are never added
+up without a rate.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import Shared
 
 Reason = Literal["movement", "new account", "account gone", "restatement", "carried forward", "not counted"]
-"""Why a figure differs from the one before, or does not though it should: a `carried forward` one is beyond its limit, and one
-that is `not counted` came since and is in no total.
+"""Why a balance differs from the previous one, or does not although it should: a `carried forward` balance is older than its
+limit,
+and a `not counted` account is new and in no total.
 """
 Side = Literal["total", "loans", "unclassified"]
-"""Where an account with a figure is added up: accounts of all other classes are in the total."""
+"""The sum that contains an account with a balance: accounts of all other classes are in the total."""
 
 
 def side_of(account_class: str) -> Side:
@@ -26,7 +27,7 @@ def side_of(account_class: str) -> Side:
 
 @dataclass(frozen=True)
 class Rate:
-    """What one unit of a currency is worth in the reference currency; `day` is the rate's own date."""
+    """The value of one unit of a currency in the reference currency; `day` is the rate's own date."""
 
     currency: str
     day: date
@@ -35,7 +36,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Position:
-    """One bank account, once, with its last figure up to the page's moment; `current` is None while there is none."""
+    """One account with its last balance up to the page's time; `current` is None if there is no balance yet."""
 
     tenant_id: str
     account_id: str
@@ -50,10 +51,10 @@ class Position:
     as_of: datetime | None
     recorded_at: datetime | None
     age: timedelta | None
-    """Since the bank's own date, never negative."""
+    """Age since the bank's own date, never negative."""
     limit: timedelta
     is_stale: bool
-    """Beyond its limit, or without a figure."""
+    """Older than its limit, or without a balance."""
     converted: Decimal | None
     """`current` in the reference currency, rounded to its decimals; None without a rate."""
 
@@ -64,13 +65,13 @@ class Position:
 
 @dataclass(frozen=True)
 class Amount:
-    """What several accounts have in one currency."""
+    """The sum of several accounts in one currency."""
 
     currency: str
     accounts: int
     total: Decimal
     stale: Decimal | None
-    """How much of `total` is figures beyond their limit; None: none is. They may add up to zero."""
+    """The part of `total` with balances older than their limit. None: no such balance; zero: they add up to zero."""
     oldest_as_of: datetime
     converted: Decimal | None
 
@@ -86,7 +87,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The same total by something else: every breakdown adds up to the page's `total`."""
+    """The same total by another attribute: every breakdown adds up to the page's `total`."""
 
     by: Literal["tenant", "institution", "member", "account type"]
     parts: tuple[Part, ...]
@@ -94,7 +95,7 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class ClassTotal:
-    """What the accounts of one class have; `converted` is None unless every amount has a rate."""
+    """The balances of one class; `converted` is None unless every amount has a rate."""
 
     name: str
     amounts: tuple[Amount, ...]
@@ -109,16 +110,16 @@ class CoverageLine:
     reason: str | None
     """None: counted."""
     institution_name: str | None
-    """None: counted, at any; or not known."""
+    """None: counted, at any institution; or unknown."""
     accounts: int
     amounts: tuple[tuple[str, Decimal], ...]
-    """What they have, where it is known."""
+    """Their balances, if known."""
     details: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Unconverted:
-    """A currency of the page that has no rate to go by, and why."""
+    """A currency of the page without a usable rate, and the reason."""
 
     currency: str
     why: str
@@ -126,9 +127,9 @@ class Unconverted:
 
 @dataclass(frozen=True)
 class Reference:
-    """Everything in one currency, as far as there are rates; each account is rounded, so that columns add up.
+    """Everything in one currency, if there are rates; each account is rounded, so that columns add up.
 
-    `rates` are those of the page's other currencies, `without` its currencies that are in no sum.
+    `rates` are those of the page's other currencies; `without` lists its currencies that are in no sum.
     """
 
     currency: str
@@ -140,16 +141,17 @@ class Reference:
 
     @property
     def net(self) -> Decimal:
-        """Of all that has a class: what there is, less what is owed."""
+        """Assets less loans, of all classified accounts."""
         return EXACT.add(self.total, self.liabilities)
 
 
 @dataclass(frozen=True)
 class History:
-    """What there was in one currency at the end of each day in the page's time zone, in the total, oldest first.
+    """The total in one currency at the end of each day in the page's time zone, oldest first.
 
-    The last total is the page's own. None: before the first figure, or no rate on that day. In the reference currency: of the
-    currencies that it has a rate for now, each day by the rates of that day; each currency's total is rounded.
+    The last total is the page's own. None: before the first balance, or no rate on that day. In the reference currency: the
+    sum of
+    the currencies that have a rate now, each day by the rates of that day; each currency's total is rounded.
     """
 
     currency: str
@@ -159,7 +161,7 @@ class History:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one account between the last report and this one; two lines where it has two reasons."""
+    """The change of one account between the last report and this one; an account with two reasons has two."""
 
     tenant_id: str
     account_id: str
@@ -170,7 +172,7 @@ class Change:
     reason: Reason
     difference: Decimal
     as_of: datetime | None
-    """The bank's date of the figure that it is about."""
+    """The bank's date of the changed balance."""
     detail: str = ""
 
 
@@ -178,7 +180,7 @@ class Change:
 class Bridge:
     """From one total to the other: `before` and the differences of `by_reason` add up to `after`, exactly.
 
-    A figure that was carried forward or is not counted makes no difference, and is not in `by_reason`.
+    A balance that was carried forward or is not counted makes no difference, and is not in `by_reason`.
     """
 
     currency: str
@@ -190,18 +192,18 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Changes:
-    """Since the state as of `since`, by what was known then."""
+    """Changes since the state as of `since`, as known then."""
 
     since: datetime
     is_last_report: bool
-    """Whether that is the last report's moment, or one that was asked for."""
+    """Whether `since` is the time of the last report, or a requested time."""
     bridges: tuple[Bridge, ...]
     changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something that waits: for `who` (member, operator: an act is needed), or until it mends itself."""
+    """An open item: `who` must act (member, operator), or it ends by itself."""
 
     tenant_id: str
     user_id: str
@@ -216,7 +218,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Consent:
-    """A consent with an end; `amounts` and `accounts` are what goes stale then, of what is in the total."""
+    """A consent with an end; `amounts` and `accounts` are the part of the total that goes stale then."""
 
     tenant_id: str
     connection_id: str
@@ -224,7 +226,7 @@ class Consent:
     institution_name: str
     ends_at: datetime
     days_left: int
-    """Whole days; negative once it is over."""
+    """Whole days; negative after the end."""
     accounts: int
     amounts: tuple[tuple[str, Decimal], ...]
 
@@ -241,13 +243,13 @@ class Source:
 
 @dataclass(frozen=True)
 class CashPage:
-    """A page about some tenants at one moment (`as_of`), by what was known at another (`known_at`)."""
+    """A page about some tenants at one time (`as_of`), as known at another (`known_at`)."""
 
     office: str
     title: str
     tenant_ids: tuple[str, ...]
     names: dict[tuple[str, str], str]
-    """Members by tenant and user id, where the configuration names them."""
+    """Members by tenant and user id, if the configuration names them."""
     timezone: str
     as_of: datetime
     known_at: datetime
@@ -255,32 +257,32 @@ class CashPage:
     cash: tuple[Amount, ...]
     """Per currency, of class cash."""
     classes: tuple[ClassTotal, ...]
-    """Every class in the total that has a figure, cash first."""
+    """Every class in the total that has a balance, cash first."""
     total: tuple[Amount, ...]
-    """Per currency, of all classes but loans and unclassified accounts, as the ledger's `totals` have it."""
+    """Per currency, of all classes except loans and unclassified accounts, as in the ledger's `totals`."""
     liabilities: tuple[Amount, ...]
     unclassified: tuple[Amount, ...]
     possibly_double: tuple[tuple[str, Decimal], ...]
-    """Per currency: how much may be counted twice, until a person has decided."""
+    """Per currency: the amount that may be counted twice, until a person has decided."""
     shared: tuple[Shared, ...]
-    """Accounts that several of the page's tenants show."""
+    """Accounts that several of the page's tenants have."""
     coverage: tuple[CoverageLine, ...]
     breakdowns: tuple[Breakdown, ...]
     reference: Reference | None
     history: tuple[History, ...]
-    """Of 365 days, one for each currency."""
+    """365 days, one history for each currency."""
     reference_history: History | None
     changes: Changes | None
-    """None where there was no report before."""
+    """None if there was no earlier report."""
     tasks: tuple[Task, ...]
     consents: tuple[Consent, ...]
     sources: tuple[Source, ...]
     first_as_of: datetime | None
-    """The earliest figure that is known of these tenants; a page as of an earlier moment is empty."""
+    """The earliest known balance of these tenants; a page as of an earlier time is empty."""
 
     @property
     def stale_accounts(self) -> int:
-        """Those whose figure is beyond its limit, or that have none."""
+        """Number of accounts with a balance older than its limit, or without a balance."""
         return sum(position.is_stale for position in self.positions)
 
     @property

@@ -1,4 +1,4 @@
-"""The files of cash pages: beside the published ledger, each replaced as a whole, with the same rights to read."""
+"""The files of cash pages: beside the published ledger, replaced atomically, with the same read permissions."""
 
 import os
 import stat
@@ -9,15 +9,15 @@ from pathlib import Path
 from pfo_pipeline.errors import PfoError
 
 PUBLIC_MODE = 0o444
-"""Of a tenant's page: whoever may read the published ledger may read it."""
+"""For the page of a tenant: everybody who may read the published ledger may read it."""
 
 
 class PageNotWritten(PfoError):
-    """The disk has no place for a page, or none that may be written."""
+    """A page cannot be written: the disk is full or refuses it."""
 
 
 class PageNotRemoved(PfoError):
-    """A page that should not be there any more still is."""
+    """An outdated page could not be deleted."""
 
 
 def pages_folder(data_dir: Path) -> Path:
@@ -29,10 +29,10 @@ def page_path(data_dir: Path, tenant_id: str) -> Path:
 
 
 def write_page(path: Path, html: str, *, mode: int) -> None:
-    """Put a page in its place by one rename: who reads has the old one or the new one.
+    """Write a page by one rename: readers see the old one or the new one.
 
-    Two that write at once do no harm: the later one stays.
-    Raises: PageNotWritten: the page that was there stays.
+    Two concurrent writes do no harm: the later one stays.
+    Raises: PageNotWritten: the old page stays.
     """
     if not _may_be_replaced(path):
         raise PageNotWritten(
@@ -60,15 +60,15 @@ def write_page(path: Path, html: str, *, mode: int) -> None:
 
 
 def _may_be_replaced(path: Path) -> bool:
-    """Whether a rename onto it takes nothing but a file away: by one onto `/dev/stdout`, root would lose that."""
+    """Whether a rename would replace only a regular file: as root, a rename onto `/dev/stdout` would remove it."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
-        return True  # Nothing is there, or writing will tell what is in the way.
+        return True  # Nothing exists, or writing will report the obstacle.
 
 
 def remove_pages(data_dir: Path, tenant_ids: Iterable[str] | None = None) -> list[Path]:
-    """Delete the pages of these tenants, or all of them, drafts that a crash left too; which pages were there.
+    """Delete the pages of these tenants, or all pages, and drafts that a crash left. Returns the deleted pages.
 
     Raises: PageNotRemoved.
     """

@@ -1,8 +1,8 @@
-"""Exchange rates out of a file as the European Central Bank publishes it, and amounts converted by them.
+"""Exchange rates from a file in the European Central Bank's format, and conversion of amounts.
 
 Facts: ECB, "Euro foreign exchange reference rates", eurofxref-hist.csv: a line for each working day, with `Date` and a column
-for each currency, how many units of it one euro is; `N/A` where there is none; a comma ends each line. An office may add
-columns, for coins or for currencies that the ECB has none of.
+for each currency: its units per euro; `N/A` if there is no rate; a comma ends each line. An office may add columns, for coins
+or for currencies without an ECB rate.
 """
 
 import csv
@@ -24,13 +24,13 @@ from pfo_pipeline.errors import PfoError
 from pfo_pipeline.report.model import Rate
 
 LONGEST = timedelta(days=7)
-"""How old a rate may be: over Easter and Christmas the ECB is silent for up to five days."""
+"""Maximum age of a rate: over Easter and Christmas the ECB publishes nothing for up to five days."""
 LARGEST_BYTES = 32 * 1024 * 1024
-"""The whole history of the ECB is about two."""
+"""The whole history of the ECB has about two megabytes."""
 EURO = "EUR"
 
 _SHOWN = Context(prec=28)
-"""For a rate as it is told; amounts are converted by the exact quotient."""
+"""For a displayed rate; amounts are converted by the exact quotient."""
 _CURRENCY = re.compile(r"[A-Z0-9]{2,12}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
@@ -39,21 +39,21 @@ _FORM = "It is to be like the ECB's eurofxref-hist.csv."
 
 
 class RatesError(PfoError):
-    """The rates file cannot be used; the message names the file, the line and what to do."""
+    """The rates file cannot be used; the message names the file, the line and the remedy."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What every currency of a file is worth in one of them, the `reference`.
+    """The values of a file's currencies in one of them, the `reference`.
 
-    A rate is the last one that is known on or before a day, never older than LONGEST; between two of them nothing is made up.
+    A rate is the last one known on or before a day, never older than LONGEST. There is no interpolation.
     """
 
     reference: str
     days: tuple[date, ...]
     """Ascending."""
     per_euro: Mapping[str, tuple[str | None, ...]]
-    """By currency, one for each of the days: how many units one euro is, as the file writes it."""
+    """By currency, one for each of the days: its units per euro, as written in the file."""
 
     @classmethod
     def read(cls, path: Path, reference: str) -> "Rates":
@@ -83,7 +83,7 @@ class Rates:
         return cls(reference, days, dict(zip(currencies, columns, strict=True)))
 
     def on(self, currency: str, day: date) -> Rate | None:
-        """What one unit of a currency is worth on a day; None where that is not known."""
+        """The value of one unit of a currency on a day; None if unknown."""
         if currency == self.reference:
             return Rate(currency, day, Decimal(1))
         place = self._place(currency, day)
@@ -94,14 +94,16 @@ class Rates:
         return Rate(currency, self.days[place], value)
 
     def why_none(self, currency: str, day: date) -> str:
-        """Why `on` knows no rate."""
+        """The reason why `on` knows no rate."""
         if currency != EURO and currency not in self.per_euro:
             return "not in the rates file"
         place = self._place(currency, day)
         return f"no rate since {self.days[place]}" if place is not None else f"no rate up to {day}"
 
     def convert(self, amount: Decimal, currency: str, day: date) -> Decimal | None:
-        """An amount in the reference currency, rounded half to even to that currency's decimals; None without a rate."""
+        """Convert an amount to the reference currency, rounded half to even to that currency's decimals; None without a
+        rate.
+        """
         place = self._place(currency, day)
         if currency == self.reference:
             worth = Fraction(1)
@@ -119,7 +121,7 @@ class Rates:
         return "1" if currency == EURO else self.per_euro[currency][place]
 
     def _place(self, currency: str, day: date) -> int | None:
-        """The last day up to that one for which both the currency and the reference have a value."""
+        """The last day up to this one on which both the currency and the reference have a value."""
         if currency != EURO and currency not in self.per_euro:
             return None
         for place in range(bisect_right(self.days, day) - 1, -1, -1):
@@ -148,7 +150,7 @@ def _text(path: Path) -> str:
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Every line that is not empty, with its number, its cells without the blanks around them."""
+    """Every non-empty line: its number, and its cells without surrounding blanks."""
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in lines:
@@ -190,7 +192,7 @@ def _of_line(path: Path, line: int, names: tuple[str, ...], cells: tuple[str, ..
 
 
 def _without_last_comma(cells: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The cells of a line that may end with a comma, as the ECB's do."""
+    """The cells of a line, without the final comma that the ECB's lines have."""
     columns = len(names) - (names[-1] == "")
     return cells[:-1] if len(cells) > columns and cells[-1] == "" else cells
 
@@ -208,6 +210,6 @@ def _value(here: str, cell: str) -> str | None:
 
 
 def rates_of(config: Config) -> Rates | None:
-    """The configured rates; None where there are none. Raises: RatesError."""
+    """The configured rates; None if not configured. Raises: RatesError."""
     path, reference = config.report.rates, config.report.reference_currency
     return None if path is None or reference is None else Rates.read(config.source.parent / path, reference)

@@ -28,12 +28,12 @@ Names = Mapping[tuple[str, str], str]
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
-    """At any length; Python's own context would round a sum at 28 digits."""
+    """Sum exactly at any length; Python's own context would round a sum at 28 digits."""
     return reduce(EXACT.add, amounts, Decimal(0))
 
 
 def amounts_of(positions: Iterable[Position]) -> tuple[Amount, ...]:
-    """Per currency, in the order of their codes; accounts without a figure add nothing and are not counted."""
+    """Sums per currency, in the order of their codes; accounts without a balance are not counted."""
     by_currency: dict[str, list[Position]] = defaultdict(list)
     for position in positions:
         if position.current is not None and position.currency is not None:
@@ -55,7 +55,7 @@ def _amount(currency: str, positions: list[Position]) -> Amount:
 
 
 def breakdowns_of(positions: Iterable[Position], names: Names) -> tuple[Breakdown, ...]:
-    """The total by each of what it can be broken down by; loans and unclassified accounts are in none."""
+    """The total by each attribute; loans and unclassified accounts are in no breakdown."""
     cash = [position for position in positions if position.side == "total" and position.current is not None]
     members = _member_names({(position.tenant_id, position.user_id) for position in cash}, names)
     return (
@@ -67,7 +67,7 @@ def breakdowns_of(positions: Iterable[Position], names: Names) -> tuple[Breakdow
 
 
 def classes_of(positions: Iterable[Position]) -> tuple[ClassTotal, ...]:
-    """What each class has that is in the total, cash first; a class without a figure is left out."""
+    """Totals of the classes in the total, cash first; a class without a balance is left out."""
     by_class: dict[str, list[Position]] = defaultdict(list)
     for position in positions:
         if position.current is not None:
@@ -77,7 +77,7 @@ def classes_of(positions: Iterable[Position]) -> tuple[ClassTotal, ...]:
 
 
 def coverage_lines(covered: Iterable[Covered]) -> tuple[CoverageLine, ...]:
-    """By tenant: what is counted, then what is not, by reason and institution."""
+    """By tenant: the counted accounts, then the others, by reason and institution."""
     order: dict[str | None, int] = {None: 0, **{reason: place for place, reason in enumerate(REASONS, start=1)}}
     together: dict[tuple[str, int, str], list[Covered]] = defaultdict(list)
     for one in covered:
@@ -103,7 +103,7 @@ def _coverage_line(some: list[Covered]) -> CoverageLine:
 
 
 def _member_names(members: set[tuple[str, str]], names: Names) -> dict[tuple[str, str], str]:
-    """As configured, else the user id; of two that are called the same each with its tenant and user id."""
+    """The configured name, else the user id. Equal names are followed by tenant and user id."""
     called = {member: names.get(member) or member[1] for member in members}
     alike = {name for name in called.values() if list(called.values()).count(name) > 1}
     return {
@@ -113,7 +113,7 @@ def _member_names(members: set[tuple[str, str]], names: Names) -> dict[tuple[str
 
 
 def _parts(positions: Iterable[Position], name_of: Callable[[Position], str]) -> tuple[Part, ...]:
-    """The largest first where everything has a rate, else by name."""
+    """The largest first if everything has a rate, else by name."""
     by_name: dict[str, list[Position]] = defaultdict(list)
     for position in positions:
         by_name[name_of(position)].append(position)
@@ -127,7 +127,7 @@ def _part(name: str, amounts: tuple[Amount, ...]) -> Part:
 
 
 def reference_of(positions: Iterable[Position], rates: Rates, day: date) -> Reference:
-    """Everything that has a rate on that day, in the reference currency."""
+    """Everything with a rate on that day, in the reference currency."""
     figures = [p for p in positions if p.current is not None and p.currency is not None and p.side != "unclassified"]
     others = sorted({p.currency for p in figures if p.currency is not None} - {rates.reference})
     found = {currency: rates.on(currency, day) for currency in others}
@@ -143,27 +143,27 @@ def reference_of(positions: Iterable[Position], rates: Rates, day: date) -> Refe
 
 DAYS = 365
 Totals = Mapping[str, Sequence[Decimal | None]]
-"""By currency, one for each day; None where no account has a figure."""
+"""By currency, one total for each day; None if no account has a balance."""
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """When a day begins there: where midnight is skipped, the moment of the change; where it comes twice, the first."""
+    """The start of a day in a time zone. If midnight is skipped, the time of the change; if it occurs twice, the first."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def days_up_to(moment: datetime, zone: ZoneInfo) -> tuple[date, ...]:
-    """DAYS days there, the last one that of the moment."""
+    """DAYS days in the time zone; the last one contains the moment."""
     last = moment.astimezone(zone).date()
     return tuple(last - timedelta(days=back) for back in reversed(range(DAYS)))
 
 
 def ends_of(days: Sequence[date], zone: ZoneInfo, last: datetime) -> list[datetime]:
-    """The last microsecond of each day, but for the last one, which ends at `last`."""
+    """The last microsecond of each day; the last day ends at `last`."""
     return [start_of(day + timedelta(days=1), zone) - timedelta(microseconds=1) for day in days[:-1]] + [last]
 
 
 def history_of(days: tuple[date, ...], totals: Totals) -> tuple[History, ...]:
-    """One for each currency; once there was a figure, no figure is nothing."""
+    """One history for each currency; after the first balance, no balance counts as zero."""
     return tuple(History(currency, days, _since_first(totals[currency])) for currency in sorted(totals))
 
 
@@ -173,7 +173,7 @@ def _since_first(totals: Sequence[Decimal | None]) -> tuple[Decimal | None, ...]
 
 
 def reference_history_of(days: tuple[date, ...], totals: Totals, reference: Reference, rates: Rates) -> History | None:
-    """The same in the reference currency, but for the currencies that it is without; None where no other has a figure."""
+    """The same in the reference currency, except the currencies without a rate; None if no other has a balance."""
     without = {missing.currency for missing in reference.without}
     included = {currency: by_day for currency, by_day in totals.items() if currency not in without}
     if not included:

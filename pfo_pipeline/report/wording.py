@@ -1,7 +1,7 @@
-"""Words, amounts, days and moments as a cash page writes them: amounts and dates by a locale, sentences in English.
+"""Words, amounts, days and times in a cash page's form: amounts and dates by a locale, sentences in English.
 
-Amounts are never rounded. What banks and people named is text: what would direct a browser or a reader's eye is neutralised
-here, what would direct HTML is escaped by the template.
+Amounts are never rounded. Names from banks and people are text: characters that could mislead a browser or a reader are
+neutralised here; characters of HTML are escaped by the template.
 """
 
 import re
@@ -23,7 +23,7 @@ from pfo_pipeline.operations.coverage import REASONS
 
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EM DASH}"
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
-"""Formats that only join: emoji and several scripts are written with them."""
+"""Format characters that only join: emoji and several scripts use them."""
 _QUOTED = Context(prec=6)
 _KINDS = {
     "lifeinsurance": "life insurance",
@@ -35,18 +35,18 @@ _KINDS = {
     "perco": "PERCO",
     **{name: name.upper() for name in ("cat", "cel", "csl", "ldds", "lep", "pea", "pee", "pel", "per", "perp", "rsp")},
 }
-"""Powens' account types that are not words, and names and short forms that have capitals."""
+"""Powens' account types that are not words, and names and short forms with capitals."""
 _DIRECTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode's categories of controls, formats (changes of direction among them), surrogates and line ends."""
+"""Unicode's categories of controls, formats (including changes of direction), surrogates and line ends."""
 
 
 class NotWritable(PfoError):
-    """A cash page cannot be written by a locale or in a time zone that is not known."""
+    """The locale or the time zone of a cash page is unknown."""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """How one page writes: `locale` such as `en_GB`, `timezone` such as `Europe/Paris`."""
+    """The format of one page: `locale` such as `en_GB`, `timezone` such as `Europe/Paris`."""
 
     locale: Locale
     zone: ZoneInfo
@@ -68,7 +68,7 @@ class Wording:
             ) from None
 
     def amount(self, value: Decimal | None, currency: str | None) -> str:
-        """With the currency's usual decimals, or as many as the amount has: never rounded."""
+        """With the currency's usual decimals, or all decimals of the amount: never rounded."""
         return NONE if value is None else self._number(value, get_currency_precision(currency or ""))
 
     def difference(self, value: Decimal, currency: str) -> str:
@@ -76,11 +76,11 @@ class Wording:
         return ("+" if value > 0 else "") + self.amount(value, currency)
 
     def rate(self, value: Decimal) -> str:
-        """With six figures, as rates are quoted; the exact one stands behind it."""
+        """With six significant digits, as rates are quoted; the exact rate is kept in the page's data."""
         return self._number(_QUOTED.plus(value), 0)
 
     def day(self, value: date) -> str:
-        """Of a moment, the day that it is in the page's time zone."""
+        """The day; of a datetime, the day in the page's time zone."""
         return format_date(self._local(value), "medium", locale=self.locale)
 
     def month(self, value: date) -> str:
@@ -104,18 +104,18 @@ class Wording:
         digits = len(plain(value).partition(".")[2])
         pattern = copy(self._pattern)
         pattern.frac_prec = (least_decimals, max(digits, least_decimals))
-        with localcontext(EXACT):  # Babel counts by the context in force, which would round at 28 digits.
+        with localcontext(EXACT):  # Babel uses the current context, which would round at 28 digits.
             written = pattern.apply(value.copy_abs(), self.locale)
         return f"{MINUS}{written}" if value < 0 else written
 
     @cached_property
     def _pattern(self) -> NumberPattern:
-        """The locale's own, with its groups: `#,##0.###` or `#,##,##0.###`."""
+        """The locale's own pattern, with its groups: `#,##0.###` or `#,##,##0.###`."""
         return parse_pattern(self.locale.decimal_formats[None].pattern)
 
 
 def text(value: str) -> str:
-    """On one line; what would change the direction, hide or be obeyed is shown as a replacement character."""
+    """One line of text. Characters that change the direction, hide text or act as controls become replacement characters."""
     return "".join(_harmless(character) for character in value)
 
 
@@ -128,7 +128,7 @@ def _harmless(character: str) -> str:
 
 
 def link(value: str | None) -> str | None:
-    """The address if a browser may follow it: http or https, without anything that is not visible."""
+    """The address if a browser may follow it: http or https, with visible characters only."""
     return value if value and re.fullmatch(r"https?://[\x21-\x7e]+", value, re.IGNORECASE) else None
 
 
@@ -141,17 +141,17 @@ def class_name(account_class: str) -> str:
 
 
 def reason(why: str) -> str:
-    """Why a linked account is not counted, in words."""
+    """The reason, in words, why a linked account is not counted."""
     return REASONS.get(why, why)
 
 
 def iso(value: date) -> str:
-    """For machines: a day, or a moment in UTC."""
+    """For machines: a day, or a time in UTC."""
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value.isoformat()
 
 
 def exact(value: datetime) -> str:
-    """To the microsecond, in UTC: what asks for the same page again."""
+    """To the microsecond, in UTC, so that the same page can be requested again."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -169,6 +169,6 @@ def count(number: int, noun: str) -> str:
 
 
 def currency_name(code: str) -> str:
-    """In English; empty where the code is not one of ISO 4217's."""
+    """In English; empty if the code is not in ISO 4217."""
     name = get_currency_name(code, locale="en")
     return "" if name == code else name
