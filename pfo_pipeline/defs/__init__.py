@@ -1,1 +1,1 @@
-"""Everything that knows Dagster, and the only package that imports it."""
+"""All Dagster code. Only this package imports Dagster."""

@@ -1,6 +1,6 @@
 """The four assets. Each is one step of a workflow: options from its contract, work in operations/, storage in the IO manager.
 
-The workflows are arguments, so that a test can shorten their delays; the names, texts and policies come from them alone.
+The workflows are arguments, so that a test can shorten their delays. Names, texts and policies come only from the workflows.
 """
 
 from contextlib import AbstractContextManager

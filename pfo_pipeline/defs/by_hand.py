@@ -1,4 +1,4 @@
-"""What a person may choose who starts a run: the fields of the launchpad, and the same for the command line."""
+"""Options for a run that a person starts: the launchpad's fields, and the same for the command line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,9 +29,9 @@ BY_HAND: Mapping[str, dg.Field] = {
         description="The member is there to answer the bank, which may start a strong authentication. Only with force.",
     ),
 }
-"""Nothing given is everything that the tenant has, which is what schedules and sensors run.
+"""Without options a run covers everything of the tenant, as schedules and sensors do.
 
-No `dg.Config`: its text fields take `{env: NAME}` too, and a refusal would tell the value of that variable.
+Not a `dg.Config`: its text fields also accept `{env: NAME}`, and an error would show the value of that variable.
 """
 
 
@@ -46,7 +46,7 @@ def choice_of(context: dg.AssetExecutionContext) -> Choice:
 
 
 def run_config(workflow: Workflow, choice: Choice) -> dict[str, Any]:
-    """A choice for the step of a workflow that reads the bank."""
+    """Run config with a choice for the step of a workflow that reads the bank."""
     fields = {
         "connection_id": choice.connection_id,
         "account_ids": list(choice.account_ids),

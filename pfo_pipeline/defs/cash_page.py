@@ -1,4 +1,4 @@
-"""The cash page as an asset: written for the tenant whose balances were just published, previewed without names."""
+"""The cash page as an asset: written for the tenant whose balances were just published, with a preview without names."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -50,7 +50,7 @@ def cash_page(
             made: dg.MaterializeResult[None] | dg.AssetCheckResult = _made(context, office, config)
         else:
             context.log.info("No page: [report] after_refresh is off, as it is where the ledger is encrypted.")
-            # One that stays would be taken for the newest.
+            # An old page would be mistaken for the newest.
             remove_pages(office.files().data_dir, [context.partition_key])
             made = dg.AssetCheckResult(check_name=_RATES.name, passed=True, description="No page is written.")
     yield made
@@ -58,7 +58,7 @@ def cash_page(
 
 def _made(context: dg.AssetExecutionContext, office: OfficeResource, config: Config) -> dg.MaterializeResult[None]:
     """Write the page of the run's tenant."""
-    # Only a run that writes a page pays for what draws it: a fifth of what this package takes to load.
+    # Imported late: only a run that writes a page needs it, and it takes a fifth of this package's load time.
     from pfo_pipeline.report.build import Asked, make_page
 
     rates, checked = _rates(config)
@@ -75,7 +75,7 @@ def _made(context: dg.AssetExecutionContext, office: OfficeResource, config: Con
 
 
 def _rates(config: Config) -> tuple["Rates | None", dg.AssetCheckResult]:
-    """A page without conversions is better than none: its figures are the bank's."""
+    """Read the rates. A page without conversions is better than none: its balances are the bank's."""
     from pfo_pipeline.report.rates import RatesError, rates_of
 
     try:

@@ -1,8 +1,8 @@
-"""Asset checks after each step. All checks of an asset read one opening of the ledger.
+"""Asset checks after each step. All checks of an asset read the ledger in one opening.
 
-Rules are blocking errors: the next step of the run does not start, so no broken state is published. They concern the tenant
-of the run, and stop no other tenant. All other checks warn, and cover every tenant: Dagster shows only the newest result of a
-check, so a tenant in order must not hide one in trouble. A partial failure leaves the run green.
+Rules are blocking errors: the next step of the run does not start, so no broken state is published. They check the tenant of
+the run, and block no other tenant. All other checks warn, and cover every tenant: Dagster shows only the newest result of a
+check, so a healthy tenant must not hide one with a problem. A partial failure does not fail the run.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -32,12 +32,12 @@ from pfo_pipeline.powens.auth import reconnect_link
 from pfo_pipeline.powens.states import waiting_is_enough
 
 NEWS_DAYS = 7
-"""For how many days drift is a warning. Powens may go on sending it for ever."""
+"""Number of days for which drift is a warning. Powens may send it forever."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the ledger after a step: of one tenant's run, or by hand, which is about all tenants."""
+    """One check of the ledger after a step: for the tenant of a run, or for all tenants if a person started it."""
 
     config: Config
     reader: Reader
@@ -48,7 +48,7 @@ class Look:
 
     @property
     def everyone(self) -> list[str]:
-        """All tenants but those that the configuration lets rest."""
+        """All tenants whose integration is connected."""
         return [tenant.id for tenant in self.config.tenants if tenant.integration == "connected"]
 
     @property
@@ -62,7 +62,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Seen:
-    """How much was found that should not be, in words that say what to do, and what is shown beside it."""
+    """The number of problems, a text with the remedy, and metadata for the UI."""
 
     found: int
     told: str = ""
@@ -73,7 +73,7 @@ Question = Callable[[Look], Seen]
 
 
 def broken(rule: str, remedy: str) -> Question:
-    """A rule of ledger/invariants.py, asked of the tenants that the look is about."""
+    """A rule of ledger/checks.py for the tenants of the look."""
 
     def ask(look: Look) -> Seen:
         found = [
@@ -136,13 +136,13 @@ def _consent_row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
     totals = ", ".join(f"{plain(total)} {currency}" for currency, total in consent.totals)
     texts = (consent.tenant_id, consent.connection_id, consent.institution_name, consent.user_id)
     figures = (f"{consent.ends_at:%Y-%m-%d %H:%M}Z", str(consent.accounts), totals)
-    # Without an access code, which `pfo reconnect` adds for the member alone.
+    # Without an access code, which only `pfo reconnect` adds, for the user.
     link = reconnect_link(config.tenant(consent.tenant_id), consent.connection_id)
     return (*map(cell, texts), *figures, f"[renew]({link})")
 
 
 def drifted(look: Look) -> Seen:
-    """A field that nobody documents does no harm, and is shown alone; a value that nobody documents may mean anything."""
+    """An undocumented field does no harm, and is only shown; an undocumented value may mean anything."""
     drift = look.reader.drift_since(look.everyone, look.now - timedelta(days=NEWS_DAYS))
     drift.sort(key=lambda d: not d.value)
     rows = [(*map(cell, (d.tenant_id, d.field, d.value)), f"{d.first_at:%Y-%m-%d}") for d in drift]
@@ -181,7 +181,7 @@ def stale_tenants(look: Look) -> Seen:
     stale = [tenant for tenant in look.freshness if not tenant.is_fresh]
     told = "; ".join(_stale_parts(tenant) for tenant in stale[:3]) + ("; …" if len(stale) > 3 else "")
     head = ("tenant", "currency", "stale", "of", "stale loans", "of", "accounts stale", "last read")
-    # The stale ones first: with many tenants the table shows no more.
+    # Stale tenants first: the table does not show all of many tenants.
     rows = [row for tenant in sorted(look.freshness, key=lambda t: t.is_fresh) for row in _tenant_rows(tenant)]
     return Seen(len(stale), told, {"tenants": table(head, rows, nothing="None."), "stale_tenants": len(stale)})
 
@@ -247,7 +247,7 @@ def result(name: str, seen: Seen, *, is_rule: bool) -> dg.AssetCheckResult:
 
 @dataclass(frozen=True)
 class Check:
-    """A sentence that is true when it passes; `is_rule`: the run ends where it does not."""
+    """A check and a sentence that is true if it passes; `is_rule`: a failure ends the run."""
 
     name: str
     description: str
@@ -315,7 +315,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
 def ledger_checks() -> list[dg.AssetChecksDefinition]:
     """One step of checks for each asset that reads the bank, and one after the last publication.
 
-    Each check is three events in Dagster's history, a twentieth of a second; balances follow accounts, so the copy that
+    Each check writes three events to Dagster's history, a twentieth of a second. Balances follow accounts, so the copy that
     `accounts/fetched` has published is compared minutes later.
     """
     steps = {step.id: step for workflow in WORKFLOWS for step in workflow.steps}

@@ -1,4 +1,4 @@
-"""What a failure of an operation means to Dagster, decided in one place.
+"""Maps a failure of an operation to a Dagster failure, in one place.
 
 | raised by the operation                          | Dagster sees                     |
 |--------------------------------------------------|----------------------------------|
@@ -7,7 +7,7 @@
 | StepFailed, OperationRefused, any other PfoError | a failure, not retried           |
 | an interrupt (cancelled run)                     | a failure, not retried           |
 
-Without the last line Dagster would run a cancelled step again, since the contract gives it retries.
+Without the last line Dagster would retry a cancelled step, because the contract gives it retries.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,12 +27,12 @@ CANCELLED = "cancelled"
 STARTED_BY = "pfo/started_by"
 """Tag of a run that was not started by the daemon."""
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
-"""Of Dagster's own errors, which it does not export: a blocking check has not passed."""
+"""One of Dagster's own errors, which it does not export: a blocking check has failed."""
 
 
 @contextmanager
 def named_failures(step: Step) -> Iterator[None]:
-    """Map what the step's operation raises to what Dagster should do about it."""
+    """Map the errors of the step's operation to Dagster failures."""
     operation = step.operation.key
     with named_errors(operation):
         try:
@@ -50,7 +50,7 @@ def named_failures(step: Step) -> Iterator[None]:
 
 @contextmanager
 def named_errors(operation: str) -> Iterator[None]:
-    """The same of work that asks no bank."""
+    """Do the same for work that does not call the bank."""
     try:
         yield
     except (LedgerBusy, LedgerFull) as error:
@@ -72,7 +72,7 @@ def _failure(operation: str, error: BaseException, code: str, who_acts: str, *, 
 
 
 def described_failure(event: dg.DagsterEvent) -> dict[str, str | None]:
-    """Code, who must act and the reason of a step that failed, as `named_failures` told them; scrubbed."""
+    """Code, owner and reason of a failed step, from `named_failures`; scrubbed."""
     told = event.step_failure_data.user_failure_data
     error = event.step_failure_data.error
     if told is None and error is not None and error.cls_name == _CHECK_FAILED:
@@ -87,14 +87,14 @@ def described_failure(event: dg.DagsterEvent) -> dict[str, str | None]:
 
 
 def _described_checks(step_key: str | None, message: str) -> dict[str, str | None]:
-    """Dagster's message ends with the asset and the names of its checks, which are sentences."""
+    """Read the failed checks: Dagster's message ends with the asset and the names of its checks, which are sentences."""
     names = " ".join(message.partition("severity:")[2].split())
     reason = f"Not true any more: {names}. Nothing after it ran; the check's own text and table say what to do."
     return {"step": step_key, "code": "check", "who_acts": "operator", "reason": scrub(reason)}
 
 
 def broken_rules(events: Iterable[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
-    """The blocking checks that a run's events say it has not passed."""
+    """The blocking checks that failed, according to a run's events."""
     evaluations = [
         event.asset_check_evaluation_data
         for event in events
@@ -104,6 +104,6 @@ def broken_rules(events: Iterable[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluat
 
 
 def described_start_failure(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
-    """The same of a run in which no step failed: it did not start, or its process ended."""
+    """The same for a run without a failed step: it did not start, or its process ended."""
     told = next((e.message for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE), None)
     return {"code": "run", "who_acts": "operator", "reason": scrub(told or "see the run in the Dagster UI")}

@@ -1,4 +1,4 @@
-"""Merges what a command step returns into the ledger, and publishes it after a query step."""
+"""Merges the results of a command step into the ledger, and publishes the ledger after a query step."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -37,7 +37,7 @@ _READ_FROM: Mapping[str, str] = {
     "refresh-balances": "fetch-accounts",
     "fetch-balances": "refresh-balances",
 }
-"""The step whose rows a step works on; accounts come from the bank."""
+"""The step whose rows another step uses; accounts come from the bank."""
 
 PLOT_DAYS = 60
 
@@ -45,7 +45,7 @@ _STEPS = {ASSET_KEYS[step.id]: step for workflow in WORKFLOWS for step in workfl
 
 
 class LedgerIOManager(dg.ConfigurableIOManager):
-    """Stores through the ledger's one interface; loads a tenant's newest rows from the published copy."""
+    """Stores results through the ledger's interface; loads a tenant's newest rows from the published copy."""
 
     office: dg.ResourceDependency[OfficeResource]
 
@@ -57,7 +57,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
         context.add_output_metadata({**table_metadata(step, TABLES[step.id]), **_lineage(step), **described, **waited})
 
     def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
-        """The tenant's newest rows, Arrow-backed: amounts stay decimals, moments keep their zone."""
+        """Load the tenant's newest rows, Arrow-backed: amounts stay decimals, times keep their zone."""
         name = TABLES[_STEPS[context.asset_key].id].name
         return self.office.published().frame(context.partition_key, name)
 
@@ -109,7 +109,9 @@ def _lineage(step: Step) -> dict[str, Any]:
 
 
 def _read(rows: Sequence[object]) -> dg.MarkdownMetadataValue:
-    """What a command read, of accounts or of balances. No personal column here and below: neither names nor numbers."""
+    """Summary of the accounts or balances that a command read. No personal column here and below: neither names nor
+    numbers.
+    """
     accounts = [row for row in rows if isinstance(row, AccountRow)]
     if accounts:
         cells = [tuple(map(cell, (a.account_id, a.institution_name, a.account_type, a.currency))) for a in accounts]
@@ -138,7 +140,7 @@ def _totals(totals: Sequence[Total]) -> dg.MarkdownMetadataValue:
 
 
 def _waits(context: dg.OutputContext, step: Step) -> dict[str, Any]:
-    """How long the run waited between the attempts of this step."""
+    """The waits of the run between the attempts of this step."""
     retries = context.step_context.instance.all_logs(
         context.step_context.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY
     )

@@ -1,4 +1,4 @@
-"""One job per workflow, with the workflow's name: its steps, in its order, and the page after the last."""
+"""One job per workflow, with the workflow's name and its steps in order, followed by the cash page."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""Metadata of materializations for the Dagster UI: short tables and a plot, never personal.
+"""Metadata of materializations for the Dagster UI: short tables and a plot, without personal data.
 
-The plot is SVG within Markdown, written by hand: one line per currency needs no plotting library, and the one that draws
-without a browser takes a second of CPU (docs/architecture.md). No amount becomes a binary float.
+The plot is SVG in Markdown, written by hand: one line per currency needs no plotting library, and the one that draws without a
+browser takes a second of CPU (docs/architecture.md). No amount becomes a binary float.
 """
 
 import re
@@ -17,11 +17,11 @@ from pfo_pipeline.ledger.known import DailyTotals
 from pfo_pipeline.redaction import scrub
 
 MOST_ROWS = 20
-"""What the UI shows without a scroll bar of its own; the rest is counted."""
+"""The number of rows that the UI shows without a scroll bar; of the others only the number is shown."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> dg.MarkdownMetadataValue:
-    """Rows of cells as Markdown, at most MOST_ROWS; `nothing` in their place where there are none."""
+    """A Markdown table of at most MOST_ROWS rows; the text `nothing` if there are none."""
     lines = [f"| {' | '.join(row)} |" for row in (head, *rows[:MOST_ROWS])]
     lines.insert(1, "|---" * len(head) + "|")
     if len(rows) > MOST_ROWS:
@@ -30,7 +30,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -
 
 
 def cell(value: str | None) -> str:
-    """A bank's name may hold anything; here it stays within its cell, and a link or a tag in it stays text."""
+    """Escape a cell. A bank's name may contain anything; it must stay in its cell, and a link or a tag in it must stay
+    text.
+    """
     return re.sub(r"([\\|<>\[\]`])", r"\\\1", " ".join(scrub(value or "").split()))
 
 
@@ -39,7 +41,7 @@ MOST_LINES = 8
 
 
 def over_time(totals: Sequence[DailyTotals]) -> dg.MarkdownMetadataValue:
-    """One line per currency, each on its own scale, with its lowest and highest total in words."""
+    """One line per currency, each on its own scale, with its lowest and highest total as text."""
     shown = [daily for daily in totals if len(daily.totals) > 1][:MOST_LINES]
     if not shown:
         return dg.MetadataValue.md("Two days are needed for a line.")
@@ -66,7 +68,7 @@ def _line(daily: DailyTotals, top: int) -> str:
 
 
 def _above(total: Decimal, low: Decimal, high: Decimal) -> int:
-    """How far from the top, in pixels."""
+    """Distance from the top, in pixels."""
     span = EXACT.subtract(high, low)
     if not span:
         return _HEIGHT // 2

@@ -1,4 +1,4 @@
-"""From a contract to Dagster's words: the only place that knows both vocabularies."""
+"""Translates a contract into Dagster options. Only this module knows both vocabularies."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -18,14 +18,15 @@ ASSET_KEYS: Mapping[str, dg.AssetKey] = {
     "refresh-balances": dg.AssetKey(["balances", "refreshed"]),
     "fetch-balances": dg.AssetKey(["balances", "fetched"]),
 }
-"""What is true once a step has run, by step id."""
+"""The result of each step, by step id."""
 CASH_PAGE = dg.AssetKey(["reports", "cash_page"])
-"""What people read, written once balances are published: no step of a contract, but of the run that refreshes."""
+"""The page for people, written once balances are published. It is no step of a contract, but part of the refresh run."""
 
 
 MATERIALIZED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
-"""Whether anything runs at all: it looks at an asset's newest materialization, of whichever tenant. Each tenant, and each
-figure, has its own limit in contracts/freshness.py, held by checks."""
+"""Detects that nothing runs at all: it covers an asset's newest materialization, of any tenant. Each tenant, and each balance,
+has its own limit in the configuration (`[freshness]`), which checks enforce.
+"""
 
 
 def step_asset(
@@ -36,12 +37,12 @@ def step_asset(
     after: dg.AssetKey | None = None,
     config_schema: Mapping[str, dg.Field] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """`@dg.asset` with everything that the contract says of one step.
+    """Options of `@dg.asset` for one step, from the contract.
 
     Args:
         table: The ledger's table that the step writes or publishes.
         after: An asset of an earlier workflow that the entry step follows.
-        config_schema: What a person may choose in the launchpad.
+        config_schema: Options for a person in the launchpad.
     """
     key = ASSET_KEYS[step.id]
     upstream = [ASSET_KEYS[step_id] for step_id in workflow.upstream(step.id)]
@@ -64,7 +65,7 @@ def step_asset(
 
 
 def retry_policy(retry: Retry) -> dg.RetryPolicy:
-    """`maxAttempts` counts the first attempt; Dagster counts the retries after it."""
+    """The retry policy. `maxAttempts` counts the first attempt; Dagster counts only the retries after it."""
     return dg.RetryPolicy(max_retries=retry.max_retries, delay=retry.delay_ms / 1000, backoff=_BACKOFF[retry.backoff])
 
 
@@ -77,7 +78,7 @@ def describe(step: Step) -> str:
 
 
 def owner(name: str) -> str:
-    """Dagster takes an e-mail or `team:<name>`; the contract writes `@platform.finance`."""
+    """The owner in Dagster's form: an e-mail or `team:<name>`; the contract writes `@platform.finance`."""
     return f"team:{name.removeprefix('@')}"
 
 
@@ -86,7 +87,7 @@ def contract_tags(operation: Operation) -> dict[str, str]:
 
 
 def asset_keys(workflow: Workflow) -> list[dg.AssetKey]:
-    """What a workflow's job makes: an asset for each step, and after the balances' the page."""
+    """The assets of a workflow's job: one for each step, and the page after the balances."""
     made = [ASSET_KEYS[step.id] for step in workflow.steps]
     return [*made, CASH_PAGE] if ASSET_KEYS["fetch-balances"] in made else made
 
@@ -96,7 +97,7 @@ def job_name(workflow: Workflow) -> str:
 
 
 def table_metadata(step: Step, table: Table) -> dict[str, Any]:
-    """Which table an asset is, by its name in DuckDB: a command writes the private file, a query publishes the other one."""
+    """The table of an asset, by its name in DuckDB: a command writes the private file, a query publishes the other one."""
     catalog = "canonical" if step.operation.kind == "command" else "ledger"
     return {
         "dagster/table_name": f"{catalog}.{table.qualified_name}",
@@ -120,6 +121,6 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def column_lineage(table: Table, source: dg.AssetKey, source_table: Table) -> dg.TableColumnLineage:
-    """From which columns of the asset before it an asset's rows come: its own, or only what identifies them."""
+    """The columns of the previous asset from which this asset's rows come: its own table, or only the identifying columns."""
     shared = table.columns if table is source_table else [c for c in table.columns if c.name in source_table.key]
     return dg.TableColumnLineage({c.name: [dg.TableColumnDep(source, c.name)] for c in shared})

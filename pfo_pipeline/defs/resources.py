@@ -1,7 +1,7 @@
-"""What assets are given: the office's configuration and ledger, the open banking slot, a tenant's turn.
+"""Resources of the assets: the office's configuration and ledger, the open banking slot, the tenant lock.
 
-Resources hand out plain objects. Each is made when it is first used, inside a step: a mistake in the configuration is then
-a named failure of that step, not a traceback of Dagster's start-up.
+Resources return plain objects. Each is created on first use, inside a step, so that a mistake in the configuration is a named
+failure of that step, not a traceback at Dagster's start.
 """
 
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ TURN_SECONDS = 900.0
 
 
 class TurnRefused(PfoError):
-    """Another run of the tenant goes on for longer than TURN_SECONDS."""
+    """Another run of the tenant takes longer than TURN_SECONDS."""
 
 
 class OfficeResource(dg.ConfigurableResource[None]):
-    """The configuration file that `PFO_CONFIG` names (else ./pfo.toml), and the ledger that belongs to it."""
+    """The configuration file that `PFO_CONFIG` names (else ./pfo.toml), and its ledger."""
 
     _config: Config | None = PrivateAttr(default=None)
 
@@ -53,9 +53,10 @@ class OfficeResource(dg.ConfigurableResource[None]):
 
 
 class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
-    """At most one run of a tenant at a time, whoever started it: the daemon's queue does not see the command line.
+    """The tenant lock: at most one run of a tenant at a time. The daemon's queue does not see runs from the command line.
 
-    A run waits here before its first step. The lock goes with the process, so a crashed run blocks nobody.
+    A run waits here before its first step. The operating system releases the lock with the process, so a crashed run blocks
+    nobody.
     """
 
     office: dg.ResourceDependency[OfficeResource]
@@ -63,7 +64,7 @@ class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TenantTurnResource"]:
-        # What goes wrong here is kept for the step to raise: Dagster shows an error of a resource as a traceback.
+        # Keep an error for the step to raise: Dagster shows an error of a resource as a traceback.
         with ExitStack() as turn:
             try:
                 tenant_id = context.run.tags.get(PARTITION_TAG) if context.run else None
@@ -84,13 +85,13 @@ class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
                 flush()
 
     def require(self) -> None:
-        """Raises: TurnRefused, LedgerError, ConfigError: this run has not got the turn, and may not go on."""
+        """Raises: TurnRefused, LedgerError, ConfigError: this run does not have the lock, and must not continue."""
         if self._refused is not None:
             raise self._refused
 
 
 def _tell_queued(context: dg.InitResourceContext) -> None:
-    """How long the run has waited since it was asked for: in Dagster's queue, for its process, for its tenant's turn."""
+    """Record the wait of the run since it was requested: in Dagster's queue, for its process, for its tenant lock."""
     if is_asked_for() and context.run and context.instance:
         record = context.instance.get_run_record_by_id(context.run.run_id)
         if record is not None:
@@ -99,17 +100,17 @@ def _tell_queued(context: dg.InitResourceContext) -> None:
 
 
 class OpenBankingResource(dg.ConfigurableResource[None]):
-    """The integration slot `primaryOpenBanking`, bound to Powens. Whoever uses it has the tenant's turn."""
+    """The integration slot `primaryOpenBanking`, bound to Powens. Its user must hold the tenant lock."""
 
     office: dg.ResourceDependency[OfficeResource]
     tenant_turn: dg.ResourceDependency[TenantTurnResource]
     _banking: OpenBanking | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        self._banking = None  # What one run read is no answer to the next.
+        self._banking = None  # Answers of one run must not be used in the next.
 
     def banking(self) -> OpenBanking:
-        """One for the whole run: what a step's attempts already read is kept in it.
+        """One object for the whole run, which keeps the answers of a step's earlier attempts.
 
         Raises: TurnRefused, LedgerError, ConfigError.
         """

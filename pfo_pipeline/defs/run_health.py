@@ -1,6 +1,6 @@
 """Health of the Dagster instance: daemon, ticks, failed runs and blocking checks, from Dagster's own storage.
 
-The state is read, not collected from events: every reader finds the same, whichever program ran.
+The state is read, not collected from events, so every reader finds the same state, in any program.
 """
 
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ from pfo_pipeline.defs.options import ASSET_KEYS, asset_keys, job_name
 from pfo_pipeline.defs.resources import PARTITION_TAG
 
 SILENCE = timedelta(minutes=5)
-"""The daemon gives a sign of life every half minute; a sensor that takes long may hold it up a little."""
+"""The daemon sends a heartbeat every half minute; a slow sensor may delay it a little."""
 _IN_A_ROW = 3
 _PATIENCE = 3
-"""So many intervals may pass without a tick: the daemon takes the sensors one after another."""
+"""Number of intervals without a tick that is normal: the daemon runs the sensors one after another."""
 
 
 @dataclass(frozen=True)
 class DaemonPulse:
-    """`failing`: its parts that had errors; `silent`: those that gave no sign for SILENCE. `last`: the oldest one's."""
+    """`failing`: its parts with errors; `silent`: its parts without a heartbeat for SILENCE; `last`: the oldest heartbeat."""
 
     state: Literal["well", "never ran", "silent", "failing"]
     last: datetime | None = None
@@ -42,14 +42,14 @@ class DaemonPulse:
 
 @dataclass(frozen=True)
 class TickPulse:
-    """Of a sensor or schedule; `last` is its last tick."""
+    """A sensor or schedule; `last` is its last tick."""
 
     name: str
     interval: timedelta
     state: Literal["well", "no tick yet", "never ticked", "switched off", "silent", "failing"]
     last: datetime | None = None
     fails_again_and_again: bool = False
-    """One failed tick may be that of a code location that was loading; not so several in a row."""
+    """One failed tick may come from a code location that was loading; several in a row do not."""
 
 
 def daemon_pulse(instance: dg.DagsterInstance, now: datetime) -> DaemonPulse:
@@ -68,7 +68,7 @@ def daemon_pulse(instance: dg.DagsterInstance, now: datetime) -> DaemonPulse:
 def tick_pulses(
     instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, now: datetime
 ) -> Iterator[TickPulse]:
-    """One of each sensor and schedule, by name."""
+    """The pulse of each sensor and schedule, by name."""
     states = instigator_states(instance, repository)
     for name, interval in sorted(_intervals(repository).items()):
         yield _pulse(instance, name, interval, states.get(name), now)
@@ -77,13 +77,13 @@ def tick_pulses(
 def instigator_states(
     instance: dg.DagsterInstance, repository: dg.RepositoryDefinition
 ) -> dict[str, "InstigatorState"]:
-    """What Dagster stores of each sensor and schedule that there is (not of those that there were)."""
+    """Dagster's stored state of each existing sensor and schedule (not of removed ones)."""
     names = _intervals(repository)
     return {s.instigator_name: s for s in instance.all_instigator_state() if s.instigator_name in names}
 
 
 def _intervals(repository: dg.RepositoryDefinition) -> dict[str, timedelta]:
-    """How often each sensor and schedule looks."""
+    """Interval of each sensor and schedule."""
     sensors = {s.name: timedelta(seconds=s.minimum_interval_seconds or 30) for s in repository.sensor_defs}
     return sensors | {s.name: timedelta(minutes=QUARTER_MINUTES) for s in repository.schedule_defs}
 
@@ -96,7 +96,7 @@ def _pulse(
     if state.status.value == "STOPPED":
         return TickPulse(name, interval, "switched off")
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=_IN_A_ROW)
-    if not ticks:  # A schedule's first comes with its first quarter of an hour.
+    if not ticks:  # A schedule's first tick comes within its first quarter of an hour.
         return TickPulse(name, interval, "no tick yet")
     last = datetime.fromtimestamp(ticks[0].timestamp, UTC)
     if now - last > max(_PATIENCE * interval, SILENCE):
@@ -106,9 +106,9 @@ def _pulse(
 
 
 _BY_HAND = "__ASSET_JOB"
-"""What Dagster calls the job of a run that materializes assets that a person chose."""
+"""Dagster's name for the job of a run that materializes assets that a person chose."""
 _LATELY = 5
-"""Cancelled runs say nothing; behind more of them in a row no older run is looked for."""
+"""Cancelled runs say nothing; after more than this number in a row, older runs are not read."""
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _TELLING = {
     dg.DagsterEventType.STEP_FAILURE,
@@ -119,7 +119,7 @@ _WHERE = "The Dagster UI shows run {run}. Once mended: pfo run --tenant {tenant}
 
 
 def run_findings(instance: dg.DagsterInstance, config: Config, tenant_ids: Iterable[str] | None = None) -> Findings:
-    """Workflows whose newest run failed, for each tenant; a later success of the same workflow ends it."""
+    """Workflows whose newest run failed, for each tenant; a later success of the same workflow ends the condition."""
     chosen = frozenset(tenant_ids) if tenant_ids is not None else None
     found = [
         condition
@@ -132,7 +132,7 @@ def run_findings(instance: dg.DagsterInstance, config: Config, tenant_ids: Itera
 
 
 def clock_is_wrong(instance: dg.DagsterInstance) -> bool:
-    """Whether the newest run that asked Powens ended because this machine's clock is wrong: no age can be told then."""
+    """Whether the newest run that called Powens failed because this machine's clock is wrong: ages are then unknown."""
     runs = [
         record
         for workflow in WORKFLOWS
@@ -146,9 +146,9 @@ def clock_is_wrong(instance: dg.DagsterInstance) -> bool:
 
 
 def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflow) -> list[Condition]:
-    """What is wrong since the bank was last read with success.
+    """Failures of a workflow since the last successful read of the bank.
 
-    A later run of other steps alone, such as the one that publishes what is there, mends the failure of those and no other.
+    A later run of other steps alone, such as one that only publishes, ends the failures of those steps and no others.
     """
     entry = ASSET_KEYS[workflow.entry_step_id]
     mended: set[str] = set()
@@ -170,7 +170,7 @@ def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflo
 
 
 def _newest_runs(instance: dg.DagsterInstance, tenant_id: str, workflow: Workflow) -> list[dg.DagsterRun]:
-    """Those that ended, newest first."""
+    """The finished runs, newest first."""
     assets = set(asset_keys(workflow))
     records = [
         record
@@ -220,14 +220,14 @@ def _failed(
 
 
 def _reason(tenant: Tenant, cause: dict[str, str | None]) -> str:
-    """What the configuration has wrong may be about another tenant, whose people this one's must not hear of."""
+    """The reason. A configuration error may concern another tenant, so its text must not go to this tenant's people."""
     if cause["code"] == ConfigError.__name__:
         return "the configuration cannot be used; pfo config check names each mistake."
     return without_users(tenant, cause["reason"] or "")
 
 
 def pulse_findings(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, now: datetime) -> Findings:
-    """The daemon, where it ran once and does no more; while it works, sensors and schedules that do not."""
+    """The daemon, if it ran once and no longer runs; while it runs, sensors and schedules that do not."""
     daemon = daemon_pulse(instance, now)
     if daemon.state == "silent":
         return Findings((_daemon(daemon),), frozenset({"daemon"}))

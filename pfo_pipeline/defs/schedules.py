@@ -32,12 +32,12 @@ COMMANDS: Mapping[str, frozenset[dg.AssetKey]] = MappingProxyType(
         refresh_openbanking_balances.name: frozenset({_BALANCES}),
     }
 )
-"""What a run of a whole job reads at the bank, by the job's name."""
+"""The assets of a whole job that read the bank, by the job's name."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """The hours at which a job is due. A run that does one of `served_by` reads what the job would."""
+    """The hours at which a job is due. A run of one of `served_by` reads the same data as the job."""
 
     job: str
     hours: tuple[int, ...]
@@ -52,7 +52,7 @@ BALANCES = Turn(refresh_openbanking_balances.name, (7, 12, 16, 20), frozenset({_
 
 @dataclass(frozen=True)
 class Slot:
-    """`name` is local, such as `2026-03-29T05`; `begins` is in UTC."""
+    """A due time of a tenant. `name` is local, such as `2026-03-29T05`; `begins` is in UTC."""
 
     tenant_id: str
     name: str
@@ -69,7 +69,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Asked:
-    """A run that somebody has asked for. `failed`: it ended without success, and was not the first one of a new tenant."""
+    """A requested run. `failed`: it ended without success, and was not the first run of a new tenant."""
 
     tenant_id: str
     job: str
@@ -80,11 +80,11 @@ class Asked:
 
 
 def newest_slot(tenant: Tenant, turn: Turn, at: datetime) -> Slot | None:
-    """The tenant's slot that began last, at `at` at the latest; None when that is a day ago or longer."""
+    """The tenant's latest due time up to `at`; None if that is at least a day ago."""
     today = at.astimezone(tenant.zone).date()
     quarter = int(hashlib.sha256(tenant.id.encode()).hexdigest(), 16) % (60 // QUARTER_MINUTES)
     times = [time(hour, quarter * QUARTER_MINUTES, tzinfo=tenant.zone) for hour in turn.hours]
-    # Of an hour that October repeats this is the first pass; one that March skips begins when it would have.
+    # An hour that October repeats is taken at its first pass; one that March skips begins when it would have.
     wall = [datetime.combine(day, moment) for day in (today - _DAY, today) for moment in times]
     slots = (Slot(tenant.id, f"{local:%Y-%m-%dT%H}", local.astimezone(UTC)) for local in wall)
     begun = [slot for slot in slots if at - _DAY < slot.begins <= at]
@@ -92,10 +92,11 @@ def newest_slot(tenant: Tenant, turn: Turn, at: datetime) -> Slot | None:
 
 
 def due(tenants: Iterable[Tenant], turn: Turn, at: datetime, asked: Collection[Asked]) -> list[Slot]:
-    """The newest slot of each tenant for which no run was asked, neither for it nor, with success so far, since it began.
+    """The newest due time of each tenant that has neither its own run nor a later run without failure.
 
-    The slot's own run counts however it ended: its steps have had their attempts. A run of somebody else (the command line,
-    the UI, a webhook) reads the same, so it counts until it fails: then the slot is due after all.
+    A due time's own run counts whatever its result: its steps have had their attempts. Another run (from the command line, the
+    UI,
+    a webhook) reads the same data, so it counts until it fails; then the tenant is due after all.
     """
     own = {run.run_key for run in asked if run.job == turn.job}
     served: dict[str, datetime] = {}
@@ -113,12 +114,12 @@ def due(tenants: Iterable[Tenant], turn: Turn, at: datetime, asked: Collection[A
 _PARTITION = "dagster/partition"
 _RUN_KEY = "dagster/run_key"
 _ASKED = [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.NOT_STARTED]
-"""A run that was made and not launched is of a tick that broke off: Dagster launches it when it is asked for again."""
+"""A run that was created but not launched comes from an interrupted tick: Dagster launches it when it is requested again."""
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
 def asked_for(instance: dg.DagsterInstance, tenants: Sequence[Tenant], at: datetime) -> list[Asked]:
-    """The runs that decide whether the tenants' newest slots are due: one query, a second one when a slot has no run yet."""
+    """The runs that decide whether the tenants are due: one query, and a second one if a due time has no run yet."""
     slots = [slot for turn in (ACCOUNTS, BALANCES) for t in tenants if (slot := newest_slot(t, turn, at))]
     if not slots:
         return []
@@ -162,7 +163,7 @@ def _requests(context: dg.ScheduleEvaluationContext, turn: Turn) -> Iterator[dg.
     asked = asked_for(context.instance, tenants, at)
     slots = due(tenants, turn, at, asked)
     if turn is BALANCES and slots and not _is_switched_off(context.instance, accounts_nightly.name):
-        # After a night off both are due, and Dagster asks the two schedules in any order.
+        # After a night without service both jobs are due, and Dagster evaluates the two schedules in any order.
         following = {slot.tenant_id for slot in due(tenants, ACCOUNTS, at, asked)}
         for slot in (slot for slot in slots if slot.tenant_id in following):
             context.log.info(f"{slot.tenant_id}: slot {slot.name} is left to the balances that follow due accounts")

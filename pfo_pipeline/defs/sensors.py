@@ -40,7 +40,7 @@ from pfo_pipeline.webhooks.inbox import Event, Inbox, inbox_path
 
 _EVENTS = 500
 _BALANCES_ONLY = {"ACCOUNT_SYNCED"}
-"""All others may change which accounts and connections there are; `after_sync` then asks for the balances too."""
+"""All other events may change the set of accounts and connections; `after_sync` then requests the balances too."""
 
 
 @dg.sensor(
@@ -54,7 +54,7 @@ def webhooks_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
     cursor = int(context.cursor or 0)
     try:
         inbox = Inbox(inbox_path(files_of(load_config()).private), utc_now)
-        # The cursor that we are given was stored, so what lies before it has been asked for.
+        # Dagster stored the cursor that it passes, so runs for all earlier events were requested.
         inbox.forget(through=cursor)
         events = inbox.after(cursor, _EVENTS)
     except PfoError as problem:
@@ -85,7 +85,7 @@ def _told(event: Event) -> str:
 
 
 def _by_tenant(events: list[Event]) -> dict[str, list[Event]]:
-    """In the order in which each tenant's first event came."""
+    """Group events by tenant, in the order of each tenant's first event."""
     found: dict[str, list[Event]] = {}
     for event in events:
         found.setdefault(event.tenant_id, []).append(event)
@@ -93,7 +93,7 @@ def _by_tenant(events: list[Event]) -> dict[str, list[Event]]:
 
 
 def _request(events: list[Event]) -> dg.RunRequest:
-    """One run for all events of a tenant since the last look: it starts after the last of them, and reads everything."""
+    """One run for all events of a tenant since the last tick: it starts after the last event, and reads everything."""
     newest = events[-1]
     balances_only = all(event.hint.event in _BALANCES_ONLY for event in events)
     errors = sorted({event.hint.error for event in events if event.hint.error})
@@ -113,7 +113,7 @@ INTERVAL_SECONDS = 60
 
 @dg.op(name="tell")
 def _tell(context: dg.OpExecutionContext, office: OfficeResource) -> None:
-    """A message to each target that has something to be told. What one does not take, it gets another time."""
+    """Send each target its due alerts. A message that a target does not accept is sent again later."""
     try:
         for delivery in tell(office.config(), utc_now()):
             result = f"not reached: {delivery.reason}" if delivery.reason else "reached"
@@ -136,7 +136,7 @@ def send_alerts() -> None:
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     now = utc_now()
-    # After a pause of the daemon the others have not ticked either, and will in a moment.
+    # After a pause of the daemon the other sensors have not ticked either, but will soon.
     was_at_work = context.last_tick_completion_time is not None and (
         now - datetime.fromtimestamp(context.last_tick_completion_time, UTC) < SILENCE
     )
@@ -164,7 +164,9 @@ def _without_configuration(mistake: ConfigError, now: datetime) -> dg.SkipReason
 
 
 def _is_under_way(instance: dg.DagsterInstance) -> bool:
-    """Not so with a run that was made and never launched, which Dagster leaves behind where launching failed."""
+    """Whether a run is active. A run that was created but never launched is not: Dagster leaves it behind if a launch
+    fails.
+    """
     unfinished = dg.RunsFilter(
         job_name=send_alerts.name,
         statuses=[
@@ -184,10 +186,10 @@ def look_everywhere(
     repository: dg.RepositoryDefinition | None,
     tenant_ids: Iterable[str] | None = None,
 ) -> Book:
-    """Put down what is not in order in the ledger and in Dagster's storage, and tell the log.
+    """Record the problems in the ledger and in Dagster's storage, and write the log.
 
     Args:
-        repository: Whose sensors and schedules are looked at; None: not at those, nor at the daemon.
+        repository: Its sensors and schedules are checked; None: neither they nor the daemon are checked.
         tenant_ids: Only these tenants.
     Raises: AlertsError.
     """
@@ -195,8 +197,8 @@ def look_everywhere(
     findings: list[Findings] = [READABLE_CONFIGURATION, run_findings(instance, config, chosen)]
     if repository is not None:
         findings.append(pulse_findings(instance, repository, now))
-    if not clock_is_wrong(instance):  # Under a wrong clock everything looks stale or over, of every tenant.
-        with suppress(LedgerError, SecretError):  # Then a run fails too, and says why.
+    if not clock_is_wrong(instance):  # With a wrong clock everything of every tenant would look stale or over.
+        with suppress(LedgerError, SecretError):  # A run fails then too, with the reason.
             findings.append(ledger_findings(config, reader_of(config), now, chosen))
     return look(config, findings, now)
 
@@ -226,7 +228,7 @@ def tenants_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
         return dg.SkipReason(f"The {len(wanted)} tenants of the configuration are registered.")
     changes = [tenants.build_add_request(new)] if new else []
     return dg.SensorResult(
-        # The time in the key: a tenant that is taken out and put back is new again.
+        # The key contains the time: a tenant that is removed and added again is new again.
         run_requests=[dg.RunRequest(run_key=f"{FIRST_SYNC}{t}:{_stamp()}", partition_key=t) for t in new],
         dynamic_partitions_requests=[*changes, *([tenants.build_delete_request(gone)] if gone else [])],
     )
@@ -271,15 +273,15 @@ def after_sync(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
 
 @dataclass(frozen=True)
 class _Look:
-    """What a look at the materializations of one asset found."""
+    """The result of a look at the materializations of one asset."""
 
     found: int
     through: int
     """Storage id of the newest one seen."""
     lacking: list[dg.EventLogRecord]
-    """Those that nothing has followed, nor will."""
+    """Materializations that nothing has followed or will follow."""
     awaited: list[int]
-    """Storage ids of those that their own run still has to follow; if it fails, they are lacking at a later look."""
+    """Storage ids of those that their own run will follow; if that run fails, a later look finds them in `lacking`."""
 
 
 def _look(
@@ -310,7 +312,7 @@ def _look(
 
 
 def _is_held(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> bool:
-    """Whether a rule has stopped the run, so that nothing is to follow what it loaded."""
+    """Whether a rule has stopped the run, so that nothing may follow its load."""
     if run is None or not run.is_failure:
         return False
     logs = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
@@ -335,7 +337,7 @@ def _refresh(event: dg.EventLogRecord) -> dg.RunRequest:
 
 
 def _materializations(instance: dg.DagsterInstance, wanted: dg.AssetRecordsFilter) -> list[dg.EventLogRecord]:
-    """The oldest ones, in order, of whichever tenant."""
+    """The oldest ones, in order, of any tenant."""
     return list(instance.fetch_materializations(wanted, limit=_MATERIALIZATIONS, ascending=True).records)
 
 
