@@ -1,7 +1,7 @@
-"""The admin routes, with which a test rules the world. The docstring of the package lists them.
+"""The admin routes, with which a test controls the world. The package's docstring lists them.
 
-They need no token: the server only listens on loopback. A request that makes no sense is answered with 400 and
-`{"error": text}`, an unknown id with 404.
+They need no token: the server only listens on loopback. An invalid request is answered with 400 and `{"error": text}`, an
+unknown id with 404.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from pfo_pipeline.simulator.values import Reader
 
 
 def renumber(world: World, domain: Domain, body: JsonObject) -> JsonObject:
-    """Give connections and single accounts new ids; what was is answered by what is.
+    """Give connections and single accounts new ids. Returns the new ids by the old ones.
 
     Raises:
         KeyError: an id is unknown; nothing is renumbered then.
-        ValueError: a word cannot be understood.
+        ValueError: a value is invalid.
     """
     reader = Reader(body)
     connections = [domain.connections[number] for number in reader.wholes("connections")]
@@ -57,10 +57,10 @@ def renumber(world: World, domain: Domain, body: JsonObject) -> JsonObject:
 
 
 def add_world(world: World, body: JsonObject, root: str) -> JsonObject:
-    """Make a domain from a seed.
+    """Create a domain from a seed.
 
     Raises:
-        ValueError: the name is taken, or a number makes no sense.
+        ValueError: the name is taken, or a number is invalid.
     """
     reader = Reader(body)
     order = seeds.Order(

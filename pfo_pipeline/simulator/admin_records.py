@@ -1,6 +1,6 @@
-"""Connections and accounts as a test wants them.
+"""Connections and accounts from a test's values.
 
-Unknown keys and values of the wrong type go to the wire as they are; the simulator understands all others.
+Unknown keys and values of the wrong type go to the wire unchanged; the simulator interprets all others.
 """
 
 from datetime import date, datetime, timedelta
@@ -41,10 +41,10 @@ ACCOUNT_FIELDS = (
 
 
 def find(domain: Domain, reference: object) -> Connector:
-    """A connector by uuid, name, slug, or the domain's id.
+    """Find a connector by uuid, name, slug, or the domain's id.
 
     Raises:
-        ValueError: there is none.
+        ValueError: not found.
     """
     connector = find_connector(str(reference)) or domain.connector(str(reference))
     if connector is None:
@@ -53,10 +53,10 @@ def find(domain: Domain, reference: object) -> Connector:
 
 
 def add_connection(world: World, domain: Domain, user: User, values: JsonObject) -> Connection:
-    """A new connection, healthy unless told otherwise, with its accounts.
+    """Create a connection with its accounts, healthy by default.
 
     Raises:
-        ValueError: a value cannot be understood; nothing is added then.
+        ValueError: a value is invalid; nothing is added then.
     """
     reader = Reader(values)
     connector = find(domain, reader.take("connector", "Banque Exemple"))
@@ -70,7 +70,7 @@ def add_connection(world: World, domain: Domain, user: User, values: JsonObject)
         for item in accounts:
             add_account(world, domain, connection, item)
     except ValueError:
-        # As if it had never been: the truth does not know it either.
+        # Remove it completely, from the truth too.
         del domain.connections[connection.id]
         domain.accounts = {i: a for i, a in domain.accounts.items() if a.id_connection != connection.id}
         raise
@@ -78,7 +78,7 @@ def add_connection(world: World, domain: Domain, user: User, values: JsonObject)
 
 
 def change_connection(world: World, connection: Connection, reader: Reader) -> None:
-    """Set fields of a connection; a new state brings its own `next_try` and form unless given."""
+    """Set fields of a connection; a new state sets its own `next_try` and form by default."""
     if reader.has("state"):
         state = reader.take("state")
         connection.verbatim.pop("state", None)
@@ -86,7 +86,7 @@ def change_connection(world: World, connection: Connection, reader: Reader) -> N
             set_state(connection, state, world.clock.now())
             connection.fields = form_fields(state)
             if connection.running is not None:
-                # A sync under way ends as the test has just decided.
+                # A running sync must end in the state that the test has set.
                 connection.running.outcome = state
         else:
             connection.verbatim["state"] = state
@@ -105,11 +105,11 @@ def change_connection(world: World, connection: Connection, reader: Reader) -> N
 
 
 def add_account(world: World, domain: Domain, connection: Connection, values: JsonObject) -> Account:
-    """A new account under a connection; its balance is the one given, now. With `same_as` one that is seen elsewhere.
+    """Create an account in a connection with the given balance as of now. With `same_as` it is a copy of an existing account.
 
     Raises:
         KeyError: there is no account `same_as`.
-        ValueError: a value cannot be understood.
+        ValueError: a value is invalid.
     """
     reader = Reader(values)
     if reader.has("same_as"):
@@ -140,7 +140,7 @@ def _open_account(world: World, domain: Domain, connection: Connection, values: 
 
 
 def change_account(world: World, connection: Connection, account: Account, reader: Reader) -> None:
-    """Set fields of an account; enabling it shows its values at once."""
+    """Set fields of an account; enabling it shows its values immediately."""
     was_disabled = account.disabled is not None
     for name in ACCOUNT_MOMENTS:
         if reader.has(name):
@@ -221,7 +221,7 @@ def _pending(reader: Reader, today: date) -> Pending:
 
 
 def _set_moment(record: Connection | Account, name: str, value: object, now: datetime) -> None:
-    """True means now, false and null mean never, text is parsed; anything else goes out as it is."""
+    """Set a time: true means now, false and null mean never, text is parsed; any other value goes to the wire unchanged."""
     record.verbatim.pop(name, None)
     parsed = moment(value)
     if value is None or value is False:

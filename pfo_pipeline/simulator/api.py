@@ -1,6 +1,6 @@
 """The simulated API as a table of routes.
 
-Facts: Powens docs; paths as they follow the version `/2.0`.
+Facts: Powens docs; paths start after the version `/2.0`.
 """
 
 from re import Pattern
@@ -64,10 +64,10 @@ _ROUTES: tuple[tuple[Pattern[str], dict[str, Handler]], ...] = tuple(
 
 
 def find_handler(method: str, path: str) -> tuple[Handler, dict[str, str]]:
-    """The handler of a path after `/2.0`, with the values in the path.
+    """Find the handler of a path after `/2.0`, with the values in the path.
 
     Raises:
-        ApiError: 404 for an unknown path, 405 for a method it does not take.
+        ApiError: 404 for an unknown path, 405 for a wrong method.
     """
     for pattern, handlers in _ROUTES:
         match = pattern.match(path)

@@ -1,10 +1,10 @@
 """Routes of client applications: tokens, and the registration of webhooks.
 
 Facts: Powens docs, Authentication. The key differs by route: `auth_token`, `code`, `access_token`. Assumed: 401 for wrong
-client credentials, 404 for an unknown `id_user`, 400 for a code that is used up. `GET /clients/{id}` opens with a user token
-and gives the allowed addresses (seen in a client). Guide "Webhooks"; `/webhooks` with `event`, `url`, `id_auth`, `id_user`
-and `params` from the older reference. The secret is returned once. A provider's name of 39 characters with dashes was answered
-with 500 `dataError`, seen live; the limit is assumed.
+client credentials, 404 for an unknown `id_user`, 400 for a used code. `GET /clients/{id}` accepts a user token and returns the
+allowed addresses (seen in a client). Guide "Webhooks"; `/webhooks` with `event`, `url`, `id_auth`, `id_user` and `params` is
+from the older reference. The secret is returned once. A provider's name of 39 characters with dashes was answered with 500
+`dataError`, seen live; the limit is assumed.
 """
 
 from urllib.parse import urlsplit
@@ -78,7 +78,7 @@ def access(call: Call) -> Answer:
     value = call.body.get("code")
     if value is None:
         raise errors.missing_parameter("code")
-    # Half an hour or one exchange, whichever comes first.
+    # Valid for half an hour or one exchange, whichever ends first.
     used = call.domain.codes.pop(str(value), None)
     if used is None:
         raise errors.invalid_value("code")
@@ -116,20 +116,20 @@ MAX_NAME_LENGTH = 32
 
 
 def list_events(call: Call) -> Answer:
-    """What can be listened to."""
+    """List the events."""
     call.bearer("config")
     return Answer(200, {"webhooks_events": [{"id": event} for event in EVENTS], "total": len(EVENTS)})
 
 
 def list_providers(call: Call) -> Answer:
-    """The ways in which posts are proved; without their secrets."""
+    """List the providers of signatures, without their secrets."""
     call.bearer("config")
     providers = [_provider_json(provider) for provider in call.domain.auth_providers.values()]
     return Answer(200, {"authproviders": providers, "total": len(providers)})
 
 
 def add_provider(call: Call) -> Answer:
-    """Make a secret, and tell it this once."""
+    """Create a secret, and return it this one time."""
     call.bearer("config")
     kind, name = _given(call, "type"), _given(call, "name")
     if kind != "hmac_signature":
@@ -143,7 +143,7 @@ def add_provider(call: Call) -> Answer:
 
 
 def delete_provider(call: Call) -> Answer:
-    """Forget a secret; its webhooks go back to bearer tokens."""
+    """Delete a secret; its webhooks use bearer tokens again."""
     call.bearer("config")
     if call.domain.auth_providers.pop(whole_number(call.params["provider"]), None) is None:
         raise errors.not_found()
@@ -151,7 +151,7 @@ def delete_provider(call: Call) -> Answer:
 
 
 def list_webhooks(call: Call) -> Answer:
-    """The registered addresses."""
+    """List the registered addresses."""
     call.bearer("config")
     webhooks = [_webhook_json(webhook) for webhook in call.domain.webhooks.values()]
     return Answer(200, {"webhooks": webhooks, "total": len(webhooks)})
@@ -171,7 +171,7 @@ def add_webhook(call: Call) -> Answer:
 
 
 def delete_webhook(call: Call) -> Answer:
-    """Forget an address."""
+    """Delete an address."""
     call.bearer("config")
     if call.domain.webhooks.pop(whole_number(call.params["webhook"]), None) is None:
         raise errors.not_found()
@@ -179,7 +179,7 @@ def delete_webhook(call: Call) -> Answer:
 
 
 def _given(call: Call, name: str) -> str:
-    """A parameter of the body, or of the query, as these routes take it too."""
+    """A parameter of the body or of the query; these routes accept both."""
     value = call.body.get(name, call.query.get(name))
     if value is None:
         raise errors.missing_parameter(name)

@@ -2,8 +2,8 @@
 
 Facts: Powens docs, Users, Connections, Bank accounts, Connectors, Bank account types. Reference data needs no token. Without
 `all` a disabled account is 404, for updates too; an enabled account gets its values with the next sync. Assumed: a bulk
-update answers like a list; 201 on creation, 202 when the user is asked for more. The page behind `/webauth-url` belongs to a
-bank; here it consents at once and returns to `redirect_uri`.
+update answers like a list; 201 on creation, 202 if the user must give more. The page behind `/webauth-url` belongs to a
+bank; here it consents immediately and returns to `redirect_uri`.
 """
 
 from urllib.parse import urlencode
@@ -42,7 +42,7 @@ def list_users(call: Call) -> Answer:
 
 
 def get_user(call: Call) -> Answer:
-    """The caller, or anyone for the console's token."""
+    """The caller, or any user for the console's token."""
     if call.token is not None and call.token.kind == "users":
         user = call.domain.users.get(whole_number(call.params["user"]))
         if user is None:
@@ -52,7 +52,7 @@ def get_user(call: Call) -> Answer:
 
 
 def delete_user(call: Call) -> Answer:
-    """Erase a user with everything he has."""
+    """Erase a user with all data."""
     if call.token is not None and call.token.kind == "users":
         user_id = whole_number(call.params["user"])
         if user_id not in call.domain.users:
@@ -84,7 +84,7 @@ def get_connector_fields(call: Call) -> Answer:
 
 
 def get_connector_sources(call: Call) -> Answer:
-    """The ways into a bank."""
+    """The sources of a bank."""
     sources = connector_sources_json(call.domain, _connector(call))
     return Answer(200, {"sources": sources, "total": len(sources)})
 
@@ -137,7 +137,7 @@ def create_connection(call: Call) -> Answer:
 
 
 def update_connection(call: Call) -> Answer:
-    """Answer what the connection asks for, change credentials, or sync."""
+    """Submit the requested fields, change credentials, or sync."""
     connection = call.connection()
     background = call.flag("background") or call.body.get("background") is True
     values = {name: value for name, value in call.body.items() if name != "background"}
@@ -147,7 +147,7 @@ def update_connection(call: Call) -> Answer:
 
 
 def sync_connection(call: Call) -> Answer:
-    """Force a sync; `psu_requested` says whether the user is there to answer."""
+    """Force a sync; `psu_requested` says whether the user is present to answer."""
     connection = call.connection()
     given = call.query.get("psu_requested", call.body.get("psu_requested", "true"))
     text = str(given).lower()

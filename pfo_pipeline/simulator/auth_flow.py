@@ -30,7 +30,7 @@ REFUSED_AT_CREATION = {
     "passwordExpired": ("Password expired", None),
     "actionNeeded": ("Action needed on the bank's website", None),
 }
-# Scenario -> first state; what is missing here starts healthy.
+# Scenario -> first state; other scenarios start healthy.
 FIRST_STATES = {
     "SCARequired": "SCARequired",
     "SCARequiredAndOTP": "SCARequired",
@@ -39,7 +39,7 @@ FIRST_STATES = {
     "shortDecoupled": "decoupled",
     "bug": "bug",
 }
-# States a user present can move on from by an empty request, per scenario.
+# States that a present user can leave with an empty request, per scenario.
 NEXT_AFTER_SCA = {"SCARequiredAndOTP": "additionalInformationNeeded", "SCARequiredAndDecoupled": "decoupled"}
 INTERACTIVE_STATES = frozenset({"SCARequired", "webauthRequired", "additionalInformationNeeded", "decoupled"})
 
@@ -47,10 +47,10 @@ INTERACTIVE_STATES = frozenset({"SCARequired", "webauthRequired", "additionalInf
 def create(
     world: World, domain: Domain, user: User, connector: Connector, source: str, values: Mapping[str, object]
 ) -> Connection:
-    """Connect a bank with credentials; the accounts are found at once, disabled, their data comes later.
+    """Connect a bank with credentials. The accounts are found immediately, disabled; their data comes later.
 
     Raises:
-        ApiError: values are missing or refused; nothing is kept then.
+        ApiError: values are missing or refused; nothing is created then.
     """
     if connector.auth_mechanism != "credentials":
         raise errors.invalid_value("connector_uuid")
@@ -74,7 +74,7 @@ def create(
 def submit(
     world: World, domain: Domain, connection: Connection, values: Mapping[str, object], *, background: bool
 ) -> None:
-    """A POST on a connection: a code, new credentials, a confirmation, or an empty request.
+    """Handle a POST on a connection: a code, new credentials, a confirmation, or an empty request.
 
     Raises:
         ApiError: the values are refused, or a sync is not possible now.
@@ -92,10 +92,10 @@ def submit(
 
 
 def force(world: World, domain: Domain, connection: Connection, *, user_present: bool) -> None:
-    """Ask for a sync now; it runs in the background.
+    """Start a sync now, in the background.
 
     Raises:
-        ApiError: 409 `conflict` when one runs or the last is too recent.
+        ApiError: 409 `conflict` if a sync is running or the last one is too recent.
     """
     if connection.state is None and has_lapsed(connection, world.clock.now()):
         ask(connection, "SCARequired", world)
@@ -105,12 +105,12 @@ def force(world: World, domain: Domain, connection: Connection, *, user_present:
         return
     if not may_force(world, domain, connection):
         raise errors.sync_conflict(connection.id)
-    # Only a healthy connection, stuck ones included, can be moved by force; a failing one fails again.
+    # A forced sync helps only a healthy connection, including a stuck one; a failing one fails again.
     start_sync(world, domain, connection, outcome=connection.state)
 
 
 def connect_at_the_bank(world: World, domain: Domain, user: User, connector: Connector) -> Connection:
-    """The user has logged in on the page of a bank that he adds; what is found there starts disabled."""
+    """Add a connection after the user's login on the bank's own page; its accounts start disabled."""
     now = world.clock.now()
     connection = open_connection(world, domain, user, connector, created=now)
     connection.last_update = connection.last_push = None
@@ -122,17 +122,17 @@ def connect_at_the_bank(world: World, domain: Domain, user: User, connector: Con
 
 
 def confirm_at_the_bank(world: World, domain: Domain, connection: Connection) -> None:
-    """The user has logged in on the bank's own page."""
+    """Confirm after the user's login on the bank's own page."""
     _consented(world, domain, connection)
 
 
 UNFINISHED_LOGIN = timedelta(hours=2)
-"""Until when an open login waits for its user (seen live)."""
+"""Time after which an open login expires (seen live)."""
 OPEN_LOGIN = frozenset({"webauthRequired", "additionalInformationNeeded", "decoupled", "validating"})
 
 
 def ask(connection: Connection, state: str | None, world: World) -> None:
-    """Put the connection in a state together with the texts and form fields that go with it."""
+    """Put the connection in a state, with the texts and form fields of that state."""
     texts = {
         "additionalInformationNeeded": "Enter the code received by SMS",
         "decoupled": "Confirm the access in your banking application",
@@ -144,7 +144,7 @@ def ask(connection: Connection, state: str | None, world: World) -> None:
 
 
 def form_fields(state: str | None) -> list[object] | None:
-    """The form a state asks the user to fill in, null where there is nothing to fill in."""
+    """The form that a state requires the user to fill in; null if it requires none."""
     if state == "additionalInformationNeeded":
         return [_field(CODE_FIELD, "SMS code", "text")]
     if state == "wrongpass":
@@ -153,7 +153,7 @@ def form_fields(state: str | None) -> list[object] | None:
 
 
 def _first_step(connection: Connection) -> str:
-    """What the bank asks of a user who is present."""
+    """The bank's first request to a user who is present."""
     return NEXT_AFTER_SCA.get(connection.scenario or "", "webauthRequired")
 
 

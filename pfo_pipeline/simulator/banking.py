@@ -1,7 +1,7 @@
 """Opens connections and accounts, and gives the same bank accounts new Powens ids.
 
-Account numbers carry the bank code 99999, which no bank has, and check digits that are right.
-Facts: Powens docs, Connections: a bank that is added again gets new ids, an account that is found is disabled. Seen live:
+Account numbers have the bank code 99999, which no bank has, and valid check digits.
+Facts: Powens docs, Connections: a bank that is added again gets new ids, and a newly found account is disabled. Seen live:
 an account of a repaired connection came back disabled under a new id.
 """
 
@@ -49,7 +49,7 @@ LOAN_FIELDS = (
 
 @dataclass(frozen=True)
 class AccountDraft:
-    """What is known of an account before it exists. `parent` is the position of another draft."""
+    """Properties of an account before it exists. `parent` is the position of another draft."""
 
     type: str
     name: str
@@ -66,7 +66,7 @@ class AccountDraft:
 
 
 def open_connection(world: World, domain: Domain, user: User, connector: Connector, *, created: datetime) -> Connection:
-    """A healthy connection whose last daily sync lies in the past; without accounts."""
+    """Create a healthy connection without accounts, whose last daily sync is in the past."""
     now = world.clock.now()
     connection_id = domain.next_id("connection")
     sync_time = _sync_time(world, domain, connection_id)
@@ -101,7 +101,7 @@ def open_connection(world: World, domain: Domain, user: User, connector: Connect
 def open_account(
     world: World, domain: Domain, connection: Connection, draft: AccountDraft, *, since: datetime
 ) -> Account:
-    """An account whose balance at `since` is the draft's; it has moved with each sync after."""
+    """Create an account with the draft's balance at `since`; each later sync has moved the balance."""
     account_id = domain.next_id("account")
     now = world.clock.now()
     number, iban = _identifiers(domain, account_id, connection.connector, draft)
@@ -142,7 +142,7 @@ def open_account(
 def open_accounts(
     world: World, domain: Domain, connection: Connection, drafts: list[AccountDraft], *, since: datetime
 ) -> list[Account]:
-    """Accounts in the order of the drafts, cards tied to their parents."""
+    """Create accounts in the order of the drafts, with cards linked to their parents."""
     accounts = [open_account(world, domain, connection, draft, since=since) for draft in drafts]
     for account, draft in zip(accounts, drafts, strict=True):
         if draft.parent is not None:
@@ -151,7 +151,7 @@ def open_accounts(
 
 
 def discoveries(world: World, domain: Domain, connection: Connection) -> list[AccountDraft]:
-    """What a fresh test connection finds: accounts that stay disabled until the user enables them."""
+    """The accounts that a new test connection finds; they stay disabled until the user enables them."""
 
     def amount(label: str, low: int, high: int) -> Decimal:
         return Decimal(pick(low, high, world.seed, domain.name, connection.id, label)).scaleb(-2)
@@ -164,19 +164,19 @@ def discoveries(world: World, domain: Domain, connection: Connection) -> list[Ac
 
 
 def french_iban(account_number: int) -> str:
-    """A French IBAN at the fictitious bank 99999, with right key and check digits."""
+    """A French IBAN at the fictitious bank 99999, with valid key and check digits."""
     branch, number = "00082", f"{account_number:011d}"
     key = 97 - (89 * int(BANK_CODE) + 15 * int(branch) + 3 * int(number)) % 97
     return _with_check_digits("FR", f"{BANK_CODE}{branch}{number}{key:02d}")
 
 
 def swiss_iban(account_number: int) -> str:
-    """A Swiss IBAN at the fictitious bank 99999, with right check digits."""
+    """A Swiss IBAN at the fictitious bank 99999, with valid check digits."""
     return _with_check_digits("CH", f"{BANK_CODE}{account_number:012d}")
 
 
 def loan_object(**known: object) -> JsonObject:
-    """A Loan object; what is not given is null."""
+    """A Loan object; missing fields are null."""
     return {name: known.get(name) for name in LOAN_FIELDS}
 
 
@@ -186,7 +186,7 @@ def _with_check_digits(country: str, bban: str) -> str:
 
 
 def _identifiers(domain: Domain, account_id: int, connector: Connector, draft: AccountDraft) -> tuple[str, str | None]:
-    # Ids repeat from domain to domain, account numbers of different people do not.
+    # Ids repeat in other domains, but account numbers of different people do not.
     serial = pick(10**9, 10**10 - 1, "account number", domain.name, account_id)
     if draft.type == "card":
         return f"4970XXXXXXXX{serial % 10_000:04d}", None
@@ -197,7 +197,7 @@ def _identifiers(domain: Domain, account_id: int, connector: Connector, draft: A
 
 
 def _sync_time(world: World, domain: Domain, connection_id: int) -> time:
-    # From half past three, so that no clock change ever falls on it.
+    # From half past three, so that no clock change coincides with it.
     minute = pick(210, 450, "sync time", world.seed, domain.name, connection_id)
     return time(minute // 60, minute % 60, pick(0, 59, "sync second", world.seed, domain.name, connection_id))
 
@@ -217,13 +217,13 @@ Numbers = Literal["same", "reformatted", "absent"]
 
 @dataclass(frozen=True)
 class Manner:
-    """How an account comes back.
+    """How an account returns.
 
     Args:
-        numbers: Whether IBAN and number are told as before, in groups with spaces, or not at all.
-        disabled: Whether it has to be enabled again.
-        erased: Whether the old record is gone without a trace, instead of marked as deleted.
-        source: Name of the source that finds it, default the first one that is not disabled.
+        numbers: Whether IBAN and number are the same as before, in groups with spaces, or absent.
+        disabled: Whether it must be enabled again.
+        erased: Whether the old record is removed completely, instead of marked as deleted.
+        source: Name of the source that finds it, default the first enabled one.
     """
 
     numbers: Numbers = "same"
@@ -235,7 +235,7 @@ class Manner:
 def renumber_connection(
     world: World, domain: Domain, connection: Connection, manner: Manner
 ) -> tuple[Connection, dict[int, int]]:
-    """The bank is taken away and added again; the new connection, and the new ids of its accounts by the old ones."""
+    """Remove the bank and add it again. Returns the new connection, and the accounts' new ids by the old ones."""
     now = world.clock.now()
     user = domain.users[connection.id_user]
     accounts = domain.accounts_of(user.id, connection.id)
@@ -248,7 +248,7 @@ def renumber_connection(
 
 
 def renumber_accounts(world: World, domain: Domain, accounts: list[Account], manner: Manner) -> list[Account]:
-    """Their connection finds them anew, after a repair or through another source."""
+    """Give accounts new records in their connection, as after a repair or through another source."""
     now = world.clock.now()
     made = {}
     for account in accounts:
@@ -262,12 +262,12 @@ def renumber_accounts(world: World, domain: Domain, accounts: list[Account], man
 
 
 def see_again(domain: Domain, account: Account, connection: Connection, now: datetime) -> Account:
-    """The same account through another connection, enabled; from now on both move in step."""
+    """Show the same account through another connection, enabled; from now on both have the same movements."""
     return _again(domain, account, connection, Manner(disabled=False), now)
 
 
 def _again(domain: Domain, account: Account, connection: Connection, manner: Manner, now: datetime) -> Account:
-    # Both records are one account at the bank, whatever becomes of its IBAN.
+    # Both records are one account at the bank, even if its IBAN changes.
     account.bank_account = account.identity
     again = replace(
         account,

@@ -1,7 +1,7 @@
-"""A request to the simulated API, its answer, and lists cut into pages.
+"""A request to the simulated API, its answer, and paging of lists.
 
 Facts: Powens docs, API design: `limit` up to 1000 with `offset`, or absolute `_links`. The cursor names the last id that was
-sent, so a record that appears meanwhile neither repeats nor hides another.
+sent, so a record that is added meanwhile neither repeats nor hides another.
 """
 
 import base64
@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that has reached a route. `token` is null when no known one was sent."""
+    """A request to a route. `token` is null if it has no known token."""
 
     world: World
     domain: Domain
@@ -42,16 +42,16 @@ class Call:
     token: Token | None
 
     def flag(self, name: str) -> bool:
-        """Whether a value-less flag such as `?all` is there."""
+        """Whether the query contains a flag without a value, such as `?all`."""
         return name in self.query
 
     @property
     def expand(self) -> Expansion:
-        """What to nest in the answer."""
+        """The nested objects for the answer."""
         return parse_expand(",".join(self.query.getlist("expand")))
 
     def bearer(self, *kinds: str) -> Token:
-        """The caller's token, which must be of one of the kinds.
+        """The caller's token, which must be of one of these kinds.
 
         Raises:
             ApiError: 401 without a known token, 403 for one of another kind.
@@ -63,10 +63,10 @@ class Call:
         return self.token
 
     def user(self) -> User:
-        """The user of the path, who must be the caller himself.
+        """The user of the path, who must be the caller.
 
         Raises:
-            ApiError: 401, 403, or 404 for anybody else's id.
+            ApiError: 401, 403, or 404 for any other id.
         """
         token = self.bearer("permanent", "temporary")
         if self.params.get("user", "me") not in ("me", str(token.id_user)):
@@ -74,7 +74,7 @@ class Call:
         return self.domain.users[token.id_user or 0]
 
     def connection(self) -> Connection:
-        """The connection of the path, owned by the user of the path."""
+        """The connection of the path, which the user of the path owns."""
         user = self.user()
         connection = self.domain.connections.get(whole_number(self.params["connection"]))
         if connection is None or connection.id_user != user.id:
@@ -99,7 +99,7 @@ def whole_number(text: str) -> int:
     """An id from a path.
 
     Raises:
-        ApiError: 404, since nothing has an id that is no number.
+        ApiError: 404, because ids are numbers.
     """
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise errors.not_found()
@@ -107,10 +107,10 @@ def whole_number(text: str) -> int:
 
 
 def read_body(content_type: str, raw: bytes) -> JsonObject:
-    """A JSON object or a flat form; nothing at all is an empty object.
+    """A JSON object or a flat form; an empty body is an empty object.
 
     Raises:
-        ApiError: 400 when it is neither.
+        ApiError: 400 if it is neither.
     """
     if not raw.strip():
         return {}
@@ -129,7 +129,7 @@ MAX_LIMIT = 1000
 
 
 class HasId(Protocol):
-    """Anything listed."""
+    """A record of a list."""
 
     id: int
 
@@ -140,14 +140,14 @@ Item = TypeVar("Item", bound=HasId)
 def page(
     items: Sequence[Item], query: QueryParams, url: URL, forced_size: int | None
 ) -> tuple[list[Item], JsonObject | None]:
-    """The page asked for and its `_links`; the links are null when the list was not cut at all.
+    """The requested page and its `_links`; the links are null if the list fits on one page.
 
     Args:
         items: The whole list by ascending id.
         url: The request's own absolute URL.
-        forced_size: Upper bound of a page whatever the client asks for.
+        forced_size: Upper limit of a page, above any request.
     Raises:
-        ApiError: 400 `invalidValue` for a limit, offset or cursor that makes no sense.
+        ApiError: 400 `invalidValue` for an invalid limit, offset or cursor.
     """
     limit = _whole_number(query, "limit", low=1, high=MAX_LIMIT)
     offset = _whole_number(query, "offset", low=0, high=None) or 0

@@ -1,8 +1,8 @@
 """Reference data: currencies, account types, connectors.
 
-Facts: Powens docs, Connectors, Bank account types; the test connector's uuid, code and `1234` password
-are the documented ones. Connector ids differ between domains on purpose: only the uuid is stable.
-All banks but the test connector are made up.
+Facts: Powens docs, Connectors, Bank account types; the test connector's uuid, code and `1234` password are the documented
+ones.
+Connector ids differ between domains on purpose: only the uuid is stable. All banks except the test connector are fictitious.
 """
 
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class AccountType:
 
 @dataclass(frozen=True)
 class Connector:
-    """A bank that can be connected to. `base_id` is shifted per domain, `uuid` never changes."""
+    """A bank that users can connect. `base_id` is shifted per domain, `uuid` never changes."""
 
     base_id: int
     name: str
@@ -74,7 +74,7 @@ CURRENCIES = MappingProxyType(
     }
 )
 
-# 2 (checking) is seen in real payloads; the other numbers are made up.
+# Real payloads contain 2 (checking); the other numbers are made up.
 ACCOUNT_TYPES = MappingProxyType(
     {
         kind.name: kind
@@ -189,7 +189,7 @@ TEST_SCENARIOS = MappingProxyType(
 
 
 def find_connector(reference: str) -> Connector | None:
-    """A connector by uuid, exact name or slug."""
+    """Find a connector by uuid, exact name or slug."""
     for connector in CONNECTORS:
         if reference in (connector.uuid, connector.name, connector.slug):
             return connector
@@ -203,7 +203,7 @@ def precision_of(code: str | None) -> int:
 
 
 def currency_object(code: str) -> JsonObject:
-    """The Currency object of an ISO code; an unknown code gets a plain one of two decimals."""
+    """The Currency object of an ISO code; an unknown code gets a plain object with two decimals."""
     currency = CURRENCIES.get(code, Currency(code, code, code, 2))
     return {
         "id": currency.id,

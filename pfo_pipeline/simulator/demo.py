@@ -1,6 +1,6 @@
-"""The demo world: three tenants of different character, all of them made up.
+"""The demo world: three different tenants, all fictitious.
 
-Balances are those of 2026-01-01 and have moved every day since, so that two starts on one day agree.
+Balances begin on 2026-01-01 and have moved every day since, so that two starts on one day agree.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ OPENING = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Member:
-    """A member of a household; `key` names him in the pipeline's configuration."""
+    """A member of a household; `key` is the id in the pipeline's configuration."""
 
     key: str
     name: str
@@ -44,7 +44,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Link:
-    """A connection of a member. `frozen_days` is how long ago it last worked."""
+    """A connection of a member. `frozen_days` is the time since it last worked."""
 
     connector: str
     created: date
@@ -176,7 +176,7 @@ def _paul() -> list[Link]:
                 _account("livret_a", "Livret A", "15300.41"),
             ],
         ),
-        # The couple's joint account again, seen through Paul's own login.
+        # The couple's joint account again, through Paul's own login.
         Link(
             "Banque Exemple",
             date(2025, 9, 6),

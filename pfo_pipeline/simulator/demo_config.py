@@ -1,4 +1,4 @@
-"""The configuration with which the pipeline reads the demo world."""
+"""The pipeline's configuration for the demo world."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pfo_pipeline.simulator.state import World
 
 
 def write(world: World, folder: Path, url: str) -> Path:
-    """Write `pfo.toml` and its secrets; the folder is made private when it is made.
+    """Write `pfo.toml` and its secrets. A new folder is private.
 
     Args:
         url: Root URL of the running simulator.
@@ -48,12 +48,12 @@ def write(world: World, folder: Path, url: str) -> Path:
 
 
 def _quoted(text: str) -> str:
-    # A JSON string is a TOML basic string too.
+    # A JSON string is also a TOML basic string.
     return json.dumps(text, ensure_ascii=False)
 
 
 def _write_private(path: Path, text: str) -> Path:
-    """Replace the file in one step, so that no reader ever sees half of it."""
+    """Replace the file in one step, so that no reader sees half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
-"""Randomness that is a pure function of the seed and of what is being decided.
+"""Randomness as a pure function of the seed and a key.
 
-No generator is ever advanced, so the answer for one day never depends on which other days were asked
-for before: a simulator that starts again reaches the same figures.
+There is no generator state, so the answer for one day never depends on earlier requests for other days: a restarted simulator
+reaches the same balances.
 """
 
 import base64
@@ -26,7 +26,7 @@ def swing(scale: Decimal, precision: int, *key: object) -> Decimal:
 
 
 def secret(*key: object) -> str:
-    """A token of 64 characters in the standard base64 alphabet, so it may hold `/` and `+`."""
+    """A token of 64 characters in the standard base64 alphabet, which includes `/` and `+`."""
     return base64.b64encode(_digest(key, 48)).decode("ascii")
 
 

@@ -1,6 +1,6 @@
 """Client applications (domains), their tokens and temporary codes.
 
-Facts: Powens docs, Authentication. Temporary tokens and codes live 30 minutes; permanent ones do not end.
+Facts: Powens docs, Authentication. Temporary tokens and codes live 30 minutes; permanent ones do not expire.
 """
 
 from datetime import datetime, timedelta
@@ -12,14 +12,14 @@ TEMPORARY_LIFE_SECONDS = 1800
 
 
 def add_user(world: World, domain: Domain, *, anonymous: bool = False, user_id: int | None = None) -> User:
-    """A new user of the domain, signed in now."""
+    """Create a user of the domain, signed in now."""
     user = User(user_id or domain.next_id("user"), world.clock.now(), anonymous)
     domain.users[user.id] = user
     return user
 
 
 def issue_token(world: World, domain: Domain, kind: TokenKind, user_id: int | None) -> Token:
-    """A new token; equal seeds and calls give equal values."""
+    """Issue a token; equal seeds and calls give equal values."""
     expires = _in_half_an_hour(world) if kind == "temporary" else None
     token = Token(_next_secret(world, domain, kind), kind, user_id, expires)
     domain.tokens[token.value] = token
@@ -27,7 +27,7 @@ def issue_token(world: World, domain: Domain, kind: TokenKind, user_id: int | No
 
 
 def issue_code(world: World, domain: Domain, user_id: int, *, single_use: bool) -> Code:
-    """A new temporary code."""
+    """Issue a temporary code."""
     code = Code(_next_secret(world, domain, "code"), user_id, single_use, _in_half_an_hour(world))
     domain.codes[code.value] = code
     return code
@@ -41,7 +41,7 @@ def revoke_tokens(domain: Domain, user_id: int) -> None:
 
 
 def expire(domain: Domain, now: datetime) -> None:
-    """Drop what has outlived its time; an anonymous user goes with his token."""
+    """Remove expired tokens and codes; an anonymous user is deleted with the token."""
     domain.codes = {value: code for value, code in domain.codes.items() if code.expires > now}
     ended = [token for token in domain.tokens.values() if token.expires and token.expires <= now]
     for token in ended:
@@ -60,15 +60,15 @@ def _in_half_an_hour(world: World) -> datetime:
     return world.clock.now() + timedelta(seconds=TEMPORARY_LIFE_SECONDS)
 
 
-# The first words of paths that are no domain's.
+# First words of paths that do not belong to a domain.
 RESERVED_NAMES = ("admin", "webview")
 
 
 def create_domain(world: World, name: str, *, client_id: str | None = None, client_secret: str | None = None) -> Domain:
-    """A new client application, with the console's two tokens.
+    """Create a client application, with the console's two tokens.
 
     Raises:
-        ValueError: the name is taken or is no domain label.
+        ValueError: the name is taken or not a domain label.
     """
     if name in world.domains or name in RESERVED_NAMES:
         raise ValueError(f"domain: {name} exists already")

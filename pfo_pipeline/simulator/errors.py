@@ -1,7 +1,7 @@
-"""The refusals of the simulated API.
+"""Error answers of the simulated API.
 
 Facts: Powens docs, Errors; body `{code, description, message, request_id}`. The code strings for 401, 429
-and 503 are assumptions, nothing public gives them.
+and 503 are assumptions: nothing public gives them.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class ApiError(Exception):
-    """A refusal: an HTTP status and the fields of the error envelope."""
+    """An error answer: an HTTP status and the fields of the error envelope."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ApiError(Exception):
 
 
 def unauthorized(description: str = "Invalid or missing access token") -> ApiError:
-    """No token, or one that nobody issued."""
+    """No token, or an unknown one."""
     return ApiError(401, "unauthorized", description)
 
 
@@ -60,17 +60,17 @@ def invalid_value(name: str) -> ApiError:
 
 
 def bad_request(description: str) -> ApiError:
-    """The request cannot be read at all."""
+    """The request cannot be read."""
     return ApiError(400, "badRequest", description)
 
 
 def sync_conflict(connection_id: int) -> ApiError:
-    """A sync was forced too soon, or while one runs."""
+    """A forced sync came too soon, or during another sync."""
     return ApiError(409, "conflict", f"Can't force synchronization of connection {connection_id}")
 
 
 def already_up_to_date() -> ApiError:
-    """A web login was asked for a connection that needs none."""
+    """A web login was requested for a connection that needs none."""
     return ApiError(409, "invalidValue", "The connection is already up to date")
 
 
@@ -81,11 +81,11 @@ def too_many_requests(retry_after_seconds: int) -> ApiError:
 
 
 def internal_bug() -> ApiError:
-    """The simulator itself failed; Powens calls it `bug` too."""
+    """An error of the simulator itself; Powens also calls its own errors `bug`."""
     return ApiError(500, "bug", "Internal error")
 
 
-# Statuses a fault may ask for without naming a code.
+# Statuses that a fault may use without a code.
 DEFAULT_CODES: Mapping[int, tuple[str, str]] = MappingProxyType(
     {
         400: ("badRequest", "Bad request"),

@@ -17,10 +17,10 @@ _ESCAPED = json.JSONEncoder().encode
 
 
 def dumps(value: object) -> bytes:
-    """The UTF-8 JSON text of `value`; a Decimal keeps every digit and never gets an exponent.
+    """The UTF-8 JSON text of `value`; a Decimal keeps every digit and has no exponent.
 
     Raises:
-        TypeError: the value holds something JSON cannot carry exactly, a float included.
+        TypeError: the value contains something that JSON cannot represent exactly, including a float.
     """
     pieces: list[str] = []
     _write(value, pieces.append)
@@ -31,7 +31,7 @@ def loads(text: str | bytes) -> object:
     """Parse JSON; fractions become Decimal, whole numbers int.
 
     Raises:
-        ValueError: not JSON, or a NaN or infinity in it.
+        ValueError: not JSON, or it contains NaN or infinity.
     """
     return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
 
@@ -41,7 +41,7 @@ def plain(amount: Decimal) -> Decimal:
     if amount == 0:
         return Decimal(0)
     text = format(amount, "f")
-    # On the text, since Decimal.normalize() rounds to the context's 28 digits.
+    # As text, because Decimal.normalize() rounds to the context's 28 digits.
     return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 

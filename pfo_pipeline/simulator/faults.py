@@ -1,4 +1,4 @@
-"""Faults that a test orders and a client meets."""
+"""Faults that a test orders for a client's requests."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ GATEWAY_PAGE = b"<html><head><title>ERROR</title></head><body><h1>503 ERROR</h1>
 
 @dataclass
 class Fault:
-    """What to do to which requests; null in a filter means any, null in `times` means until cleared."""
+    """A fault and a filter of requests; null in a filter means any, null in `times` means until cleared."""
 
     id: int
     kind: Kind
@@ -42,7 +42,7 @@ class Fault:
     applied: int = 0
 
     def concerns(self, *, domain: str, user: int | None, method: str, path: str) -> bool:
-        """Whether a request is one of those meant."""
+        """Whether the filter matches a request."""
         return (
             self.domain in (None, domain)
             and self.user in (None, user)
@@ -67,16 +67,16 @@ class Fault:
 
 @dataclass
 class FaultBook:
-    """Faults in the order they were given; the first that is ready strikes, so they can be queued."""
+    """Faults in the order of arrival; the first matching one applies, so they can be queued."""
 
     faults: list[Fault] = field(default_factory=list)
     count: int = 0
 
     def add(self, order: JsonObject) -> Fault:
-        """Take an order.
+        """Add a fault.
 
         Raises:
-            ValueError: it cannot be understood.
+            ValueError: the order is invalid.
         """
         fault = _read(order, self.count + 1)
         self.count += 1
@@ -84,7 +84,7 @@ class FaultBook:
         return fault
 
     def strike(self, *, domain: str, user: int | None, method: str, path: str) -> Fault | None:
-        """The fault for this request, which uses it up by one; null for a request left in peace."""
+        """The fault for this request, with its count reduced by one; null for a normal request."""
         for fault in self.faults:
             if not fault.concerns(domain=domain, user=user, method=method, path=path):
                 continue
@@ -97,7 +97,7 @@ class FaultBook:
 
 
 async def wait_unless_gone(receive: Receive, seconds: float) -> bool:
-    """Wait; true when the client left meanwhile. The request body must have been read."""
+    """Wait. Returns true if the client disconnected meanwhile. The request body must have been read."""
     gone = asyncio.ensure_future(receive())
     try:
         done, _ = await asyncio.wait({gone}, timeout=seconds)
@@ -110,7 +110,7 @@ async def drop(scope: Scope, receive: Receive) -> None:
     """Reset the connection: the client gets no byte of an answer."""
     transport: asyncio.Transport = scope["state"]["transport"]
     connection = transport.get_extra_info("socket")
-    # Zero linger makes the kernel send RST instead of an orderly end.
+    # With zero linger the kernel sends RST instead of closing normally.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
     await receive()
@@ -127,7 +127,7 @@ async def cut(scope: Scope, receive: Receive, send: Send, response: Response) ->
 
 
 async def never_end(receive: Receive, send: Send, fault: Fault) -> None:
-    """Send the content again and again, in chunks without a promised length, until the client leaves."""
+    """Send the content repeatedly, in chunks without a promised length, until the client disconnects."""
     headers = [(b"content-type", fault.content_type.encode())]
     await send({"type": "http.response.start", "status": fault.status, "headers": headers})
     while not await wait_unless_gone(receive, fault.seconds):
@@ -135,7 +135,7 @@ async def never_end(receive: Receive, send: Send, fault: Fault) -> None:
 
 
 def gateway_page() -> Response:
-    """The page of the edge when nothing behind it answers."""
+    """The edge's page when nothing behind it answers."""
     return Response(GATEWAY_PAGE, 503, {"Server": "CloudFront"}, media_type="text/html")
 
 

@@ -1,7 +1,7 @@
 """The ASGI application: admin, webview or API, domain, journal, rate limit, faults, errors.
 
-Everything between reading a request and sending its answer happens without waiting, so the event loop is the lock that keeps
-the world consistent. Facts: Powens docs, Fair usage policy: 30 calls a minute in a sandbox. Assumed: the window opens with the
+There is no wait between reading a request and sending its answer, so the event loop is the lock that keeps the world
+consistent. Facts: Powens docs, Fair usage policy: 30 calls a minute in a sandbox. Assumed: the window begins with the
 first call and lasts 60 seconds.
 """
 
@@ -31,13 +31,13 @@ WINDOW_SECONDS = 60.0
 
 @dataclass
 class RateLimiter:
-    """Counts per domain. `ticks` gives monotonic seconds."""
+    """Count calls per domain. `ticks` gives monotonic seconds."""
 
     ticks: Callable[[], float] = time.monotonic
     _windows: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def seconds_to_wait(self, domain: str, limit: int) -> int | None:
-        """Count a call; null when it is within the limit, else whole seconds until the window ends."""
+        """Count a call; null if it is within the limit, else whole seconds until the window ends."""
         if limit <= 0:
             return None
         now = self.ticks()
@@ -59,7 +59,7 @@ SECRET_PARAMETERS = frozenset({"token", "code", "client_secret", "access_token"}
 
 @dataclass
 class Entry:
-    """A request. `status` stays null when no answer was begun, `fault` names what was done to it."""
+    """A request. `status` stays null if no answer was begun, `fault` names the applied fault."""
 
     seq: int
     clock: str
@@ -72,19 +72,19 @@ class Entry:
     fault: str | None = None
 
     def json(self) -> JsonObject:
-        """The entry as the admin route gives it."""
+        """The entry in the admin route's form."""
         return dict(vars(self))
 
 
 @dataclass
 class Journal:
-    """Entries in the order in which requests came; numbers go on after clearing."""
+    """Entries in the order of the requests; numbers continue after clearing."""
 
     entries: list[Entry] = field(default_factory=list)
     count: int = 0
 
     def open(self, *, clock: str, method: str, domain: str, path: str, query: str) -> Entry:
-        """Note a request that has just come in."""
+        """Record a new request."""
         self.count += 1
         entry = Entry(self.count, clock, method, domain, path, _without_secrets(query))
         self.entries.append(entry)
@@ -109,7 +109,7 @@ FIRST_REQUEST_ID = 90_210_041
 
 @dataclass
 class Bench:
-    """A world with the instruments around it."""
+    """A world with its faults, journal, rate limiter and sender."""
 
     world: World
     faults: FaultBook = field(default_factory=FaultBook)
@@ -123,7 +123,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Incoming:
-    """A Powens-side request as it came in."""
+    """A request to the simulated Powens."""
 
     domain_name: str
     path: str
@@ -135,7 +135,7 @@ class Incoming:
 
 
 class Gateway:
-    """Sends `/admin` and `/webview` to applications of their own and everything else to the simulated API."""
+    """Routes `/admin` and `/webview` to their own applications and everything else to the simulated API."""
 
     def __init__(self, bench: Bench, *, admin: ASGIApp, webview: ASGIApp) -> None:
         self._bench = bench
@@ -186,7 +186,7 @@ class Gateway:
     async def _strike(
         self, fault: Fault, incoming: Incoming, entry: Entry, scope: Scope, receive: Receive, send: Send
     ) -> Response | None:
-        """Do what the fault says; null when the exchange is over."""
+        """Apply the fault; null if the exchange is over."""
         done = self._answer_now(incoming) if fault.executed else None
         match fault.kind:
             case "slow":
@@ -215,7 +215,7 @@ class Gateway:
                 return self._refusal(_ordered_error(fault), self._bench.world.domains.get(incoming.domain_name))
 
     def _answer_now(self, incoming: Incoming) -> Response:
-        """The normal answer at this moment, which may lie after the one at which the request came."""
+        """The normal answer at this time, which may be after the arrival of the request."""
         advance(self._bench.world)
         domain = self._bench.world.domains.get(incoming.domain_name)
         return self._answer(incoming, domain, _token(domain, incoming.headers))
@@ -248,7 +248,7 @@ class Gateway:
         except errors.ApiError as refused:
             return self._refusal(refused, domain)
         except Exception:
-            # A fault of the simulator looks to the client like one of Powens, and stays in the journal.
+            # To the client an error of the simulator looks like one of Powens; the journal keeps it.
             return self._refusal(errors.internal_bug(), domain)
         domain.requests += 1
         return response
@@ -274,7 +274,7 @@ def _ordered_error(fault: Fault) -> errors.ApiError:
 
 
 async def _read(scope: Scope, receive: Receive) -> Incoming | None:
-    """The whole request; null when the client left while sending it."""
+    """Read the whole request; null if the client disconnected while sending it."""
     body = b""
     while True:
         message = await receive()

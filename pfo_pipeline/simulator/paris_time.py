@@ -1,7 +1,7 @@
-"""The virtual clock, and times as Powens writes them.
+"""The virtual clock, and times in Powens' form.
 
-Facts: datetimes are `YYYY-MM-DD HH:MM:SS` without an offset, in Paris wall time; the hour that October
-repeats is therefore ambiguous on the wire, and stays so here.
+Facts: datetimes are `YYYY-MM-DD HH:MM:SS` without an offset, in Paris wall time. The hour that October repeats is therefore
+ambiguous on the wire, and here too.
 """
 
 import time
@@ -21,7 +21,7 @@ def to_wire(moment: datetime | None) -> str | None:
 
 
 def from_text(text: str) -> datetime:
-    """An aware UTC moment from ISO 8601 or the wire form; without an offset it is Paris wall time.
+    """An aware UTC time from ISO 8601 or the wire form; without an offset it is Paris wall time.
 
     Raises:
         ValueError: not a date and time.
@@ -38,7 +38,7 @@ def paris_day(moment: datetime) -> date:
 
 
 def paris_moment(day: date, at: time_of_day) -> datetime:
-    """The aware UTC moment of a Paris wall time."""
+    """The aware UTC time of a Paris wall time."""
     return datetime.combine(day, at, PARIS).astimezone(UTC)
 
 
@@ -55,12 +55,12 @@ def next_daily(at: time_of_day, moment: datetime) -> datetime:
 
 
 class Clock:
-    """The world's time: stands still when frozen, else runs with real time from where it was put.
+    """The world's time: constant if frozen, else it runs with real time from its set value.
 
     Args:
-        start: Aware moment; whole seconds are kept.
+        start: Aware datetime; whole seconds are kept.
         frozen: Whether only `put` and `advance` move it.
-        ticks: Monotonic seconds, an argument so that a test owns them.
+        ticks: Monotonic seconds, an argument so that a test can control them.
     """
 
     def __init__(self, start: datetime, *, frozen: bool, ticks: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +70,7 @@ class Clock:
         self._base_ticks = ticks()
 
     def now(self) -> datetime:
-        """The present, aware, in whole seconds."""
+        """The current time, aware, in whole seconds."""
         if self._frozen:
             return self._base
         return self._base + timedelta(seconds=int(self._ticks() - self._base_ticks))
@@ -79,7 +79,7 @@ class Clock:
         """Move to `moment`.
 
         Raises:
-            ValueError: it lies in the past; what has happened in a world cannot be undone.
+            ValueError: it is in the past; events in a world cannot be undone.
         """
         if moment < self.now():
             raise ValueError("the clock only moves forward")

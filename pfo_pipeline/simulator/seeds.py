@@ -1,7 +1,7 @@
-"""Worlds from a seed: one domain of any size, with the variety that the demo has no room for.
+"""Worlds from a seed: one domain of any size, with more variety than the demo.
 
-Equal orders give equal worlds. Where there are two users, the first account of the first one's first bank is joint: the second
-one sees it through another connection too. Everyday accounts have purchases that post days later. Consents end on different
+Equal orders give equal worlds. With at least two users, the first account of the first user's first bank is joint: the second
+user sees it through another connection. Everyday accounts have purchases that post days later. Consents end on different
 days of the next half year, unless somebody renews them.
 """
 
@@ -21,7 +21,7 @@ from pfo_pipeline.simulator.sync_engine import move_balance
 from pfo_pipeline.simulator.truth import note_figure
 
 BANKS = tuple(connector for connector in CONNECTORS if connector is not TEST_CONNECTOR)
-# Type and currency; what comes often stands there twice.
+# Type and currency; a frequent pair is listed twice.
 KINDS = (
     ("checking", "EUR"),
     ("checking", "EUR"),
@@ -50,7 +50,7 @@ LARGEST_WORLD = 10_000
 
 @dataclass(frozen=True)
 class Order:
-    """How large a world is wanted: connections per member, accounts per connection."""
+    """Size of a world: connections per member, accounts per connection."""
 
     domain: str
     seed: int = 0
@@ -67,10 +67,10 @@ class Order:
 
 
 def populate(world: World, order: Order) -> Domain:
-    """Make the domain with everything in it.
+    """Create the domain with all its records.
 
     Raises:
-        ValueError: the domain's name is taken or none.
+        ValueError: the domain's name is taken or invalid.
     """
     domain = create_domain(world, order.domain)
     joint: Account | None = None
@@ -88,7 +88,7 @@ def populate(world: World, order: Order) -> Domain:
 
 
 def keys(domain: Domain) -> JsonObject:
-    """What a client needs to be let in, and the ids of what there is."""
+    """A client's credentials, and the ids of the records."""
     kinds = {token.kind: token.value for token in domain.tokens.values()}
     return {
         "domain": domain.name,
@@ -114,13 +114,13 @@ def _user_keys(domain: Domain, user: User) -> JsonObject:
 
 def _open(world: World, domain: Domain, user: User, order: Order, key: tuple[int, ...]) -> Connection:
     now = world.clock.now()
-    # A household has one bank in common, so that one account can be seen by two of them.
+    # A household has one bank in common, so that two members can see one account.
     member, number = (0, 0) if key[-1] == 0 else key[1:]
     connector = BANKS[pick(0, len(BANKS) - 1, "bank", order.seed, member, number)]
     created = now - timedelta(days=pick(1, 700, "connected", *key), hours=pick(0, 23, "at", *key))
     connection = open_connection(world, domain, user, connector, created=created)
     drafts = [_draft(connector, (*key, number), now) for number in range(order.accounts)]
-    # Figures have moved for a week, so that something is coming already.
+    # Balances have moved for a week, so that `coming` already has a value.
     for account in open_accounts(world, domain, connection, drafts, since=now - timedelta(days=7)):
         account.buys = account.announces = account.type in EVERYDAY
         if account.last_update is not None:
@@ -146,7 +146,7 @@ def _draft(connector: Connector, key: tuple[int, ...], now: datetime) -> Account
 
 
 def _amount(kind: str, currency: str, key: tuple[int, ...]) -> Decimal:
-    """Anything from one smallest unit to a fortune, each order of magnitude as likely as the next; loans are owed."""
+    """An amount from one smallest unit to a fortune, each order of magnitude equally likely; loans are negative."""
     precision = precision_of(currency)
     largest = LARGEST_UNITS.get(currency, 20_000_000) * 10**precision
     digits = pick(1, len(str(largest)) - 1, "digits", *key)

@@ -1,11 +1,11 @@
-"""Posting what is announced to the addresses that are registered.
+"""Sends queued webhook posts to the registered addresses.
 
 Facts: Powens docs, guide "Webhooks": `BI-Signature` is base64 of HMAC-SHA256 over `POST.path.date.body`; success is any
-2XX; a run of the flusher gives up on a webhook after 10 failures in a row or 2 timeouts and starts again at the next.
-Events of an anonymous user are held until he is permanent. Assumed: a body is signed as it is sent, gzip included; what is
-sent again is signed anew; a timeout is 5 seconds; a run follows each move of the clock.
+2XX; a run of the flusher gives up on a webhook after 10 failures in a row or 2 timeouts and continues in the next run.
+Events of an anonymous user are held until the user is permanent. Assumed: a body is signed as it is sent, including gzip; a
+repeated post is signed again; a timeout is 5 seconds; a run follows each move of the clock.
 
-Nobody waits for a post: sending goes on beside the world.
+Nothing waits for a post: sending runs in the background.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from pfo_pipeline.simulator.values import Reader
 TIMEOUT_SECONDS = 5.0
 MAX_FAILURES_IN_A_ROW = 10
 MAX_TIMEOUTS = 2
-_RUNS_AT_ONCE = 2  # one that sends, and one that takes what came meanwhile
+_RUNS_AT_ONCE = 2  # one run that sends, and one for posts added meanwhile
 
 Kind = Literal["lose", "duplicate", "reorder", "forge", "stale"]
 
 
 @dataclass
 class PostFault:
-    """What befalls the next `times` posts: of one event and domain, where given."""
+    """A fault for the next `times` posts, optionally of one event and domain."""
 
     kind: Kind
     domain: str | None
@@ -47,7 +47,7 @@ class PostFault:
 
 @dataclass
 class Sender:
-    """The outboxes of a world, and how they are emptied. `posts` is what was sent, in order."""
+    """The queues of a world, and their sending. `posts` is the list of sent posts, in order."""
 
     world: World
     timeout_seconds: float = TIMEOUT_SECONDS
@@ -57,10 +57,10 @@ class Sender:
     _runs: set[asyncio.Task[None]] = field(default_factory=set)
 
     def order(self, values: JsonObject) -> None:
-        """Take the order of a fault.
+        """Add a fault.
 
         Raises:
-            ValueError: it cannot be understood.
+            ValueError: the order is invalid.
         """
         reader = Reader(values)
         kind = reader.text("kind")
@@ -77,11 +77,11 @@ class Sender:
         self.faults.append(fault)
 
     def pending(self) -> int:
-        """How many posts are still to be accepted."""
+        """Number of posts that are not yet accepted."""
         return sum(len(domain.outbox) for domain in self.world.domains.values())
 
     def start(self, *, again: bool = False) -> None:
-        """Send beside the world what was never tried; `again` also what was refused."""
+        """Start sending posts that were never tried; with `again`, also refused ones."""
         waiting = any(again or not item.tries for domain in self.world.domains.values() for item in domain.outbox)
         if waiting and len(self._runs) < _RUNS_AT_ONCE:
             run = asyncio.get_running_loop().create_task(self.flush())
@@ -89,7 +89,7 @@ class Sender:
             run.add_done_callback(self._runs.discard)
 
     async def flush(self) -> None:
-        """One run of the flusher, once those before it have ended."""
+        """Run the flusher once, after the earlier runs."""
         async with self._sending, self._client() as client:
             for domain in list(self.world.domains.values()):
                 await self._flush_domain(client, domain)
@@ -118,7 +118,7 @@ class Sender:
     async def _deliver(
         self, client: httpx.AsyncClient, domain: Domain, webhook: Webhook, delivery: Delivery
     ) -> int | None:
-        """Post, as often as a fault wants; the status of the honest post, null without an answer in time."""
+        """Send a post, as often as a fault requires. Returns the status of the real post, null without an answer in time."""
         delivery.tries += 1
         if self._struck("forge", domain, webhook.event):
             await self._post(client, domain, webhook, _forged(domain, delivery), "forge")
@@ -162,12 +162,12 @@ class Sender:
         return status
 
     def _client(self) -> httpx.AsyncClient:
-        # Receivers of tests speak plain HTTP on loopback: no certificates are read.
+        # Receivers of tests use plain HTTP on loopback, so no certificates are read.
         certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return httpx.AsyncClient(timeout=self.timeout_seconds, trust_env=False, verify=certificates)
 
     def _struck(self, kind: Kind, domain: Domain, event: str | None) -> PostFault | None:
-        """The fault that is ready for this post, used up by one."""
+        """The fault for this post, with its count reduced by one."""
         for fault in self.faults:
             is_meant = fault.domain in (None, domain.name) and fault.event in (None, event)
             if fault.kind == kind and is_meant and fault.times > 0:
@@ -182,7 +182,7 @@ def _is_held(domain: Domain, delivery: Delivery) -> bool:
 
 
 def _forged(domain: Domain, delivery: Delivery) -> Delivery:
-    """What somebody else posts: an event that never was."""
+    """A forged post: an event that never happened."""
     payload = loads(delivery.body)
     assert isinstance(payload, dict)
     number = domain.next_id("event")

@@ -1,4 +1,4 @@
-"""The simulator as a program: builds a world from options, and serves it on loopback until it is ended."""
+"""The simulator as a program: builds a world from options, and serves it on loopback until it is stopped."""
 
 import asyncio
 import contextlib
@@ -30,17 +30,17 @@ TICK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Options:
-    """What the simulator is started with.
+    """Options of the simulator.
 
     Args:
         world: `demo`, or `empty` for a test that builds its own.
         port: 0 for any free one.
         now: Aware start of the virtual clock, default the machine's.
-        frozen: Whether the clock only moves when told to.
+        frozen: Whether the clock moves only on request.
         rate_limit: Calls per minute and domain, 0 for no limit.
-        page_size: Upper bound of a list page, null for none.
-        state_dir: Where the demo world's configuration for the pipeline is written.
-        end_with_stdin: Whether to end when standard input does.
+        page_size: Upper limit of a list page, null for none.
+        state_dir: Folder for the pipeline's configuration of the demo world.
+        end_with_stdin: Whether to stop when standard input ends.
     """
 
     world: Literal["demo", "empty"] = "demo"
@@ -55,7 +55,7 @@ class Options:
 
 
 def build_bench(options: Options) -> Bench:
-    """The world of the options with its instruments."""
+    """Build the world and its instruments from the options."""
     clock = Clock(options.now or datetime.now(UTC), frozen=options.frozen)
     settings = Settings(rate_limit_per_minute=options.rate_limit, page_size=options.page_size)
     world = World(clock=clock, seed=options.seed, advanced_to=clock.now(), settings=settings)
@@ -65,12 +65,12 @@ def build_bench(options: Options) -> Bench:
 
 
 class PortUnusable(OSError):
-    """The port cannot be listened on."""
+    """The port cannot be used."""
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A socket on loopback, bound and listening. Raises: PortUnusable."""
-    # With the protocol named asyncio turns Nagle's algorithm off; otherwise each answer takes 40 ms longer.
+    """Open a listening socket on loopback. Raises: PortUnusable."""
+    # With an explicit protocol asyncio turns Nagle's algorithm off; otherwise each answer takes 40 ms longer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -85,23 +85,23 @@ def listen(port: int = 0) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The root URL under which a listening socket is reached."""
+    """The root URL of a listening socket."""
     return f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
 
 class LoopbackServer(uvicorn.Server):
-    """A server that leaves signals to whoever runs it."""
+    """A server that leaves signals to its caller."""
 
     _loop: asyncio.AbstractEventLoop | None = None
     _stopped: asyncio.Event | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Install nothing: uvicorn would raise the signal again on its way out."""
+        """Install nothing: uvicorn would raise the signal again when it exits."""
         yield
 
     async def main_loop(self) -> None:
-        """Tick as uvicorn does, and end at once when stopped, not with the next tick."""
+        """Tick as uvicorn does, but end immediately when stopped, not at the next tick."""
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         counter = 0
         while not await self.on_tick(counter):
@@ -117,11 +117,11 @@ class LoopbackServer(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        # One turn of the loop, in which the transports really close.
+        # One iteration of the loop, in which the transports close.
         await asyncio.sleep(0)
 
     def stop(self) -> None:
-        """End soon, without waiting for clients or slow answers; may be called from any thread."""
+        """Stop soon, without waiting for clients or slow answers. May be called from any thread."""
         self.should_exit = True
         self.force_exit = True
         if self._loop is not None and self._stopped is not None:
@@ -145,7 +145,7 @@ def build_server(bench: Bench) -> LoopbackServer:
 
 
 def run(options: Options) -> None:
-    """Serve until SIGTERM, SIGINT, or the end of standard input where that is asked for.
+    """Serve until SIGTERM, SIGINT, or the end of standard input if that option is set.
 
     Prints one JSON line `{"url", "config"}` once the port is open; `config` is null without a state folder.
     """
@@ -166,24 +166,24 @@ async def _serve(server: LoopbackServer, listener: socket.socket, message: str, 
     if end_with_stdin:
         watcher = threading.Thread(target=_watch_stdin, args=(loop, server.stop), daemon=True)
         watcher.start()
-    # Last, so that whoever reads it may end the program at once.
+    # Last, because a reader of this line may stop the program immediately.
     sys.stdout.write(message + "\n")
     sys.stdout.flush()
     await server.serve(sockets=[listener])
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    # On the descriptor: a daemon thread inside sys.stdin would hold its lock when the interpreter ends.
+    # On the descriptor: a daemon thread inside sys.stdin would hold its lock when the interpreter exits.
     with contextlib.suppress(OSError):
         while os.read(0, 65_536):
             pass
-    # The loop may have ended by itself meanwhile.
+    # The loop may have ended meanwhile.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(stop)
 
 
 class _ProtocolWithTransport(H11Protocol):
-    """Hands the connection's transport to the application, which needs it for faults on the wire."""
+    """Passes the connection's transport to the application, which needs it for faults on the wire."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.app_state = {**self.app_state, "transport": transport}

@@ -1,4 +1,4 @@
-"""The state of a simulated world: plain mutable records and the look-ups between them.
+"""The state of a simulated world: plain mutable records and look-ups between them.
 
 Times are aware UTC; amounts are Decimal in the account's currency.
 """
@@ -18,7 +18,7 @@ TokenKind = Literal["permanent", "temporary", "users", "config"]
 
 @dataclass
 class Token:
-    """A bearer token. `id_user` is null for the console's tokens, `expires` for those without end."""
+    """A bearer token. `id_user` is null for the console's tokens, `expires` for permanent ones."""
 
     value: str
     kind: TokenKind
@@ -38,7 +38,7 @@ class Code:
 
 @dataclass
 class User:
-    """An end user of the client application; anonymous ones vanish with their temporary token."""
+    """An end user of the client application; anonymous ones are deleted with their temporary token."""
 
     id: int
     signin: datetime
@@ -47,7 +47,7 @@ class User:
 
 @dataclass
 class Source:
-    """One way into a bank under a connection."""
+    """A source of a connection."""
 
     id: int
     id_connector_source: int
@@ -63,7 +63,7 @@ class Source:
 
 @dataclass
 class RunningSync:
-    """A data retrieval under way; it ends when the clock reaches `finishes`."""
+    """A running sync; it ends when the clock reaches `finishes`."""
 
     finishes: datetime
     outcome: str | None
@@ -74,7 +74,7 @@ class Connection:
     """A user's link to a bank.
 
     `next_try` is the schedule: when the clock passes it, the automatic sync runs; null means never.
-    `verbatim` replaces or adds wire fields as they are.
+    `verbatim` replaces or adds wire fields unchanged.
     """
 
     id: int
@@ -95,14 +95,14 @@ class Connection:
     running: RunningSync | None = None
     forced_at: datetime | None = None
     login_until: datetime | None = None
-    """While a login is open: when it is purged, unless somebody ends it."""
+    """The time at which an open login expires, unless it is completed."""
     erased: datetime | None = None
     verbatim: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Pending:
-    """An operation that is announced; on the day `due` it posts or is dropped."""
+    """An announced operation; on the day `due` it is posted or dropped."""
 
     amount: Decimal
     due: date
@@ -111,7 +111,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Figure:
-    """What an account showed from a moment on; `as_of` is the figure's own time."""
+    """The balance that an account showed from a time on; `as_of` is the balance's own time."""
 
     shown_from: datetime
     as_of: datetime | None
@@ -124,12 +124,13 @@ class Figure:
 class Account:
     """A bank account.
 
-    `known` is false until the first sync after enabling: then only few values are sent. `swing` bounds a
-    daily move, `moved_to` is the last day whose move is in `balance`, `unseen` is what a sync of the same account
-    elsewhere has seen already. Figures are `lag` old when they come in. `announces` is whether `coming` is the sum of
-    `pending`, `buys` whether purchases come by themselves. `bank_account` names the account at the bank where that is
-    not its IBAN. `fields` are further wire fields,
-    `verbatim` replaces or adds any as they are.
+    `known` is false until the first sync after enabling: then only few values are sent. `swing` limits a daily move,
+    `moved_to` is
+    the last day whose move is in `balance`, `unseen` is the movement that only a sync of the same account elsewhere has seen.
+    Balances are `lag` old when they arrive. `announces` is whether `coming` is the sum of `pending`, `buys` whether purchases
+    are
+    generated. `bank_account` identifies the account at the bank if that is not its IBAN. `fields` are further wire fields,
+    `verbatim` replaces or adds any of them unchanged.
     """
 
     id: int
@@ -160,18 +161,18 @@ class Account:
 
     @property
     def visible(self) -> bool:
-        """Whether lists show it without `all`."""
+        """Whether lists contain it without `all`."""
         return self.disabled is None and self.deleted is None
 
     @property
     def identity(self) -> str:
-        """Which account at the bank this is; the same for all records of it."""
+        """Identity of the account at the bank; the same for all its records."""
         return self.bank_account or str(self.fields.get("iban") or self.id)
 
 
 @dataclass
 class AuthProvider:
-    """A secret that posts are signed with."""
+    """A secret for the signatures of posts."""
 
     id: int
     type: str
@@ -181,7 +182,7 @@ class AuthProvider:
 
 @dataclass
 class Webhook:
-    """An address for one event, of one user if given; without a provider posts carry the user's token."""
+    """An address for one event, optionally of one user; without a provider, posts carry the user's token."""
 
     id: int
     event: str
@@ -192,7 +193,7 @@ class Webhook:
 
 @dataclass(eq=False)
 class Delivery:
-    """A post that is to be accepted. `number` is `id_webhook_data`, `token` the user's when it happened."""
+    """A post to deliver. `number` is `id_webhook_data`, `token` the user's at the time of the event."""
 
     number: int
     webhook_id: int
@@ -205,9 +206,9 @@ class Delivery:
 
 @dataclass
 class Settings:
-    """How a domain behaves. The two sync figures are assumptions, Powens publishes none.
+    """The behaviour of a domain. The two sync times are assumptions; Powens publishes none.
 
-    `redirect_uris` is where the webview may send a member back to.
+    `redirect_uris` are the addresses to which the webview may return a member.
     """
 
     rate_limit_per_minute: int = 0
@@ -220,7 +221,7 @@ class Settings:
 
 @dataclass
 class Domain:
-    """One client application with everything it owns. Ids are unique within a domain only."""
+    """One client application with all its records. Ids are unique only within a domain."""
 
     name: str
     client_id: str
@@ -241,14 +242,14 @@ class Domain:
     last_ids: dict[str, int] = field(default_factory=dict)
 
     def next_id(self, kind: Literal["user", "connection", "account", "source", "provider", "webhook", "event"]) -> int:
-        """A fresh id; never reused, so that a bank added again gets new ones."""
+        """A new id; ids are never reused, so a bank that is added again gets new ones."""
         firsts = {"user": 731, "connection": 4821, "account": 17301, "source": 9101}
         first = (firsts | {"provider": 12, "webhook": 41, "event": 556_001})[kind]
         self.last_ids[kind] = self.last_ids.get(kind, first - 1) + 1
         return self.last_ids[kind]
 
     def connector_id(self, connector: Connector) -> int:
-        """The connector's id in this domain; it differs between domains, as at Powens."""
+        """The connector's id in this domain; it differs between domains, as in Powens."""
         return connector.base_id + 2000 * (roll("connector ids", self.name) % 7)
 
     def source_id(self, connector: Connector, position: int) -> int:
@@ -256,7 +257,7 @@ class Domain:
         return 10 * self.connector_id(connector) + position + 1
 
     def connector(self, reference: str) -> Connector | None:
-        """A connector by this domain's id or by uuid."""
+        """Find a connector by this domain's id or by uuid."""
         for connector in CONNECTORS:
             if reference in (connector.uuid, str(self.connector_id(connector))):
                 return connector
@@ -267,7 +268,7 @@ class Domain:
         return sorted((c for c in self.connections.values() if c.id_user == user_id), key=lambda c: c.id)
 
     def accounts_of(self, user_id: int, connection_id: int | None = None) -> list[Account]:
-        """A user's accounts by id, of one connection if given; disabled and deleted ones included."""
+        """A user's accounts by id, optionally of one connection; including disabled and deleted ones."""
         chosen = (
             account
             for account in self.accounts.values()
@@ -276,18 +277,18 @@ class Domain:
         return sorted(chosen, key=lambda account: account.id)
 
     def permanent_token(self, user_id: int) -> str | None:
-        """The user's first one that is not revoked."""
+        """The user's first token that is not revoked."""
         kept = (t.value for t in self.tokens.values() if t.id_user == user_id and t.kind == "permanent")
         return next(kept, None)
 
     def erase_account(self, account_id: int, at: datetime) -> None:
-        """Take an account out of every answer; only the truth remembers it."""
+        """Remove an account from every answer; only the truth keeps it."""
         account = self.accounts.pop(account_id)
         account.erased = at
         self.erased_accounts.append(account)
 
     def erase_connection(self, connection_id: int, at: datetime) -> None:
-        """Take a connection with all that hangs on it out of every answer."""
+        """Remove a connection and its records from every answer."""
         connection = self.connections.pop(connection_id)
         connection.erased = at
         self.erased_connections.append(connection)
@@ -295,7 +296,7 @@ class Domain:
             self.erase_account(account.id, at)
 
     def erase_user(self, user_id: int, at: datetime) -> None:
-        """Forget a user, and take all that hangs on him out of every answer."""
+        """Delete a user, and remove the user's records from every answer."""
         for connection in self.connections_of(user_id):
             self.erase_connection(connection.id, at)
         self.tokens = {value: token for value, token in self.tokens.items() if token.id_user != user_id}
@@ -305,7 +306,7 @@ class Domain:
 
 @dataclass
 class World:
-    """Everything, with its clock and its seed. `advanced_to` is how far events have been played."""
+    """All state, with its clock and its seed. `advanced_to` is the time up to which events have been played."""
 
     clock: Clock
     seed: int

@@ -1,7 +1,7 @@
 """Syncs, movements of balances, and the ends of consents and tokens, as the clock moves.
 
-Facts: Powens docs, Connections. One automatic sync per 24 h; `last_update` freezes while a sync fails; an ended consent
-turns into `SCARequired` without an attempt. Bank accounts: `coming` is the sum of the operations not yet debited, and no part
+Facts: Powens docs, Connections. One automatic sync per 24 h; `last_update` does not change while syncs fail; an ended consent
+becomes `SCARequired` without an attempt. Bank accounts: `coming` is the sum of the operations not yet debited, and no part
 of `balance`. Assumed: an operation takes one to four days to post, and one announcement in eight is dropped.
 """
 
@@ -20,7 +20,7 @@ ONE_DROPPED_IN = 8
 
 
 def announce_purchases(account: Account, key: tuple[object, ...], day: date) -> None:
-    """Add what is bought on a day to what is pending: on every other day something, always an expense."""
+    """Add a day's purchases to the pending operations: on every other day at least one, always an expense."""
     if not pick(0, 1, "purchase", *key, day):
         return
     amount = -abs(swing(account.swing, precision_of(account.currency), "purchase amount", *key, day))
@@ -30,7 +30,7 @@ def announce_purchases(account: Account, key: tuple[object, ...], day: date) -> 
 
 
 def settle(account: Account, day: date) -> None:
-    """Post or drop what is due up to a day; what remains is `coming`."""
+    """Post or drop the operations that are due up to a day; the others remain in `coming`."""
     if not account.announces:
         return
     due = [item for item in account.pending if item.due <= day]
@@ -47,7 +47,7 @@ CONSENT = timedelta(days=180)
 
 
 def advance(world: World) -> datetime:
-    """Play everything that is due up to the clock, and return the clock's moment."""
+    """Play all events that are due up to the clock, and return the clock's time."""
     now = world.clock.now()
     if now > world.advanced_to:
         for domain in world.domains.values():
@@ -59,7 +59,7 @@ def advance(world: World) -> datetime:
 
 
 def start_sync(world: World, domain: Domain, connection: Connection, *, outcome: str | None) -> None:
-    """Begin a data retrieval that ends with the state `outcome` once the clock has moved on."""
+    """Start a sync that ends in the state `outcome` once the clock has moved on."""
     now = world.clock.now()
     connection.forced_at = now
     finishes = now + timedelta(seconds=domain.settings.sync_seconds)
@@ -67,7 +67,7 @@ def start_sync(world: World, domain: Domain, connection: Connection, *, outcome:
 
 
 def may_force(world: World, domain: Domain, connection: Connection) -> bool:
-    """Whether a sync may be forced now: none is running, and the last one is long enough ago."""
+    """Whether a sync may be forced now: none is running, and the last one is old enough."""
     if connection.running is not None:
         return False
     interval = timedelta(seconds=domain.settings.forced_sync_interval_seconds)
@@ -76,7 +76,7 @@ def may_force(world: World, domain: Domain, connection: Connection) -> bool:
 
 
 def set_state(connection: Connection, state: str | None, now: datetime) -> None:
-    """Put a connection and its enabled sources in a state, with the retry that belongs to it."""
+    """Put a connection and its enabled sources in a state, with the state's retry time."""
     connection.state = state
     if state is None:
         connection.error_message = None
@@ -89,7 +89,7 @@ def set_state(connection: Connection, state: str | None, now: datetime) -> None:
 
 
 def renew_consent(connection: Connection, now: datetime) -> None:
-    """The user has just consented: another 180 days."""
+    """Record a new consent for another 180 days."""
     connection.expire = now + CONSENT
     for source in connection.sources:
         source.expire = connection.expire
@@ -101,7 +101,7 @@ def has_lapsed(connection: Connection, at: datetime) -> bool:
 
 
 def move_balance(world: World, domain: Domain, account: Account, day: date) -> None:
-    """Bring the balance to `day` by the moves of the days in between."""
+    """Move the balance to `day` by the moves of the days between."""
     if account.balance is None:
         return
     precision = precision_of(account.currency)
@@ -119,14 +119,14 @@ def move_balance(world: World, domain: Domain, account: Account, day: date) -> N
 
 
 def _walk_key(world: World, domain: Domain, account: Account) -> tuple[object, ...]:
-    """One bank account seen through two connections has one balance."""
+    """Key of the random walk: one bank account in two connections has one balance."""
     return (world.seed, domain.name, account.identity)
 
 
 def _advance_connection(world: World, domain: Domain, connection: Connection, until: datetime) -> None:
     while True:
         running, planned = connection.running, connection.next_try
-        # Only what lies after the last call: a `next_try` put in the past stays as it was put.
+        # Only times after the last call: a `next_try` set in the past stays unchanged.
         due = planned if planned and world.advanced_to < planned <= until and connection.active else None
         if running and running.finishes <= until and (due is None or running.finishes <= due):
             connection.running = None
@@ -140,7 +140,7 @@ def _advance_connection(world: World, domain: Domain, connection: Connection, un
 def _finish_sync(world: World, domain: Domain, connection: Connection, sync: RunningSync) -> None:
     if sync.outcome is None:
         if connection.state is None:
-            # A source may fail under a healthy connection, and goes on doing so.
+            # A source may fail under a healthy connection, and continues to fail.
             connection.next_try = next_daily(connection.sync_time, sync.finishes)
         else:
             set_state(connection, None, sync.finishes)
@@ -153,7 +153,7 @@ def _finish_sync(world: World, domain: Domain, connection: Connection, sync: Run
 
 
 def sync_automatically(world: World, domain: Domain, connection: Connection, at: datetime) -> None:
-    """What the daily sync does, at whatever moment: data comes in, or the state stays and is announced again."""
+    """Run the daily sync at any time: data arrives, or the state stays and is reported again."""
     if connection.state is None and has_lapsed(connection, at):
         set_state(connection, "SCARequired", at)
     elif connection.state is None:
@@ -174,7 +174,7 @@ def _announce_sync(domain: Domain, connection: Connection, at: datetime) -> None
 
 
 def _take_data(world: World, domain: Domain, connection: Connection, at: datetime, *, forced: bool) -> None:
-    """The bank's figures of `at` become visible on the connection, its working sources, its accounts."""
+    """Make the bank's balances of `at` visible on the connection, its working sources and its accounts."""
     connection.last_update = at
     connection.last_push = at + timedelta(seconds=7)
     silent = {source.id for source in connection.sources if source.state is not None or source.disabled is not None}
@@ -185,7 +185,7 @@ def _take_data(world: World, domain: Domain, connection: Connection, at: datetim
         if not account.visible or account.id_source in silent:
             continue
         was_known, account.known = account.known, True
-        # Seen live: the account is stamped a moment before its connection.
+        # Seen live: the account's timestamp is slightly before its connection's.
         account.last_update = at - account.lag
         move_balance(world, domain, account, paris_day(account.last_update))
         if account.balance is not None:
@@ -197,7 +197,7 @@ def _take_data(world: World, domain: Domain, connection: Connection, at: datetim
 
 
 def _move_within_the_day(world: World, domain: Domain, account: Account, at: datetime) -> None:
-    """Something has happened since the last sync, which other connections will see with theirs."""
+    """Add a movement since the last sync, which other connections will see at their own syncs."""
     if account.balance is None:
         return
     precision = precision_of(account.currency)
@@ -214,7 +214,7 @@ def _planned_try(connection: Connection, state: str | None, now: datetime) -> da
 
 
 def default_swing(account_type: str, balance: Decimal | None) -> Decimal:
-    """How far a balance may move in a day: much on everyday accounts, nothing on loans and cards."""
+    """Largest daily move of a balance: large on everyday accounts, zero on loans and cards."""
     share = {"checking": "0.02", "joint": "0.02", "market": "0.012", "pea": "0.012", "lifeinsurance": "0.004"}
     if balance is None:
         return Decimal(0)

@@ -1,7 +1,8 @@
-"""What really is, and what was ever shown.
+"""The true state, and everything that was ever shown.
 
-It is told by the records themselves and costs one look at each; figures are noted when they change (`note_figure`).
-What the simulator does not understand, and sends as it is, is no figure: an account names such keys as `overridden`.
+It is read from the records, at the cost of one look at each; a balance is recorded when it changes (`note_figure`). A value
+that
+the simulator does not interpret, and sends unchanged, is not a balance: an account lists such keys as `overridden`.
 """
 
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pfo_pipeline.simulator.state import Account, Connection, Domain, Figure, Us
 
 
 def note_figure(account: Account, at: datetime) -> None:
-    """Remember what the account shows from `at` on, if that is something new."""
+    """Record the account's balance from `at` on, if it is new."""
     if not account.known:
         return
     told = Figure(at, account.last_update, account.balance, account.coming, account.currency)
@@ -27,10 +28,10 @@ def note_figure(account: Account, at: datetime) -> None:
 
 
 def truth(world: World, domain: Domain, since: datetime | None = None) -> JsonObject:
-    """Everything of a domain, erased records included; moments are ISO 8601 in UTC, amounts exact strings.
+    """All records of a domain, including erased ones; times are ISO 8601 in UTC, amounts exact strings.
 
     Args:
-        since: Aware moment; figures shown from before then are left out.
+        since: Aware datetime; balances shown earlier are left out.
     """
     connections = [*domain.connections.values(), *domain.erased_connections]
     accounts = [*domain.accounts.values(), *domain.erased_accounts]
@@ -95,7 +96,7 @@ def _figure(figure: Figure) -> JsonObject:
 
 
 def _same(accounts: list[Account]) -> list[list[int]]:
-    """The ids that are one account at the bank, wherever there is more than one."""
+    """Groups of several ids that are one account at the bank."""
     groups: dict[str, list[int]] = {}
     for account in accounts:
         groups.setdefault(account.identity, []).append(account.id)

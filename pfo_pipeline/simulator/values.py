@@ -1,4 +1,4 @@
-"""Reading what a test sends to the admin routes."""
+"""Parses a test's values for the admin routes."""
 
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -8,13 +8,13 @@ from pfo_pipeline.simulator.paris_time import from_text
 
 
 class Reader:
-    """Takes keys out of a JSON object; `done` refuses what nobody took."""
+    """Takes keys from a JSON object; `done` refuses the remaining ones."""
 
     def __init__(self, values: JsonObject) -> None:
         self._values = dict(values)
 
     def has(self, key: str) -> bool:
-        """Whether the key is there and not yet taken, null included."""
+        """Whether the key is present and not yet taken; its value may be null."""
         return key in self._values
 
     def take(self, key: str, default: object = None) -> object:
@@ -22,7 +22,7 @@ class Reader:
         return self._values.pop(key, default)
 
     def rest(self) -> JsonObject:
-        """What nobody has taken."""
+        """All keys that were not taken."""
         return dict(self._values)
 
     def done(self) -> None:
@@ -33,7 +33,7 @@ class Reader:
             raise ValueError(f"{', '.join(sorted(self._values))}: unknown")
 
     def text(self, key: str, default: str | None = "") -> str | None:
-        """A string; a key without a null default is mandatory."""
+        """A string; the key is mandatory unless the default is null."""
         value = self._values.pop(key, default)
         if value is None and default is None:
             return None
@@ -58,7 +58,7 @@ class Reader:
         return value
 
     def wholes(self, key: str) -> list[int]:
-        """A list of whole numbers, empty unless given."""
+        """A list of whole numbers, empty by default."""
         value = self._values.pop(key, [])
         if not isinstance(value, list) or not all(type(item) is int for item in value):
             raise ValueError(f"{key}: a list of whole numbers is needed")

@@ -1,4 +1,4 @@
-"""How records look on the wire.
+"""The wire form of records.
 
 Facts: Powens docs, Connections and Bank accounts, plus fields seen live only: `webid`, `bic`,
 `coming_balance`, `formatted_balance`, `information`, `opening_date`, `total`. Assumed: list totals count
@@ -26,7 +26,7 @@ Expansion = dict[str, "Expansion"]
 
 
 def parse_expand(text: str) -> Expansion:
-    """Read `a,b[c,d[e]]`; brackets that do not match are forgiven, as is anything unknown."""
+    """Read `a,b[c,d[e]]`; unmatched brackets and unknown names are ignored."""
     root: Expansion = {}
     levels, word = [root], ""
     last: Expansion = {}
@@ -50,7 +50,7 @@ def user_json(user: User) -> JsonObject:
 
 
 def connector_json(domain: Domain, connector: Connector, expand: Expansion) -> JsonObject:
-    """A connector as this domain numbers it."""
+    """A connector with this domain's ids."""
     payload: JsonObject = {
         "id": domain.connector_id(connector),
         "uuid": connector.uuid,
@@ -87,7 +87,7 @@ def connector_json(domain: Domain, connector: Connector, expand: Expansion) -> J
 
 
 def connector_sources_json(domain: Domain, connector: Connector) -> list[object]:
-    """The ways into a bank, by priority."""
+    """The sources of a bank, by priority."""
     return [
         {
             "id": domain.source_id(connector, position),
@@ -117,9 +117,9 @@ def connector_fields_json(connector: Connector) -> list[object]:
 
 
 def connection_json(domain: Domain, connection: Connection, expand: Expansion) -> JsonObject:
-    """A connection, `error` being the old name of `state`.
+    """A connection; `error` is the old name of `state`.
 
-    `expire` is the highest of its sources' dates, and while a login is open when that one is purged.
+    `expire` is the latest of its sources' dates, or, while a login is open, the time at which the login expires.
     """
     connector_id = domain.connector_id(connection.connector)
     payload: JsonObject = {
@@ -218,12 +218,12 @@ def account_json(domain: Domain, account: Account, expand: Expansion) -> JsonObj
         "loan": fields.get("loan") if known else None,
         "opening_date": fields.get("opening_date"),
         "information": fields.get("information", {}),
-        # No documentation knows this one; a client must not mind.
+        # No documentation names this field; a client must ignore it.
         "refresh_tier": "standard",
     }
     payload |= {name: value for name, value in fields.items() if name not in payload}
     if "valuation" in fields:
-        # What the holdings are worth is the balance, wherever that has moved to.
+        # The value of the holdings is the current balance.
         payload["valuation"] = _money(account, balance)
     if "connection" in expand:
         connection = domain.connections[account.id_connection]
@@ -232,7 +232,7 @@ def account_json(domain: Domain, account: Account, expand: Expansion) -> JsonObj
 
 
 def account_sums(accounts: Iterable[Account]) -> JsonObject:
-    """The envelope's sums: per currency, and the meaningless one across currencies."""
+    """The envelope's sums: per currency, and the meaningless sum across currencies."""
     balances: dict[str, Decimal] = {}
     coming: dict[str, Decimal] = {}
     for account in accounts:

@@ -1,8 +1,8 @@
-"""Webhook events: which event reports what, queued for every address that is registered for it.
+"""Webhook events, queued for every address that is registered for the event.
 
-Facts: Powens docs, guide "Webhooks"; the body holds `id_webhook_data` beside the fields, and not the event's name.
-A failed sync is announced as `CONNECTION_SYNCED` too, without accounts. On a sync the order is ACCOUNTS_FETCHED,
-ACCOUNT_SYNCED for each account, CONNECTION_SYNCED (inferred). Transactions are left out: their lists are empty.
+Facts: Powens docs, guide "Webhooks"; the body contains `id_webhook_data` beside the fields, but not the event's name.
+A failed sync is also reported as `CONNECTION_SYNCED`, without accounts. A sync sends ACCOUNTS_FETCHED,
+ACCOUNT_SYNCED for each account, CONNECTION_SYNCED, in this order (inferred). Transactions are left out: their lists are empty.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ EVENTS = (
 
 
 def synced(domain: Domain, connection: Connection, at: datetime) -> None:
-    """New data has come in."""
+    """Report new data."""
     accounts = [account for account in domain.accounts_of(connection.id_user, connection.id) if account.visible]
     fetched = [account_json(domain, account, {}) for account in accounts] if domain.webhooks else []
     full = [{**account, "transactions": [], "investments": [], "market_orders": []} for account in fetched]
@@ -44,7 +44,7 @@ def synced(domain: Domain, connection: Connection, at: datetime) -> None:
 
 
 def sync_failed(domain: Domain, connection: Connection, at: datetime) -> None:
-    """A sync has ended in a state, or was not even tried."""
+    """Report a sync that has ended in a state, or was not tried."""
     _announce(
         domain,
         "CONNECTION_SYNCED",
@@ -55,12 +55,12 @@ def sync_failed(domain: Domain, connection: Connection, at: datetime) -> None:
 
 
 def connection_deleted(domain: Domain, connection: Connection, at: datetime) -> None:
-    """The user has taken a bank away."""
+    """Report that the user has removed a bank."""
     _announce(domain, "CONNECTION_DELETED", connection.id_user, at, lambda: connection_json(domain, connection, {}))
 
 
 def account_found(domain: Domain, account: Account, at: datetime) -> None:
-    """A bank shows an account for the first time."""
+    """Report an account that a bank shows for the first time."""
     few: JsonObject = {
         "id": account.id,
         "id_user": account.id_user,
@@ -72,13 +72,13 @@ def account_found(domain: Domain, account: Account, at: datetime) -> None:
 
 
 def account_switched(domain: Domain, account: Account, at: datetime) -> None:
-    """The user has enabled or disabled an account."""
+    """Report that the user has enabled or disabled an account."""
     event = "ACCOUNT_ENABLED" if account.disabled is None else "ACCOUNT_DISABLED"
     _announce(domain, event, account.id_user, at, lambda: account_json(domain, account, {}))
 
 
 def user_deleted(domain: Domain, user: User, at: datetime) -> None:
-    """A user is erased; to be called before it is done."""
+    """Report the deletion of a user; call it before the deletion."""
     _announce(domain, "USER_DELETED", user.id, at, lambda: user_json(user))
 
 
@@ -91,7 +91,7 @@ def _nested(domain: Domain, connection: Connection, accounts: list[JsonObject], 
 
 
 def _announce(domain: Domain, event: str, user_id: int, at: datetime, payload: Callable[[], JsonObject]) -> None:
-    """Queue the event for each address; the body is what holds now, however late it is sent."""
+    """Queue the event for each address; the body has the state at the event, even if it is sent later."""
     listening = [w for w in domain.webhooks.values() if w.event == event and w.id_user in (None, user_id)]
     if listening:
         number = domain.next_id("event")

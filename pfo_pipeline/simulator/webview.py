@@ -2,11 +2,11 @@
 
 Facts: Powens docs, Webview: the query, the exact match of `redirect_uri`, the parameters of the return. Seen live: an
 address without its language is a 503 page of the gateway.
-Assumed: opening the page uses the code up; a visit lasts half an hour; whoever cancels a new connection leaves
-nothing behind; a bank that cannot be helped by the member gives `server_error`. A web login consents at once.
-Left out: `account_ibans`, `max_connections`, `reset_credentials`, `connection_sources`, `tos_declined`, `manage`.
+Assumed: opening the page uses up the code; a visit lasts half an hour; cancelling a new connection leaves nothing behind; a
+bank problem that the member cannot solve gives `server_error`. A web login consents immediately.
+Not simulated: `account_ibans`, `max_connections`, `reset_credentials`, `connection_sources`, `tos_declined`, `manage`.
 
-A plain client may leave steps out: one POST can carry the fields of several pages, and `accounts=all` shares all.
+A simple client may skip steps: one POST can contain the fields of several pages, and `accounts=all` shares all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from pfo_pipeline.simulator.sync_engine import CONSENT, advance, start_sync
 
 VISIT = timedelta(seconds=domains.TEMPORARY_LIFE_SECONDS)
 DOMAIN_SUFFIX = ".biapi.pro"
-# What a member can put right in the webview; anything else waits for the bank or for Powens.
+# States that a member can resolve in the webview; all others need the bank or Powens.
 CURABLE_STATES = auth_flow.INTERACTIVE_STATES | {"wrongpass", "passwordExpired", "actionNeeded", "validating"}
 
 Form = dict[str, list[str]]
@@ -41,7 +41,9 @@ Returned = Literal["access_denied", "server_error", "session_expired"]
 
 @dataclass
 class Visit:
-    """A member at the webview. `id_user` is null until an anonymous user is made, `connection_id` until there is one."""
+    """A member at the webview. `id_user` is null until an anonymous user is created, `connection_id` until there is a
+    connection.
+    """
 
     key: str
     domain: Domain
@@ -53,19 +55,19 @@ class Visit:
 
 
 class RefusedError(Exception):
-    """The address that led here is wrong; its text is shown."""
+    """The link to this page is wrong; the page shows the error's text."""
 
 
 @dataclass
 class Webview:
-    """The pages of one simulator, and who is on them."""
+    """The pages of one simulator, and their visits."""
 
     world: World
     visits: dict[str, Visit] = field(default_factory=dict)
     opened: int = 0
 
     def connect(self, query: QueryParams, form: Form) -> Response:
-        """Serve the next page of a new connection, or the way back."""
+        """Serve the next page of a new connection, or the return."""
         visit = self._visit(query, form)
         if visit is None:
             return self._leave(None, query, "session_expired")
@@ -88,7 +90,7 @@ class Webview:
         return self._leave(visit, query, None)
 
     def reconnect(self, query: QueryParams, form: Form) -> Response:
-        """Serve the next page of a renewal, or the way back."""
+        """Serve the next page of a renewal, or the return."""
         visit = self._visit(query, form)
         if visit is None:
             return self._leave(None, query, "session_expired")
@@ -105,7 +107,7 @@ class Webview:
         return self._authenticate(visit, connection, form) or self._leave(visit, query, None)
 
     def _visit(self, query: QueryParams, form: Form) -> Visit | None:
-        """The visit that the form belongs to, or a new one; null when its code opens nothing any more."""
+        """The visit of the form, or a new one; null if its code is no longer valid."""
         domain = self._checked_domain(query)
         key = _first(form, "visit")
         if key is not None:
@@ -183,7 +185,7 @@ class Webview:
         return visit.domain.users[visit.id_user]
 
     def _authenticate(self, visit: Visit, connection: Connection, form: Form) -> Response | None:
-        """Lead the connection out of the states that need its member; null when none is left."""
+        """Lead the connection through the states that need the member; null when none is left."""
         world, domain, connector = self.world, visit.domain, connection.connector
         while True:
             match connection.state:
@@ -245,7 +247,7 @@ class Webview:
             visit.domain.erase_connection(connection.id, self.world.clock.now())
 
     def _leave(self, visit: Visit | None, query: QueryParams, error: Returned | None) -> Response:
-        """Send the member back; a visit is over then."""
+        """Return the member to the client, which ends a visit."""
         answer: dict[str, str] = {}
         if error is not None:
             answer = {"error": error, "error_description": _DESCRIPTIONS[error]}
@@ -300,7 +302,7 @@ _DESCRIPTIONS: Mapping[Returned, str] = {
 
 
 def _offered_connectors(visit: Visit) -> list[Connector]:
-    """The banks that the address leaves to choose from."""
+    """The banks that the link allows."""
     capabilities = _words(visit.query, "connector_capabilities") or {"bank"}
     uuids, ids = _words(visit.query, "connector_uuids"), _words(visit.query, "connector_ids")
     return [

@@ -1,7 +1,7 @@
 """The pages of the webview as HTML.
 
-The pages are in English whatever the language asked for.
-One function per page. Each page is one form that is posted to its own address; none needs a script.
+The pages are in English for every requested language. There is one function per page. Each page is one form that is posted to
+its own address; none needs a script.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _STYLE = (
 
 
 def choose_bank(visit: str, connectors: Sequence[Connector]) -> str:
-    """Which bank to connect."""
+    """Choose a bank."""
     only = " checked" if len(connectors) == 1 else ""
     offered = "".join(
         f'<label><input type="radio" name="connector" value="{escape(connector.uuid)}" required{only}>'
@@ -31,7 +31,7 @@ def choose_bank(visit: str, connectors: Sequence[Connector]) -> str:
 
 
 def credentials(visit: str, connector: Connector, source: str, problem: str | None, *, new: bool) -> str:
-    """The login of a bank that takes credentials; of the test connector its scenario too, when it is new."""
+    """The login of a bank with credentials; for a new test connection also its scenario."""
     scenarios = ""
     if new and connector is TEST_CONNECTOR:
         options = "".join(
@@ -41,26 +41,26 @@ def credentials(visit: str, connector: Connector, source: str, problem: str | No
         scenarios = (
             f'<label class="text" for="{name}">Scenario</label><select id="{name}" name="{name}">{options}</select>'
         )
-    # The password has a plain form here: a published value of a bank that does not exist.
+    # The password field is plain text: a published password of a fictitious bank.
     fields = scenarios + _input("login", "Login") + _input("password", "Password (1234)", kind="password")
     chosen = f'<input type="hidden" name="connector" value="{escape(connector.uuid)}">'
     return _form(f"Log in at {connector.name}", visit, chosen + fields, "Continue", problem)
 
 
 def ask_code(visit: str, connector: Connector, name: str) -> str:
-    """The code that the bank has sent."""
+    """Enter the code that the bank has sent."""
     return _form(f"{connector.name} has sent you a code", visit, _input(name, "SMS code (abcd)"), "Continue")
 
 
 def ask_confirmation(visit: str, connector: Connector) -> str:
-    """The member is to confirm in the bank's app."""
+    """Confirm in the bank's app."""
     text = "<p>Confirm the access in your banking application, then continue.</p>"
     hidden = '<input type="hidden" name="resume" value="true">'
     return _form(f"{connector.name} waits for you", visit, text + hidden, "I have confirmed")
 
 
 def share_accounts(visit: str, connector: Connector, accounts: Iterable[Account]) -> str:
-    """Which of the accounts found are to be shared; all unless the member takes one out."""
+    """Choose the accounts to share; all by default."""
     offered = "".join(
         f'<label><input type="checkbox" name="accounts" value="{account.id}" checked>'
         f" {escape(str(account.fields.get('name') or account.id))} ({escape(_type_name(account))})</label>"
@@ -71,13 +71,13 @@ def share_accounts(visit: str, connector: Connector, accounts: Iterable[Account]
 
 
 def renew_access(visit: str, connector: Connector, until: str) -> str:
-    """Whether access to a bank is to be renewed."""
+    """Confirm the renewal of access to a bank."""
     text = f"<p>Powens reads accounts and balances, and moves no money. The consent will end on {escape(until)}.</p>"
     return _form(f"Renew the access to {connector.name}", visit, text, "Renew")
 
 
 def refusal(text: str) -> str:
-    """What is wrong with the address that led here."""
+    """The error in the link to this page."""
     return _page("This page cannot be opened", f'<p role="alert">{escape(text)}</p>')
 
 
