@@ -1,4 +1,4 @@
-"""Real servers on loopback for alerts to arrive at: SMTP, HTTP, one that never answers."""
+"""Real servers on loopback that receive alerts: SMTP, HTTP, one that never answers."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class MailServer:
-    """Keeps what it is sent. `port` stays the same when it is started again."""
+    """Keeps received mails. `port` stays the same after a restart."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -54,7 +54,7 @@ def _text(mail: Mail) -> str:
 
 
 class WebServer:
-    """Keeps what is posted to it, and answers with `status`."""
+    """Keeps received posts, and answers with `status`."""
 
     def __init__(self) -> None:
         self.posts: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ class WebServer:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """A port that takes calls and never answers."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""From what is true and what was told follows what to tell: once, again by policy, once more when it is over."""
+"""Due notices follow from conditions and earlier notices: once, again by policy, and once more at the end."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Desk:
-    """A book with two targets, and a clock; `sees` looks, and tells both what is due, unless one is dead."""
+    """A book with two targets, and a clock; `sees` records conditions, and notifies both targets unless one is dead."""
 
     def __init__(self) -> None:
         self.book = Book()
@@ -24,7 +24,7 @@ class Desk:
     def sees(
         self, *conditions: Condition, after: timedelta = timedelta(0), findings: Findings | None = None
     ) -> list[str]:
-        """What the target `mail` is told, `after` so long."""
+        """The notices to the target `mail`, `after` some time."""
         self.now += after
         self.book = looked(self.book, findings or found(*conditions), self.now, ["mail", "chat"])
         heard = {name: self._tell(name) for name in ("mail", "chat")}

@@ -1,4 +1,4 @@
-"""One message for each owner and tenant, whatever there is to tell."""
+"""One message for each owner and tenant."""
 
 from pfo_pipeline.alerts.notify import messages
 from pfo_pipeline_tests.alerts.samples import notice

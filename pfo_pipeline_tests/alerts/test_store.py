@@ -1,4 +1,4 @@
-"""The book as a file: whole after a crash, begun anew when garbled, its troubles named."""
+"""The book as a file: complete after a crash, restarted if garbled, errors with a remedy."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The way to a target, to real servers on loopback: what arrives, how long a dead one may take, what no log may hold."""
+"""Delivery to a target, on real servers on loopback: the content, the time limit of a dead target, no secrets in logs."""
 
 import logging
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ def test_what_is_no_address_is_refused_without_being_repeated(url: str) -> None:
 
 @pytest.fixture
 def program_log() -> Iterator[StringIO]:
-    """What a program that logs everything would have in its log (pytest's own sees more: what is kept from all handlers)."""
+    """The log of a program that logs everything (pytest's own log sees more: records that no handler gets)."""
     log = StringIO()
     handler, root = logging.StreamHandler(log), logging.getLogger()
     level = root.level

@@ -1,4 +1,4 @@
-"""Looking and telling, with the files, the configuration and the servers that an office has."""
+"""Finding and sending alerts, with an office's files, configuration and servers."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _send = partial(send, timeout_seconds=0.5)
 
 
 class Desk:
-    """An office with tenants smith and jones, whose alerts go to the targets given."""
+    """An office with tenants smith and jones, and the given alert targets."""
 
     def __init__(self, folder: Path, *, targets: dict[str, str], smith: dict[str, str]) -> None:
         self.folder = folder

@@ -1,1 +1,1 @@
-"""The whole thing as an operator has it: `pfo dev` with the simulated bank, seen through a browser."""
+"""The whole system for an operator: `pfo dev` with the simulated bank, seen through a browser."""

@@ -1,4 +1,4 @@
-"""One `pfo dev` for the whole folder: it needs half a minute until everything has followed by itself."""
+"""One `pfo dev` for the whole folder: it takes half a minute until all automatic runs have ended."""
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def starting(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """Its pages are there; its first runs are under way."""
+    """The pages are available; the first runs are active."""
     with Serving(tmp_path_factory.mktemp("office")) as serving:
         serving.wait_until_loaded()
         yield serving
@@ -26,7 +26,7 @@ def starting(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="package")
 def office(starting: Serving) -> Serving:
-    """Settled: every tenant was synced once, and balances have followed."""
+    """Every tenant was synced once, and balances have followed."""
     starting.wait_until_settled()
     return starting
 
@@ -42,7 +42,7 @@ def page(chromium: Browser, starting: Serving, tmp_path: Path) -> Iterator[Page]
 def pytest_runtest_makereport(
     item: pytest.Function, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what the browser showed when a test failed."""
+    """Keep a failed test's browser content."""
     report = yield
     shown = item.funcargs.get("page")
     folder = item.funcargs.get("tmp_path")

@@ -1,4 +1,4 @@
-"""What an operator does in Dagster's pages, by the words that he reads there."""
+"""An operator's actions in Dagster's pages, by the visible words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Dagster's dialog that asks for an e-mail address; in the browser's memory it has been answered.
+# Mark Dagster's dialog that asks for an e-mail address as answered.
 _NO_GREETING = "localStorage.setItem('communityNux', '1')"
 
 DOWNSTREAM = "/assets/accounts/synced?view=lineage&lineageScope=downstream&lineageDepth=4"
@@ -50,7 +50,7 @@ def new_page(chromium: Browser, url: str, *, sharpness: float = 1) -> Page:
 
 
 def metadata(page: Page, name: str) -> Locator:
-    """The row of a materialization's, check's or failure's metadata that has the name."""
+    """The metadata row with this name, of a materialization, check or failure."""
     return page.get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
 
 
@@ -60,7 +60,7 @@ def open_partition(page: Page, asset: str, tenant: str) -> None:
 
 
 def open_failed_check(page: Page, asset: str, check: str = "nobody_has_to_act") -> None:
-    """The evaluation that failed last, of all that the history has of a check."""
+    """Open the newest failed evaluation in the history of a check."""
     page.goto(f"/assets/{asset}?view=checks&checkDetail={check}")
     page.get_by_text("Execution history").click()
     page.get_by_role("row").filter(has_text="Failed").first.get_by_role("button").last.click()
@@ -97,7 +97,7 @@ def open_launchpad(page: Page, job: str, tenant: str) -> None:
 
 
 def choose_in_launchpad(page: Page, step: str, *fields: str) -> None:
-    """Write the step's fields, such as `force: true`, in place of all that the editor holds."""
+    """Replace the editor's content with the step's fields, such as `force: true`."""
     page.locator(".CodeMirror").first.click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(
@@ -106,6 +106,6 @@ def choose_in_launchpad(page: Page, step: str, *fields: str) -> None:
 
 
 def terminate(page: Page) -> None:
-    """End the run whose page is open."""
+    """Terminate the run of the open page."""
     page.get_by_role("button", name="Terminate").click()
     page.get_by_role("dialog").get_by_role("button", name="Terminate").click()

@@ -1,4 +1,4 @@
-"""`python -m pfo_pipeline_tests.browser.pictures`: take the pictures of the documents anew, from the real pages."""
+"""`python -m pfo_pipeline_tests.browser.pictures`: take the documents' pictures again, from the real pages."""
 
 import itertools
 import tempfile
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def cash_pages(chromium: Browser, path: Path) -> None:
-    """`cash-page.png`: its first figures and what changed; `-dark`: over time; `-phone`: where it begins."""
+    """`cash-page.png`: its first balances and changes; `-dark`: balances over time; `-phone`: its beginning."""
     _cash_page(chromium, path, "cash-page", _CASH, "light", until="#changes .bridges")
     _cash_page(chromium, path, "cash-page-dark", _CASH, "dark", since="#history", until="#history .tables")
     _cash_page(chromium, path, "cash-page-phone", _PHONE, "light", until="#now tr[data-currency=EUR]")
@@ -88,7 +88,7 @@ def asset_graph(page: Page) -> None:
 
 
 def materialization(page: Page) -> None:
-    """`materialization.png`: what a run told of the tenant whose banks give trouble."""
+    """`materialization.png`: metadata of the tenant with failing banks."""
     page.set_viewport_size({"width": 1200, "height": 1200})
     open_partition(page, "accounts/synced", "moreau")
     last = metadata(page, "contract_drift").bounding_box()
@@ -97,7 +97,7 @@ def materialization(page: Page) -> None:
 
 
 def who_must_act(page: Page) -> None:
-    """`who-must-act.png`: the tenant's connections that are in trouble, and whose turn it is."""
+    """`who-must-act.png`: the tenant's failing connections, with their owners."""
     page.set_viewport_size({"width": 1320, "height": 900})
     open_failed_check(page, "accounts/synced")
     page.get_by_text("[Show Markdown]").click()
@@ -119,7 +119,7 @@ def _make_the_troubled_tenant_the_last(page: Page, serving: Serving) -> None:
 
 
 def _hide_navigation(page: Page) -> None:
-    """For all pages to come."""
+    """On all later pages."""
     page.get_by_role("button", name="Hide navigation").click()
     expect(page.get_by_role("button", name="Hide navigation")).to_be_hidden()
 

@@ -1,4 +1,4 @@
-"""`pfo dev` as a program of its own, and what its web server answers."""
+"""`pfo dev` as a separate program, and its web server."""
 
 import contextlib
 import json
@@ -50,19 +50,19 @@ class Run:
 
 
 class Serving:
-    """`pfo dev` in a folder of its own; use it as a context manager."""
+    """`pfo dev` in its own folder; a context manager."""
 
     def __init__(self, folder: Path, told: Mapping[str, str] = MappingProxyType({})) -> None:
         """
         Args:
-            told: Of the environment, where an office is configured; the demonstration's else.
+            told: Environment variables that name a configured office; by default the demonstration's.
         """
-        self.temporary = folder / "tmp"  # where the simulated bank's configuration and tokens are
+        self.temporary = folder / "tmp"  # folder of the simulated bank's configuration and tokens
         self.temporary.mkdir()
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "pfo-dev.log"
-        # Not the project's own folder: a developer's pfo.toml there would have the tests ask real banks.
+        # Not the project's own folder: with a developer's pfo.toml there the tests would call real banks.
         shutil.copyfile(PROJECT / "workspace.yaml", folder / "workspace.yaml")
         ours = {"PFO_DATA_DIR": str(folder / "data"), "DAGSTER_HOME": str(folder / "dagster"), **told}
         ours |= {"TMPDIR": str(self.temporary)}
@@ -97,7 +97,7 @@ class Serving:
         return self._log.read_text(errors="replace")
 
     def end(self) -> int:
-        """SIGTERM, as a service manager sends it. Returns: the exit status."""
+        """Send SIGTERM, as a service manager does. Returns: the exit status."""
         if self._program.poll() is None:
             self._program.send_signal(signal.SIGTERM)
         try:
@@ -107,7 +107,7 @@ class Serving:
             raise
 
     def kill(self) -> None:
-        """SIGKILL, as a machine that runs out of memory sends it."""
+        """Send SIGKILL, as a machine without free memory does."""
         self._program.kill()
         self._program.wait()
 
@@ -121,7 +121,7 @@ class Serving:
         )
 
     def processes(self) -> set[int]:
-        """It, and everything that it and its children have started and that is alive."""
+        """The process, and all living processes that it and its children have started."""
         ours = {self._program.pid}
         parents = _parents()
         while grown := {pid for pid, parent in parents.items() if parent in ours} - ours:
@@ -163,7 +163,7 @@ class Serving:
         self.wait_until("the definitions are loaded", lambda: bool(self._loaded()))
 
     def wait_until_settled(self) -> None:
-        """Every asset of every tenant is there, by itself, and no run is under way."""
+        """Wait until every asset of every tenant was materialized automatically, and no run is active."""
         self.wait_until("all assets of all tenants are there", lambda: self._is_complete() and self.is_quiet())
 
     def is_quiet(self) -> bool:
@@ -186,7 +186,7 @@ class Serving:
 
 @contextmanager
 def reading(serving: Serving) -> Iterator[str]:
-    """The web server of those who only look (deploy/systemd/pfo-web-readonly.service), beside the other one; its address."""
+    """The address of the read-only web server (deploy/systemd/pfo-web-readonly.service), beside the other one."""
     port = _free_port()
     program = subprocess.Popen(
         [
@@ -218,14 +218,14 @@ def answers(port: int) -> bool:
 
 
 def _parents() -> dict[int, int]:
-    """Parent by process id, of all processes that are not just waiting to be reaped."""
+    """Parent by process id, of all processes except zombies."""
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], check=True, capture_output=True, text=True)
     rows = [line.split() for line in listing.stdout.splitlines()]
     return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
 
 
 def _free_port() -> int:
-    """A port to tell `pfo dev`, which opens it seconds later: not one that the system gives to others by itself meanwhile."""
+    """A port for `pfo dev`, which opens it seconds later: not one that the system may assign meanwhile."""
     for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))

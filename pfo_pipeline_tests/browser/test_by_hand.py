@@ -1,4 +1,4 @@
-"""What a person starts and ends in Dagster's pages, at a bank that the test can move; and the pages of those who only look."""
+"""Runs that a person starts and ends in Dagster's pages, at a bank that the test can change; and the read-only pages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ SYNC = "sync_openbanking_accounts"
 
 @dataclass(frozen=True)
 class Own:
-    """An office of two tenants: smith is in order, and jones' only member has revoked the token."""
+    """An office of two tenants: smith is healthy, and jones' only member has revoked the token."""
 
     office: Office
     serving: Serving
     connection: int
-    """Of smith; synced hours ago."""
+    """Connection of smith, synced hours ago."""
 
     def run(self, run_id: str) -> Run:
         return next(run for run in self.serving.runs() if run.id == run_id)
@@ -55,7 +55,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 @pytest.fixture
 def page(chromium: Browser, own: Own, tmp_path: Path) -> Iterator[Page]:
     opened = new_page(chromium, own.serving.url)
-    opened.set_viewport_size({"width": 1600, "height": 4000})  # The list of events draws only what is in sight.
+    opened.set_viewport_size({"width": 1600, "height": 4000})  # The list of events draws only visible rows.
     yield opened
     opened.context.close()
 
@@ -102,7 +102,7 @@ def test_one_bank_is_asked_from_the_launchpad(page: Page, own: Own) -> None:
 
 
 def test_who_ends_the_wait_for_a_bank_frees_the_tenants_turn(page: Page, own: Own) -> None:
-    # Right after the sync of another test Powens would refuse to ask the bank again.
+    # Right after another test's sync, Powens would refuse a forced sync.
     own.office.bank.change_domain("smith-sandbox", sync_seconds=3_600, forced_sync_interval_seconds=0)
     before = own.asked_banks()
     open_launchpad(page, SYNC, "smith")

@@ -1,4 +1,4 @@
-"""The cash page as people open it: a file in a browser, by light and in the dark, on a phone, on paper, without scripts."""
+"""The cash page as a file in a browser: light and dark, on a phone, on paper, without scripts."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def written(cash_page: CashPage, folder: Path, locale: str = "en_GB") -> Path:
 
 @pytest.fixture
 def opened(chromium: Browser) -> Iterator[Open]:
-    """Open a file; at the end, nothing was loaded but that file and no script complained."""
+    """Open a file; at the end, check that only that file was loaded and no script failed."""
     contexts, loaded, complaints = [], [], []
 
     def open_(path: Path, *, width: int = 1280, color_scheme: Any = "light", scripts: bool = True) -> Page:
@@ -69,7 +69,7 @@ def opened(chromium: Browser) -> Iterator[Open]:
 
 
 def figures(rows: Locator) -> list[tuple[str, str]]:
-    """Each row's exact value and what is read, in order."""
+    """Each row's exact value and its visible text, in order."""
     return [
         (data.get_attribute("value") or "", data.text_content() or "")
         for row in rows.all()
@@ -78,7 +78,7 @@ def figures(rows: Locator) -> list[tuple[str, str]]:
 
 
 def days(page: Page, table: str) -> dict[str, str]:
-    """What is read of each day, oldest first."""
+    """The visible text of each day, oldest first."""
     listed: list[list[str]] = page.locator(f"#{table} tbody tr").evaluate_all(
         "rows => rows.map((row) => [row.cells[0].textContent, row.cells[1].textContent])"
     )

@@ -1,4 +1,4 @@
-"""`pfo dev` ends whole."""
+"""`pfo dev` ends with all its processes."""
 
 import sys
 import tomllib
@@ -11,7 +11,7 @@ from pfo_pipeline_tests.browser.serving import Serving, alive, answers
 
 
 def test_sigterm_while_runs_are_under_way_leaves_no_process_behind(tmp_path: Path) -> None:
-    """It once left a code server and a run's process behind, which then asked a bank that was gone."""
+    """It once left a code server and a run's process behind, which then called a bank that was gone."""
     with Serving(tmp_path) as serving:
         serving.wait_until("a run is executing", lambda: "accounts__synced - STEP_START" in serving.log)
         started = serving.processes()

@@ -1,4 +1,4 @@
-"""What the operator sees in Dagster's pages, and what happens without him."""
+"""The operator's view in Dagster's pages, and automatic runs."""
 
 import json
 import re
@@ -34,7 +34,7 @@ SCHEDULES_AND_SENSORS = (
 PAGE = "reports/cash_page"
 SYNC, REFRESH = "sync_openbanking_accounts", "refresh_openbanking_balances"
 
-# All at one moment, since the drawing still moves while it is fitted into the page.
+# All at one time, because the drawing still moves while it is fitted into the page.
 _DRAWING = """() => {
   const box = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.right, e.textContent] };
   const nodes = [...document.querySelectorAll('foreignObject')].map(box);
@@ -47,14 +47,14 @@ def test_all_schedules_and_sensors_are_running(page: Page) -> None:
     page.goto("/automation")
     for name in SCHEDULES_AND_SENSORS:
         expect(page.get_by_role("link", name=name)).to_be_visible()
-    # The switches; the other boxes of the page select rows, and none is selected.
+    # The switches; the page's other boxes select rows, and none is selected.
     expect(page.get_by_role("checkbox", checked=True)).to_have_count(len(SCHEDULES_AND_SENSORS))
     expect(page.locator("a[href*='/schedules/'], a[href*='/sensors/']")).to_have_count(len(SCHEDULES_AND_SENSORS))
 
 
 def test_the_lineage_page_shows_accounts_balances_and_reports_as_groups(page: Page) -> None:
     page.goto("/")
-    page.locator("a[href='/asset-groups']").click()  # Its name has that of its icon until the font is there.
+    page.locator("a[href='/asset-groups']").click()  # Its accessible name includes the icon's name until the font is loaded.
     groups = page.locator("foreignObject")
     expect(groups.get_by_text("accounts", exact=True)).to_be_visible()
     expect(groups.get_by_text("balances", exact=True)).to_be_visible()
@@ -114,7 +114,7 @@ def test_an_operator_syncs_one_tenant_by_hand(page: Page, office: Serving) -> No
 
 
 def test_what_fails_at_a_bank_is_shown_with_who_must_act(page: Page, office: Serving) -> None:
-    """A tenant in trouble shows whichever tenant ran last."""
+    """A failing tenant is shown even if another tenant ran last."""
     open_failed_check(page, "accounts/synced")
     page.get_by_text("[Show Markdown]").click()
 
@@ -140,7 +140,7 @@ def test_the_runs_of_a_tenant_show_no_personal_data(page: Page, office: Serving,
     secret_files = list(office.temporary.rglob(f"{tenant}.*"))
     assert secret_files
     kept_secret |= {path.read_text().strip() for path in secret_files}
-    page.set_viewport_size({"width": 1600, "height": 8000})  # The list of events draws only what is in sight.
+    page.set_viewport_size({"width": 1600, "height": 8000})  # The list of events draws only visible rows.
     first = office.first_runs()
     text = ""
     for job, materialized in ((SYNC, 2), (REFRESH, 3)):
@@ -188,7 +188,7 @@ def _in_the_ledger(office: Serving, query: str, *values: str) -> list[tuple[Any,
 
 
 def test_a_backfill_is_one_run_for_each_chosen_tenant(page: Page, office: Serving) -> None:
-    """Dagster's daemon starts the runs out of its queue."""
+    """Dagster's daemon starts the runs from its queue."""
     backfill = launch(page, "accounts/synced", *TENANTS)
 
     def runs() -> list[Run]:

@@ -1,4 +1,4 @@
-"""A bank, an office and a Dagster instance of each test's own."""
+"""A separate bank, office and Dagster instance for each test."""
 
 import shutil
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(scope="session")
 def empty_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Dagster's files before the first run: making them takes longer than a test."""
+    """Dagster's files before the first run: creating them takes longer than a test."""
     folder = tmp_path_factory.mktemp("history")
     with dg.DagsterInstance.local_temp(str(folder), overrides=_OVERRIDES) as new:
         new.get_runs()
@@ -48,7 +48,7 @@ def empty_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lasting_instance(empty_history: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """With SQLite files, as in production: sensors and schedules are given its reference."""
+    """An instance with SQLite files, as in production: sensors and schedules get its reference."""
     folder = shutil.copytree(empty_history, tmp_path / "dagster")
     with dg.DagsterInstance.local_temp(str(folder), overrides=_OVERRIDES) as lasting:
         yield lasting

@@ -21,24 +21,24 @@ ACCOUNTS_JOB = "sync_openbanking_accounts"
 BALANCES_JOB = "refresh_openbanking_balances"
 CONNECTIONS = "/users/me/connections"
 ACCOUNTS = "/users/me/accounts"
-# Dagster reads its own deprecated attribute when a resource is built upon another.
+# Dagster reads its own deprecated attribute if a resource depends on another.
 DAGSTERS_OWN_WARNING = "ignore:InitResourceContext.dagster_run is deprecated:DeprecationWarning"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def today() -> datetime:
-    """The simulated bank's clock: the pipeline judges a connection's age by the machine's."""
+    """The simulated bank's clock: the pipeline judges a connection's age by the machine's clock."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def hurried(workflow: Workflow) -> Workflow:
-    """The same contract, with delays that do not hold up a test."""
+    """The same contract, with short delays."""
     steps = tuple(replace(step, retry=replace(step.retry, delay_ms=1)) for step in workflow.steps)
     return replace(workflow, steps=steps)
 
 
 def hurried_defs(resources: Mapping[str, object] | None = None) -> dg.Definitions:
-    """The pipeline with delays that do not hold up a test; made once, but for replaced resources."""
+    """The pipeline with short delays; cached, unless resources are replaced."""
     return _hurried_defs() if resources is None else _hurried_defs_with(resources)
 
 
@@ -66,7 +66,7 @@ class Office:
     users: dict[tuple[str, str], SimulatedUser] = field(default_factory=dict)
     elsewhere: Path | None = None
     report: dict[str, Any] = field(default_factory=lambda: {"after_refresh": False})
-    """Pages cost a second of processor; only tests about them have them written."""
+    """A page costs a second of processor time; only tests about pages write them."""
 
     @property
     def config(self) -> Path:
@@ -105,7 +105,7 @@ class Office:
         self.write()
 
     def write(self) -> Path:
-        """The configuration file, as the tenants are now."""
+        """Write the configuration file with the current tenants."""
         lines = [f"office = {json.dumps(self.name)}", "[report]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in self.report.items()]
         for tenant, settings in self.tenants.items():
@@ -119,18 +119,18 @@ class Office:
         return self.config
 
     def connect(self, tenant: str, user: str, *balances: str, **fields: Any) -> int:
-        """A connection with one checking account for each balance; its id."""
+        """Create a connection with one checking account for each balance; returns its id."""
         accounts: list[Mapping[str, Any]] = [{"balance": balance, "moves": False} for balance in balances]
         return self.bank.add_connection(self.users[tenant, user], accounts=accounts, **fields).id
 
     def environment(self) -> dict[str, str]:
-        """What tells the pipeline where everything is."""
+        """Environment variables that locate everything for the pipeline."""
         home = self.data_dir / "dagster"
         home.mkdir(parents=True, exist_ok=True)
         return {"PFO_CONFIG": str(self.config), "PFO_DATA_DIR": str(self.data_dir), "DAGSTER_HOME": str(home)}
 
     def calls(self, tenant: str, user: str | None = None, *, since: int = 0) -> list[dict[str, Any]]:
-        """What the bank was asked for a tenant, or for one of its users, in order."""
+        """The calls to the bank for a tenant, or for one of its users, in order."""
         entries = self.bank.journal(self.tenants[tenant]["domain"], since)
         return [e for e in entries if user is None or e["user"] == self.users[tenant, user].id]
 
@@ -138,7 +138,7 @@ class Office:
         return [entry["path"] for entry in self.calls(tenant, user, since=since)]
 
     def ask(self, query: str, *, published: bool = True) -> list[tuple[Any, ...]]:
-        """Rows of the ledger: of the published copy, or of the primary where a run failed before it was published."""
+        """Rows of the ledger: of the published copy, or of the primary if a run failed before publication."""
         path = self.files.published if published else self.files.primary
         with duckdb.connect(str(path), read_only=True) as con:
             con.execute("use ledger")
@@ -155,11 +155,11 @@ def run_job(
     assets: list[str] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """One run, as the command line starts it.
+    """One run, started as by the command line.
 
     Args:
         assets: Only these, such as `accounts/synced`.
-        config: As of the launchpad.
+        config: Run config, as in the launchpad.
     """
     if tenant not in instance.get_dynamic_partitions("tenants"):
         instance.add_dynamic_partitions("tenants", [tenant])
@@ -183,7 +183,7 @@ def events(result: dg.ExecuteInProcessResult, kind: dg.DagsterEventType) -> list
 
 
 def waits(result: dg.ExecuteInProcessResult) -> list[float | None]:
-    """The seconds to wait that each STEP_UP_FOR_RETRY event tells."""
+    """The waits in seconds of all STEP_UP_FOR_RETRY events."""
     return [event.step_retry_data.seconds_to_wait for event in events(result, dg.DagsterEventType.STEP_UP_FOR_RETRY)]
 
 
@@ -196,6 +196,6 @@ def failure(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    """What the operator sees beside the asset's materialization."""
+    """The operator's metadata of the asset's materialization."""
     (found,) = result.asset_materializations_for_node(asset.replace("/", "__"))
     return {key: value.value for key, value in found.metadata.items()}

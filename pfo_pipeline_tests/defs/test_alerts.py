@@ -1,4 +1,4 @@
-"""What the sensor `alerts` finds in the ledger and in Dagster's storage, what it asks for, and what the job sends."""
+"""The findings of the sensor `alerts` in the ledger and in Dagster's storage, its run requests, and the job's messages."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def in_days(days: float) -> str:
 
 
 def tick(instance: dg.DagsterInstance) -> Any:
-    """The sensor's next tick, evaluated as the daemon does."""
+    """The sensor's next tick, evaluated as by the daemon."""
     repository = hurried_defs().get_repository_def()
     with dg.build_sensor_context(instance=instance, repository_def=repository) as context:
         return repository.get_sensor_def("alerts").evaluate_tick(context)
@@ -63,7 +63,7 @@ def of_ledger(later: timedelta = timedelta(0)) -> list[Condition]:
 
 
 def stale(later: timedelta = timedelta(0)) -> list[tuple[str, str]]:
-    """Tenants of which figures are stale then, and what of them."""
+    """Tenants with stale balances at that time, and the stale things."""
     return [(c.tenant_id, c.thing) for c in of_ledger(later) if c.kind == "stale"]
 
 
@@ -73,7 +73,9 @@ def of_runs(instance: dg.DagsterInstance) -> list[Condition]:
 
 @pytest.fixture
 def smith(office: Office, instance: dg.DagsterInstance) -> Office:
-    """One consent that ends in five days, for two accounts; one connection that waits for its member; one in order."""
+    """One consent that ends in five days, for two accounts; one connection that waits for its member; one healthy
+    connection.
+    """
     office.add_tenant("smith", "jane", client_id="12345678")
     office.connect("smith", "jane", "1200.50", "0.25", expire=in_days(5))
     office.connect("smith", "jane", "7", state="wrongpass", expire=in_days(100))
@@ -189,7 +191,7 @@ def test_what_is_only_published_again_mends_no_failure_but_its_own(
 
     office.set_token("smith", "jane", office.users["smith", "jane"].token)
     office.files.published.unlink()
-    office.files.published.mkdir()  # Nothing can be published over a folder.
+    office.files.published.mkdir()  # A folder in the file's place prevents the publication.
     assert not run_job(office, instance, "smith").success
     assert len(of_runs(instance)) == 1
     office.files.published.rmdir()
@@ -301,7 +303,7 @@ def test_a_dead_target_fails_no_run_and_is_shown(smith: Office, instance: dg.Dag
 def test_no_second_run_is_asked_for_while_one_goes_on(
     smith: Office, instance: dg.DagsterInstance, chat: WebServer, status: dg.DagsterRunStatus, is_awaited: bool
 ) -> None:
-    """One that was made and never launched, as Dagster leaves it where launching failed, holds up nothing."""
+    """A run that was created and never launched, as Dagster leaves it after a failed launch, blocks nothing."""
     smith.change_tenant("smith", alert_targets=["file:chat"])
     job = hurried_defs().get_repository_def().get_job("send_alerts")
     instance.create_run_for_job(job, status=status)

@@ -1,4 +1,4 @@
-"""What a run of each job does over real HTTP, for each way in which it may end."""
+"""The effects of a run of each job over real HTTP, for each possible end."""
 
 from decimal import Decimal
 from itertools import count
@@ -246,7 +246,7 @@ def test_a_lasting_rate_limit_shares_the_count_of_attempts(office: Office, insta
 
 
 def test_the_contracts_own_policy_waits_one_second_and_then_three(office: Office) -> None:
-    """Dagster's exponential delays, computed from the policy that the asset really has."""
+    """Dagster's exponential delays, computed from the asset's real policy."""
     policy = hurried_defs().get_repository_def().assets_defs_by_key[dg.AssetKey(["accounts", "synced"])].op.retry_policy
     real = build_defs().get_repository_def().assets_defs_by_key[dg.AssetKey(["accounts", "synced"])].op.retry_policy
     assert policy is not None
@@ -271,7 +271,7 @@ def test_balances_obey_the_same_policy(office: Office, instance: dg.DagsterInsta
 
 
 def impatient(office: Office, *, releases_at: int) -> OfficeResource:
-    """Gives up on the ledger's lock at once. Somebody holds it until a step has begun for the `releases_at`th time."""
+    """An office that does not wait for the ledger's lock. The lock is held until a step has begun `releases_at` times."""
     office.files.private.mkdir(parents=True)
     held = FileLock(office.files.lock, is_singleton=False)
     held.acquire()
@@ -400,7 +400,7 @@ def test_a_slot_that_is_not_healthy_refuses_the_step_at_once(
 
 
 class UnboundBanking(OpenBanking):
-    """A tenant that has nothing plugged in."""
+    """A tenant without an integration."""
 
     def binding(self, tenant: Tenant) -> IntegrationBinding:
         return IntegrationBinding(slot="primaryOpenBanking", integration=None, status="unbound")
@@ -440,7 +440,7 @@ def test_a_slot_that_is_unbound_or_lacks_a_capability_is_named(
 
 
 class InterruptedBankingResource(OpenBankingResource):
-    """Somebody ends the run while the step begins."""
+    """The run is interrupted while the step begins."""
 
     def banking(self) -> OpenBanking:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What a person starts in the UI: a choice typed in the launchpad, a run again from where it failed."""
+"""Runs that a person starts in the UI: with options in the launchpad, or again from the failed step."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_a_chosen_connection_alone_is_run(office: Office, instance: dg.DagsterIn
 
     assert metadata(result, asset)["synced"] == 2
     assert "forced" not in metadata(result, asset)
-    assert len(office.calls("smith", "john")) == 4  # Of the runs before.
+    assert len(office.calls("smith", "john")) == 4  # From the runs before.
 
 
 def test_a_bank_that_is_to_be_asked_is_asked_within_the_run(office: Office, instance: dg.DagsterInstance) -> None:
@@ -126,7 +126,7 @@ def test_a_run_again_from_its_failure_repeats_the_failed_step_alone(
     office.connect("smith", "jane", "1")
     sync_and_refresh(office, instance, "smith")
     office.files.published.unlink()
-    office.files.published.mkdir()  # Nothing can be published in its place.
+    office.files.published.mkdir()  # A folder in its place prevents the publication.
     failed = run_job(office, instance, "smith")
     assert [e.step_key for e in events(failed, dg.DagsterEventType.STEP_FAILURE)] == ["accounts__fetched"]
     office.files.published.rmdir()

@@ -1,4 +1,4 @@
-"""The cash page as an asset: written after each refresh, shown without names, and no trouble for the figures."""
+"""The cash page as an asset: written after each refresh, previewed without names, and no risk for the balances."""
 
 import json
 import stat

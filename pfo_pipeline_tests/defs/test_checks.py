@@ -1,4 +1,6 @@
-"""What the checks find in a ledger, whom they hold, and what they tell; the bank of these runs has next to nothing."""
+"""The findings of the checks in a ledger, the runs that they block, and their texts. The bank of these runs is nearly
+empty.
+"""
 
 from datetime import timedelta
 
@@ -112,7 +114,7 @@ def test_a_broken_tenant_holds_no_other(smith: Office, instance: dg.DagsterInsta
 
 
 def other_currency(office: Office) -> None:
-    """The run's own row in another currency than all before it, as no guard lets it through."""
+    """The run's own row in another currency than all earlier rows, which no guard allows."""
     spoil(office, "update balances set currency = 'USD'")
     spoil(office, "update balances_current set currency = 'EUR'")
 
@@ -235,7 +237,7 @@ def test_an_implausible_move_is_told_with_the_account_and_nobodys_name(
     result = run_job(smith, instance, "smith", BALANCES_JOB)
 
     [(account_id,)] = smith.ask("select distinct account_id from balances", published=False)
-    # The history was changed behind the newest balance's back: that, too, is found.
+    # The history was changed and the newest balance was not: the check finds that too.
     assert set(failing(result)) == {"accounts_are_counted_or_named", "balances_move_plausibly"}
     assert (
         found(result, "balances_move_plausibly").description

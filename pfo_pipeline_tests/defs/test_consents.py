@@ -1,4 +1,4 @@
-"""Consents that end: shown by a check, and by `pfo status`."""
+"""Ending consents, in a check and in `pfo status`."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ def calendar(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
 
 @pytest.fixture
 def ending(office: Office, instance: dg.DagsterInstance) -> Office:
-    """One consent that ends in five days, for two accounts; one that holds."""
+    """One consent that ends in five days, for two accounts; one that ends much later."""
     office.add_tenant("smith", "jane", client_id="12345678")
     office.connect("smith", "jane", "1200.50", "0.25", expire=in_days(5))
     office.connect("smith", "jane", "7", expire=in_days(100))

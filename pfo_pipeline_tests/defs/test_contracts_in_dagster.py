@@ -1,4 +1,4 @@
-"""A walk over every contract: what Dagster holds is what the contract says, no more and no less."""
+"""Compare every contract with Dagster: both must be equal."""
 
 import dagster as dg
 import pytest
@@ -10,7 +10,7 @@ from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.operations.steps import TryAgain
 
-# What is true once a step has run: the public names that dashboards and other code locations refer to.
+# The asset of each step: public names that dashboards and other code locations use.
 ASSET_OF = {
     "sync-accounts": "accounts/synced",
     "fetch-accounts": "accounts/fetched",
@@ -99,7 +99,7 @@ def test_a_steps_asset_shows_every_column_with_its_comment(workflow: Workflow, s
     ]
     assert all(c.description for c in shown)
     assert {c.name for c in shown if "personal" in c.tags} == {c.name for c in columns if c.personal}
-    # Commands write the private file, queries publish the one that everybody reads.
+    # Commands write the private file, queries publish the file for readers.
     file = "canonical" if step.operation.kind == "command" else "ledger"
     assert metadata["dagster/table_name"] == f"{file}.ledger.{table.name}"
 
@@ -108,7 +108,7 @@ def test_a_steps_asset_shows_every_column_with_its_comment(workflow: Workflow, s
 def test_a_steps_asset_follows_its_contracts_transitions(workflow: Workflow, step: Step) -> None:
     graph = build_defs().get_repository_def().asset_graph
     upstream = {key_of(before) for before, after in workflow.transitions if after == step.id}
-    # Across the two workflows: balances are read for the accounts that were fetched.
+    # Across the two workflows: balances are read for the fetched accounts.
     if step.id == "refresh-balances":
         upstream = {key_of("fetch-accounts")}
 
@@ -149,7 +149,7 @@ def test_every_executable_asset_and_job_belongs_to_a_contract_but_the_page_and_t
 
 
 def test_the_longest_wait_that_a_server_may_ask_for_reaches_dagster_unchanged() -> None:
-    """The bound itself is the operation's; nothing here may add to it or retry by the policy as well."""
+    """The operation sets the limit; Dagster must not add to it or retry by the policy as well."""
     step = WORKFLOWS[0].steps[0]
 
     with pytest.raises(dg.RetryRequested) as asked, named_failures(step):

@@ -1,6 +1,6 @@
-"""The graph's public shape, held by a committed snapshot, and how it loads.
+"""The graph's public shape, compared with a committed snapshot, and its loading.
 
-When a change of the shape is meant, renew the snapshot and read the difference:
+If a change of the shape is intended, renew the snapshot and read the difference:
 
     python -m pfo_pipeline_tests.defs.test_graph > pfo_pipeline_tests/defs/graph.json
 """
@@ -21,7 +21,7 @@ SNAPSHOT = Path(__file__).with_name("graph.json")
 
 
 def public_shape() -> dict[str, Any]:
-    """What other people's dashboards, alerts and stored cursors refer to."""
+    """Names that other people's dashboards, alerts and stored cursors use."""
     repository = build_defs().get_repository_def()
     graph = repository.asset_graph
     return {
@@ -86,7 +86,7 @@ def test_everything_that_runs_by_itself_says_so() -> None:
 
 
 def test_the_location_keeps_its_name_however_it_is_loaded() -> None:
-    """Cursors and switches belong to the location's name: another one would begin from nothing."""
+    """Cursors and switches belong to the location's name: with another name they would be lost."""
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     told = settings.get("tool", {}).get("dg", {}).get("project", {}).get("code_location_name", location_name())
 
@@ -100,7 +100,7 @@ def test_the_definitions_can_be_loaded_whole() -> None:
 
 
 def test_loading_does_no_work_and_draws_no_warning_of_dagsters(tmp_path: Path) -> None:
-    """No configuration, no data folder, no network, nothing written: Dagster loads the module for each run anew."""
+    """No configuration, no data folder, no network, no writing: Dagster loads the module again for each run."""
     code = (
         "import socket, warnings\n"
         "from dagster import BetaWarning, PreviewWarning, SupersessionWarning\n"

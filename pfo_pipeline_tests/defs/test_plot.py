@@ -1,4 +1,4 @@
-"""The line of each currency over time: whole within its frame, exact in its words, small, and an image that is well formed."""
+"""Each currency's line over time: inside its frame, with exact texts, small, and a well-formed image."""
 
 import re
 from base64 import b64decode

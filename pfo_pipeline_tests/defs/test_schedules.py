@@ -1,6 +1,6 @@
-"""What the schedules ask for, from Dagster's own record of runs: what was missed once, nothing twice.
+"""Run requests of the schedules, from Dagster's own record of runs: missed due times once, none twice.
 
-When a tenant is due is tried in test_slots.py.
+test_slots.py tests the due times.
 """
 
 import uuid
@@ -30,7 +30,7 @@ from pfo_pipeline_tests.defs.test_slots import PARIS_AUTUMN, QUARTER, SUMMER, as
 TURNS = {"accounts_nightly": ACCOUNTS, "balances_by_day": BALANCES}
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 NIGHT = datetime(2026, 7, 1, 2, 0, tzinfo=UTC)
-"""4 o'clock in Paris, before any slot of the day."""
+"""4 o'clock in Paris, before any due time of the day."""
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def the_repository() -> dg.RepositoryDefinition:
 
 
 def tick(instance: dg.DagsterInstance, schedule: str, at: datetime) -> list[dg.RunRequest] | str:
-    """The runs that one tick asks for, or why it asks for none."""
+    """The run requests of one tick, or its skip reason."""
     repository = the_repository()
     with dg.build_schedule_context(
         instance=instance, scheduled_execution_time=at, repository_def=repository
@@ -69,7 +69,7 @@ def ran(
     status: dg.DagsterRunStatus = SUCCESS,
     assets: tuple[str, ...] = (),
 ) -> None:
-    """A run in Dagster's record, asked for at `at`."""
+    """A run in Dagster's record, requested at `at`."""
     tags = {"dagster/partition": tenant_id, **({"dagster/run_key": run_key} if run_key else {})}
     selection = frozenset(dg.AssetKey(asset.split("/")) for asset in assets) or None
     run = dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status, tags=tags, asset_selection=selection)
@@ -77,7 +77,7 @@ def ran(
 
 
 def daemon(instance: dg.DagsterInstance, *moments: datetime, schedules: Iterable[str] = tuple(TURNS)) -> list[str]:
-    """What is asked for at these ticks, as `tenant:slot`; each request becomes a run, as the daemon makes it."""
+    """The requests at these ticks, as `tenant:slot`; each request becomes a run, as by the daemon."""
     found = []
     for at in moments:
         for schedule in schedules:
@@ -115,7 +115,7 @@ def test_over_a_day_a_schedule_asks_once_for_each_tenant_and_hour(
 def test_after_three_days_off_each_workflow_is_asked_for_once_whichever_schedule_looks_first(
     smith: None, instance: dg.DagsterInstance, schedules: tuple[str, ...]
 ) -> None:
-    """Balances follow the accounts (sensor `after_sync`), so those that were missed are not asked for beside them."""
+    """Balances follow the accounts (sensor `after_sync`), so missed balances are not requested separately."""
     ran(instance, NIGHT - timedelta(days=3), run_key="smith:2026-06-28T05")
     back = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
 
@@ -123,7 +123,7 @@ def test_after_three_days_off_each_workflow_is_asked_for_once_whichever_schedule
 
 
 def switch_off(instance: dg.DagsterInstance, schedule: str) -> None:
-    """As the UI does it."""
+    """Switch the schedule off, as the UI does."""
     location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="pfo_pipeline.definitions"))
     origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(schedule)
     data = ScheduleInstigatorData("*/15 * * * *")
@@ -157,7 +157,7 @@ def test_a_tick_says_what_is_due_and_why(
 def test_the_hour_that_october_repeats_is_asked_for_once(
     smith: None, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dagster itself knows a run key again at the same scheduled time only, and the two passes differ in that."""
+    """Dagster recognises a run key only at the same scheduled time, which differs in the two passes."""
     turn = Turn(ACCOUNTS.job, (2,), ACCOUNTS.served_by)
     monkeypatch.setattr("pfo_pipeline.defs.schedules.ACCOUNTS", turn)
     begins = slot_on(tenant(), turn, PARIS_AUTUMN).begins
@@ -203,7 +203,7 @@ def test_the_run_of_a_slot_is_not_asked_for_again_when_it_failed(
 
 
 def test_a_run_that_was_made_and_never_launched_is_asked_for_again(smith: None, instance: dg.DagsterInstance) -> None:
-    """The daemon died between the two: Dagster launches the run that it finds, when the same tick asks again."""
+    """The daemon died between the two steps: Dagster launches the existing run when the same tick requests it again."""
     begins = slot_on(tenant(), ACCOUNTS, SUMMER).begins
     ran(instance, begins, run_key="smith:2026-07-01T05", status=dg.DagsterRunStatus.NOT_STARTED)
 

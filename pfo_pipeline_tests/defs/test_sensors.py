@@ -1,4 +1,4 @@
-"""What follows what: no tenant is lost between two ticks, nothing is asked for twice."""
+"""Runs that follow other runs: no tenant is lost between two ticks, and nothing is requested twice."""
 
 import dagster as dg
 import pytest
@@ -20,7 +20,7 @@ Asked = list[tuple[str | None, str | None]]
 
 
 class Ticks:
-    """A sensor that is evaluated as the daemon does: its cursor is kept, its partition requests are carried out."""
+    """A sensor that is evaluated as by the daemon: its cursor is kept, its partition requests are carried out."""
 
     def __init__(self, instance: dg.DagsterInstance, name: str) -> None:
         self._instance = instance
@@ -31,7 +31,7 @@ class Ticks:
         self.requests: list[dg.RunRequest] = []
 
     def next(self) -> Asked:
-        """The runs that the next tick asks for: job and tenant."""
+        """The requested runs of the next tick: job and tenant."""
         context = dg.build_sensor_context(
             instance=self._instance,
             instance_ref=self._instance.get_ref() if self._instance.is_persistent else None,
@@ -59,7 +59,7 @@ def instance(lasting_instance: dg.DagsterInstance) -> dg.DagsterInstance:
 
 
 def materialize(instance: dg.DagsterInstance, asset: str, *tenants: str) -> None:
-    """What a run of somebody else leaves in the history."""
+    """Materializations of another run in the history."""
     for tenant in tenants:
         instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(asset.split("/")), partition=tenant))
 
@@ -158,13 +158,13 @@ def test_accounts_synced_on_their_own_are_fetched_and_then_followed_by_balances(
 
 
 def test_a_sync_whose_run_failed_afterwards_is_fetched(office: Office, instance: dg.DagsterInstance) -> None:
-    """The run had planned the fetch and did not get there: its rows must be published all the same."""
+    """The run had planned the fetch and failed before it: its rows must be published all the same."""
     office.add_tenant("smith", "jane")
     run_job(office, instance, "smith")
     ticks = Ticks(instance, "after_sync")
     ticks.next()
     office.files.published.unlink()
-    office.files.published.mkdir()  # Nothing can be published over a folder.
+    office.files.published.mkdir()  # A folder in the file's place prevents the publication.
     assert not run_job(office, instance, "smith").success
 
     assert ticks.next() == [(ACCOUNTS_JOB, "smith")]
@@ -237,16 +237,16 @@ def test_a_tenant_that_is_not_registered_is_ignored_and_holds_up_nobody(
 
 
 def test_a_fetch_whose_run_fails_after_the_look_is_asked_for_once(office: Office, instance: dg.DagsterInstance) -> None:
-    """While its run went on the fetch was planned; the look has moved on, and does not forget it."""
+    """During its run the fetch was planned; the cursor has moved on, but the sensor remembers it."""
     office.add_tenant("smith", "jane")
     run_job(office, instance, "smith")
     ticks = Ticks(instance, "after_sync")
     ticks.next()
     office.files.published.unlink()
-    office.files.published.mkdir()  # Nothing can be published over a folder.
+    office.files.published.mkdir()  # A folder in the file's place prevents the publication.
     run = run_job(office, instance, "smith").dagster_run
     begun = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
-    instance.report_dagster_event(begun, run.run_id)  # As it stood between its two steps.
+    instance.report_dagster_event(begun, run.run_id)  # The state between its two steps.
     assert [ticks.next(), ticks.next()] == [[], []]
 
     instance.report_run_failed(run)

@@ -1,4 +1,4 @@
-"""When a tenant's workflows are due: by its own clock, once for each of its hours, caught up once."""
+"""Due times of a tenant's workflows: by its own clock, once for each of its hours, caught up once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ ZONES = [
     "Pacific/Apia",
     "UTC",
 ]
-# Both changes of each zone in 2026, and quiet days.
+# Both clock changes of each zone in 2026, and quiet days.
 DAYS = [date(2026, 3, 29), date(2026, 10, 25), date(2026, 3, 8), date(2026, 11, 1), date(2026, 4, 5), date(2026, 7, 1)]
 PARIS_SPRING, PARIS_AUTUMN, SUMMER = date(2026, 3, 29), date(2026, 10, 25), date(2026, 7, 1)
 Slots = list[tuple[datetime, Slot]]
@@ -34,20 +34,20 @@ def tenant(name: str = "smith", timezone: str = "Europe/Paris") -> Tenant:
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """In UTC, at the quarter of an hour."""
+    """Midnight in UTC, at a full quarter of an hour."""
     at = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     return at - timedelta(minutes=at.minute % 15, seconds=at.second)
 
 
 def ticks(begin: datetime, end: datetime) -> Iterator[datetime]:
-    """Every quarter of an hour that Dagster asks about."""
+    """Dagster's tick of every quarter of an hour."""
     while begin < end:
         yield begin
         begin += QUARTER
 
 
 def days(whose: Tenant, day: date, count: int = 1) -> list[datetime]:
-    """The ticks of so many of the tenant's days."""
+    """The ticks of this number of the tenant's days."""
     return list(ticks(midnight(day, whose.zone), midnight(day + timedelta(days=count), whose.zone)))
 
 
@@ -56,7 +56,7 @@ def run_of(slot: Slot, turn: Turn, at: datetime) -> Asked:
 
 
 def asked_at(whose: Tenant, turn: Turn, moments: Iterable[datetime], before: Iterable[Asked] = ()) -> Slots:
-    """What is asked for at these ticks, one after the other, each with a run."""
+    """The requests of these ticks, one after the other, each with a run."""
     asked, found = list(before), []
     for at in moments:
         for slot in due([whose], turn, at, asked):
@@ -70,7 +70,7 @@ def names(found: Slots) -> list[str]:
 
 
 def in_office(whose: Tenant, turn: Turn, day: date) -> Slots:
-    """Of one day, on which the machine is on."""
+    """The requests of one day on which the machine is on."""
     found = asked_at(whose, turn, days(whose, day))
     return [(at, slot) for at, slot in found if slot.name.startswith(f"{day}")]
 
@@ -97,7 +97,7 @@ def test_every_tenant_is_due_once_for_each_of_its_hours_on_every_day(name: str, 
 @steady
 @given(name=tenant_names, timezone=st.sampled_from(ZONES), day=st.sampled_from(DAYS))
 def test_each_hour_is_asked_for_once_where_the_clock_skips_or_repeats_some(name: str, timezone: str, day: date) -> None:
-    """An hour that is skipped begins when it would have, so it may fall together with the next one."""
+    """A skipped hour begins when it would have begun, so it may coincide with the next one."""
     whose = tenant(name, timezone)
     found = in_office(whose, replace(ACCOUNTS, hours=tuple(range(24))), day)
 
@@ -139,7 +139,7 @@ def test_the_hour_that_march_skips_is_asked_for_when_it_would_have_begun() -> No
 
 
 def off(moments: list[datetime], begin: datetime, end: datetime) -> list[datetime]:
-    """Without the ticks of a machine that was off; Dagster makes up the newest of those, so the first one is `end`."""
+    """The ticks without those of a machine that was off. Dagster repeats the newest missed tick, so the first one is `end`."""
     return [at for at in moments if not begin <= at < end]
 
 
@@ -203,7 +203,7 @@ def test_a_clock_that_jumps_ahead_a_day_asks_once_and_then_goes_on() -> None:
 
 @pytest.mark.parametrize("turn", [ACCOUNTS, BALANCES])
 def test_a_clock_that_goes_back_an_hour_repeats_nothing_and_skips_nothing(turn: Turn) -> None:
-    """Whether Dagster ticks again in the hour that comes again or waits for its end, as it does."""
+    """Whether Dagster ticks again in the repeated hour or waits for its end, as it does."""
     whose = tenant()
     begin = midnight(SUMMER, whose.zone)
     plain = names(asked_at(whose, turn, days(whose, SUMMER, 3)))

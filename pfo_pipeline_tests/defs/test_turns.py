@@ -1,4 +1,4 @@
-"""At most one run of a tenant at a time, whoever started it; different tenants go on side by side."""
+"""The tenant lock: one run of a tenant at a time, from any program; different tenants run concurrently."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, hurried
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
-# Lets go when its standard input ends, or has a line; says before that how much the bank was asked for smith by then.
+# Releases the lock when its standard input ends or has a line; first prints the number of calls for smith until then.
 HOLDER = """
 import json, sys, urllib.request
 from pathlib import Path
@@ -32,7 +32,7 @@ with queue_for(Path(sys.argv[1]), deadline_seconds=60):
 
 @contextmanager
 def turn_taken(office: Office, tenant: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process has the tenant's turn."""
+    """Another process has the tenant lock."""
     lock = office.files.private / "turns" / f"{tenant}.lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(lock), office.bank.url],
@@ -52,7 +52,7 @@ def turn_taken(office: Office, tenant: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def defs_that_tell(arrived: Callable[[], None]) -> dg.Definitions:
-    """`arrived` is called when a run asks where its turn is kept."""
+    """`arrived` is called when a run asks for the path of its lock."""
 
     class TellingOffice(OfficeResource):
         def files(self) -> LedgerFiles:
@@ -82,7 +82,7 @@ def test_a_run_waits_for_its_tenants_turn_and_another_tenants_does_not(
         assert holder.stdout is not None
         assert run_job(office, instance, "jones").success
 
-        # The turn is given up by the run's own arrival: nothing else could let it go on.
+        # The run's own arrival releases the lock: nothing else could let it continue.
         result = run_job(office, instance, "smith", defs=defs_that_tell(once(holder.stdin.close)))
         asked_before_the_turn = holder.stdout.readline()
 
@@ -146,6 +146,6 @@ def test_a_turn_that_cannot_be_taken_is_a_named_failure_of_the_step(
 
 
 def cause_of(result: dg.ExecuteInProcessResult) -> dict[str, str | None]:
-    """What the operator is told; the step was tried once."""
+    """The operator's message; the step was tried once."""
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     return described_failure(failed)

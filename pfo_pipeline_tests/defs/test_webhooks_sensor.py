@@ -13,7 +13,7 @@ from pfo_pipeline_tests.defs.test_sensors import Ticks
 
 
 class Posts:
-    """An office's inbox, and who posts into it."""
+    """An office's inbox and its sender."""
 
     def __init__(self, office: Office) -> None:
         self.now = utc_now()
@@ -100,7 +100,7 @@ def test_more_events_than_one_page_are_all_followed(
 
 
 def test_a_tick_that_was_interrupted_asks_under_the_same_key(posts: Posts, ticks: Ticks) -> None:
-    """Dagster stores the cursor after the runs, and starts no second run for a key that it has."""
+    """Dagster stores the cursor after the runs, and starts no second run for a known key."""
     posts.add("smith")
     ticks.next()
     first = keys(ticks)

@@ -1,4 +1,4 @@
-"""Many seeds, as `make simulate SEEDS=5000` plays them: on all processors, from where the last time ended."""
+"""Plays many seeds for `make simulate SEEDS=5000`: on all processors, continuing after the last run."""
 
 import argparse
 import hashlib
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this seed alone, even if it has passed before")
     chosen = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job ignores Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ended any other way, it would leave its workers behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # With any other end its workers would stay alive.
     if chosen.seed is not None:
         return _one(chosen.seed)
     record = KEPT / f"{_tree()}.passed"
@@ -72,7 +72,7 @@ def _many(missing: list[int], record: Path) -> int:
 
 
 def _played(pool: ProcessPoolExecutor, missing: list[int]) -> Iterator[tuple[int, str | None]]:
-    """Each seed with what is wrong with it, as they end; only as many as there are processors are under way."""
+    """Each finished seed with its problem; only as many run at once as there are processors."""
     waiting = iter(missing)
     under_way: set[Future[tuple[int, str | None]]] = {
         pool.submit(_play, seed) for seed in islice(waiting, 2 * (os.cpu_count() or 1))
@@ -85,7 +85,7 @@ def _played(pool: ProcessPoolExecutor, missing: list[int]) -> Iterator[tuple[int
 
 
 def _begin(folder: Path) -> None:
-    """In a worker: Ctrl-C is its parent's to see."""
+    """In a worker: the parent handles Ctrl-C."""
     global _workplace
     _workplace = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -107,7 +107,7 @@ def _show(done: int, of: int, failed: int, seconds: float) -> None:
 
 
 def _tree() -> str:
-    """What stands for the source that seeds pass with: a hash of all of it, the tests' own too."""
+    """A hash of the whole source, tests included: a passed seed counts only for this source."""
     total = hashlib.sha256()
     for path in sorted(
         [*ROOT.glob("pfo_pipeline/**/*"), *ROOT.glob("pfo_pipeline_tests/**/*.py"), ROOT / "requirements.lock"]

@@ -1,4 +1,4 @@
-"""Dagster's daemon in a plan: the program's own schedules and sensors are asked, at the moments of the virtual clock."""
+"""Dagster's daemon in a plan: the program's own schedules and sensors are evaluated at times of the virtual clock."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ _SENSORS = {sensor.name: sensor for sensor in (tenants_sensor, after_sync, webho
 
 
 class Hearing(logging.Handler):
-    """Keeps every line that is logged, traceback and all."""
+    """Keeps every logged line, including tracebacks."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__(logging.DEBUG)
@@ -43,19 +43,19 @@ class Hearing(logging.Handler):
 
 @dataclass
 class Automation:
-    """Cursors and run keys as Dagster keeps them; a run key is asked for once."""
+    """Cursors and run keys as Dagster keeps them; a run key is requested once."""
 
     instance: dg.DagsterInstance
     clock: Callable[[], datetime]
     told: list[str] = field(default_factory=list)
-    """What the operator sees of ticks: why one asked for nothing, tags and keys of what was asked for."""
+    """The operator's view of ticks: skip reasons, and tags and keys of run requests."""
     _cursors: dict[str, str] = field(default_factory=dict)
     _run_keys: set[tuple[str, str]] = field(default_factory=set)
     _asked: dict[str, Asked] = field(default_factory=dict)
-    """By run key, what was asked for."""
+    """Requested runs by run key."""
 
     def scheduled(self, tenant: Tenant, quarter: datetime) -> list[dg.RunRequest]:
-        """What the schedules ask for in the quarter of an hour that begins at `quarter`."""
+        """Run requests of the schedules in the quarter of an hour that begins at `quarter`."""
         found: list[dg.RunRequest] = []
         tenants = [tenant] if self.instance.has_dynamic_partition(TENANTS, tenant.id) else []
         for name, turn in _SCHEDULES:
@@ -64,11 +64,11 @@ class Automation:
         return found
 
     def sensed(self, name: str) -> list[dg.RunRequest]:
-        """What a sensor asks for now."""
+        """Run requests of a sensor now."""
         with dg.build_sensor_context(
             instance=self.instance, cursor=self._cursors.get(name), sensor_name=name
         ) as context:
-            context.log.handlers = [Hearing(self.told)]  # Dagster's own would print.
+            context.log.handlers = [Hearing(self.told)]  # Dagster's own handler would print.
             found: Any = _SENSORS[name](context)
         if isinstance(found, dg.SkipReason):
             return self._new(name, None, [found])
@@ -80,11 +80,11 @@ class Automation:
         return self._new(name, sync_openbanking_accounts.name, found.run_requests or [found.skip_reason])
 
     def materialized(self, step: Step, tenant_id: str) -> None:
-        """A step of a run has succeeded."""
+        """Record that a step of a run has succeeded."""
         self.instance.report_runless_asset_event(dg.AssetMaterialization(ASSET_KEYS[step.id], partition=tenant_id))
 
     def failed(self, asked: dg.RunRequest) -> None:
-        """A run has ended without success."""
+        """Record that a run has failed."""
         key = asked.run_key or ""
         if not key.startswith(FIRST_SYNC):
             self._asked[key] = replace(self._asked[key], failed=True)
@@ -113,7 +113,7 @@ class Automation:
 
 
 def quarters(begin: datetime, end: datetime) -> list[datetime]:
-    """The moments at which schedules tick."""
+    """The times of the schedules' ticks."""
     step = timedelta(minutes=QUARTER_MINUTES)
     first = begin.replace(minute=begin.minute // QUARTER_MINUTES * QUARTER_MINUTES, second=0, microsecond=0)
     found = [first + n * step for n in range((end - first) // step + 1)]

@@ -1,6 +1,6 @@
-"""What the ledger must hold, kept without the pipeline's code: from what was true at the bank, and what was readable.
+"""The expected ledger, computed without the pipeline's code from the true state of the bank and the readable answers.
 
-A rule that changes in the pipeline is changed here too, by hand, and with a reason.
+If a rule changes in the pipeline, change it here by hand too, with a reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,21 +22,21 @@ _SIBLING_AHEAD = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Read:
-    """What one member's calls brought: None where no honest answer came."""
+    """The answers to one member's calls: None without an answer free of faults."""
 
     connections: Sequence[TrueConnection] | None
     accounts: Sequence[TrueAccount] | None
     attempt: int = 1
-    """In which the accounts were told: what is told first is in the ledger first."""
+    """The attempt that read the accounts: accounts that were read first are in the ledger first."""
     at: datetime | None = None
-    """When that was."""
+    """Time of the read."""
     connections_at: datetime | None = None
-    """When the connections were told."""
+    """Time at which the connections were read."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One command step that ended. `is_recorded` is False for a run that died before it merged."""
+    """One finished command step. `is_recorded` is False for a run that died before it merged."""
 
     run_id: str
     work: Work
@@ -55,7 +55,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Version:
-    """An account as the ledger should know it since one reading."""
+    """An expected version of an account, from one reading on."""
 
     member: str
     connection: int
@@ -69,9 +69,9 @@ class Version:
     known: bool
     source: int | None = None
     missing: datetime | None = None
-    """Since when no list has it."""
+    """Since when no list contains it."""
     ended: str | None = None
-    """Who says that it ended; `missing` of a missing one that a first read has shown its source at work without."""
+    """Who says that it ended; `missing` if its source worked without it at a first read."""
 
     @property
     def is_live(self) -> bool:
@@ -80,7 +80,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Figure:
-    """A balance as the ledger should have it."""
+    """An expected balance."""
 
     connection: int
     currency: str
@@ -90,7 +90,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Health:
-    """How a connection should stand in the ledger. Of several sources that fail any may be named: then `state` is None."""
+    """The expected status of a connection. Of several failing sources any may be named: then `state` is None."""
 
     is_healthy: bool
     is_gone: bool
@@ -101,7 +101,7 @@ class Health:
 
 @dataclass(frozen=True)
 class After:
-    """What the ledger should say right after a reading, of what it overwrites in its newest views."""
+    """Expected content of the newest views right after a reading, which later readings overwrite."""
 
     reading: Reading
     health: Mapping[int, Health]
@@ -117,21 +117,21 @@ class Book:
     figures: list[tuple[int, str, datetime, Figure]] = field(default_factory=list)
     """(account, run, as of, figure)"""
     put_aside: set[tuple[str, str, int]] = field(default_factory=set)
-    """(run, what it would have been, account): each must be in quarantine by then."""
+    """(run, kind of record, account): each must be in quarantine after that run."""
     afterwards: list[After] = field(default_factory=list)
     first_seen: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    """By account: reading, attempt and its own id, which put accounts in the order in which the ledger knows them."""
+    """By account: reading, attempt and its own id, which give the order of accounts in the ledger."""
     accounts: dict[int, Version] = field(default_factory=dict)
     health: dict[int, Health] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
     synced: datetime | None = None
-    """When everything was last read."""
+    """Time of the last complete read."""
     proved: dict[int, datetime] = field(default_factory=dict)
-    """By missing account: when a source was first seen at work without it."""
+    """By missing account: when a source first worked without it."""
     _by_date: dict[tuple[int, datetime], Figure] = field(default_factory=dict)
 
     def read(self, reading: Reading) -> None:
-        """Take what a reading must have brought into the ledger."""
+        """Record the expected effects of a reading."""
         if not reading.is_recorded:
             return
         troubled = self._see_connections(reading)
@@ -140,12 +140,12 @@ class Book:
         self.afterwards.append(After(reading, dict(self.health), trouble))
 
     def newest(self, account: int, at: datetime | None = None) -> tuple[datetime, Figure] | None:
-        """The newest figure true at a moment, as known now."""
+        """The newest balance at a time, as known now."""
         dates = [as_of for number, as_of in self._by_date if number == account and (at is None or as_of <= at)]
         return (max(dates), self._by_date[account, max(dates)]) if dates else None
 
     def _see_connections(self, reading: Reading) -> set[int]:
-        """Returns: the connections that are not in order."""
+        """Returns: the connections with a problem."""
         troubled = set()
         for member, read in reading.members.items():
             for connection in read.connections or ():
@@ -186,9 +186,11 @@ class Book:
         return trouble
 
     def _absent(self, number: int, reading: Reading, linked: set[int]) -> Version:
-        """An account that no list has: gone with its connection, missing, or gone once its source went on twice without it.
+        """The version of an account that is in no list: gone with its connection, missing, or gone after its source worked
+        twice without it.
 
-        A list may be short or empty by mistake; what was taken out of the totals at once was wrong until the next night.
+        A list may be short or empty by mistake; an account removed from the totals at once would be wrong until the next
+        night.
         """
         version = self.accounts[number]
         read = reading.members[version.member]
@@ -244,7 +246,7 @@ class Book:
         return trouble
 
     def _take(self, number: int, version: Version, account: TrueAccount | None, reading: Reading) -> bool:
-        """Record an account's figure. Returns: False where there is none that can be kept."""
+        """Record an account's balance. Returns: False if there is none that can be stored."""
         if account is None:
             return False
         newest = self.newest(number)
@@ -287,7 +289,7 @@ def _version(member: str, account: TrueAccount) -> Version:
 
 
 def _health(connection: TrueConnection, now: datetime) -> Health:
-    """Facts: Powens syncs once a day; a state that is not null means that no data came."""
+    """Facts: Powens syncs once a day; a state that is not null means that no data arrived."""
     states = [connection.state] if connection.state else list(connection.states)
     age = now - (connection.synced or connection.created)
     is_late = age > _SILENT or (connection.next_try is None and age > _STUCK)

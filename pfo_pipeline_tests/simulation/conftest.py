@@ -1,4 +1,4 @@
-"""A place for the seeds of a test process."""
+"""A folder for the seeds of a test process."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Was anything personal said where it must not be? Every text of a half-year is searched for every secret of its plan."""
+"""Privacy check: search every text of a half-year for every secret of its plan."""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import duckdb
 from pfo_pipeline.alerts.notify import ALERTS
 from pfo_pipeline_tests.simulation.play import Played
 
-# The table of accounts holds names and numbers for analysts, in columns that its contract calls personal.
+# The table of accounts has names and numbers for analysts, in columns that its contract marks as personal.
 _OPEN_TABLES = ("users", "connections", "quarantine", "drift", "identities", "loads", "telemetry")
 
 
 def indiscretions(played: Played, con: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    """Secrets that were found, each with where; the secret itself is not told again."""
+    """Secrets that were found, with their place; the secret itself is not repeated."""
     secrets = sorted({*played.plan.secrets, *played.world.tokens})
     for where, text in _texts(played, con):
         for position, secret in enumerate(secrets):

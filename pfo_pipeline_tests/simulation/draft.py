@@ -1,7 +1,7 @@
-"""A plan while it is drawn: its household, and what is still free for something to happen to.
+"""A plan under construction: its household, and the connections and accounts that no episode uses yet.
 
-Each connection and account is given to one episode at most, so that what is expected of it stays clear. Runs are not: a fault
-that hides a member may well meet anything else.
+Each connection and account belongs to at most one episode, so that its expected state is clear. Runs are shared: a fault that
+hides a member may coincide with any other event.
 """
 
 import random
@@ -35,7 +35,7 @@ F = TypeVar("F")
 class Draft:
     rng: random.Random
     turn: int
-    """Goes round through what comes in many forms, so that neighbouring seeds differ: chance alone leaves forms out."""
+    """Rotates through variants, so that neighbouring seeds differ: chance alone would omit some."""
     start: datetime
     wakes: list[Wake]
     members: tuple[str, ...] = ()
@@ -43,13 +43,13 @@ class Draft:
     secrets: set[str] = field(default_factory=set)
     connections: dict[str, Connected] = field(default_factory=dict)
     _free: dict[str, set[str]] = field(default_factory=dict)
-    """Accounts that nothing happens to, by connection; a connection is free as long as all of its accounts are."""
+    """Unused accounts, by connection; a connection is unused as long as all of its accounts are."""
     _free_connections: set[str] = field(default_factory=set)
     _quiet_wakes: list[int] = field(default_factory=list)
     _numbers: int = 0
 
     def settle(self, members: tuple[str, ...]) -> None:
-        """Who lives there, with a bank or two each."""
+        """Create the members, with one or two banks each."""
         self.members = members
         self._quiet_wakes = list(range(1, len(self.wakes) - 1))
         for member in members:
@@ -59,7 +59,7 @@ class Draft:
     def connect(
         self, member: str, at: datetime, *, connector: str | None = None, what: str = "a bank is connected"
     ) -> str:
-        """A connection with accounts; one that is there from the start is free for anything to happen to."""
+        """Create a connection with accounts; a connection from the start is unused."""
         accounts = tuple(self.new_account() for _ in range(self.rng.choice((1, 2, 2, 3))))
         connector = connector or self.rng.choice((*ONE_SOURCE, TWO_SOURCES))
         event = Connected(at, what, member, self.name("connection"), connector, accounts)
@@ -96,7 +96,7 @@ class Draft:
         return self.rng.choice(_SURNAMES)
 
     def form(self, forms: Iterable[F]) -> F:
-        """The next of many forms."""
+        """The next variant."""
         self.turn += 1
         ordered = list(forms)
         return ordered[self.turn % len(ordered)]
@@ -109,7 +109,7 @@ class Draft:
         return f"{kind[0]}{self._numbers}"
 
     def connection(self, *, two_sources: bool = False) -> str:
-        """One that nothing else happens to; a new one where there is none."""
+        """An unused connection, or a new one."""
         fitting = sorted(
             key for key in self._free_connections if not two_sources or self.connections[key].connector == TWO_SOURCES
         )
@@ -123,7 +123,7 @@ class Draft:
         return key
 
     def account(self) -> tuple[str, NewAccount]:
-        """A connection's key and one of its accounts that nothing else happens to."""
+        """A connection's key and one of its unused accounts."""
         fitting = sorted((connection, key) for connection, keys in self._free.items() for key in keys)
         if not fitting:
             self.connect(self.rng.choice(self.members), self.start)
@@ -134,11 +134,11 @@ class Draft:
         return connection, next(a for a in self.connections[connection].accounts if a.key == key)
 
     def free_again(self, connection: str) -> None:
-        """What happened to it is over."""
+        """Mark the connection as unused again."""
         self._free_connections.add(connection)
 
     def span(self) -> tuple[datetime, datetime]:
-        """A moment before one wake, and one before a later wake."""
+        """A time before one wake, and one before a later wake."""
         first, second = sorted(self.rng.sample(range(1, len(self.wakes)), 2))
         return self.before(first), self.before(second)
 
@@ -146,11 +146,11 @@ class Draft:
         return self.before(self.rng.randrange(1, len(self.wakes)))
 
     def before(self, wake: int) -> datetime:
-        """A moment in the last two days before a wake; no other wake lies between."""
+        """A time in the last two days before a wake; no other wake lies between."""
         return self.wakes[wake].at - timedelta(seconds=self.rng.randint(3_600, 36 * 3_600))
 
     def armed(self, *, night: bool = False) -> datetime | None:
-        """The moment right before a wake at which nothing else is wrong on the way; None where there is none left."""
+        """The time right before a wake without another fault; None if there is no such wake."""
         fitting = [n for n in self._quiet_wakes if not night or self.wakes[n].work == "night"]
         if not fitting:
             return None

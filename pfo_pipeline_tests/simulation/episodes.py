@@ -1,6 +1,6 @@
-"""The episodes of which a plan is made: each draws when it happens, to what, and whether it is mended in time.
+"""The episodes of a plan: each chooses its time, its subject, and whether the problem is resolved in time.
 
-`EPISODES` names them all; a kind of trouble that comes in many forms stands once for each group.
+`EPISODES` lists them all; a problem with many variants is listed once for each group.
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ _DECISIONS: tuple[tuple[Literal["join", "split"], bool], ...] = (
     ("split", True),
     ("join", False),
 )
-"""What an operator may decide, and whether while a run goes on."""
+"""Possible decisions of an operator, and whether during a run."""
 
 
 def a_bank_is_connected_later(draft: Draft) -> None:
@@ -186,7 +186,7 @@ def a_bank_is_added_again(draft: Draft) -> None:
 
 
 def a_bank_is_added_again_and_tells_less(draft: Draft) -> None:
-    """Without IBAN, and with another number of the same end or none: weak evidence, for a person to decide."""
+    """Without IBAN, and with another number of the same ending or none: weak evidence, so a person must decide."""
     connection = draft.connections[draft.connection()]
     same_end = draft.rng.random() < 0.5
 
@@ -218,7 +218,7 @@ def _added_again(draft: Draft, connection: Connected, accounts: tuple[NewAccount
 
 
 def two_members_share_an_account(draft: Draft) -> None:
-    """With different banks' ids, the same IBAN or number: it counts once."""
+    """With ids of different banks, and the same IBAN or number: it counts once."""
     connection, account = draft.account()
     owner = draft.connections[connection]
     others = [member for member in draft.members if member != owner.member] or [owner.member]
@@ -233,7 +233,7 @@ def two_members_share_an_account(draft: Draft) -> None:
 
 
 def a_figure_is_corrected(draft: Draft) -> None:
-    """Another amount for a date that was told before."""
+    """Another amount for a date that was reported before."""
     _, account = draft.account()
     amount = f"{draft.rng.randint(1, 10**6)}"
     what = "a figure is corrected"
@@ -241,7 +241,7 @@ def a_figure_is_corrected(draft: Draft) -> None:
 
 
 def a_figure_comes_late(draft: Draft) -> None:
-    """A figure of an earlier day than the newest one, and then newer ones again."""
+    """A balance of an earlier day than the newest one, then newer ones again."""
     _, account = draft.account()
     wake = draft.rng.randrange(2, len(draft.wakes))
     at = draft.wakes[wake].at - timedelta(minutes=20)

@@ -1,6 +1,6 @@
-"""What can befall a tenant: frozen, dated events that name members, connections and accounts by words of the plan.
+"""Events of a tenant: frozen and dated, they name members, connections and accounts by words of the plan.
 
-`what` describes an event in a few words: it is counted, and shown when a seed fails.
+`what` describes an event in a few words, for counts and for failed seeds.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class NewAccount:
-    """An account as a bank shows it first. `bank_account` is what it really is, whoever links it under whatever id."""
+    """An account as a bank first shows it. `bank_account` identifies the real account behind all its linked accounts."""
 
     key: str
     bank_account: str
@@ -35,7 +35,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Connected(Event):
-    """A member links a bank; `replaces` is a connection that goes away in the same moment."""
+    """A member links a bank; `replaces` is a connection that ends at the same time."""
 
     member: str
     connection: str
@@ -57,7 +57,7 @@ class ConnectionRemoved(Event):
 
 @dataclass(frozen=True)
 class ConnectionChanged(Event):
-    """Fields of a connection as the simulator's admin route takes them."""
+    """Changed fields of a connection, as for the simulator's admin route."""
 
     connection: str
     fields: Mapping[str, object]
@@ -65,9 +65,9 @@ class ConnectionChanged(Event):
 
 @dataclass(frozen=True)
 class AccountChanged(Event):
-    """Fields of an account as the simulator's admin route takes them.
+    """Changed fields of an account, as for the simulator's admin route.
 
-    `unreadable` says what no contract allows from now on: the whole record, its figure, or nothing again.
+    `unreadable` is the part that violates the contract from now on: the whole record, its balance, or nothing again.
     """
 
     account: str
@@ -82,7 +82,7 @@ class AccountVanished(Event):
 
 @dataclass(frozen=True)
 class TokenChanged(Event):
-    """A member's token is revoked, or the file that holds it is lost; or all is well again with a new one."""
+    """A member's token is revoked, or its file is lost; or a new token works again."""
 
     member: str
     how: Literal["revoked", "lost", "renewed"]
@@ -93,7 +93,7 @@ class TokenChanged(Event):
 
 @dataclass(frozen=True)
 class HttpFault(Event):
-    """Strikes a member's calls while automation is awake next."""
+    """Affects a member's calls during the next wake."""
 
     member: str
     fault: Mapping[str, object]
@@ -102,14 +102,16 @@ class HttpFault(Event):
 
 @dataclass(frozen=True)
 class TwiceInList(Event):
-    """The next list of a member's accounts holds one of them twice, in two ways."""
+    """The next list of a member's accounts contains one account twice, with different content."""
 
     account: str
 
 
 @dataclass(frozen=True)
 class ListMoves(Event):
-    """While a member's accounts are read page by page the list changes: one more, or one that was shown is gone."""
+    """While a member's accounts are read page by page, the list changes: an account is added, or one already shown is
+    removed.
+    """
 
     account: str
     newcomer: NewAccount | None
@@ -118,7 +120,7 @@ class ListMoves(Event):
 
 @dataclass(frozen=True)
 class Posts(Event):
-    """The bank syncs a connection `syncs` times and posts it; `fault` befalls what is posted."""
+    """The bank syncs a connection `syncs` times and posts it; `fault` affects the posts."""
 
     connection: str
     fault: Literal["none", "lose", "duplicate", "reorder", "forge", "stale"]
@@ -131,7 +133,7 @@ class Posts(Event):
 
 @dataclass(frozen=True)
 class Death(Event):
-    """The next run of accounts dies: what was fetched is not merged, or what was merged is not followed by anything."""
+    """The next run of accounts dies: before the merge, or after the merge and before the next step."""
 
     when: Literal["before merge", "after merge"]
 
@@ -143,7 +145,7 @@ class Neighbour(Event):
 
 @dataclass(frozen=True)
 class CurrencyAccepted(Event):
-    """The operator puts an account's new currency into the configuration."""
+    """The operator adds an account's new currency to the configuration."""
 
     account: str
     currency: str
@@ -151,7 +153,7 @@ class CurrencyAccepted(Event):
 
 @dataclass(frozen=True)
 class OperatorDecides(Event):
-    """The operator joins an account to another, or says that it is one of its own; perhaps while a run goes on."""
+    """The operator joins an account to another, or separates it, perhaps during a run."""
 
     account: str
     other: str
@@ -161,6 +163,6 @@ class OperatorDecides(Event):
 
 @dataclass(frozen=True)
 class Wake(Event):
-    """Automation is awake for an hour and a half: for the hours of the night or of the day, and what it missed."""
+    """Automation is awake for an hour and a half: for the due times of the night or of the day, and the missed ones."""
 
     work: Literal["night", "day"]

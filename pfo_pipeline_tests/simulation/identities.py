@@ -1,4 +1,4 @@
-"""Which linked accounts are the same bank account, by what the plan knows: who they really are, and what the bank told."""
+"""The linked accounts that are the same account, from the plan: their true identity, and what the bank reported."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from pfo_pipeline_tests.simulation.play import Played
 
 
 class Identities:
-    """Of the accounts that the ledger knows, by the bank's own ids."""
+    """Identities of the accounts in the ledger, by the bank's own ids."""
 
     def __init__(self, played: Played) -> None:
         self._played = played
@@ -23,7 +23,7 @@ class Identities:
         return first if known_at is None or self._known_since(number) <= known_at else number
 
     def proposed(self) -> set[tuple[int, int]]:
-        """(account, the one that it may be): told too little, and nobody has decided."""
+        """(account, the account that it may be): with too little evidence, and undecided."""
         found = set()
         for number in self._order:
             if number in self._played.decisions:
@@ -34,12 +34,12 @@ class Identities:
         return found
 
     def _is_told(self, one: int, other: int) -> bool:
-        """Whether both are one bank account, and the bank has told the same number or IBAN of both."""
+        """Whether both are one account, and the bank has reported the same number or IBAN for both."""
         first, second = self._real[one], self._real[other]
         return first.bank_account == second.bank_account and (first.number, first.iban) == (second.number, second.iban)
 
     def _may_be(self, new: int, old: int) -> bool:
-        """Whether one took the place of another that is gone, and tells less than that did."""
+        """Whether one replaced another that is gone, with less evidence than that one had."""
         first, second = self._real[new], self._real[old]
         is_same = first.bank_account == second.bank_account and not self._is_told(new, old)
         return is_same and first.iban is None and old in self._order and self._was_seen_in_place_of(new, old)

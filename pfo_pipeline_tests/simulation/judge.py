@@ -1,6 +1,6 @@
-"""Does the ledger hold what was true? Asked of the published file with plain DuckDB, as an analyst would.
+"""Compares the ledger with the truth, by plain DuckDB queries on the published file, as an analyst would.
 
-Each finding is a sentence; no finding means that all is well.
+Each finding is a sentence; no finding means success.
 """
 
 import json
@@ -33,7 +33,7 @@ _OPERATIONS = {
 
 
 def judged(played: Played) -> list[str]:
-    """Everything that is wrong with the ledger of a half-year."""
+    """All errors in the ledger of a half-year."""
     verified = played.ledger.verify()
     return compared(played, played.ledger.files.published) + [
         f"verify: {finding.about}: {finding.problem}" for finding in verified.findings
@@ -41,7 +41,7 @@ def judged(played: Played) -> list[str]:
 
 
 def compared(played: Played, published: Path) -> list[str]:
-    """What in a published ledger, in the alerts or in the logs is not as the book has it."""
+    """Differences between the book and a published ledger, the alerts or the logs."""
     with duckdb.connect(str(published), read_only=True) as con:
         con.execute("set threads = 1")
         con.execute("set TimeZone = 'UTC'")
@@ -51,7 +51,7 @@ def compared(played: Played, published: Path) -> list[str]:
 
 @dataclass
 class Judge:
-    """Questions about one published ledger."""
+    """Checks of one published ledger."""
 
     played: Played
     con: duckdb.DuckDBPyConnection
@@ -61,7 +61,7 @@ class Judge:
         ids = {
             account: int(source) for account, source in self.ask("select account_id, source_id from accounts_latest")
         }
-        self.ids = defaultdict(int, ids)  # An id that no account has is none that is expected.
+        self.ids = defaultdict(int, ids)  # The id of no account, which is never expected.
         self.identities = Identities(self.played)
         self.loads: list[tuple[Any, ...]] = self.ask(
             "select load_id, run_id, operation, complete, failed, recorded_at from loads where tenant_id = ? order by 1",
@@ -85,7 +85,7 @@ class Judge:
         yield from self._positions()
 
     def _accounts(self) -> Iterator[str]:
-        """Every version of every account once, and no other."""
+        """Every version of every account exactly once, and no other."""
         found = Counter(
             (int(source), run, member, int(connection), *rest[:-3], *map(_utc, rest[-3:]))
             for source, run, member, connection, *rest in self.ask(
@@ -101,7 +101,7 @@ class Judge:
         yield from _differences("accounts", expected, found)
 
     def _balances(self) -> Iterator[str]:
-        """Every figure that could be read once, under the run that read it, and no other."""
+        """Every readable balance exactly once, with the run that read it, and no other."""
         found = Counter(
             (int(source), run, _utc(as_of), int(connection), currency, balance, available)
             for source, run, as_of, connection, currency, balance, available in self.ask(
@@ -128,7 +128,7 @@ class Judge:
         yield from _differences("balances_latest", Counter(held.items()), Counter(latest.items()))
 
     def _sameness(self) -> Iterator[str]:
-        """Who is the same as whom, and what was put to a person."""
+        """Matched accounts, and the proposals to a person."""
         found = {
             (self.ids[account], self.ids[canonical])
             for account, canonical in self.ask("select account_id, canonical_id from account_identity")
@@ -158,7 +158,7 @@ class Judge:
                 yield f"quarantine: {record} {number}, unreadable in {run}, is not in it"
 
     def _after_each_reading(self) -> Iterator[str]:
-        """What each reading must have made visible: members, connections, failures."""
+        """The visible results of each reading: members, connections, failures."""
         users = self._versions("users", "user_id", "status")
         connections = self._versions("connections", "connection_id", "status, state, who_acts")
         for after in self.book.afterwards:
@@ -197,16 +197,16 @@ class Judge:
         return self.ask(f"select load_id, {key}, {facts} from {table} where tenant_id = ? order by load_id", TENANT)  # noqa: S608
 
     def _again(self) -> Iterator[str]:
-        """What was read a second time wrote nothing."""
+        """A second read of the same data wrote nothing."""
         for run, added in self.ask("select run_id, sum(added) from loads where tenant_id = ? group by 1", TENANT):
             if run in self.played.again and added:
                 yield f"loads: {run} read the same once more and wrote {added} rows"
 
     def _alerts(self) -> Iterator[str]:
-        """At each look all that is true is open in the log, and nothing was opened that is not; no attempt was left out."""
+        """At each look the log has exactly the true conditions open; no attempt is missing."""
         open_now: set[tuple[str, str, str]] = (
             set()
-        )  # What passes to another owner is over for the one and new for the other.
+        )  # A condition with a new owner is over for the old owner and new for the other.
         told = self._told()
         for look in self.played.looks:
             at = look.at.isoformat(timespec="seconds")
@@ -226,7 +226,9 @@ class Judge:
         yield from self.played.runner.gave_up_early
 
     def _conditions(self, look: Look) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-        """What must be told at a look, and what may be: whose turn a troubled connection is, the bank decides."""
+        """Conditions that must be notified at a look, and those that may be: the bank decides who must act on a failing
+        connection.
+        """
         failed = self.played.runner.refused_runs | {
             after.reading.run_id
             for after in self.book.afterwards
@@ -254,7 +256,7 @@ class Judge:
                 yield f"webhooks: {posted.what}: {posted.kept} events were kept, {posted.expected} were sent honestly"
 
     def _moments(self) -> list[tuple[datetime, datetime]]:
-        """Pairs of (true at, known at), from before the first figure to after the last."""
+        """Pairs of (true at, known at), from before the first balance to after the last."""
         rng = random.Random(self.played.plan.seed)  # noqa: S311
         start, end = self.played.plan.start, self.played.world.bank.now()
         span = int((end - start).total_seconds())
@@ -265,7 +267,7 @@ class Judge:
         return [(any_moment(), any_moment()) for _ in range(_MOMENTS)] + [(end, end)]
 
     def _as_of(self, at: datetime, known_at: datetime) -> Iterator[str]:
-        """`balances_as_of`, for any moment and as known at any other."""
+        """`balances_as_of`, for any time and as known at any other time."""
         newest: dict[int, tuple[datetime, Decimal]] = {}
         for number, run, as_of, figure in self.book.figures:
             if as_of <= at and self._recorded(run) <= known_at:
@@ -286,11 +288,11 @@ class Judge:
         yield from _differences(where, Counter(newest.items()), Counter(found.items()))
 
     def _recorded(self, run: str) -> Any:
-        """When a refresh became known."""
+        """The time at which a refresh became known."""
         return max(_utc(load[5]) for load in self.loads if load[1] == run and load[2] == _OPERATIONS["refresh"])
 
     def _positions(self) -> Iterator[str]:
-        """Each bank account once, with its newest figure, and totals to the last digit."""
+        """Each account once, with its newest balance, and exact totals."""
         newest: dict[int, tuple[datetime | None, Figure | None, Version]] = {}
         for number, version in self.book.accounts.items():
             if not version.is_live:
@@ -317,7 +319,7 @@ class Judge:
 
 
 def _stage(health: Health, now: datetime) -> int | None:
-    """How many days ahead a consent is warned of now; None while it is far off, or where the bank answers after its end."""
+    """The stage of a consent's warning now, in days; None while the end is far away, or if the bank still answers after it."""
     if health.is_gone or health.consent_ends is None:
         return None
     if health.is_healthy and health.synced is not None and health.synced > health.consent_ends:
@@ -347,6 +349,6 @@ def _utc(moment: datetime | None) -> Any:
 
 
 def _differences(what: str, expected: Counter[Any], found: Counter[Any]) -> Iterator[str]:
-    """What is there and should not be, or the other way round."""
+    """Unexpected and missing items."""
     yield from (f"{what}: lost {item}" for item in sorted((expected - found).elements(), key=repr))
     yield from (f"{what}: not true, or twice {item}" for item in sorted((found - expected).elements(), key=repr))

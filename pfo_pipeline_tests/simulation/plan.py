@@ -1,7 +1,7 @@
-"""From a seed to a tenant's half-year: who there is, what happens when, and when automation is awake.
+"""From a seed to a tenant's half-year: its members, its events, and the times when automation is awake.
 
-A plan is a pure function of its seed. On quiet days no run is played: each reading costs the pipeline's real tenth of a
-second.
+A plan is a pure function of its seed. On quiet days no run is played: each reading takes a tenth of a second of real pipeline
+time.
 """
 
 import random
@@ -25,7 +25,7 @@ _CLOCK_CHANGES = (date(2026, 3, 29), date(2026, 10, 25))
 
 @dataclass(frozen=True)
 class Plan:
-    """`events` in order of time; of equal times, in the order in which they were drawn."""
+    """`events` in order of time; events of the same time keep the order in which they were drawn."""
 
     seed: int
     start: datetime
@@ -33,7 +33,7 @@ class Plan:
     members: tuple[str, ...]
     events: tuple[Event, ...]
     secrets: frozenset[str]
-    """Everything personal in it: what must be in no log."""
+    """All personal data in it, which must not be in any log."""
 
     def told(self, last: int | None = None) -> str:
         """The plan in lines, or its last ones."""
@@ -61,13 +61,13 @@ def draw(seed: int) -> Plan:
 
 
 def _start(rng: random.Random) -> date:
-    """A day from which a clock change of Paris lies within the half-year."""
+    """A start day with a clock change of Paris within the half-year."""
     change = rng.choice(_CLOCK_CHANGES)
     return change - timedelta(days=rng.randint(5, DAYS - 10))
 
 
 def _wakes(rng: random.Random, start: date, zone: ZoneInfo) -> list[Wake]:
-    """The first days, a day on which clocks change, the last day, and some between; no two on neighbouring days."""
+    """The first days, a day of a clock change, the last day, and some between; never two neighbouring days."""
     changes = [day for day in _CLOCK_CHANGES if start < day < start + timedelta(days=DAYS)]
     days = {1, DAYS - 1, *((day - start).days for day in changes)}
     while len(days) < WAKES:
@@ -87,7 +87,7 @@ def _wake(day: date, zone: ZoneInfo, work: str) -> Wake:
 
 
 def counted(plans: list[Plan]) -> Mapping[str, int]:
-    """In how many plans each thing happens."""
+    """The number of plans with each kind of event."""
     found: dict[str, int] = {}
     for plan in plans:
         for what in {event.what for event in plan.events}:

@@ -1,4 +1,4 @@
-"""A plan played: the bank's clock moves from event to event, and automation does what it would do when it is awake."""
+"""Plays a plan: the bank's clock moves from event to event, and automation does its work when it is awake."""
 
 import logging
 import os
@@ -51,9 +51,9 @@ NEIGHBOUR = "larch"
 
 @dataclass(frozen=True)
 class Look:
-    """When somebody looked for what is to be told, and what was known then.
+    """A check for alerts, and the knowledge at that time.
 
-    `runs` had ended; `health` is what the ledger knew of connections, None where only runs were looked at.
+    `runs` had ended; `health` is the ledger's state of connections, None if only runs were checked.
     """
 
     at: datetime
@@ -63,7 +63,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Decision:
-    """That an account is the same as another, or one of its own."""
+    """A decision that an account is the same as another, or separate."""
 
     at: datetime
     joined_to: int | None
@@ -71,7 +71,7 @@ class Decision:
 
 @dataclass
 class Played:
-    """A half-year that is over: what was true, what was to be expected, and what was said meanwhile."""
+    """A finished half-year: the truth, the expected ledger, and all messages."""
 
     plan: Plan
     world: World
@@ -82,19 +82,19 @@ class Played:
     posting: Posting
     said: list[str] = field(default_factory=list)
     decisions: dict[int, Decision] = field(default_factory=dict)
-    """By account, what the operator decided."""
+    """The operator's decisions, by account."""
     looks: list[Look] = field(default_factory=list)
     again: set[str] = field(default_factory=set)
-    """Runs that read the same once more."""
+    """Runs that read the same data again."""
     journal: list[dict[str, Any]] = field(default_factory=list)
 
 
 @contextmanager
 def played(plan: Plan, folder: Path, empty_ledger: Path) -> Iterator[Played]:
-    """Play a plan in a folder of its own; the bank stays open until the block ends.
+    """Play a plan in its own folder; the bank stays open until the block ends.
 
     Args:
-        empty_ledger: The data folder of a ledger of OFFICE that holds nothing yet: making one takes as long as a reading.
+        empty_ledger: The data folder of an empty ledger of OFFICE: creating one takes as long as a reading.
     """
     with ExitStack() as stack:
         data = folder / "data"
@@ -112,7 +112,7 @@ def played(plan: Plan, folder: Path, empty_ledger: Path) -> Iterator[Played]:
         runner = Runner(world, ledger, automation, book)
         posting = stack.enter_context(Posting(world, data / "private"))
         play = _Play(Played(plan, world, ledger, book, runner, automation, posting, said))
-        with opened(ledger) as held:  # Held, it spares most of the time that opening takes.
+        with opened(ledger) as held:  # An open ledger saves most of the opening time.
             held.execute("set threads = 1")
             for event in plan.events:
                 bank.advance_to(max(event.at, bank.now()))
@@ -180,7 +180,7 @@ class _Play:
             self._run_all(played.automation.sensed("webhooks"))
 
     def end(self) -> None:
-        """The same is read once more and published; then all is over."""
+        """Read the same data once more and publish; then finish."""
         played = self.half_year
         played.runner.publishes = True
         for job in (sync_openbanking_accounts.name, refresh_openbanking_balances.name):
@@ -191,14 +191,14 @@ class _Play:
         played.said += [*played.runner.said, *played.automation.told, *played.posting.said]
 
     def _run_all(self, requests: list[dg.RunRequest]) -> None:
-        """The runs that were asked for, and those that follow them."""
+        """Carry out the requested runs, and those that follow them."""
         while requests:
             for request in requests:
                 self.half_year.runner.run(request)
             requests = self.half_year.automation.sensed("after_sync")
 
     def _look(self) -> None:
-        """As the sensor `alerts` does it: failed runs always, the published ledger where there is a new one."""
+        """Check as the sensor `alerts` does: failed runs always, the published ledger if there is a new one."""
         played = self.half_year
         config, now, runner = load_config(), played.world.bank.now(), played.runner
         findings = [Findings(tuple(runner.failed.values()), frozenset({"run", "check"}))]
@@ -231,7 +231,7 @@ class _Play:
         )
 
     def _decide(self, event: OperatorDecides) -> None:
-        """As `pfo identity join` and `split` do it; what they refuse is not decided."""
+        """Decide as `pfo identity join` and `split` do; a refused decision is not recorded."""
         played = self.half_year
         account, other = (played.world.accounts[key] for key in (event.account, event.other))
         ids = self._ids()
@@ -250,7 +250,7 @@ class _Play:
 
 
 def _looked_at(plan: Plan) -> list[Wake]:
-    """The wakes after which somebody looks at the published ledger: the last, and every third before it."""
+    """The wakes with a check of the published ledger: the last, and every third before it."""
     return [event for event in plan.events if isinstance(event, Wake)][::-3]
 
 
@@ -260,7 +260,7 @@ def _die() -> None:
 
 @contextmanager
 def _heard(said: list[str]) -> Iterator[None]:
-    """Every log line of the process, of whatever level."""
+    """Every log line of the process, of any level."""
     handler = Hearing(said)
     root = logging.getLogger()
     before = root.level

@@ -1,4 +1,4 @@
-"""The receiver of webhooks in a plan, over real HTTP, and what the bank posts to it."""
+"""The receiver of webhooks in a plan, over real HTTP, and the bank's posts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _OLDER_THAN_ACCEPTED_SECONDS = 4 * 86_400
 
 @dataclass(frozen=True)
 class Posted:
-    """An episode: how many events the inbox should hold afterwards, and how many it does."""
+    """An episode: the expected and the actual number of events in the inbox."""
 
     what: str
     expected: int
@@ -25,7 +25,7 @@ class Posted:
 
 
 class Posting:
-    """Use it as a context manager. The receiver starts with the first episode."""
+    """A context manager. The receiver starts with the first episode."""
 
     def __init__(self, world: World, private: Path) -> None:
         self.said: list[str] = []
@@ -44,7 +44,7 @@ class Posting:
             self._receiver.__exit__(kind, error, trace)
 
     def looks(self, event: Posts) -> Iterator[None]:
-        """Let the bank sync and post; yields whenever the sensor should look."""
+        """Let the bank sync and post; yields when the sensor should tick."""
         world, bank = self._world, self._world.bank
         receiver = self._listening()
         secret = bank.add_webhooks(world.domain, {event.event: receiver.url + path_of(TENANT, event.event)})
@@ -60,7 +60,7 @@ class Posting:
         receiver.now = bank.now()
         bank.posts()
         yield
-        if event.fault == "stale":  # Refused, it is sent again, signed anew.
+        if event.fault == "stale":  # After the refusal it is sent again with a new signature.
             bank.posts()
             yield
         kept = sum(line.endswith(": kept") for line in receiver.lines)
@@ -76,7 +76,7 @@ class Posting:
 
 
 def _events(world: World, event: Posts, connection: int) -> int:
-    """How many events of this kind one sync announces."""
+    """Number of events of this kind in one sync."""
     found = world.records.connections[connection]
     if event.event == "CONNECTION_SYNCED":
         return 1

@@ -1,6 +1,6 @@
-"""A run in a plan: the steps of a job, with attempts and waits as Dagster makes them, and what was readable in each.
+"""A run in a plan: the steps of a job with attempts and waits as in Dagster, and the readable answers of each attempt.
 
-Readable answers are taken from the simulator's journal: an answer that no fault touched.
+Readable answers come from the simulator's journal: answers without a fault.
 """
 
 import json
@@ -37,11 +37,11 @@ _LISTS = ("connections", "accounts")
 
 
 class Died(Exception):
-    """The process of a run is no more."""
+    """The process of a run has died."""
 
 
 class VirtualOffice(OfficeResource):
-    """The office's resource with a ledger whose clock is the plan's."""
+    """The office's resource with a ledger on the plan's clock."""
 
     _ledger: Ledger = PrivateAttr()
 
@@ -51,25 +51,25 @@ class VirtualOffice(OfficeResource):
 
 @dataclass
 class Between:
-    """What happens between the fetch and the merge of the next command step, and while its lists are read."""
+    """Events between the fetch and the merge of the next command step, and while its lists are read."""
 
     before_merge: list[Callable[[], None]] = field(default_factory=list)
     after_merge: list[Callable[[], None]] = field(default_factory=list)
     first_page: tuple[str, Callable[[], None]] | None = None
-    """(token, what happens once the first page of that member's accounts was sent)"""
+    """(token, action after the first page of that member's accounts was sent)"""
 
 
 @dataclass
 class Tries:
-    """The attempts of one command step so far."""
+    """The attempts of one command step until now."""
 
     moments: list[datetime] = field(default_factory=list)
     pictures: list[dict[str, Picture]] = field(default_factory=list)
     honest: dict[tuple[str, str], int | None] = field(default_factory=dict)
-    """By member and list, the attempt that got an answer which no fault touched; None where the last one got none."""
+    """By member and list, the attempt with an answer free of faults; None if the last attempt got none."""
     twice: bool = False
     may_be_cured: set[str] = field(default_factory=set)
-    """Members whose last call failed in a way that another attempt may cure."""
+    """Members whose last call failed with an error that another attempt may cure."""
 
     def read(self, member: str) -> Read:
         connections, accounts = (self.honest.get((member, name)) for name in _LISTS)
@@ -91,16 +91,16 @@ class Runner:
     automation: Automation
     book: Book
     publishes: bool = False
-    """Whether query steps read and publish: analysts look at some moments only."""
+    """Whether query steps read and publish: analysts read at some times only."""
     between: Between = field(default_factory=Between)
     said: list[str] = field(default_factory=list)
-    """Every text that leaves for a log, an alert or Dagster's own storage."""
+    """Every text for a log, an alert or Dagster's own storage."""
     failed: dict[str, Condition] = field(default_factory=dict)
-    """By job, what is to be told of its newest run, if that failed."""
+    """By job, the condition of its newest run, if that failed."""
     ended: list[tuple[str, str]] = field(default_factory=list)
     """Runs that did not die, with their jobs."""
     refused_runs: set[str] = field(default_factory=set)
-    """Those in which no member has a token at all: they are refused before anything is asked or recorded."""
+    """Runs in which no member has a token: they are refused before any call or record."""
     gave_up_early: list[str] = field(default_factory=list)
     runs: int = 0
     _seen: int = 0
@@ -115,7 +115,7 @@ class Runner:
         return f"run-{self.runs:04d}"
 
     def run(self, request: dg.RunRequest) -> None:
-        """Carry out a run that automation asked for."""
+        """Carry out a requested run."""
         self.runs += 1
         run_id = self.last_run
         workflow = next(w for w in WORKFLOWS if job_name(w) == request.job_name)
@@ -191,7 +191,7 @@ class Runner:
     def _attempt(
         self, step: Step, run_id: str, banking: OpenBanking, number: int
     ) -> tuple[StepOutcome | None, dg.Failure | None, float | None]:
-        """Outcome, or failure; and how long Dagster waits before it tries again, None where it does not."""
+        """The outcome, or the failure; and Dagster's wait before the next attempt, None without one."""
         context = StepContext(
             tenant=banking.config.tenant(TENANT),
             role="admin",
@@ -220,7 +220,7 @@ class Runner:
 
     def _store(self, step: Step, run_id: str, value: StepOutcome | Snapshot) -> None:
         shown: dict[str, Any] = {}
-        # What the IO manager asks of Dagster's own context, which starts an instance of Dagster for each.
+        # The part of Dagster's context that the IO manager uses; a real one starts an instance of Dagster each time.
         context = SimpleNamespace(
             asset_key=ASSET_KEYS[step.id],
             run_id=run_id,
@@ -231,7 +231,7 @@ class Runner:
         self.said += [str(getattr(value, "value", value)) for value in shown.values()]
 
     def _look(self, tries: Tries, number: int) -> None:
-        """What the bank's journal says of the attempt, and what is true at its end."""
+        """Record the journal's answers to the attempt, and the truth at its end."""
         tries.moments.append(self.world.bank.now())
         tries.pictures.append({member: self.world.picture(member) for member in self.world.users})
         members = {user.id: member for member, user in self.world.users.items()}
@@ -266,7 +266,7 @@ class Runner:
         )
 
     def _failed(self, step: Step, run_id: str, failure: dg.Failure) -> None:
-        """What whoever looks finds of a failed run in Dagster's storage, until the job's next run succeeds."""
+        """Keep the failed run as Dagster's storage does, until the job's next run succeeds."""
         workflow = next(w for w in WORKFLOWS if step in w.steps)
         event = SimpleNamespace(
             step_key=step.id, step_failure_data=SimpleNamespace(user_failure_data=failure, error=None)
@@ -283,18 +283,18 @@ class Runner:
 
 
 def _may_be_cured(entry: Mapping[str, Any]) -> bool:
-    """Whether the answer, or that there was none, is Powens' trouble and not a refusal."""
+    """Whether the failure is Powens' own problem and not a refusal."""
     return entry["fault"] in ("reset", "truncated", "html") or entry["status"] == 429 or (entry["status"] or 0) >= 500
 
 
 def _taken(waiting: list[Callable[[], None]]) -> list[Callable[[], None]]:
-    """What waits, which waits no longer."""
+    """Take all waiting actions from the list."""
     taken, waiting[:] = list(waiting), []
     return taken
 
 
 class _Meddling(httpx.AsyncBaseTransport):
-    """Lets something happen at the bank once the first page of a member's list has been answered."""
+    """Changes the bank after the first page of a member's list was answered."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, between: Between) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""One seed from plan to verdict, for the suite and for long runs alike."""
+"""Plays and judges one seed, for the suite and for long runs."""
 
 import gc
 import shutil
@@ -20,17 +20,17 @@ _LAST_EVENTS = 30
 
 
 class SeedFailed(AssertionError):
-    """A half-year that did not end as it should. The message names the seed, how to see it again, and its plan."""
+    """A half-year with errors. The message names the seed, the command to repeat it, and its plan."""
 
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder for seeds, in memory where the machine has it: nothing of it is to outlive a power cut."""
+    """A folder for seeds, in memory if the machine allows it: it need not survive a power cut."""
     folder = Path(tempfile.mkdtemp(prefix="pfo-seeds-", dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
         files = LedgerFiles(folder / "empty")
         Ledger(files, OFFICE, clock=lambda: datetime(2025, 1, 1, tzinfo=UTC)).reader().tenants()
-        gc.freeze()  # What has been imported by now is not looked through again for each seed: a tenth of the time.
+        gc.freeze()  # Exclude imported objects from garbage collection, which saves a tenth of the time.
         yield folder
     finally:
         gc.unfreeze()
@@ -39,7 +39,7 @@ def workplace() -> Iterator[Path]:
 
 @contextmanager
 def half_year(seed: int, workplace: Path) -> Iterator[Played]:
-    """Play a seed in a folder that is gone afterwards."""
+    """Play a seed in a temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=workplace))
     try:
         with played(draw(seed), folder, workplace / "empty") as over:

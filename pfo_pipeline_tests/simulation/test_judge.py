@@ -1,4 +1,4 @@
-"""The judge can fail: each thing that could be wrong with a ledger, an alert or a log is done to one that is right."""
+"""The judge can fail: damage a correct ledger, alert or log in each possible way."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from pfo_pipeline_tests.simulation.plan import draw
 from pfo_pipeline_tests.simulation.play import Played
 from pfo_pipeline_tests.simulation.seeds import half_year
 
-# The first half-year in which there is something of each kind to be damaged.
+# The first half-year that contains something of each kind to damage.
 _WANTED = (
     "an account is closed",
     "a currency changes",

@@ -1,4 +1,4 @@
-"""What the suite's seeds contain: every kind of thing, so that a green suite says something."""
+"""The suite's seeds contain every kind of event, so that a passing suite is evidence."""
 
 from collections.abc import Mapping
 from datetime import timedelta

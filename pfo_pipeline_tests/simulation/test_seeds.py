@@ -1,8 +1,8 @@
-"""Half-years, each of one tenant: whatever befell it, the ledger is what the bank had, and nothing was hidden.
+"""Half-years of one tenant each: after any events, the ledger equals the bank, and nothing was hidden.
 
-The seeds are few: in these everything happens that a plan can have (test_plan.py).
+The seeds are few: together they contain every possible event of a plan (test_plan.py).
 
-A seed that fails is seen again with `make simulate SEED=n`; `make simulate SEEDS=5000` plays as many.
+Repeat a failed seed with `make simulate SEED=n`; `make simulate SEEDS=5000` plays many.
 """
 
 import re
@@ -40,9 +40,9 @@ def test_a_seed_that_fails_says_how_to_see_it_again(workplace: Path, monkeypatch
 
 
 def _everything(over: Played) -> tuple[Any, ...]:
-    """What was asked of the bank, and what is in the ledger.
+    """All calls to the bank, and the content of the ledger.
 
-    Members are read side by side, so each one's calls are compared, and no number that Powens gives to a request.
+    Members are read concurrently, so the calls of each are compared separately, without Powens' request numbers.
     """
     calls = sorted((e["user"] or 0, e["clock"], e["seq"], e["path"], e["status"], e["fault"]) for e in over.journal)
     with duckdb.connect(str(over.ledger.files.published), read_only=True) as con:

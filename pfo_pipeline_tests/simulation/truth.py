@@ -1,4 +1,4 @@
-"""What is true at the bank at one moment: read from the simulator's own records, not from what it told the pipeline."""
+"""The true state of the bank at one time, from the simulator's own records, not from its answers to the pipeline."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ class TrueConnection:
 
 @dataclass(frozen=True)
 class TrueAccount:
-    """What a client may see of an account; what is hidden until its first sync is None."""
+    """The visible part of an account; fields hidden until its first sync are None."""
 
     id: int
     connection: int
@@ -48,7 +48,7 @@ class TrueAccount:
 
 @dataclass(frozen=True)
 class Picture:
-    """What one member has."""
+    """The records of one member."""
 
     connections: tuple[TrueConnection, ...]
     accounts: tuple[TrueAccount, ...]

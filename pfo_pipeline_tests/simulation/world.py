@@ -1,4 +1,4 @@
-"""The bank's side of a plan: members, connections and accounts at the simulator, changed as the events say."""
+"""The bank's side of a plan: members, connections and accounts at the simulator, changed by the events."""
 
 import json
 from collections.abc import Mapping
@@ -49,10 +49,10 @@ class World:
     owners: dict[str, str] = field(default_factory=dict)
     """The member of each connection."""
     bank_accounts: dict[int, NewAccount] = field(default_factory=dict)
-    """What an account of the simulator is, by its id."""
+    """The plan's account of each simulator account, by id."""
     unreadable: dict[int, Literal["record", "figure"]] = field(default_factory=dict)
     twice: set[int] = field(default_factory=set)
-    """Accounts that the next list will hold twice."""
+    """Accounts that the next list will contain twice."""
     accepted: dict[int, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
     _currency_changes: dict[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class World:
         return picture(self.records, self.users[member].id)
 
     def write_config(self) -> None:
-        """The configuration as an operator would write it."""
+        """Write the configuration as an operator would."""
         lines = [
             f"office = {json.dumps(OFFICE)}",
             f"[tenants.{TENANT}]",
@@ -94,7 +94,7 @@ class World:
 
     @singledispatchmethod
     def apply(self, event: Event) -> None:
-        """Let an event happen at the bank, or between the bank and us."""
+        """Apply an event at the bank, or between the bank and us."""
         raise NotImplementedError(type(event).__name__)
 
     @apply.register
@@ -148,7 +148,7 @@ class World:
         if event.how == "renewed":
             self._write_token(event.member, self._new_token(event.member))
         elif not token.exists():
-            return  # Lost before.
+            return  # Lost earlier.
         elif event.how == "lost":
             token.unlink()
         else:
@@ -188,7 +188,7 @@ class World:
         return (self.folder / f"{member}.token").exists()
 
     def settle_down(self) -> None:
-        """What was wrong on the way is over."""
+        """End all faults between the bank and us."""
         self.bank.clear_faults()
         self.bank.change_domain(self.domain.name, page_size=1000)
         self.twice.clear()

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP receiver on loopback: what was posted to it, decoded from protobuf."""
+"""An OTLP/HTTP receiver on loopback: received posts, decoded from protobuf."""
 
 import gzip
 import threading
@@ -23,7 +23,7 @@ class Received:
         return [span for r in self.traces for rs in r.resource_spans for s in rs.scope_spans for span in s.spans]
 
     def durations(self) -> dict[str, int]:
-        """How often each duration was recorded, by name, over all processes."""
+        """The number of records of each duration, by name, over all processes."""
         counts: dict[str, int] = {}
         for metric in self._metrics():
             for point in metric.histogram.data_points:
@@ -42,7 +42,7 @@ class Received:
         return [attributes(resource) for resource in found]
 
     def _metrics(self) -> list[Any]:
-        newest = self.metrics[-1:]  # Each export holds all since the process began.
+        newest = self.metrics[-1:]  # Each export contains everything since the process began.
         return [m for r in newest for rm in r.resource_metrics for s in rm.scope_metrics for m in s.metrics]
 
 

@@ -1,4 +1,4 @@
-"""One line: our own ids as they are, everything else scrubbed."""
+"""One line: our own ids unchanged, everything else scrubbed."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ IBAN = "FR7630006000011234567890189"
 
 @pytest.fixture(autouse=True)
 def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The handler writes where standard error is now, and is there once per process."""
+    """The handler writes to the current standard error, and exists once per process."""
     monkeypatch.setenv(VARIABLE, "json")
     logger = logging.getLogger("pfo_pipeline.telemetry")
     before, logger.handlers = logger.handlers, []

@@ -1,4 +1,4 @@
-"""What a run tells machines: spans and metrics to a real receiver, JSON lines; nothing personal; nothing when not asked."""
+"""A run's telemetry: spans and metrics to a real receiver, JSON lines; no personal data; nothing unless enabled."""
 
 import json
 import subprocess

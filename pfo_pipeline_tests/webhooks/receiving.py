@@ -23,7 +23,7 @@ DATE = "2026-03-10T11:59:58.000001Z"
 
 
 class Receiving:
-    """Use it as a context manager. `lines` is what it logs, `now` what its clock says."""
+    """A context manager. `lines` are its log lines, `now` is its clock's time."""
 
     def __init__(self, config: Path, private: Path, now: datetime = NOW) -> None:
         self.now = now
@@ -57,5 +57,5 @@ class Receiving:
 
 
 def signed(event: str, body: bytes, secret: str = SECRET, tenant: str = "smith", date: str = DATE) -> dict[str, str]:
-    """The headers of an honest post."""
+    """The headers of a correctly signed post."""
     return {"BI-Signature-Date": date, "BI-Signature": signature(secret, path_of(tenant, event), date, body)}

@@ -1,4 +1,4 @@
-"""The inbox: what was kept is there, in order, once, and not for ever."""
+"""The inbox: it keeps each event once, in order, and not forever."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 class Moving:
-    """A clock that stands until it is moved."""
+    """A clock that moves only on request."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -90,7 +90,7 @@ def test_what_was_read_is_forgotten_once_no_copy_of_it_would_be_accepted(inbox: 
 
 
 def test_an_inbox_begun_anew_goes_on_after_the_cursor(tmp_path: Path, inbox: Inbox, clock: Moving) -> None:
-    """Otherwise its events would lie before what the sensor has read, and be lost."""
+    """Otherwise its events would be before the sensor's cursor, and be lost."""
     inbox.keep("smith", hint(1))
     cursor = inbox.after(0, 1)[0].seq
     (tmp_path / "private" / "webhooks.sqlite").unlink()

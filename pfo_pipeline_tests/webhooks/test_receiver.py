@@ -1,4 +1,4 @@
-"""The receiver: what is proved is kept before it is answered; all else leaves no trace, in the inbox or in the log."""
+"""The receiver: a verified post is stored before the answer; all others leave nothing in the inbox or in the log."""
 
 import gzip
 import json
@@ -171,7 +171,7 @@ def test_only_the_addresses_of_tenants_with_a_secret_exist(
 
 
 def test_a_post_is_put_off_while_it_cannot_be_kept(receiver: Receiving, tmp_path: Path) -> None:
-    """Powens sends again what was not answered with success."""
+    """Powens repeats a post that did not get a success answer."""
     inbox = tmp_path / "private" / "webhooks.sqlite"
     inbox.rename(tmp_path / "aside")
     inbox.mkdir()
@@ -202,7 +202,7 @@ def test_an_address_spelt_with_escapes_is_the_same_address_and_its_signature_tha
 
 
 def test_of_a_header_given_twice_the_first_counts_for_everything(receiver: Receiving) -> None:
-    """A date that was not signed never stands in for the one that was."""
+    """An unsigned date never replaces the signed one."""
     url = receiver.url + webhooks.path_of("smith", EVENT)
     old = "2026-03-01T00:00:00Z"
     both = [*signed(EVENT, body(), date=old).items(), *signed(EVENT, body()).items()]
@@ -212,7 +212,7 @@ def test_of_a_header_given_twice_the_first_counts_for_everything(receiver: Recei
 
 
 def test_a_body_that_nobody_has_signed_is_not_read(receiver: Receiving) -> None:
-    """The answer comes while the body is still awaited."""
+    """The answer comes before the body has arrived."""
     for tenant in ("smith", "jones"):
         with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0), timeout=10) as half:
             path = webhooks.path_of(tenant, EVENT)
