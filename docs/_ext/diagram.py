@@ -1,4 +1,9 @@
-"""Draws the diagram of the ledger: `python -m docs._ext.diagram > docs/images/ledger.svg`."""
+"""The diagram of the ledger's tables: `python -m pfo_pipeline_tests.docs.diagram > docs/images/ledger.svg`.
+
+This file lists the columns of each box and the links between tables; their types come from the catalogue of a new ledger,
+which
+must have them.
+"""
 
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
@@ -34,7 +39,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Link:
-    """One row of `one` and many of `many`, found by the columns named."""
+    """One row of `one` and many of `many`, linked by these columns."""
 
     one: str
     many: str
@@ -58,11 +63,11 @@ ACROSS = (
     Link("accounts", "balances", ("tenant_id", "account_id")),
 )
 DOWN = Link("accounts", "identities", ("tenant_id", "account_id"))
-"""Links along the top row, and the one below it. Every table but loads has load_id, which leads there."""
+"""Links along the top row, and the one below it. Every table except loads has load_id, which leads there."""
 
 
 def render() -> str:
-    """The picture as SVG text. Raises: KeyError: a column that the ledger has not."""
+    """The diagram as SVG text. Raises: KeyError: a column that the ledger does not have."""
     with duckdb.connect() as con:
         create(con)
         types = {

@@ -54,7 +54,7 @@ def test_all_schedules_and_sensors_are_running(page: Page) -> None:
 
 def test_the_lineage_page_shows_accounts_balances_and_reports_as_groups(page: Page) -> None:
     page.goto("/")
-    page.locator("a[href='/asset-groups']").click()  # Its accessible name includes the icon's name until the font is loaded.
+    page.locator("a[href='/asset-groups']").click()  # Until the font is loaded, its name includes the icon's.
     groups = page.locator("foreignObject")
     expect(groups.get_by_text("accounts", exact=True)).to_be_visible()
     expect(groups.get_by_text("balances", exact=True)).to_be_visible()

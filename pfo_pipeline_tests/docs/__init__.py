@@ -1,1 +1,1 @@
-"""The documentation: that it builds into a site, leads somewhere, and says what is true."""
+"""Tests of the documentation: it builds, its links work, and its statements are true."""

@@ -1,4 +1,4 @@
-"""The site, built once for all tests of it."""
+"""The site, built once for all its tests."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from pfo_pipeline_tests.docs.pages import PROJECT, read
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make docs` builds, in a folder of its own; warnings are errors."""
+    """The output of `make docs`, in a separate folder; warnings are errors."""
     folder = tmp_path_factory.mktemp("site")
     made = _build(folder)
     assert made.returncode == 0, made.stderr
@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The line of the Makefile, with this Python and into that folder."""
+    """Run the Makefile's command, with this Python and into that folder."""
     (line,) = re.findall(r"^\t@\$\(VENV\)/bin/python (-m sphinx .*)$", read(PROJECT / "Makefile"), re.MULTILINE)
     words = [str(folder / "html") if word == "build/docs" else word for word in line.split()]
     words = [str(folder / "trees") if word == "build/doctrees" else word for word in words]

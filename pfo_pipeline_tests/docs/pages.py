@@ -1,4 +1,4 @@
-"""The pages and what is in them, for the tests that hold them to the truth."""
+"""The pages and their contents, for tests of the documentation."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def read(page: Path) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The texts of a page's blocks of one language; of "", those that name none."""
+    """The texts of a page's blocks of one language; "" means blocks without a language."""
     return [found["text"] for found in _BLOCK.finditer(read(page)) if found["language"] == language]
 
 
@@ -27,5 +27,5 @@ def prose(page: Path) -> str:
 
 
 def code_words(page: Path) -> list[str]:
-    """What stands in backquotes in a page's prose."""
+    """The words in backquotes in a page's prose."""
     return re.findall(r"`([^`\n]+)`", prose(page))

@@ -1,4 +1,4 @@
-"""What runs by itself and what is checked, as the operator's pages have it."""
+"""Automatic runs and checks, compared with the operator's pages."""
 
 import re
 

@@ -1,6 +1,6 @@
-"""The worked example of docs/bitemporal.md: its figures are told to a ledger, its queries asked, its answers compared.
+"""The worked example of docs/bitemporal.md: load its balances into a ledger, run its queries, compare the answers.
 
-When a change is meant, write the answers anew and read the difference:
+If a change is intended, write the answers again and read the difference:
 
     python -m pfo_pipeline_tests.docs.test_bitemporal
 """
@@ -22,7 +22,7 @@ SHOWN = list(_QUERY.finditer(read(PAGE)))
 
 
 def told(data_dir: Path) -> Path:
-    """31 March was told as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
+    """31 March was reported as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
     clock = SetClock()
     ledger = a_ledger(data_dir, clock=clock)
     clock.now = datetime(2026, 4, 5, 12, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""docs/cash-page.md tells of every part that the page has, and of every reason that it gives."""
+"""docs/cash-page.md describes every part of the page, and every reason that it gives."""
 
 import re
 from typing import get_args

@@ -1,4 +1,4 @@
-"""Every command that a page shows is one that its program takes: read by the program itself, and not run."""
+"""Every command on a page is valid: the program parses it, without running it."""
 
 import re
 import shlex
@@ -16,18 +16,18 @@ _OURS = re.compile(r"^(?:\.venv/bin/)?pfo (?=[a-z-])")
 
 
 def shown(page: Path) -> list[list[str]]:
-    """The words of each command of ours that stands in a block."""
+    """The words of each of our commands in a block."""
     lines = [line for language in ("", "sh") for block in blocks(page, language) for line in block.splitlines()]
     return [shlex.split(_OURS.sub("", line), comments=True) for line in lines if _OURS.match(line)]
 
 
 def mentioned(page: Path) -> list[list[str]]:
-    """The words of each command of ours that is named in a sentence, perhaps without what it needs."""
+    """The words of each of our commands in a sentence, perhaps without required arguments."""
     return [shlex.split(_OURS.sub("", word)) for word in code_words(page) if _OURS.match(word)]
 
 
 def found(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
-    """The command that the words lead to, and the words after it. Raises: click.UsageError: there is none."""
+    """The command of these words, and the remaining words. Raises: click.UsageError: there is none."""
     command: click.Command = main
     context = click.Context(main, info_name="pfo")
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
@@ -43,7 +43,7 @@ def options(command: click.Command, context: click.Context) -> set[str]:
 
 def unknown_options(words: list[str]) -> Iterator[str]:
     command, context, rest = found(words)
-    if not command.context_settings.get("ignore_unknown_options"):  # The simulator has a program of its own behind it.
+    if not command.context_settings.get("ignore_unknown_options"):  # The simulator's own program parses its options.
         known = options(command, context)
         yield from (word for word in rest if word.startswith("-") and word.partition("=")[0] not in known)
 

@@ -1,4 +1,4 @@
-"""docs/fair-use.md tells how often Powens is asked: counted at the simulated bank."""
+"""The numbers of calls in docs/fair-use.md, counted at the simulated bank."""
 
 import re
 

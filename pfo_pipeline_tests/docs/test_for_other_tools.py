@@ -1,4 +1,4 @@
-"""What the documentation gives to other tools is right on a real ledger: the notebook runs, dbt's sources say what holds."""
+"""The documentation's files for other tools work on a real ledger: the notebook runs, dbt's sources are correct."""
 
 import json
 import os
@@ -15,8 +15,9 @@ import yaml  # type: ignore[import-untyped]
 from pfo_pipeline_tests.docs.pages import DOCS, blocks
 
 NOTEBOOK = DOCS / "notebooks" / "cash.ipynb"
-# In a process of its own: what a kernel and its client leave behind is none of this suite's. A warning in a cell is an error;
-# the last cell but one tells what the notebook's own have found, as exact text.
+# In a separate process: a kernel and its client leave traces that must not reach this suite. A warning in a cell is an error;
+# the
+# last cell but one prints the results of the notebook's own cells, as exact text.
 RUN = """
 import sys
 import nbformat
@@ -52,7 +53,7 @@ def ask(ledger: Path, query: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def ran(year: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The notebook's cells, and those around them, with their outputs."""
+    """The notebook's cells, and the added ones, with their outputs."""
     folder = tmp_path_factory.mktemp("kernel")
     own = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     done = subprocess.run(
@@ -168,7 +169,7 @@ def test_every_table_view_and_column_is_a_source_of_dbt_in_the_words_of_the_ledg
 
 @pytest.mark.parametrize("test", ["not_null", "unique"])
 def test_what_dbt_is_to_test_holds(year: Path, test: str) -> None:
-    """As dbt asks it."""
+    """Run the query as dbt does."""
     broken = {
         "not_null": "select count(*) from {table} where {column} is null",
         "unique": "select count(*) from (select {column} from {table} group by 1 having count(*) > 1)",
@@ -187,7 +188,7 @@ def test_what_dbt_is_to_test_holds(year: Path, test: str) -> None:
 def test_the_profile_on_the_page_reaches_the_ledgers_macros_and_writes_nothing_there(
     year: Path, tmp_path: Path
 ) -> None:
-    """What dbt-duckdb does with it: it attaches, and then sets."""
+    """As dbt-duckdb does: it attaches, and then sets."""
     [profile] = [block for block in blocks(DOCS / "analyst.md", "yaml") if "outputs:" in block]
     told = yaml.safe_load(profile)["office"]["outputs"]["dev"]
     [attached] = told["attach"]

@@ -1,4 +1,4 @@
-"""What is written from the code is what the code says; what is written by hand beside it is complete."""
+"""Generated pages match the code; handwritten pages beside them are complete."""
 
 import os
 import re
@@ -58,7 +58,7 @@ def test_every_variable_that_the_program_reads_is_on_the_page() -> None:
     page = set(re.findall(r"`([A-Z_]{4,})`", read(DOCS / "environment.md")))
 
     assert {"PFO_CONFIG", "PFO_DATA_DIR", "PFO_ROLE", "PFO_LOG", "DAGSTER_HOME"} <= read_ones
-    assert page == read_ones | {"FORCE_COLOR"}  # Which is rich's own.
+    assert page == read_ones | {"FORCE_COLOR"}  # rich's own variable
 
 
 def test_every_metric_is_in_the_table_of_what_machines_are_told() -> None:
@@ -81,7 +81,7 @@ def test_the_measured_figures_of_the_front_page_are_those_of_the_last_measuremen
 
 
 def test_the_variables_of_this_process_are_no_part_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page must not depend on where it is written."""
+    """A page must not depend on the process that writes it."""
     for name in ("PFO_CONFIG", "PFO_DATA_DIR"):
         monkeypatch.setenv(name, os.devnull)
 

@@ -1,4 +1,4 @@
-"""Where the pages lead, as they are read in a repository's browser: files, headings, tests, addresses."""
+"""The targets of the pages' links, as a repository's browser resolves them: files, headings, tests, addresses."""
 
 import re
 import string

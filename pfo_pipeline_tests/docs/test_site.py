@@ -1,4 +1,4 @@
-"""The built site: complete in itself, led through by its links, read in a browser without a network."""
+"""The built site: complete, connected by links, readable in a browser without a network."""
 
 import re
 from collections import defaultdict
@@ -17,7 +17,7 @@ _LOADING = {"src", "srcset", "data", "poster", "action"}
 
 
 class Reader(HTMLParser):
-    """Of one page: the ids in it, where its links lead, and what it loads."""
+    """One page: its ids, its links, and the files that it loads."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -75,12 +75,12 @@ def test_the_reference_of_the_command_line_has_every_command(pages: dict[Path, R
     text = (site / "command-line.html").read_text(encoding="utf-8")
     for heading in ("pfo run", "connections enable", "webhooks register", "identity split", "export"):
         assert heading in re.sub(r"<[^>]+>", "", text), heading
-    # Examples are blocks to copy, with quotes that a shell takes.
+    # Examples are blocks to copy, with quotes that a shell accepts.
     assert "<pre><span></span>pfo run\npfo status\npfo sql 'from totals'\n" in text
 
 
 class Visit:
-    """A page open in a browser that refuses every network; what went wrong meanwhile."""
+    """A page in a browser without network access, and the errors that occurred."""
 
     def __init__(self, chromium: Browser, site: Path, size: dict[str, int], scheme: str = "light") -> None:
         self.context = chromium.new_context(

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes the program's own words."""
+"""docs/troubleshooting.md quotes the program's own messages."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ MESSAGES = re.findall(r"^- \*\*`([^`]+)`\*\*", PAGE, re.MULTILINE)
 
 @cache
 def words_of_the_program() -> tuple[str, ...]:
-    """Every text in the code, with … for what is put into it; what make itself says, and the cash page."""
+    """Every text in the code, with … for inserted values; make's own texts, and the cash page."""
     modules = [path for path in (PROJECT / "pfo_pipeline").rglob("*.py") if "simulator" not in path.parts]
     texts = [_text(node) for path in modules for node in ast.walk(ast.parse(path.read_text("utf-8"))) if _text(node)]
     others = [PROJECT / "Makefile", *(PROJECT / "pfo_pipeline" / "report" / "templates").glob("*.jinja")]

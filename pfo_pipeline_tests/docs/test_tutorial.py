@@ -1,6 +1,6 @@
-"""docs/tutorial.md is done from its third step on, line by line, with the simulated bank in the place of Powens.
+"""Follows docs/tutorial.md from its third step, line by line, with the simulated bank instead of Powens.
 
-What differs from a reader's own machine: where Powens is, the client's number, and the port that members come back to.
+Differences from a reader's machine: the address of Powens, the client's number, and the port of the redirect.
 """
 
 import subprocess
@@ -23,7 +23,7 @@ GOODBYE = "All is done. You can close this window."
 
 
 class Reader:
-    """Somebody in a folder of their own who types what the page says."""
+    """A reader in a separate folder who types the page's commands."""
 
     def __init__(self, folder: Path, domain: SimulatedDomain, port: int) -> None:
         self.folder = folder

@@ -1,1 +1,1 @@
-"""The pipeline as it is used: real programs, real files, real HTTP, and what must hold while they go wrong."""
+"""The pipeline in real use: real programs, real files, real HTTP, and guarantees under failures."""

@@ -1,4 +1,4 @@
-"""The same arrangement as for the Dagster layer."""
+"""The same fixtures as for the Dagster layer."""
 
 from pfo_pipeline_tests.defs.conftest import bank, empty_history, instance, lasting_instance, office
 

@@ -1,4 +1,4 @@
-"""Starting `pfo` as a program of its own."""
+"""Starts `pfo` as a separate program."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ _OURS = ("PFO_", "DAGSTER_", "POWENS_")
 
 
 def environment(told: Mapping[str, str]) -> dict[str, str]:
-    """Ours of this machine are left out: a test must not meet a developer's own ledger."""
+    """Remove this machine's own variables: a test must not use a developer's own ledger."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | dict(told)
 
 
@@ -29,7 +29,7 @@ def pfo(*words: str, cwd: Path, told: Mapping[str, str], stdin: str = "") -> sub
 
 
 def start(*words: str, cwd: Path, told: Mapping[str, str]) -> subprocess.Popen[str]:
-    """With a session of its own, so that a test can end it and nothing else."""
+    """Start in a new session, so that a test can end this program and nothing else."""
     return subprocess.Popen(
         [*PFO, *words],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""Analysts read the published ledger while the pipeline runs: nobody is refused, and what they see is whole."""
+"""Analysts read the published ledger while the pipeline runs: no read is refused, and every read is consistent."""
 
 import json
 import subprocess
@@ -20,9 +20,8 @@ pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
 ANALYSTS = 8
 RUNS = 20
-# Another person's program, with nothing of ours in it. All balances of one generation are equal, so a ledger that shows
-# two is half-written. Its own pace is 50 ms, behind the runs on a busy machine; it ends with
-# its standard input.
+# Another person's program, without our code. All balances of one generation are equal, so a ledger with two different ones is
+# half-written. It reads every 50 ms, slower than the runs on a busy machine; it ends with its standard input.
 ANALYST = """
 import json, os, select, sys, time
 import duckdb

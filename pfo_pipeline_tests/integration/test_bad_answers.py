@@ -1,4 +1,4 @@
-"""Answers that no bank should give, each to one member, over real HTTP: a clear end for that one, and the others go on."""
+"""Invalid answers to one member each, over real HTTP: that member fails with a clear error, and the others continue."""
 
 import base64
 import gzip
@@ -41,7 +41,7 @@ def packed(body: bytes, encoding: str = "gzip", **how: Any) -> Answer:
 
 
 BOMB = gzip.compress(b" " * (LIMIT + 1))
-# What is answered; and then how the member stands, with which code.
+# The answer; then the member's expected status and code.
 BAD_ANSWERS: dict[str, tuple[Answer, str, str]] = {
     "a web page": (text("<html>Welcome</html>", content_type="text/html"), "unreachable", "notJson"),
     "as much of nothing as is read": (text("x", repeat=LIMIT), "unreachable", "notJson"),
@@ -93,7 +93,7 @@ def test_each_bad_answer_ends_clearly_for_its_member_and_everybody_else_is_synce
         "joan": ("ok", None),
         **{what: (status, code) for what, (_, status, code) in BAD_ANSWERS.items()},
     }
-    # Of those who were hit nothing is half-written, and nothing is taken for removed.
+    # For the affected members nothing is half-written, and nothing counts as removed.
     assert office.ask("select tenant_id, user_id, deleted_at from accounts order by 1") == [
         ("jones", "joan", None),
         ("smith", "healthy", None),
@@ -104,7 +104,7 @@ def test_each_bad_answer_ends_clearly_for_its_member_and_everybody_else_is_synce
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """A web server that is no Powens: every path is unknown to it."""
+    """A web server that is not Powens: it knows no path."""
     with SimulatedBank() as other:
         yield other.url
 

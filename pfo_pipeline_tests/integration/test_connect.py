@@ -1,4 +1,4 @@
-"""`pfo connect` as a program: from a member without a Powens user to the first figures in the ledger."""
+"""`pfo connect` as a program: from a member without a Powens user to the first balances in the ledger."""
 
 import signal
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Whole runs that are killed while they fetch, stage, merge or publish: the next run ends as if nothing had happened.
+"""Whole runs that are killed while they fetch, stage, merge or publish: the next run gives the same result as without a kill.
 
-The bank's clock stands still, so that what the ledger says depends on nothing but the bank.
+The bank's clock does not move, so the ledger's content depends only on the bank.
 """
 
 import multiprocessing
@@ -21,14 +21,14 @@ from pfo_pipeline_tests.defs.office import ACCOUNTS_JOB, BALANCES_JOB, Office, h
 from pfo_pipeline_tests.ledger.killing import PRELOAD, At, content_hash, contradictions, kill, run_until, step_of
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 
-# Importing Dagster is most of what such a run costs.
+# Importing Dagster is most of the cost of such a run.
 multiprocessing.get_context("forkserver").set_forkserver_preload([*PRELOAD, "pfo_pipeline_tests.defs.office", __name__])
 
 TENANT = "smith"
 
 
 def run(environment: Mapping[str, str], *jobs: str) -> None:
-    """The pipeline's own jobs, as a program of its own runs them."""
+    """Run the pipeline's own jobs as a separate program does."""
     os.environ.update(environment)
     os.environ.pop("PFO_ROLE", None)
     repository = hurried_defs().get_repository_def()
@@ -44,7 +44,7 @@ def run(environment: Mapping[str, str], *jobs: str) -> None:
 
 
 def also_fetch_and_stage(told: Callable[[str], None]) -> None:
-    """Steps outside of the ledger: the bank's answers, and what was fetched handed over to be merged."""
+    """Steps outside the ledger: the bank's answers, and the handover of fetched data to the merge."""
     send = httpx.AsyncClient.send
 
     async def watched_send(client: httpx.AsyncClient, *words: Any, **options: Any) -> httpx.Response:
@@ -58,7 +58,7 @@ def also_fetch_and_stage(told: Callable[[str], None]) -> None:
 
 @dataclass(frozen=True)
 class Usual:
-    """An office whose bank has news since the last run, and what readers see in a run that nobody disturbs."""
+    """An office with new data at its bank, and the readers' view in an undisturbed run."""
 
     office: Office
     before: Path
@@ -91,7 +91,7 @@ def undisturbed(office: Office) -> Usual:
 
 
 def shown(files: LedgerFiles) -> str:
-    """What a reader finds."""
+    """A reader's view."""
     assert contradictions(files.published) == []
     return content_hash(files.published)
 

@@ -1,4 +1,4 @@
-"""Dates that no calendar of ours holds, as a bank tells them: over real HTTP to the ledger, the terminal and the page."""
+"""Dates outside our range, as a bank sends them: over real HTTP to the ledger, the terminal and the page."""
 
 import re
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_a_consent_that_never_ends_is_on_the_terminal_and_the_page_in_every_time
     for zone in (
         "Pacific/Kiritimati",
         "Pacific/Pago_Pago",
-    ):  # This machine's own, in which DuckDB gives dates to Python.
+    ):  # This machine's own zone, in which DuckDB returns dates to Python.
         status = pfo("status", cwd=office.folder, told=office.environment() | {"TZ": zone})
         assert status.returncode == 0, status.stderr
         assert status.stdout.count("8999-12-31 00:00Z (") == len(ZONES)

@@ -1,4 +1,4 @@
-"""One machine's life as programs: a run, a backup, another machine that goes on; whose files may be read by whom."""
+"""One machine's life as programs: a run, a backup, another machine that continues; and the permissions of its files."""
 
 import shutil
 import stat
@@ -19,7 +19,7 @@ READ_BY_MONITORS = "alerts.jsonl"
 
 @pytest.fixture
 def troubled(office: Office) -> Office:
-    """A tenant in order, and one whose token is refused, so that there is an alert."""
+    """A healthy tenant, and one whose token is refused, so that there is an alert."""
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "10.01")
     office.add_tenant("jones", "john")
@@ -52,7 +52,7 @@ def test_whatever_the_umask_what_is_private_is_this_accounts_and_what_is_publish
     backups = tmp_path / "backups"
 
     shutil.rmtree(troubled.data_dir)
-    assert pfo(troubled, umask, "run").returncode == 1  # For the token.
+    assert pfo(troubled, umask, "run").returncode == 1  # because of the token
     assert pfo(troubled, umask, "backup", "--to", str(backups), "--with-secrets").returncode == 0
 
     found = dict(modes(troubled.data_dir))
@@ -60,7 +60,7 @@ def test_whatever_the_umask_what_is_private_is_this_accounts_and_what_is_publish
     assert found.pop(READ_BY_MONITORS) == 0o666 & ~umask
     assert found.pop(".") == 0o777 & ~umask
     assert found["private"] == found["dagster"] == 0o700
-    # Within Dagster's folder the files are as Dagster makes them; nobody else gets to them.
+    # Files in Dagster's folder have Dagster's modes; nobody else can reach them.
     private = {path: mode for path, mode in found.items() if path.startswith("private")}
     assert {path: oct(mode) for path, mode in private.items() if mode & 0o077} == {}
     assert len(private) > 5

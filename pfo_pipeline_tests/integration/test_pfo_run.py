@@ -1,4 +1,4 @@
-"""`pfo run` as a program: with a member's token revoked, and ended at any moment. With nothing configured: test_docs.py."""
+"""`pfo run` as a program: with a member's revoked token, and killed at any time. Without configuration: test_docs.py."""
 
 import json
 import os
@@ -25,11 +25,11 @@ from pfo_pipeline_tests.simulated_bank import SimulatedBank
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
 
-# What must never leave the ledger, in a form that cannot be there by chance.
+# Data that must never leave the ledger, in a form that cannot occur by chance.
 IBAN = "FR7699999000011234567890143"
 NUMBER = "99999000011234567890"
 OF_ITS_OWN = {"iban": "FR1420041010050500013026068", "number": "77777000010000000001"}
-"""The keys of an account that no other list shows."""
+"""The keys of an account that no other list has."""
 NAME = "Compte de Zéphyrine Quillfeather"
 LOGIN = "https://login.bank.invalid/sca?token=zzLOGINTOKENzz"
 BIC = "QUILFRPPXXX"
@@ -45,7 +45,7 @@ class Finished:
 
 @pytest.fixture
 def finished(office: Office) -> Finished:
-    """Two tenants: one member's token is revoked, one whole tenant is unreachable, the rest is in order."""
+    """Two tenants: one member's token is revoked, one whole tenant is unreachable, the rest is healthy."""
     office.add_tenant("smith", "jane", "john")
     office.add_tenant("jones", "joan", client_id="12345678", redirect_uri="https://office.invalid/back")
     personal = {"iban": IBAN, "number": NUMBER, "bic": BIC, "name": NAME, "original_name": NAME, "moves": False}
@@ -65,7 +65,7 @@ def finished(office: Office) -> Finished:
     office.bank.add_connection(office.users["jones", "joan"], accounts=[{"balance": "2", **personal}])
     office.set_token("smith", "john", REVOKED)
     body = json.dumps({"code": "bug", "message": f"{NAME} {IBAN} {LOGIN}", "description": NUMBER})
-    # With a wait of its own for the server, the contract's delays do not hold up the test.
+    # With a wait from the server, the contract's delays do not slow the test.
     office.bank.fault("body", body=body, status=429, retry_after=0, domain="jones-sandbox", times=None)
     process = pfo("run", cwd=office.folder, told=office.environment())
     tokens = {f"token of {user}": found.token for (_, user), found in office.users.items()}
@@ -131,7 +131,7 @@ def test_one_revoked_token_ends_in_status_one_names_who_and_what_and_the_others_
 
 
 def content(files: LedgerFiles) -> dict[str, list[tuple[object, ...]]]:
-    """What the ledger says, without when and by which load it was learnt."""
+    """The ledger's content, without times and loads."""
     with duckdb.connect(str(files.published), read_only=True) as ledger:
         ledger.execute("use ledger.ledger")
         learnt = "exclude (load_id, recorded_at, run_id, operation)"
@@ -144,7 +144,7 @@ def content(files: LedgerFiles) -> dict[str, list[tuple[object, ...]]]:
 def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_the_next_one_does_not_mend(
     office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after a drawn number of finished workflows and a drawn moment into the next: in a merge, a copy, a call."""
+    """Killed after a random number of finished workflows and at a random time in the next: in a merge, a copy, a call."""
     dice = random.Random("killed")  # noqa: S311
     for tenant in ("jones", "smith"):
         office.add_tenant(tenant, "jane", "john")

@@ -1,4 +1,4 @@
-"""Whole runs against a bank in trouble: what is in order goes on, what is not is recorded with who must act."""
+"""Whole runs against a failing bank: healthy parts continue, the others are recorded with who must act."""
 
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,7 @@ from pfo_pipeline_tests.defs.office import (
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
-# Powens docs, Connections: every state of a connection, and who can end it. The last one no documentation knows.
+# Powens docs, Connections: every state of a connection, and who can end it. The last one is not documented.
 WHO_ACTS = {
     "SCARequired": "member",
     "webauthRequired": "member",

@@ -1,4 +1,4 @@
-"""From a sync at the bank to a run of that tenant: post, inbox, sensor; and what the schedules repair when it breaks."""
+"""From a sync at the bank to a run of that tenant: post, inbox, sensor; and the repair by schedules after a failure."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -36,7 +36,7 @@ def instance(lasting_instance: dg.DagsterInstance) -> dg.DagsterInstance:
 
 @pytest.fixture
 def receiver(office: Office) -> Iterator[Receiving]:
-    """A receiver that the banks of both tenants know of, each tenant with one connection."""
+    """A receiver that is registered at the banks of both tenants, each tenant with one connection."""
     for tenant in TENANTS:
         domain = office.add_tenant(
             tenant, "jane", config_token=f"file:{tenant}.config", webhook_secret=f"file:{tenant}.hooks"
@@ -108,7 +108,7 @@ def test_a_sync_that_failed_without_accounts_leads_to_a_run(
 def test_an_event_is_a_hint_and_the_bank_is_asked_how_it_stands(
     office: Office, bank: SimulatedBank, receiver: Receiving, instance: dg.DagsterInstance
 ) -> None:
-    """The event is late: by now the member has signed in again."""
+    """The event is late: the member has already signed in again."""
     connection = office.connect("smith", "jane", "1000", state="SCARequired")
     bank.sync(domain_of(office, "smith"), connection)
     bank.posts()

@@ -1,4 +1,4 @@
-"""`pfo webhooks serve` as a program: what was answered with success outlives its death, what was not leaves no half."""
+"""`pfo webhooks serve` as a program: an event with a success answer survives a kill, any other leaves no partial data."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_a_receiver_killed_in_the_middle_of_a_post_keeps_nothing_of_it_and_takes
         head = "".join(f"{name}: {value}\r\n" for name, value in headers(posted).items())
         half.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(posted)}\r\n\r\n".encode())
         half.sendall(posted[:20])
-        # Answered after the half one was begun, on a connection of its own.
+        # This answer came after the incomplete post had begun, on a separate connection.
         assert web.post(url + "/", content=b"").status_code == 404
         os.killpg(program.pid, signal.SIGKILL)
         program.wait()

@@ -1,4 +1,4 @@
-"""`pfo run` as a program of its own on a machine whose clock is wrong, then right, then wrong again."""
+"""`pfo run` as a separate program on a machine whose clock is wrong, then right, then wrong again."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from pfo_pipeline_tests.integration.programs import pfo
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
-# Python runs this before the program: both places that ask for the time then see that of another day.
+# Python runs this before the program: both sources of the time are then moved by some days.
 MOVED = """
 import datetime, os
 from pfo_pipeline.ledger import store
@@ -29,7 +29,7 @@ store.datetime = client.datetime = Moved
 
 
 def run(office: Office, days: int) -> tuple[int, str]:
-    """`pfo run` under a clock that is so many days ahead."""
+    """`pfo run` under a clock that is this number of days ahead."""
     folder = office.folder / "clock"
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(MOVED, encoding="utf-8")

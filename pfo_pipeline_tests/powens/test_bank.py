@@ -1,4 +1,4 @@
-"""A tenant's open banking over the simulator: what is read, how often, what is put aside, whether the slot is healthy."""
+"""A tenant's open banking on the simulator: the reads, their number, quarantine, and the health of the slot."""
 
 import asyncio
 from collections import Counter
@@ -25,7 +25,7 @@ STEP = "sync-accounts"
 
 
 class Household:
-    """Tenant `smith` with the members given, each with a token in a file, and one run's open banking."""
+    """Tenant `smith` with the given members, each with a token in a file, and one run's open banking."""
 
     def __init__(self, folder: Path, domain: SimulatedDomain, tokens: dict[str, str], **settings: object) -> None:
         for name, token in tokens.items():

@@ -1,4 +1,4 @@
-"""The budget of calls: kept by all who call a domain, waited for within a bound, told when it is spent."""
+"""The rate limit: shared by all callers of a domain, with a limited wait and an error beyond it."""
 
 import asyncio
 import subprocess
@@ -20,7 +20,7 @@ MARGIN = 1
 
 @dataclass
 class Time:
-    """A clock that moves by being slept on."""
+    """A clock that moves with each sleep."""
 
     now: float = 1_000_000.0
     slept: list[float] = field(default_factory=list)

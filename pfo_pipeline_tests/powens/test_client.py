@@ -1,4 +1,4 @@
-"""One call and one list, over real HTTP: every failure has its name, none is tried again, none tells a secret."""
+"""One call and one list, over real HTTP: every failure has its own error, none is retried, none reveals a secret."""
 
 import asyncio
 import base64
@@ -74,7 +74,7 @@ def failure(work: Callable[[], object]) -> PowensError:
 
 
 def answered_by(handler: Callable[[httpx.Request], httpx.Response]) -> TransportFactory:
-    """A transport for what the simulator cannot send."""
+    """A transport for answers that the simulator cannot send."""
     return lambda: httpx.MockTransport(handler)
 
 
@@ -358,7 +358,7 @@ class TestServer:
 
 
 class TestClock:
-    """Powens' own clock comes with each answer; what is read under a wrong one would be dated wrongly for ever."""
+    """Each answer has Powens' own time; data read under a wrong clock would have wrong dates permanently."""
 
     THEIRS = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -409,7 +409,7 @@ class TestClock:
 
 
 class TestConnectionsThatFail:
-    """Exactly one request each: attempts are the step's to count, not the client's."""
+    """Exactly one request each: the step counts the attempts, not the client."""
 
     def test_a_reset_on_a_fresh_connection(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("reset")
@@ -419,7 +419,7 @@ class TestConnectionsThatFail:
         assert isinstance(error, Unreachable)
         assert len(bank.journal()) == 1
 
-    # Some libraries ask again by themselves when a connection that they kept drops.
+    # aiohttp retries by itself when a kept-alive connection drops, unless this is switched off.
     def test_a_reset_on_a_connection_kept_alive(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         async def twice(client: PowensClient) -> None:
             await client.call("GET", f"{user.base_url}/users/me", user.token)
@@ -432,6 +432,7 @@ class TestConnectionsThatFail:
         assert isinstance(error, Unreachable)
         assert [entry["fault"] for entry in bank.journal()] == ["reset"]
 
+    # httpx-aiohttp reports every lost connection as a connect timeout.
     def test_a_lost_connection_is_not_told_as_a_slow_answer(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("reset")
 
@@ -484,7 +485,7 @@ class TestConnectionsThatFail:
         assert str(error) == "GET /2.0/users/me: no address is found for smith.powens.invalid [unknownHost]"
 
     def test_an_answer_that_trickles_is_too_slow_as_a_whole(self) -> None:
-        # Each byte comes in time, so no timeout between bytes would ever end it.
+        # Each byte comes in time, so no timeout between bytes would end it.
         class Trickle(httpx.AsyncByteStream):
             async def __aiter__(self) -> Any:
                 while True:
@@ -647,7 +648,7 @@ class TestDiscretion:
             assert user.token not in text
             assert "?" not in text
             assert "limit" not in text
-        # What lies beneath is cut off, so that no traceback shows it.
+        # The cause is removed, so that no traceback shows it.
         assert error.__cause__ is None
         assert error.__context__ is None or error.__suppress_context__
 

@@ -1,4 +1,4 @@
-"""From bytes to values: no digit is lost, no moment is shifted, no odd input gets by or breaks out."""
+"""From bytes to values: no digit is lost, no time is shifted, and no invalid input is accepted or causes a crash."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""What no documentation knows is accepted and reported, as words and never as somebody's data."""
+"""Undocumented fields and values are accepted and reported, as words and never with personal data."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from pfo_pipeline.powens.schema_drift import (
 )
 from pfo_pipeline.powens.states import KNOWN_STATES
 
-# As documented, with the extras that were seen live.
+# As documented, with the extra fields seen live.
 ACCOUNT: dict[str, Any] = {
     "id": 17,
     "id_connection": 38,

@@ -1,4 +1,4 @@
-"""Errors say whether another attempt can help, in one line that names call, reason, code and request."""
+"""Errors show whether another attempt can help, in one line with call, reason, code and request."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_too_many_calls_read_like_any_other_error() -> None:
     assert str(error) == "GET /x: Powens answered 429 [tooManyRequests]"
 
 
-# A data class that compares by value has no hash; exceptions are kept in sets by those who report them.
+# A data class that compares by value has no hash, but callers keep exceptions in sets.
 @pytest.mark.parametrize("kind", [Unreachable, RateLimited, Refused])
 def test_an_error_can_be_kept_in_a_set_and_equals_itself_only(kind: type[PowensError]) -> None:
     one, other = kind("code", "GET /x", "reason"), kind("code", "GET /x", "reason")

@@ -1,4 +1,4 @@
-"""The page where a member acts."""
+"""Links to the page on which a member acts."""
 
 from urllib.parse import parse_qs, urlsplit
 

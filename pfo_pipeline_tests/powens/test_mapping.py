@@ -1,4 +1,4 @@
-"""Canonical rows out of wire records: ids, institutions, the derived balance, what is put aside and why."""
+"""Canonical rows from wire records: ids, institutions, the derived balance, quarantine and its reasons."""
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -111,7 +111,7 @@ def balance_of(**changes: object) -> BalanceRow:
 
 class TestIds:
     def test_an_account_keeps_its_canonical_id_for_ever(self) -> None:
-        # Written down: ledgers hold ids that were made this way.
+        # A literal: ledgers contain ids that were made this way.
         assert account_id(SMITH, "17") == "acc_822768ec4412dca625f8"
 
     def test_an_id_is_a_word_of_fixed_length_that_says_nothing(self) -> None:
@@ -177,7 +177,7 @@ class TestAccounts:
             account_row(SMITH, "jane", account(type="piggy_bank"), connection(), {}, NOW).account_type == "piggy_bank"
         )
 
-    # The documentation's table shows an object, live payloads a text: either way the list must be readable.
+    # The documentation's table shows an object, live payloads a text: the list must be readable with both.
     def test_a_type_may_come_as_an_object_with_a_name(self) -> None:
         typed = account(type={"id": 2, "name": "checking", "id_parent": None})
 
@@ -539,7 +539,7 @@ class TestBalances:
 
         assert (row.current_balance, row.available_balance, row.available_basis) == (Decimal("7481.01"), None, None)
 
-    # Python's decimal arithmetic rounds to 28 digits unless told otherwise.
+    # Python's decimal arithmetic rounds to 28 digits by default.
     @steady
     @given(
         st.decimals(min_value=-(10**17), max_value=10**17, places=10),
@@ -620,7 +620,7 @@ class TestQuarantine:
             "state: input should be a valid string"
         )
 
-    # A lone surrogate is legal JSON; it went through to Arrow, which fails the whole batch on it.
+    # A lone surrogate is legal JSON; it once reached Arrow, which fails the whole batch on it.
     @pytest.mark.parametrize("changes", [{"number": "\ud83d"}, {"iban": "FR76\ud83d"}, {"type": {"name": "\udfff"}}])
     def test_half_a_character_is_put_aside_with_its_record(self, changes: dict[str, object]) -> None:
         (field,) = changes

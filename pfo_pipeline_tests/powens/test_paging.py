@@ -1,4 +1,4 @@
-"""Links to the next page: followed on the same host only, and never in a circle."""
+"""Links to the next page: followed only on the same host, and never in a circle."""
 
 from collections.abc import Mapping
 
@@ -90,7 +90,7 @@ def test_a_link_that_is_no_text_is_refused(href: object) -> None:
         following(href)
 
 
-# Each of these was an error of the URL library, which nobody maps.
+# Each of these caused an error of the URL library that nothing mapped.
 @pytest.mark.parametrize(
     "href", ["//[", "https://[::1", "/2.0/\x00", "/2.0/a\nb", "/2.0/\ud800", "/2.0/é", "/" + "a" * 70_000], ids=ascii
 )

@@ -1,4 +1,4 @@
-"""What a connection's state says: how it stands, who acts, whether its data is fresh."""
+"""A connection's state: its status, who must act, and whether its data is fresh."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ def reading(
     created: timedelta | None = timedelta(days=100),
     planned: bool = True,
 ) -> Situation:
-    """The situation of a connection that last succeeded, and was made, so long ago; with its next sync `planned` or not."""
+    """The situation of a connection with this age of its last success and creation; with its next sync `planned` or not."""
     return read_state(
         state,
         tuple(FailingSource(source) if isinstance(source, str) else source for source in sources),

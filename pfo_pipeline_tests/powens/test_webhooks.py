@@ -1,4 +1,4 @@
-"""What is posted: who signed it, and the few facts that are kept of it."""
+"""Webhook posts: their signatures, and the few facts that are kept."""
 
 import contextlib
 import gzip

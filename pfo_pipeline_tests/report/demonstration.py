@@ -1,6 +1,6 @@
-"""The cash page of the demonstration after most of a year: three tenants, seven currencies, made-up rates.
+"""The cash page of the demonstration after most of a year: three tenants, seven currencies, fictitious rates.
 
-For pictures, since every figure of it is the same at every run.
+For pictures, because every balance of it is the same in every run.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def demonstration(folder: Path) -> CashPage:
-    """As of the last day of the year; the bank is played through it, which takes most of half a minute."""
+    """As of the last day of the year; playing the bank through the year takes most of half a minute."""
     published = demo_year.build(folder)
     rates = folder / "rates.csv"
     rates.write_text("\n".join(["Date,USD,GBP,CHF,JPY,", *_made_up(demo_year.TODAY.date())]), encoding="utf-8")
@@ -43,7 +43,7 @@ def demonstration(folder: Path) -> CashPage:
 
 
 def _made_up(last: date) -> Iterator[str]:
-    """Working days of a year, the newest first as the ECB has it; each currency wanders around a plausible rate."""
+    """Working days of a year, the newest first as in the ECB's file; each currency varies around a plausible rate."""
     for ago in range(365):
         day = last - timedelta(days=ago)
         if day.weekday() < 5:

@@ -1,4 +1,4 @@
-"""Published ledgers of awkward content, written through the ledger's own writer: to gather pages of, and to show them."""
+"""Published ledgers with difficult content, written through the ledger's own writer, as sources of pages."""
 
 import atexit
 import shutil
@@ -39,7 +39,7 @@ HUGE = Decimal("9999999999999999999999999999.9999999999")
 
 
 class Told:
-    """A ledger that is told things at moments, and asked for pages of what is published."""
+    """A ledger that is loaded at given times; pages are made from its published copy."""
 
     def __init__(self, folder: Path, *, publish_personal: bool = True) -> None:
         self.clock = SetClock(NOW)
@@ -49,17 +49,17 @@ class Told:
             self.ledger = Ledger(LedgerFiles(folder), OFFICE, publish_personal=False, clock=self.clock)
 
     def tell(self, at: datetime, *rows: LedgerRow, **changes: Any) -> datetime:
-        """Load rows of one tenant at a moment; the moment as the ledger has it."""
+        """Load rows of one tenant at a time; returns the time in the ledger."""
         self.clock.now = at
         return self.ledger.merge(batch(*rows, **changes)).recorded_at
 
     def reader(self) -> Reader:
-        """Of what is there now, published."""
+        """A reader of the current state, published."""
         self.ledger.publish()
         return published_reader(self.ledger.files.published)
 
     def page(self, *tenant_ids: str, **asked: Any) -> CashPage:
-        """Of tenant smith, unless others are named."""
+        """A page of tenant smith, or of the named tenants."""
         return page_of(self.reader(), *tenant_ids, **asked)
 
 
@@ -73,7 +73,7 @@ def page_of(
     names: dict[tuple[str, str], str] | None = None,
     **asked: datetime | None,
 ) -> CashPage:
-    """A page as the pipeline gathers it; of tenant smith, unless others are named."""
+    """A page as the pipeline builds it; of tenant smith, or of the named tenants."""
     return gather(
         reader,
         Asked(tenant_ids or ("smith",), **asked),
@@ -88,7 +88,7 @@ def page_of(
 
 
 def linked(number: int, **changes: Any) -> Any:
-    """An account with ids of its own."""
+    """An account with its own ids."""
     return account(f"acc_{number}", source_id=f"s{number}", iban=None, number=f"n{number}", **changes)
 
 
@@ -97,11 +97,11 @@ def figure(number: int, amount: str | Decimal, as_of: datetime, **changes: Any) 
 
 
 def nothing(told: Told) -> None:
-    """A ledger in which nothing was ever loaded."""
+    """A ledger without a load."""
 
 
 def without_figures(told: Told) -> None:
-    """Accounts, and no figure of any."""
+    """Accounts without any balance."""
     told.tell(NOW - DAY, user(), connection(), linked(1), linked(2, currency=None))
 
 
@@ -110,14 +110,14 @@ def one_account(told: Told) -> None:
 
 
 def nothing_fresh(told: Told) -> None:
-    """Every figure is beyond its limit."""
+    """Every balance is older than its limit."""
     told.tell(NOW - 40 * DAY, user(), connection(), linked(1), linked(2, account_type="loan"))
     told.tell(NOW - 39 * DAY, figure(1, "10.00", NOW - 41 * DAY), figure(2, "-400000.00", NOW - 41 * DAY))
     told.tell(NOW - HOUR, user(status="unreachable", code="timeout", who_acts="powens", remedy="Nothing to do."))
 
 
 def awkward(told: Told) -> None:
-    """Negative, zero and huge amounts; currencies with 0, 3 and 8 decimals and none; names that are no plain text."""
+    """Negative, zero and huge amounts; currencies with 0, 3 and 8 decimals and none; names that are not plain text."""
     told.tell(
         NOW - 3 * DAY,
         user(),
@@ -163,7 +163,7 @@ def awkward(told: Told) -> None:
 
 
 def two_tenants(told: Told) -> None:
-    """With members, accounts and connections of the same ids."""
+    """Two tenants whose members, accounts and connections have the same ids."""
     for tenant_id, amount in (("smith", "10.00"), ("jones", "20.00")):
         mine = {"tenant_id": tenant_id}
         told.tell(
@@ -172,7 +172,7 @@ def two_tenants(told: Told) -> None:
 
 
 def large(told: Told, accounts: int = 2000) -> None:
-    """Many accounts in five currencies, of which some are stale, with two days of figures."""
+    """Many accounts in five currencies, some of them stale, with two days of balances."""
     currencies = ("EUR", "USD", "CHF", "GBP", "JPY")
     of = {n: currencies[n % 5] for n in range(accounts)}
     told.tell(
@@ -197,11 +197,11 @@ def large(told: Told, accounts: int = 2000) -> None:
 WORLDS: dict[str, Callable[[Told], None]] = {
     world.__name__: world for world in (nothing, without_figures, one_account, nothing_fresh, awkward, two_tenants)
 }
-"""Small enough to be shown and gathered in a blink; `large` is apart."""
+"""Small enough for fast tests; `large` is separate."""
 
 
 def empty(folder: Path) -> Told:
-    """A ledger without a load, copied from one that is made once: that is most of a small test's time."""
+    """A ledger without a load, copied from one that is made once: making it is most of a small test's time."""
     shutil.copytree(_new_ledger(), folder)
     return Told(folder)
 
@@ -216,7 +216,7 @@ def _new_ledger() -> Path:
 
 @contextmanager
 def written(folder: Path, world: Callable[[Told], None] = nothing) -> Iterator[Told]:
-    """A world as it is told; its file stays loaded, to be told more without being opened each time."""
+    """A world's ledger; its file stays open, so that further loads are fast."""
     told = empty(folder / "data")
     with opened(told.ledger):
         world(told)
@@ -224,6 +224,6 @@ def written(folder: Path, world: Callable[[Told], None] = nothing) -> Iterator[T
 
 
 def told(folder: Path, world: Callable[[Told], None]) -> Told:
-    """A world in a folder, as it is told."""
+    """A world in a folder, as a ledger."""
     with written(folder, world) as ledger:
         return ledger

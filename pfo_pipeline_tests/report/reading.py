@@ -1,4 +1,4 @@
-"""Read a cash page back as a browser would, by Python's own parser: elements, cells, figures."""
+"""Parse a cash page as a browser would, with Python's own parser: elements, cells, amounts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Element:
     children: "list[Element | str]" = field(default_factory=list)
 
     def __iter__(self) -> "Iterator[Element]":
-        """It and everything inside, in the page's order."""
+        """The element and all elements inside, in the page's order."""
         yield self
         for child in self.children:
             if isinstance(child, Element):
@@ -33,7 +33,7 @@ class Element:
 
     @property
     def text(self) -> str:
-        """What people read, with single spaces."""
+        """The visible text, with single spaces."""
         return " ".join("".join(self._words()).split())
 
     def _words(self) -> Iterator[str]:
@@ -45,7 +45,7 @@ class Element:
                 yield " " if child.tag in ("p", "td", "th", "li", "caption", "tr", "dd", "dt", "h1", "h2", "h3") else ""
 
     def figure(self) -> Decimal | None:
-        """The exact value of the one figure in it; None where there is none."""
+        """The exact value of its only amount; None without one."""
         found = self.all("data")
         return Decimal(found[0].attributes["value"]) if found else None
 
@@ -77,7 +77,7 @@ class _Reader(HTMLParser):
 
 
 def read(html: str) -> Element:
-    """Raises: AssertionError: An element is not ended, or ended by another's tag."""
+    """Raises: AssertionError: An element is not closed, or closed by another's tag."""
     reader = _Reader()
     reader.feed(html)
     reader.close()

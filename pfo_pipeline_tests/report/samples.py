@@ -1,4 +1,4 @@
-"""Cash pages made by hand: a family with several currencies, and what it takes to change one thing of it."""
+"""Handmade cash pages: a family with several currencies, and helpers to change one part."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -56,7 +56,7 @@ def position(
     account_class: str = "",
     converted: str | None = None,
 ) -> Position:
-    """`account_class`: of the type, unless it is given."""
+    """`account_class`: by default that of the type."""
     figure = None if current is None else Decimal(current)
     as_of = None if figure is None else NOW - timedelta(hours=hours_old)
     return Position(
@@ -80,7 +80,7 @@ def position(
 
 
 def amounts(positions: list[Position]) -> tuple[Amount, ...]:
-    """Per currency, as gathering adds them up."""
+    """Sums per currency, as in the real page."""
     together: dict[str, list[Position]] = defaultdict(list)
     for one in positions:
         if one.current is not None and one.currency is not None:
@@ -106,7 +106,7 @@ def total(values: list[Decimal | None]) -> Decimal:
 
 
 def page(*positions: Position, days: int = 0) -> CashPage:
-    """A page of the accounts alone: no rates, no report before, nothing that waits, a history that never moved."""
+    """A page of the accounts alone: no rates, no earlier report, no action items, a constant history."""
     cash = [one for one in positions if one.side == "total"]
     per_currency = amounts(cash)
     classes = [name for name in CLASSES if any(one.account_class == name and one.current is not None for one in cash)]
@@ -156,7 +156,7 @@ def page(*positions: Position, days: int = 0) -> CashPage:
 
 
 def moving(last: Decimal | None, days: int, every: int) -> tuple[Decimal | None, ...]:
-    """Totals that step now and then, and end at `last`; the first fortnight has none."""
+    """Totals that change at intervals, and end at `last`; the first fortnight has none."""
     assert last is not None
     values: list[Decimal | None] = []
     value = last
@@ -168,7 +168,9 @@ def moving(last: Decimal | None, days: int, every: int) -> tuple[Decimal | None,
 
 
 def family() -> CashPage:
-    """Everything that a page can show: rates, a currency without one, changes of every reason, loans, tasks, consents."""
+    """Everything that a page can show: rates, a currency without one, changes of every reason, loans, action items,
+    consents.
+    """
     positions = (
         position("1", "184220.15", name="Compte courant", institution="Crédit des Deux Rives", converted="184220.15"),
         position(

@@ -1,4 +1,4 @@
-"""What became of every account since the last report, by a hand-computed example for each reason; and bridges that add up."""
+"""Changes of every account since the last report: a hand-computed example for each reason, and bridges that add up."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ Line = tuple[str, str, Decimal, str]
 
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[Told]:
-    """Accounts 1 and 2, with figures of the day before yesterday that were reported yesterday."""
+    """Accounts 1 and 2, with balances of the day before yesterday that were reported yesterday."""
     with written(tmp_path) as told:
         told.tell(YESTERDAY, user(), connection(), linked(1), linked(2))
         told.tell(YESTERDAY, figure(1, "100.00", BEFORE), figure(2, "7.00", BEFORE))
@@ -111,7 +111,7 @@ def test_a_restatement_and_a_movement_of_one_account_are_two_lines(told: Told) -
 
 
 def test_a_figure_that_came_late_is_a_movement_since_the_older_one_was_right(told: Told) -> None:
-    """It is dated before the last report, which did not know it yet."""
+    """Its date is before the last report, which did not know it yet."""
     told.tell(NOW - HOUR, figure(1, "120.00", BEFORE + HOUR))
 
     assert lines(changes_of(told)) == [("acc_1", "movement", Decimal("20.00"), "")]
@@ -168,7 +168,7 @@ def test_of_two_that_were_joined_one_is_gone_and_says_what_it_counts_as(told: To
 
     changes = changes_of(told)
 
-    # Of the date that they both had a figure of, the last one by its id speaks for both: as cash_position decides.
+    # On the last date with a balance of both, the last one by its id decides, as in cash_position.
     assert lines(changes) == [
         ("acc_2", "account gone", Decimal("-7.00"), "counted now as the same account as Joint account, Banque Exemple"),
         ("acc_1", "restatement", Decimal("-93.00"), ""),
@@ -178,7 +178,7 @@ def test_of_two_that_were_joined_one_is_gone_and_says_what_it_counts_as(told: To
 
 
 def test_an_account_that_came_back_under_another_id_has_moved_and_no_more(told: Told) -> None:
-    """Powens dropped the account and returned it; that both are one was decided by the evidence."""
+    """Powens removed the account and returned it; the evidence showed that both are one."""
     told.tell(NOW - HOUR, linked(1, deleted_at=NOW - 3 * HOUR), linked(3))
     told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence"))
     told.tell(NOW - HOUR, figure(3, "101.00", NOW - 2 * HOUR))
@@ -190,7 +190,7 @@ def test_an_account_that_came_back_under_another_id_has_moved_and_no_more(told: 
 
 
 def test_of_two_that_were_told_apart_the_one_is_new_and_the_other_restated(told: Told) -> None:
-    """No money has moved: what account 1 was said to have was account 3's."""
+    """No money has moved: the balance of account 1 was that of account 3."""
     told.tell(YESTERDAY + HOUR, linked(3), figure(3, "150.00", YESTERDAY))
     told.tell(YESTERDAY + HOUR, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence"))
     told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_3", "a person's decision", "operator"))
@@ -337,7 +337,7 @@ def test_what_was_not_known_yet_is_no_last_report(told: Told) -> None:
 
 
 def test_a_figure_that_the_last_report_showed_ahead_of_its_time_has_not_moved(told: Told) -> None:
-    """A bank may date a figure at the end of its day."""
+    """A bank may date a balance at the end of its day."""
     told.tell(YESTERDAY + HOUR, figure(1, "101.00", YESTERDAY + 9 * HOUR))
     told.tell(NOW - HOUR, figure(2, "7.00", NOW - 2 * HOUR))
 

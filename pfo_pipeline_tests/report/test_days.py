@@ -1,4 +1,4 @@
-"""What there was at the end of each day: where days end, what is carried, and the same in the reference currency."""
+"""Balances at the end of each day: the ends of days, carried balances, and the same in the reference currency."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +22,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[Told]:
-    """Account 1, without a figure."""
+    """Account 1, without a balance."""
     with written(tmp_path) as told:
         told.tell(NOW - 20 * DAY, user(), connection(), linked(1))
         yield told
@@ -44,7 +44,7 @@ def last_totals(history: History, days: int) -> dict[date, Decimal | None]:
         (date(2026, 3, 30), "Europe/Paris", datetime(2026, 3, 29, 22, tzinfo=UTC)),  # A day of 23 hours.
         (date(2026, 10, 26), "Europe/Paris", datetime(2026, 10, 25, 23, tzinfo=UTC)),  # One of 25.
         (date(2026, 3, 8), "America/Havana", datetime(2026, 3, 8, 5, tzinfo=UTC)),  # It begins at 1:00.
-        (date(2026, 11, 1), "America/Havana", datetime(2026, 11, 1, 4, tzinfo=UTC)),  # Midnight comes twice.
+        (date(2026, 11, 1), "America/Havana", datetime(2026, 11, 1, 4, tzinfo=UTC)),  # Midnight occurs twice.
         (date(2026, 4, 10), "Asia/Kathmandu", datetime(2026, 4, 9, 18, 15, tzinfo=UTC)),
     ],
 )
@@ -150,7 +150,7 @@ def test_liabilities_are_in_no_history(told: Told) -> None:
 
 
 def test_what_is_joined_as_a_loan_is_no_cash_on_any_day(told: Told) -> None:
-    """One kind was left out before it was known which of the two speaks for the account: the page's own total was another."""
+    """A regression: the history left out one account before the match was known, so the page's own total differed."""
     told.tell(NOW - 19 * DAY, figure(1, "10.00", NOW - 19 * DAY))
     told.tell(
         NOW - 3 * DAY,

@@ -1,4 +1,4 @@
-"""Where pages are: replaced as a whole, named where they cannot be, gone with whom they are about."""
+"""Files of pages: replaced atomically, named in errors, deleted with their tenant."""
 
 import os
 from collections.abc import Callable

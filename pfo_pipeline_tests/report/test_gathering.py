@@ -1,4 +1,4 @@
-"""A page says what the ledger holds, of any moment by what was known at another: figures, sums, freshness, sources."""
+"""A page equals the ledger at any time and any known time: balances, sums, freshness, sources."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,7 +67,7 @@ def published(told: Told) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-# --- Whatever a ledger holds
+# --- Any content of a ledger
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
@@ -176,7 +176,7 @@ def test_a_ledger_published_without_personal_columns_shows_ids(tmp_path: Path) -
 
 
 def test_all_of_a_page_is_of_one_state(told: Told) -> None:
-    """Publishing while it is gathered changes nothing of it."""
+    """A publication while the page is built does not change it."""
     told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
     path = told.ledger.publish().path
     asked = 0
@@ -226,7 +226,7 @@ def test_an_enabled_account_without_a_figure_is_there_without_one(told: Told) ->
 
 
 def test_a_joined_account_is_spoken_for_by_the_newest_figure_of_those_that_count(told: Told) -> None:
-    """Account 2's figure is newer, but that link was disabled; account 3's is as new as account 1's."""
+    """Account 2's balance is newer, but that link was disabled; account 3's is as new as account 1's."""
     told.tell(NOW - DAY, linked(2, disabled_at=NOW - DAY), linked(3), linked(4))
     told.tell(NOW - DAY, *(IdentityRow("smith", f"acc_{n}", "acc_1", "iban", "evidence") for n in (2, 3, 4)))
     told.tell(NOW - HOUR, figure(1, "1.00", NOW - 3 * HOUR), figure(2, "2.00", NOW - 2 * HOUR))
@@ -272,7 +272,7 @@ def test_a_figure_ahead_of_our_clock_is_of_age_nought_on_every_page(told: Told) 
 
 
 def test_limits_are_those_of_the_connection_as_it_was_known(told: Told) -> None:
-    """Nothing comes by itself through a paused connection."""
+    """A paused connection gets no data automatically."""
     limits = Freshness(connection_classes={"paused": 24 * 30}, account_types={"savings": 24 * 7})
     told.tell(NOW - 3 * DAY, figure(1, "1.00", NOW - 5 * DAY))
     told.tell(NOW - DAY, linked(2, account_type="savings"), figure(2, "1.00", NOW - 5 * DAY), connection(active=False))
@@ -324,7 +324,7 @@ def test_members_are_called_as_configured_and_told_apart(tmp_path: Path) -> None
 
 
 def test_each_account_is_rounded_so_that_columns_add_up(told: Told) -> None:
-    """0.50 dollars are 0.1666… euros: three of them are 0.51, as the column says, not 0.50."""
+    """0.50 dollars are 0.1666… euros: three of them are 0.51, as in the column, not 0.50."""
     told.tell(NOW - HOUR, linked(1, currency="USD"), linked(2, currency="USD"), linked(3, currency="USD"))
     told.tell(NOW - HOUR, *(figure(n, "0.50", NOW - HOUR, currency="USD") for n in (1, 2, 3)))
 
@@ -379,7 +379,7 @@ def test_the_largest_part_is_first_where_everything_has_a_rate(told: Told) -> No
     assert institutions(None) == ["Aardvark Bank", "Banque Exemple", "Zebra Bank"]
 
 
-# --- Moments and sources
+# --- Times and sources
 
 
 def test_the_page_says_which_loads_it_is_of(told: Told) -> None:
@@ -405,7 +405,7 @@ def test_a_page_says_of_which_moments_it_is(told: Told) -> None:
 
 
 def test_asked_again_with_its_own_moments_a_page_is_the_same(told: Told) -> None:
-    """By what was written into its footer, whatever was learnt since."""
+    """With the times in its footer, whatever was learnt since."""
     told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
     told.tell(NOW, linked(2), figure(2, "3.00", NOW - HOUR))
     told.tell(NOW, figure(1, "5.00", NOW - HOUR))  # Recorded a microsecond after now.
@@ -453,7 +453,7 @@ def test_a_link_that_is_one_of_two_is_a_line_of_what_changed(told: Told) -> None
     assert "it is not known which" in changes.changes[0].detail
 
 
-# --- Any moment by any knowledge, as the macros say
+# --- Any time and known time, as in the macros
 
 _AMOUNTS = st.integers(-(10**6), 10**6).map(lambda cents: Decimal(cents) / 100)
 _NUMBERS = st.integers(1, 3)
@@ -467,7 +467,7 @@ _EVENTS = st.one_of(
 
 
 def day(number: int) -> datetime:
-    """Of a week that ends with now; the clocks change in it."""
+    """A day of a week that ends now; the clocks change in it."""
     return datetime(2026, 3, 26, 8, tzinfo=UTC) + number * DAY
 
 
@@ -499,7 +499,7 @@ def test_any_moment_by_any_knowledge_is_what_the_macro_says(
     since: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    # Loads of one day follow each other by microseconds.
+    # Loads of one day are microseconds apart.
     known = None if known_at is None else day(known_at) + HOUR
     at = None if as_of is None else day(as_of)
     compared = min(moment for moment in (day(since), at, known) if moment is not None)
@@ -524,7 +524,7 @@ def test_any_moment_by_any_knowledge_is_what_the_macro_says(
             for history in page.history:
                 for days_back in range(1, 9):
                     end = datetime.combine(history.days[-days_back], datetime.min.time(), tzinfo=UTC)
-                    # In Paris the day ended at 22:00 or 23:00 UTC; no figure is of an hour between.
+                    # In Paris the day ended at 22:00 or 23:00 UTC; no balance is from an hour between.
                     then = at if days_back == 1 else end + 22 * HOUR
                     assert (history.totals[-days_back] or 0) == position(then, known)["total"].get(history.currency, 0)
 

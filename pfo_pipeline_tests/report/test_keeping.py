@@ -1,4 +1,4 @@
-"""What every page carries is made once, and taken from nobody else's file."""
+"""The common parts of all pages are made once, and only read from a file of this user."""
 
 import os
 from pathlib import Path

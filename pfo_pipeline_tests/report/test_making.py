@@ -1,4 +1,4 @@
-"""What a page takes from the configuration: names where they are published, whose days they are."""
+"""A page's values from the configuration: names if they are published, and the time zone of days."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A cash page as text: its figures are the data's to the last digit, and nothing that anybody named becomes markup."""
+"""A cash page as text: its amounts equal the data exactly, and no name becomes markup."""
 
 import re
 import subprocess

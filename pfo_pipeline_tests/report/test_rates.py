@@ -1,4 +1,4 @@
-"""Rates as the ECB publishes them: what a day's rate is, what an amount is worth, and what of a file is refused."""
+"""Rates in the ECB's format: the rate of a day, the value of an amount, and refused files."""
 
 from collections.abc import Callable
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""What waits for a person or mends itself, and when consents end: as it was known at the page's moment of knowledge."""
+"""Action items and the ends of consents, as known at the page's known time."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,1 +1,1 @@
-"""Behaviour of the simulated Powens, seen by a client over real HTTP."""
+"""Behaviour of the simulated Powens, as a client sees it over real HTTP."""

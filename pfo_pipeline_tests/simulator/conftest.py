@@ -1,4 +1,4 @@
-"""Fixtures of the simulator's tests: a running bank, a user, and his client."""
+"""Fixtures of the simulator's tests: a running bank, a user, and the user's client."""
 
 import ssl
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedUser
 
 TEST_CONNECTOR = "338178e6-3d01-564f-9a7b-52ca442459bf"
 LOGIN = {"connector_uuid": TEST_CONNECTOR, "login": "anyone", "password": "1234"}
-# Requests without a user; no kept-alive connection, since the servers come and go.
+# Requests without a user. No kept-alive connection, because each test has its own server.
 web = httpx.Client(
     limits=httpx.Limits(max_keepalive_connections=0),
     trust_env=False,
@@ -42,13 +42,13 @@ def client(bank: SimulatedBank, user: SimulatedUser) -> Iterator[httpx.Client]:
 
 
 def payload(answer: httpx.Response, status: int = 200) -> Any:
-    """The JSON of an answer that must have the status; fractions are exact."""
+    """The JSON of an answer with the expected status; fractions are exact."""
     assert answer.status_code == status, answer.text
     return answer.json(parse_float=Decimal)
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of an error, whose envelope must be whole."""
+    """Status and code of an error with a complete envelope."""
     body = answer.json()
     assert set(body) == {"code", "description", "message", "request_id"}
     assert isinstance(body["request_id"], int | None)

@@ -1,4 +1,4 @@
-"""Accounts: exact figures, enabling, what is hidden, paging."""
+"""Accounts: exact balances, enabling, hidden accounts, paging."""
 
 from decimal import Decimal
 

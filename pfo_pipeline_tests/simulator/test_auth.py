@@ -1,4 +1,4 @@
-"""Tokens: how they are got, what they open, how they end."""
+"""Tokens: their creation, access and end."""
 
 import http.client
 

@@ -1,4 +1,4 @@
-"""Faults as a real client meets them, the rate limit, the journal."""
+"""Faults as a real client sees them, the rate limit, the journal."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""A bank that lives: new ids for old accounts, corrections, late figures, what is coming, and the truth about it all."""
+"""A bank over time: new ids for old accounts, corrections, late balances, announced operations, and the truth about them."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -138,7 +138,7 @@ def test_one_bank_account_moves_in_step_wherever_it_is_seen(
                 two[key] for key in ("balance", "coming", "iban")
             ]
             seen.append(one["balance"])
-        # What one has seen by a forced sync, the other sees the next morning.
+        # The balance after one user's forced sync reaches the other user the next morning.
         client.put(f"users/me/connections/{mine.id}")
         bank.advance(minutes=1)
         assert accounts(client)[first]["balance"] != accounts(other_client)[second]["balance"]

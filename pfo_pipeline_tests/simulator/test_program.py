@@ -1,4 +1,4 @@
-"""The simulator as a process: what it says, what it writes, how it ends."""
+"""The simulator as a process: its output, its files, its end."""
 
 import ast
 import json

@@ -28,7 +28,7 @@ def test_a_consent_can_be_renewed_ahead_of_time(
     renewed = payload(client.post(address, json=answer))
 
     assert (before["state"], due["state"], renewed["state"]) == (None, asked, None)
-    # While a login is open, it is the moment at which that one is purged; the sources know the end of the access.
+    # While a login is open, this is the time at which the login expires; the sources have the end of the access.
     assert due["expire"] == "2026-06-18 16:00:00"
     sources = read(client, made["id"], "?expand=sources")["sources"]
     assert [(s["access_expire"], s["expire"]) for s in sources] == [("2026-12-15 13:00:00", None)]

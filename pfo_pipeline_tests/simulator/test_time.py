@@ -120,7 +120,7 @@ def test_the_clock_only_moves_forward(bank: SimulatedBank) -> None:
 
 
 def demo_payloads(bank: SimulatedBank) -> dict[str, bytes]:
-    """Everything a client can read of the demo world, by address."""
+    """All answers that a client can read from the demo world, by address."""
     seen = {}
     for domain, users in MEMBERS.items():
         for user_id in users:

@@ -1,4 +1,4 @@
-"""What the simulated bank posts: the documented bodies, proved as documented, tried until they are accepted."""
+"""Posts of the simulated bank: the documented bodies and signatures, repeated until they are accepted."""
 
 import base64
 import gzip
@@ -46,7 +46,7 @@ class Arrived:
 
 @dataclass
 class Mailbox:
-    """A receiver that answers as it is told and keeps all that arrives."""
+    """A receiver with given answers that keeps all posts."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
@@ -246,7 +246,7 @@ def test_a_run_gives_up_on_an_address_after_two_timeouts_and_on_no_other(
         made = bank.add_connection(member, accounts=[{"balance": "1"} for _ in range(5)])
         bank.sync(domain.name, made.id)
 
-        # Two runs: the one that the sync began, and the one that is asked for here.
+        # Two runs: the one that the sync began, and the one that this test starts.
         assert [post["status"] for post in bank.posts()] == [None, None, 204, None, None]
 
     assert bank.pending_posts() == 5

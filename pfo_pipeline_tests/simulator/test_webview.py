@@ -1,4 +1,4 @@
-"""The webview: a member connects a bank, shares accounts, renews a consent, cancels; by plain forms."""
+"""The webview: a member connects a bank, shares accounts, renews a consent, cancels; with plain forms."""
 
 import re
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ TEST_CONNECTOR = "338178e6-3d01-564f-9a7b-52ca442459bf"
 
 @dataclass
 class Page(HTMLParser):
-    """What a browser without scripts sees: the inputs of the form, ticked or filled in."""
+    """The view of a browser without scripts: the inputs of the form, ticked or filled in."""
 
     text: str
     fields: dict[str, list[str]] = field(default_factory=dict)
@@ -70,14 +70,14 @@ def opened(url: str) -> Page:
 
 
 def submit(url: str, page: Page, **values: str | list[str]) -> Page:
-    """Fill in the page's form; the next page."""
+    """Submit the page's form; returns the next page."""
     answer = web.post(url, data={**page.fields, "action": "confirm", **values})
     assert answer.status_code == 200, answer.text
     return Page(answer.text)
 
 
 def returned(answer: httpx.Response) -> dict[str, str]:
-    """The query with which the member comes back."""
+    """The query of the member's return."""
     assert answer.status_code == 302, answer.text
     location = answer.headers["Location"]
     assert location.startswith(f"{BACK}?")

@@ -1,1 +1,1 @@
-"""What earlier releases wrote is kept here, and every later release is held to it."""
+"""Files of earlier releases, which every later release must support."""

@@ -1,9 +1,9 @@
-"""Freezes the release it runs on: plays an office, and keeps what the release wrote and answered.
+"""Freezes the current release: plays an office, and keeps the files and answers of the release.
 
     python -m pfo_pipeline_tests.upgrades.make_release
 
-Run by hand, once for each release, after the release's `queries.sql` was written. Everything is made in /srv/pfo, so that
-no file names the machine; paths in tracebacks that Dagster stored are replaced by neutral ones.
+Run it by hand, once for each release, after writing the release's `queries.sql`. Everything is made in /srv/pfo, so that no
+file names the machine; paths in tracebacks that Dagster stored are replaced by neutral ones.
 """
 
 import json
@@ -75,7 +75,7 @@ def main() -> None:
     with _alone_in(PLACE), SimulatedBank(world="demo", now=FIRST) as bank, under_the_banks_clock(bank):
         office = PlayedOffice(bank, PLACE, key=KEY)
         play(office, FEW_DAYS)
-        office.pfo("rekey", "--old-key", "file:secrets/ledger_key")  # Written anew, it has no free blocks.
+        office.pfo("rekey", "--old-key", "file:secrets/ledger_key")  # A rewritten file has no free blocks.
         _finish(office, folder / "encrypted.tar.xz")
 
 
@@ -95,7 +95,7 @@ def _alone_in(place: Path) -> Iterator[None]:
 
 
 class _Taker(BaseHTTPRequestHandler):
-    """An alert target that takes everything."""
+    """An alert target that accepts everything."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -118,7 +118,7 @@ def _taken() -> Iterator[str]:
 
 
 def _finish(office: PlayedOffice, archive: Path) -> None:
-    """A backup of what was played, and all of it in one archive."""
+    """Back up the played office, and put everything in one archive."""
     office.configure(is_played=False)
     (PLACE / "secrets" / "alerts").write_text("json://alerts.willow.invalid/", encoding="utf-8")
     for database in PLACE.rglob("*.db"):
@@ -178,7 +178,7 @@ def _refuse_names_of_this_machine() -> None:
 
 
 def _keep_texts(folder: Path) -> None:
-    """The answers, what there is to ask, and how far the sensors had read."""
+    """Keep the answers, the queries, and the sensors' cursors."""
     with opened(load_config()) as con:
         write_answers(
             folder / "answers.json", {query.name: ask(con, query) for query in read_queries(folder / "queries.sql")}

@@ -1,6 +1,6 @@
-"""An office whose history has everything that a release can write: played at the simulated bank, under the bank's clock.
+"""An office whose history contains everything that a release can write: played at the simulated bank, under the bank's clock.
 
-Loads are made by the program's own steps, the last days by `pfo run`, decisions and erasures by their commands.
+The program's own steps make the loads, `pfo run` those of the last days; decisions and erasures are made by their commands.
 """
 
 import json
@@ -32,9 +32,9 @@ from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedUser
 FIRST = datetime(2026, 2, 28, 18, 0, tzinfo=UTC)
 DAYS = 38
 LAST_DAYS = 3
-"""So many days at the end are run by Dagster."""
+"""Number of days at the end that Dagster runs."""
 FEW_DAYS = 3
-"""The length of the history that is kept encrypted: nothing makes it smaller than a block for each table."""
+"""Length of the encrypted history: the file cannot be smaller than a block for each table."""
 KEY = "release-fixture-key"
 MARTIN, LINDQVIST, MOREAU = "martin-sandbox", "lindqvist-sandbox", "moreau-sandbox"
 _DOMAINS = {"martin": MARTIN, "lindqvist": LINDQVIST, "moreau": MOREAU}
@@ -87,7 +87,7 @@ token = "file:secrets/{tenant}_{user}"
 
 @dataclass
 class PlayedOffice:
-    """The folder of an office, and the bank that it reads."""
+    """The folder of an office, and its bank."""
 
     bank: SimulatedBank
     folder: Path
@@ -103,7 +103,7 @@ class PlayedOffice:
     currency_changes: dict[str, str] = field(default_factory=dict)
 
     def configure(self, *, is_played: bool = True) -> None:
-        """Write the configuration: with the simulated bank's addresses, or as a real office has it."""
+        """Write the configuration: with the simulated bank's addresses, or like a real office's."""
         encryption = 'encryption_key = "file:secrets/ledger_key"\n' if self.key else ""
         text = _CONFIGURATION.format(encryption=encryption)
         for number, (tenant, users) in enumerate(self.users.items(), start=1):
@@ -148,7 +148,7 @@ class PlayedOffice:
         return added
 
     def read(self) -> None:
-        """What a night's runs do, for every tenant."""
+        """Do the work of a night's runs, for every tenant."""
         config = load_config()
         ledger, banking, now = ledger_of(config), OpenBanking(config), self.bank.now()
         for tenant in config.tenants:
@@ -161,7 +161,7 @@ class PlayedOffice:
         ledger_of(load_config()).publish()
 
     def pfo(self, *words: str, may_fail: bool = False) -> str:
-        """A command, as an operator gives it."""
+        """Run a command, as an operator does."""
         done = CliRunner().invoke(main, words, catch_exceptions=False)
         if done.exit_code and not may_fail:
             raise AssertionError(f"pfo {' '.join(words)}: {done.output}")
@@ -173,7 +173,7 @@ class PlayedOffice:
         return found
 
     def account(self, tenant: str, institution: str, name: str, column: str = "source_id") -> str:
-        """Of an account that is there now: Powens' id, or another column."""
+        """Powens' id of a current account, or another column."""
         return str(
             self.one(
                 f"select {column} from accounts_latest where deleted_at is null and tenant_id = ? "  # noqa: S608
@@ -189,7 +189,7 @@ class PlayedOffice:
 
 
 def play(office: PlayedOffice, days: int) -> None:
-    """The first so many days of the history; from the second on each has its event before it is read."""
+    """Play the first days of the history; from the second on, each has its event before it is read."""
     basile = office.add_user("moreau", "basile")
     office.bank.add_connection(
         basile,
@@ -234,11 +234,11 @@ _LATER: dict[int, tuple[Callable[[PlayedOffice], None], ...]] = {
     6: (_tells_late,),
     20: (_corrects_figures,),
 }
-"""What happens an hour after the reading of a day; then everything is read again."""
+"""Events an hour after the reading of a day; then everything is read again."""
 
 
 def _events(office: PlayedOffice) -> dict[int, tuple[Callable[[], object], ...]]:
-    """By day: what happens before the reading."""
+    """Events before the reading, by day."""
     bank, account, connection = office.bank, office.account, office.connection
 
     def wallet(balance: str) -> None:
@@ -325,12 +325,12 @@ def _events(office: PlayedOffice) -> dict[int, tuple[Callable[[], object], ...]]
 
 
 def run_the_last_days(office: PlayedOffice) -> None:
-    """Days that `pfo run` reads, on the second of which one tenant cannot be read; then a webhook waits."""
+    """Days that `pfo run` reads; on the second of them one tenant cannot be read. Then a webhook waits."""
     for day in range(DAYS - LAST_DAYS, DAYS):
         office.bank.advance_to(FIRST + timedelta(days=day))
         if day == DAYS - 2:
             body = json.dumps({"code": "bug", "message": "down", "description": "down"})
-            # With a wait of its own, so that nobody waits for the contract's delays.
+            # With a wait from the server, the contract's delays do not apply.
             office.bank.fault("body", body=body, status=429, retry_after=0, domain=LINDQVIST, times=None)
         with freeze_time(office.bank.now()):
             office.pfo("run", may_fail=True)
@@ -342,7 +342,7 @@ def run_the_last_days(office: PlayedOffice) -> None:
 
 @contextmanager
 def under_the_banks_clock(bank: SimulatedBank) -> Iterator[None]:
-    """The program takes the bank's clock for the machine's, and draws its ids from a seed."""
+    """Use the bank's clock as the machine's clock, and draw the program's ids from a seed."""
     drawn = random.Random(7)  # noqa: S311
     real = store.utc_now
     defaults = store.Ledger.__init__.__kwdefaults__

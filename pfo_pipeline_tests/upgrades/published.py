@@ -1,9 +1,9 @@
 """Writes every row of every published relation to text files, to compare one release of the code with another.
 
     python -m pfo_pipeline_tests.upgrades.published FOLDER          the year of the demonstration and ten half-years
-    diff -r BEFORE AFTER                                            nothing, where no figure changed
+    diff -r BEFORE AFTER                                            no output if no balance changed
 
-Macros with a moment are asked at twenty pairs of moments. A relation that was renamed goes under its former name, by _NAMES.
+Macros with times are called with twenty pairs of times. A renamed relation keeps its former name here, by _NAMES.
 Not part of the suite: it takes some minutes.
 """
 
@@ -20,7 +20,7 @@ from pfo_pipeline_tests.oracle.generate import generated
 
 _SEEDS = range(10)
 _NAMES: dict[str, str] = {}
-"""New name of a relation to the one under which it was written before."""
+"""New name of a relation to its former name."""
 _AT_AND_KNOWN_AT = (
     "linked_balances_as_of",
     "balances_as_of",
@@ -31,11 +31,11 @@ _AT_AND_KNOWN_AT = (
 )
 _AT = ("accounts_as_of", "account_identity_as_of", "proposals_as_of", "quarantine_as_of", "restatements", "freshness")
 _DIFFERS_BY_RUN = ("link", "payload_digest")
-"""Columns that hold the port of the simulated bank."""
+"""Columns that contain the port of the simulated bank."""
 
 
 def ledgers(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The name and the published file of each ledger, made in the folder."""
+    """Name and published file of each ledger, created in the folder."""
     yield "year", demo_year.build(folder / "year")
     for seed in _SEEDS:
         with played(generated(seed).script, folder / str(seed)) as moments:
@@ -62,7 +62,7 @@ def write(published: Path, folder: Path) -> None:
 
 
 def _moments(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """A date and four moments of the ledger's life, as SQL."""
+    """A date and four times of the ledger's life, as SQL."""
     found = con.execute(
         "select (min(recorded_at) + (max(recorded_at) - min(recorded_at)) * p)::varchar "
         "from loads, (select unnest([0.3, 0.5, 0.8, 1.0]) as p) group by p order by p"
@@ -72,7 +72,7 @@ def _moments(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _write(con: duckdb.DuckDBPyConnection, name: str, query: str, folder: Path) -> None:
-    """Rows in an order of their own, columns by name."""
+    """Write the rows in a fixed order, with columns by name."""
     relation = con.sql(query)
     columns = sorted(c for c in relation.columns if c not in _DIFFERS_BY_RUN)
     rows = sorted(str(tuple(zip(columns, row, strict=True))) for row in relation.project(_listed(columns)).fetchall())

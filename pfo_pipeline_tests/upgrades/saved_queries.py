@@ -1,4 +1,4 @@
-"""An analyst's saved queries: read from a file, asked of a ledger, their answers as text."""
+"""An analyst's saved queries: read from a file, run on a ledger, with answers as text."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _HEAD = re.compile(r"^-- query: (?P<name>\w+)\n-- values: (?P<values>stay|may ch
 
 @dataclass(frozen=True)
 class SavedQuery:
-    """A query by name; `values_stay` where every later release is to give the same rows."""
+    """A query by name; `values_stay` if every later release must give the same rows."""
 
     name: str
     values_stay: bool
@@ -30,7 +30,7 @@ class Answer:
     rows: list[list[str | None]]
 
     def only(self, columns: list[str]) -> list[list[str | None]]:
-        """Rows of some columns, in one order whatever the query's: a later release may have columns more."""
+        """Rows of some columns, in a fixed order: a later release may have more columns."""
         places = [self.columns.index(column) for column in columns]
         return in_order([[row[place] for place in places] for row in self.rows])
 
@@ -75,7 +75,7 @@ def read_answers(path: Path) -> dict[str, Answer]:
 
 
 def write_answers(path: Path, answers: dict[str, Answer]) -> None:
-    """One row a line, so that a difference is read at once."""
+    """One row a line, so that a difference is easy to read."""
     told = []
     for name, answer in answers.items():
         rows = ",\n".join(f"   {json.dumps(row, ensure_ascii=False)}" for row in answer.rows)

@@ -1,4 +1,4 @@
-"""What release 0.1.0 wrote is opened, migrated and asked by the present program, and nothing of it is lost."""
+"""The present program opens, migrates and queries the files of release 0.1.0, and nothing is lost."""
 
 import json
 import re
@@ -43,7 +43,7 @@ Link = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Kept:
-    """A folder as the release left it, or a copy that the present program works in."""
+    """A folder of the release, or a copy for the present program."""
 
     folder: Path
     key: str | None = None
@@ -63,7 +63,7 @@ class Kept:
 
 @contextmanager
 def at_work_in(folder: Path) -> Iterator[None]:
-    """The environment of a program of that folder's configuration."""
+    """The environment of a program with that folder's configuration."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("PFO_CONFIG", str(folder / "pfo.toml"))
         monkeypatch.setenv("DAGSTER_HOME", str(folder / "data" / "dagster"))
@@ -86,7 +86,7 @@ def unpacked(name: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kept]:
-    """What the release left: the plain office and the encrypted one."""
+    """The release's files: the plain office and the encrypted one."""
     folder = tmp_path_factory.mktemp("left")
     return {name: Kept(unpacked(name, folder / name), key) for name, key in (("plain", None), ("encrypted", KEY))}
 
@@ -110,7 +110,7 @@ def mine(migrated: Kept, tmp_path: Path) -> Iterator[Kept]:
 
 @contextmanager
 def asked(path: Path, key: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A ledger's file with plain DuckDB, as it is."""
+    """A ledger's file in plain DuckDB, unchanged."""
     with open_file(path, key=key, read_only=True) as con:
         enter(con)
         yield con
@@ -125,7 +125,7 @@ def rows_of(path: Path, columns: dict[str, list[str]], key: str | None = None) -
 
 
 def tables_of(path: Path, key: str | None = None) -> dict[str, list[str]]:
-    """Columns of each table, views left out."""
+    """Columns of each table, without views."""
     with asked(path, key) as con:
         tables = con.execute("select table_name from duckdb_tables() where schema_name = 'ledger'").fetchall()
         return {table: con.table(table).columns for (table,) in tables}
@@ -208,7 +208,7 @@ def test_a_saved_query_gives_what_it_gave(query: SavedQuery, migrated: Kept) -> 
 
 
 def as_expected(name: str, gave: Answer) -> list[list[str | None]]:
-    """The rows that the release gave, with the changes that were reviewed."""
+    """The rows that the release gave, with the reviewed changes."""
     change = EXPECTED_CHANGES.get(name, {"gone": [], "new": []})
     rows = Counter(map(tuple, gave.rows))
     gone = Counter(map(tuple, change["gone"]))
@@ -319,7 +319,7 @@ def test_what_was_told_is_not_told_again_and_its_end_is_told_once(mine: Kept) ->
     sent: list[tuple[str, Message]] = []
 
     def lines_of(now: datetime) -> list[tuple[str, Key]]:
-        """What the log and the targets are told then."""
+        """The notices to the log and the targets at that time."""
         before = len(log.read_text().splitlines())
         with dg.DagsterInstance.get() as instance:
             look_everywhere(config, instance, now, repository=None)
@@ -330,7 +330,7 @@ def test_what_was_told_is_not_told_again_and_its_end_is_told_once(mine: Kept) ->
     again = [key for _, key in lines_of(TOLD_LAST + timedelta(minutes=1)) if key in told]
 
     assert again == []
-    # What release 0.1.0 did not know of may be new: accounts that are in no total.
+    # A condition that release 0.1.0 did not know may be new: accounts that are in no total.
     repeated = [
         message for url, message in sent if "alerts.willow.invalid" in url and "in no total" not in message.body
     ]
