@@ -2,11 +2,11 @@
 
 | module                                          | holds                                                            |
 |-------------------------------------------------|------------------------------------------------------------------|
-| `first_load`, `merge_cost`, `queries`, `publication`, `start_up` | the five parts: which units, in which order, which aims |
-| `units/`                                        | what is measured: `prepare` returns the work, set up beforehand  |
+| `first_load`, `merge_cost`, `queries`, `publication`, `start_up` | the five parts: their units, order and aims |
+| `units/`                                        | the measured work: `prepare` sets it up and returns it           |
 | `measuring`, `results`                          | running a unit and reading its costs; medians, aims              |
-| `sizes`, `history`, `office`, `ledgers`         | how large everything is, made-up rows, the ledgers they fill     |
-| `bank`, `bank_server`, `serving`                | Powens-shaped pages, and the process that serves them            |
-| `report`, `machine`, `notes.md`                 | what is written to `results/`                                    |
+| `sizes`, `history`, `office`, `ledgers`         | sizes, fictitious rows, and the ledgers that they fill           |
+| `bank`, `bank_server`, `serving`                | pages in Powens' form, and the process that serves them          |
+| `report`, `machine`, `notes.md`                 | the files in `results/`                                          |
 The pipeline imports nothing of this package.
 """

@@ -18,7 +18,7 @@ _RESULTS = Path(__file__).with_name("results")
 
 
 def run(sizes: Sizes, folder: Path, wanted: str = PARTS) -> Results:
-    """Measure the wanted parts in a folder of their own; progress goes to standard error, comparisons to standard output."""
+    """Measure the wanted parts in a temporary folder; progress goes to standard error, comparisons to standard output."""
     begun_at, begun, load_before = datetime.now(UTC), time.monotonic(), load_average()
     parts: list[Part] = []
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be given several times")
     told = parser.parse_args()
     wanted = "".join(told.part or PARTS)
-    # A part alone, or a quick run, does not take the place of full results unless a folder is named.
+    # A single part, or a quick run, does not replace full results unless a folder is named.
     target = told.results or (None if told.quick or told.part else _RESULTS)
     with tempfile.TemporaryDirectory(prefix="pfo-bench-") as folder:
         results = run(QUICK if told.quick else FULL, Path(folder), wanted)

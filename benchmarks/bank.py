@@ -1,6 +1,6 @@
-"""Powens-shaped records of one user, from a fixed seed, as bytes of JSON.
+"""Records of one user in Powens' form, from a fixed seed, as bytes of JSON.
 
-Facts: the fields are those of the Powens docs, Connections and Bank accounts, plus the ones that clients see live.
+Facts: the fields are those of the Powens docs, Connections and Bank accounts, plus the fields that clients see live.
 """
 
 import json

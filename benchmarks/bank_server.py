@@ -1,8 +1,8 @@
 """The server of the benchmarks: a process that serves pages rendered before the first request.
 
-`python -m benchmarks.bank_server CONNECTIONS ACCOUNTS` says its port on a line, and ends when its standard input does.
-Powens' routes `/users/me/connections` and `/users/me/accounts` with bearer token, `limit`, `offset` and `_links.next`;
-`/usage` says what it cost so far.
+`python -m benchmarks.bank_server CONNECTIONS ACCOUNTS` prints its port on a line, and ends with its standard input.
+It serves Powens' routes `/users/me/connections` and `/users/me/accounts` with bearer token, `limit`, `offset` and
+`_links.next`; `/usage` returns its cost until then.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from benchmarks import bank
 from benchmarks.sizes import BankSize
 
 LARGEST_PAGE = 500
-"""Records per page, whatever more is asked for: half of Powens' own bound, so that 1,000 accounts are two pages."""
+"""Records per page, even if more are requested: half of Powens' own limit, so that 1,000 accounts are two pages."""
 
 _HOST = "127.0.0.1"
 _ROOT = "/2.0/users/me/"
 
 
 class Pages:
-    """One list. Each page is rendered once, when the server starts for the usual size, else when first asked for."""
+    """One list. Pages of the usual size are rendered when the server starts, others at the first request."""
 
     def __init__(self, key: str, records: list[bytes], origin: str) -> None:
         self._key = key
@@ -50,7 +50,7 @@ class Pages:
 
 
 class Usage:
-    """Requests answered so far, and the CPU seconds of this process."""
+    """Requests answered until now, and the CPU seconds of this process."""
 
     def __init__(self) -> None:
         self.requests = 0

@@ -1,7 +1,7 @@
-"""(a) A first load and an identical second one: the whole pipeline, its steps without Dagster, and a written-out minimum.
+"""(a) A first load and an identical second one: the whole pipeline, its steps without Dagster, and a handwritten minimum.
 
 The minimum reads both lists once and merges one table. The pipeline's two workflows read both lists twice, keep history,
-prove it, read it back and publish it. The sides take turns, so that what else the machine does falls on all of them.
+prove it, read it back and publish it. The sides alternate, so that other load of the machine affects all of them.
 """
 
 from pathlib import Path
@@ -54,14 +54,14 @@ def _load(server: BankServer, side: str, place: Path, *, profile: bool = False) 
 
 
 def _growth(firsts: dict[str, list[Measured]], side: str, seconds: list[Measured]) -> dict[str, int]:
-    """What the second load added to what the first one left, the most of all repetitions."""
+    """The growth by the second load, the largest of all repetitions."""
     names = [name for name in _GROWING if name in seconds[0].facts]
     pairs = list(zip(firsts[side], seconds, strict=True))
     return {name: max(second.facts[name] - first.facts[name] for first, second in pairs) for name in names}
 
 
 def _further(server: BankServer, place: Path, before: Measured, sizes: Sizes, tell: Tell) -> Figure:
-    """More of the same into one ledger: a file grows by whole blocks, so that one load alone does not show it."""
+    """Further identical loads into one ledger: a file grows by whole blocks, so one load alone does not show the growth."""
     count = sizes.further_identical_loads
     tell(f"{count} more identical loads")
     runs = [_load(server, "dagster", place) for _ in range(count)]

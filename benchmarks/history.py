@@ -1,7 +1,7 @@
-"""A made-up history: one balance a day of each account, as functions of account and day.
+"""A fictitious history: one balance a day of each account, as a function of account and day.
 
-Here once in Python, for the rows that a batch offers, and once in SQL (units/make_ledger.py), for ledgers of millions of
-rows; a merge that counts as many changes as were made proves that the two agree.
+The function exists in Python, for the rows of a batch, and in SQL (units/make_ledger.py), for ledgers of millions of rows. A
+merge that counts exactly the changes made proves that both agree.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def last_day(size: LedgerSize) -> int:
 
 
 def balance(size: LedgerSize, account: int, day: int, *, is_changed: bool = False) -> BalanceRow:
-    """The balance of one account on one day; a cent more where it is changed."""
+    """The balance of one account on one day; a cent more if it is changed."""
     cents = (account * 7_919 + day * 104_729) % 10_000_000 + is_changed
     return BalanceRow(
         tenant_id=TENANT,

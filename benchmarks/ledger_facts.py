@@ -1,4 +1,4 @@
-"""What a ledger holds after a unit's work: rows, and the size of its files."""
+"""Rows and file sizes of a ledger after a unit's work."""
 
 from collections.abc import Mapping
 

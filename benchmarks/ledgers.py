@@ -1,4 +1,4 @@
-"""The ledgers of several sizes that merge, publication and queries are measured on: made once, in a folder each."""
+"""Ledgers of several sizes for the measurements of merge, publication and queries: made once, in a folder each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from benchmarks.measuring import run_unit
 from benchmarks.sizes import LedgerSize, Sizes
 
 Tell = Callable[[str], None]
-"""Takes a line about the progress."""
+"""Receives a line about the progress."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class FilledLedger:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What units on ledgers ask for."""
+        """Arguments for units on ledgers."""
         return {"data_dir": str(self.folder), "accounts": self.size.accounts, "days": self.size.days}
 
 
 def fill(sizes: Sizes, folder: Path, tell: Tell) -> tuple[FilledLedger, ...]:
-    """Ledgers of every size, from small to large."""
+    """Create ledgers of every size, from small to large."""
     ledgers = tuple(FilledLedger(size, folder / f"ledger-{size.balances}") for size in sizes.ledgers)
     for ledger in ledgers:
         tell(f"filling a ledger with {ledger.name}")

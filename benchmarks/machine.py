@@ -1,4 +1,4 @@
-"""What the figures were measured on, without the machine's name or any path."""
+"""The machine of the measurements, without its name or any path."""
 
 import importlib.metadata
 import os
@@ -23,7 +23,7 @@ def description() -> Mapping[str, str]:
 
 
 def load_average() -> str:
-    """Of the last minute: above the number of cores, wall times tell of other programs too."""
+    """Of the last minute: above the number of cores, wall times include the effect of other programs."""
     return f"{os.getloadavg()[0]:.1f}"
 
 

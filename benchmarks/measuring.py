@@ -1,4 +1,4 @@
-"""Running a unit of work, or any program, in a process of its own, and reading what it cost.
+"""Runs a unit of work, or any program, in a separate process, and reads its cost.
 
 This process stays small and imports no DuckDB: the peak memory that the system reports for a child is at least its parent's.
 """
@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[1]
 
 
 class UnitFailed(Exception):
-    """A measured program ended with an error; what it said stands above, on standard error."""
+    """A measured program ended with an error; its message is above, on standard error."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Measured:
 
 
 def run_unit(name: str, *, profile: bool = False, **arguments: Any) -> Measured:
-    """Run `benchmarks.units.<name>` with arguments that JSON can carry.
+    """Run `benchmarks.units.<name>` with arguments that JSON can represent.
 
     Args:
-        profile: Run it under cProfile, which slows it down: for the profile only, never for a figure.
+        profile: Run it under cProfile, which slows it down: only for the profile, never for a measurement.
     Raises:
-        UnitFailed: the unit raised something.
+        UnitFailed: the unit raised an error.
     """
     command = [
         sys.executable,
@@ -64,7 +64,7 @@ def run_program(command: list[str]) -> tuple[Cost, str]:
     """Run a program to its end.
 
     Returns:
-        What the whole process cost, and its standard output.
+        The cost of the whole process, and its standard output.
     Raises:
         UnitFailed: its exit status is not 0.
     """
@@ -72,7 +72,7 @@ def run_program(command: list[str]) -> tuple[Cost, str]:
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         said = child.stdout.read()
-        # Popen's own wait would drop the usage of this one child.
+        # Popen's own wait would lose the usage of this one child.
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - begun

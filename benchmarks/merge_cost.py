@@ -1,7 +1,7 @@
-"""(b) A batch of every account's balance, of which some differ, merged into ledgers of growing size.
+"""(b) A batch with every account's balance, some of them changed, merged into ledgers of growing size.
 
-Twice: with all balances of the newest day, and with one account still at the first day, as of a bank that stopped
-answering; the second widens the dates that a batch is compared with to the whole history.
+Measured twice: with all balances of the newest day, and with one account still at the first day, as of a bank that stopped
+answering. In the second case the batch is compared with the dates of the whole history.
 """
 
 from benchmarks.ledgers import FilledLedger, Tell

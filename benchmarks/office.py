@@ -21,7 +21,7 @@ token = "file:token"
 
 
 def write_config(folder: Path, root: str) -> Path:
-    """Write the configuration file and the token beside it; the file's path."""
+    """Write the configuration file and the token beside it; returns the file's path."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "token").write_text(TOKEN, encoding="utf-8")
     path = folder / "pfo.toml"

@@ -1,4 +1,6 @@
-"""(d) Publication at every size, against copying as many bytes and syncing them to disk; and the check of the whole ledger."""
+"""(d) Publication at every size, compared with copying the same bytes and syncing them to disk; and the check of the whole
+ledger.
+"""
 
 from benchmarks.ledgers import FilledLedger, Tell
 from benchmarks.measuring import Measured, run_unit

@@ -1,8 +1,8 @@
-"""(c) The published macros and views at the largest size, against SQL written by hand and a scan of the same columns.
+"""(c) The published macros and views at the largest size, compared with handwritten SQL and a scan of the same columns.
 
-The scan takes the largest value of each column that the query needs, under the same conditions on the moments: what
-reading them costs before anything is grouped. For the latest balances it hands over their rows as they stand. The SQL by
-hand is what an analyst would type without the macro.
+The scan computes the maximum of each column of the query, under the same conditions on times: the cost of reading without
+grouping. For the latest balances it returns the rows unchanged. The handwritten SQL is what an analyst would write without
+the macro.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _CASH = ("tenant_id", "account_id", "as_of", "recorded_at", "currency", "current
 
 @dataclass(frozen=True)
 class Question:
-    """The same answer three ways; `scan` answers nothing and reads the same columns."""
+    """The same answer in three ways; `scan` reads the same columns without an answer."""
 
     name: str
     published: str
@@ -80,7 +80,7 @@ def _comparisons(name: str, figures: dict[tuple[str, str], Figure]) -> tuple[Com
 
 
 def questions(size: LedgerSize) -> tuple[Question, ...]:
-    """About now, the middle of the history, and the middle as it was known then."""
+    """Queries about now, the middle of the history, and the middle as it was known then."""
     now, middle = (_moment(day) for day in (size.days, size.days // 2))
     before = f"as_of <= {middle} and recorded_at <= {middle}"
     return (

@@ -1,4 +1,4 @@
-"""The results as JSON and as Markdown: each figure, each comparison with its aim, and what is known about the missed ones."""
+"""The results as JSON and as Markdown: each measurement, each comparison with its aim, and notes on missed aims."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ _NOTES = Path(__file__).with_name("notes.md")
 
 @dataclass(frozen=True)
 class Results:
-    """Everything of one run. `begun_at` is a date and hour in UTC."""
+    """All results of one run. `begun_at` is a date and hour in UTC."""
 
     begun_at: str
     minutes: float
@@ -28,7 +28,7 @@ class Results:
 
 
 def write(results: Results, folder: Path) -> tuple[Path, Path]:
-    """Write both files into a folder, over those of an earlier run; their paths."""
+    """Write both files into a folder, replacing those of an earlier run; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     name = "quick" if results.is_quick else "results"
     markdown, data = folder / f"{name}.md", folder / f"{name}.json"

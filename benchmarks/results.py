@@ -1,6 +1,6 @@
-"""Figures of repeated runs, what they are compared with, and whether an aim is met.
+"""Measurements of repeated runs, their comparisons, and whether an aim is met.
 
-Seconds are CPU seconds of all threads where not called wall time; sizes are bytes, shown in MiB.
+Seconds are CPU seconds of all threads unless called wall time; sizes are bytes, shown in MiB.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Figure:
-    """Medians over `runs` repetitions, the largest peak of them; `facts` are those of the last one."""
+    """Medians over `runs` repetitions, with the largest peak; `facts` are those of the last one."""
 
     name: str
     runs: int
@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number that matters. `aim` is the most it may be; None where nothing was promised."""
+    """One important number. `aim` is its maximum; None without an aim."""
 
     name: str
     value: float
@@ -44,7 +44,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Part:
-    """One of the five parts; `profiles` shows where the time goes, by what was profiled."""
+    """One of the five parts; `profiles` shows the distribution of time, by profiled unit."""
 
     key: str
     title: str
@@ -58,7 +58,7 @@ class Part:
 
 
 def figure(name: str, measured: Sequence[Measured], facts: Mapping[str, int] | None = None) -> Figure:
-    """Of a unit's runs. Args: facts: instead of the last run's own."""
+    """The medians of a unit's runs. Args: facts: instead of the last run's own."""
     return Figure(
         name=name,
         runs=len(measured),
@@ -72,12 +72,12 @@ def figure(name: str, measured: Sequence[Measured], facts: Mapping[str, int] | N
 
 
 def figure_of_program(name: str, costs: Sequence[Cost]) -> Figure:
-    """Of a program's runs: the whole process is the work."""
+    """The medians of a program's runs: the whole process is the work."""
     return figure(name, [Measured(cost, cost) for cost in costs])
 
 
 def times(name: str, value: float, base: float, aim: float | None = None) -> Comparison:
-    """How many times `base` a value is; `base` is never taken for less than a tenth of a millisecond."""
+    """A value as a multiple of `base`; `base` counts as at least a tenth of a millisecond."""
     return Comparison(name, value / max(base, 1e-4), "×", aim)
 
 

@@ -1,4 +1,4 @@
-"""Starting the bank's server beside the benchmarks, and asking what it has cost."""
+"""Starts the bank's server beside the benchmarks, and reads its cost."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ class ServerUsage:
 
 @dataclass(frozen=True)
 class BankServer:
-    """A running server. `root` is what a tenant's configuration calls `base_url`."""
+    """A running server. `root` is the value for a tenant's `base_url`."""
 
     origin: str
 
@@ -39,7 +39,7 @@ class BankServer:
 
 @contextmanager
 def bank_server(size: BankSize) -> Iterator[BankServer]:
-    """A server with so many records, until the block ends."""
+    """Run a server with this number of records until the block ends."""
     command = [sys.executable, "-m", "benchmarks.bank_server", str(size.connections), str(size.accounts)]
     with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

@@ -1,4 +1,4 @@
-"""How large everything is: in earnest, and in the small form that only shows that the benchmarks work."""
+"""Sizes of the benchmarks: the full one, and a small one that only shows that the benchmarks work."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class Sizes:
     household: BankSize
     start_up_repetitions: int
     with_profiles: bool
-    """Whether what misses an aim is run once more under a profiler."""
+    """Whether a unit that misses its aim is run again under a profiler."""
 
 
 FULL = Sizes(

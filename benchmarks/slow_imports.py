@@ -1,4 +1,6 @@
-"""`python -m benchmarks.slow_imports`: what the code location imports beyond Dagster, by time with all it imports in turn."""
+"""`python -m benchmarks.slow_imports`: the imports of the code location beyond Dagster's, by time including their own
+imports.
+"""
 
 import builtins
 import sys

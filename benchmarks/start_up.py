@@ -1,5 +1,6 @@
-"""(e) What starting costs: importing the code location against Dagster alone, a household's run against an empty one, and the
-commands that need no Dagster against a Python that does nothing.
+"""(e) The cost of starting: importing the code location compared with Dagster alone, a household's run with an empty one, and
+the
+commands without Dagster with a Python that does nothing.
 """
 
 import sys
@@ -35,7 +36,7 @@ def measure(sizes: Sizes, folder: Path, tell: Tell) -> Part:
     commands: dict[str, list[Cost]] = {name: [] for name in (_NOTHING, *_COMMANDS)}
     runs: dict[str, list[Measured]] = {name: [] for name in (_HOUSEHOLD, *_EMPTY)}
     with bank_server(sizes.household) as server:
-        # Once before anything is counted: Python's bytecode, Dagster's storage and the ledger are there on both sides.
+        # Once before the measurement, so that Python's bytecode, Dagster's storage and the ledger exist on both sides.
         for name in runs:
             _run(name, server.root, folder)
         for repetition in range(sizes.start_up_repetitions):
@@ -80,7 +81,7 @@ def _run(name: str, root: str, folder: Path, *, profile: bool = False) -> Measur
 
 
 def _command(name: str, folder: Path) -> list[str]:
-    """On the ledger that the household's run has left; with nothing configured, whose it is is not asked."""
+    """On the ledger of the household's run; without configuration the ledger's owner is not checked."""
     if name == _NOTHING:
         return [sys.executable, "-c", "pass"]
     nowhere = ["env", "-u", "PFO_CONFIG", f"PFO_DATA_DIR={folder / 'household'}"]
@@ -88,7 +89,7 @@ def _command(name: str, folder: Path) -> list[str]:
 
 
 def _comparisons(cpu: dict[str, float]) -> tuple[Comparison, ...]:
-    """Of the CPU seconds of whole processes."""
+    """Comparisons of the CPU seconds of whole processes."""
     dagster = cpu["import dagster"]
     mine = cpu[_HOUSEHOLD]
     return (

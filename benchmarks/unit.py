@@ -1,7 +1,7 @@
 """`python -m benchmarks.unit NAME ARGUMENTS [--profile]`: one unit of work, measured in this process.
 
-Imports and preparation come first and are not measured; what the work left behind is looked at afterwards. The last line
-of the standard output is JSON for `measuring.run_unit`.
+Imports and preparation come first and are not measured; the facts are read after the work. The last line of the standard
+output is JSON for `measuring.run_unit`.
 """
 
 import cProfile
@@ -28,7 +28,7 @@ def measure(work: Work) -> Cost:
 
 
 def profile(work: Work) -> tuple[Cost, list[str]]:
-    """The costliest functions by their own time and that of what they call; paths are cut to the package's."""
+    """The most expensive functions by their own time and by total time; paths are shortened to the package's."""
     profiler = cProfile.Profile()
     cost = profiler.runcall(measure, work)
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""What a unit hands over to be measured."""
+"""A unit's work to measure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ def _no_facts() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Work:
-    """What a unit's `prepare` returns. `facts` is asked once the work is done; JSON must carry its answer."""
+    """The result of a unit's `prepare`. `facts` is called after the work; its result must fit JSON."""
 
     run: Callable[[], object]
     facts: Callable[[], Mapping[str, Any]] = _no_facts

@@ -1,4 +1,4 @@
-"""The least that a publication costs: as many bytes copied and synced to disk."""
+"""The minimum cost of a publication: the same number of bytes copied and synced to disk."""
 
 import os
 import shutil

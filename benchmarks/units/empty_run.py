@@ -1,4 +1,4 @@
-"""Dagster alone: four assets that do nothing, in as many jobs as asked for, started like `pfo run` starts its own."""
+"""Dagster alone: four assets that do nothing, in the given number of jobs, started as `pfo run` starts its own."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Both workflows of one tenant through Dagster, by the same function as `pfo run`."""
+"""Both workflows of one tenant through Dagster, with the same function as `pfo run`."""
 
 import os
 from pathlib import Path

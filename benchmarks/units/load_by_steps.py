@@ -1,4 +1,4 @@
-"""Both workflows of one tenant as the steps do them: sync, merge, read back, publish; without Dagster."""
+"""Both workflows of one tenant as their steps: sync, merge, read back, publish; without Dagster."""
 
 import os
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""The least that loads the same accounts and balances: read both lists, exact decimals, Arrow, one MERGE.
+"""The minimum that loads the same accounts and balances: read both lists, exact decimals, Arrow, one MERGE.
 
-Written by hand to be compared with: no validation, no history, no telemetry, no readers, no second workflow.
+Handwritten for comparison: no validation, no history, no telemetry, no readers, no second workflow.
 """
 
 import asyncio
@@ -106,7 +106,7 @@ def _table(connections: list[dict[str, Any]], accounts: list[dict[str, Any]]) ->
 
 
 def _merge(path: Path, stage: pa.Table) -> int:
-    """Rows inserted or updated."""
+    """Merge the stage. Returns the number of rows inserted or updated."""
     with duckdb.connect(str(path)) as con:
         con.execute(_TABLE)
         con.register("stage", stage)

@@ -1,7 +1,7 @@
-"""A ledger of any size, made by SQL inside DuckDB: every account has one balance a day, rows in the order of the days.
+"""A ledger of any size, made by SQL in DuckDB: every account has one balance a day, with rows in the order of days.
 
-Load 1 wrote the accounts, each further one a day of balances. The loads are sealed and chained by the ledger's own code, so
-that `verify` has nothing to say about it. Columns are named, so that those of a later schema may stay empty.
+Load 1 wrote the accounts, each further one a day of balances. The ledger's own code seals and chains the loads, so that
+`verify` finds nothing. Columns are named, so that those of a later schema may stay empty.
 """
 
 from pathlib import Path
@@ -54,7 +54,7 @@ select
 from range($accounts) a(n), loads
 where load_id = 1
 """
-# One range, so that rows stand in the order of the days without a sort.
+# One range, so that rows are in the order of days without a sort.
 _BALANCES = """
 insert into balances by name
 select
@@ -74,7 +74,7 @@ _CURRENT = "insert into balances_current by name from balances where load_id = (
 def prepare(data_dir: str, accounts: int, days: int) -> Work:
     size = LedgerSize(accounts, days)
     files = LedgerFiles(Path(data_dir))
-    # The first read makes the file with its schema.
+    # The first read creates the file with its schema.
     Ledger(files, OFFICE).reader().tenants()
     return Work(lambda: _fill(files, size), lambda: ledger_facts(files))
 

@@ -1,4 +1,6 @@
-"""One merge: a balance of every account is offered, some changed; the ledger's own `merge`, file opened and closed."""
+"""One merge of every account's balance, some of them changed; the ledger's own `merge`, including opening and closing the
+file.
+"""
 
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from pfo_pipeline.ledger.store import Ledger
 def prepare(data_dir: str, accounts: int, days: int, changed: int, number: int, is_one_behind: bool) -> Work:
     """
     Args:
-        changed: Accounts with another figure than the ledger's newest.
-        number: How many such merges the ledger has had; each changes further accounts.
+        changed: Number of accounts whose balance differs from the ledger's newest.
+        number: Number of earlier merges of this kind; each changes further accounts.
         is_one_behind: The last account's balance is still that of the first day, as of a bank that no longer answers.
     """
     ledger = Ledger(LedgerFiles(Path(data_dir)), OFFICE)

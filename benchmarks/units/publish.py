@@ -10,7 +10,7 @@ from pfo_pipeline.ledger.store import Ledger
 
 def prepare(data_dir: str) -> Work:
     ledger = Ledger(LedgerFiles(Path(data_dir)), OFFICE)
-    # Of what was published before, to tell how much the place on disk grew.
+    # Size of the earlier publication, to compute the growth of used disk space.
     before = ledger.files.published.stat().st_size if ledger.files.published.exists() else 0
 
     def facts() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""One query on the published ledger, opened read-only as an analyst does, its result taken as an Arrow table.
+"""One query on the published ledger, opened read-only as by an analyst, with its result as an Arrow table.
 
 It ran once before, so that the file's blocks are in memory on every side of a comparison.
 """
@@ -18,7 +18,7 @@ _SLOWEST = 8
 
 
 def prepare(data_dir: str, sql: str, explain: bool = False) -> Work:
-    """Args: explain: Facts tell DuckDB's costliest operators too."""
+    """Args: explain: The facts also list DuckDB's most expensive operators."""
     con = duckdb.connect(str(LedgerFiles(Path(data_dir)).published), read_only=True)
     con.execute("use ledger.ledger")
     con.execute("set TimeZone = 'UTC'")
@@ -32,7 +32,7 @@ def prepare(data_dir: str, sql: str, explain: bool = False) -> Work:
 
 
 def _operators(con: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
-    """The operators by CPU seconds of their own, the costliest first, with the rows that they gave."""
+    """The operators by their own CPU seconds, the most expensive first, with their numbers of rows."""
     [(_, text)] = con.execute(f"explain (analyze, format json) {sql}").fetchall()
     lines = sorted(_lines(json.loads(text)), reverse=True)
     return [f"{seconds:8.3f} s  {name:24} {rows:>12,} rows" for seconds, name, rows in lines[:_SLOWEST]]

@@ -1,4 +1,4 @@
-"""The part of a merge that does not know the ledger: as many rows made an Arrow table."""
+"""The part of a merge without the ledger: converting the same rows to an Arrow table."""
 
 from benchmarks.history import balance
 from benchmarks.sizes import LedgerSize

@@ -1,4 +1,4 @@
-"""The check of a ledger's own proof, `pfo verify`: every value of every row is read and hashed."""
+"""The check of a ledger's own proof, `pfo verify`: it reads and hashes every value of every row."""
 
 from pathlib import Path
 
