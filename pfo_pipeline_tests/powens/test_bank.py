@@ -95,9 +95,7 @@ class TestReading:
 
         assert [account.id for account, _ in records.items] == [str(made.account_ids[0])]
 
-    def test_a_record_stands_beside_the_raw_one_that_it_came_from(
-        self, bank: SimulatedBank, user: SimulatedUser, household: Household
-    ) -> None:
+    def test_a_record_keeps_its_raw_form(self, bank: SimulatedBank, user: SimulatedUser, household: Household) -> None:
         bank.add_connection(user, accounts=[{"balance": "0.1", "name": "Compte chèque"}])
 
         ((account, raw),) = household.accounts().items
@@ -121,7 +119,7 @@ class TestReading:
         assert "wrongpass" in [source.state for source in connection.sources or ()]
         assert situation(connection, bank.now()).state == "wrongpass"
 
-    def test_each_member_is_read_with_a_token_of_his_own(
+    def test_each_user_is_read_with_their_own_token(
         self, bank: SimulatedBank, domain: SimulatedDomain, user: SimulatedUser, tmp_path: Path
     ) -> None:
         john = bank.add_user(domain.name)
@@ -145,7 +143,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("status", "code"), [(409, "noAccount"), (400, "noAccount"), (409, "noaccount"), (400, "NOACCOUNT")]
     )
-    def test_no_account_at_all_is_an_empty_answer(
+    def test_no_account_is_an_empty_answer(
         self, bank: SimulatedBank, household: Household, status: int, code: str
     ) -> None:
         bank.fault("status", status=status, code=code, times=2)
@@ -163,7 +161,7 @@ class TestReading:
 
         assert isinstance(error, Invalid)
 
-    def test_a_record_that_breaks_the_contract_is_put_aside_alone(
+    def test_only_the_record_that_breaks_the_contract_is_quarantined(
         self, bank: SimulatedBank, user: SimulatedUser, household: Household
     ) -> None:
         made = bank.add_connection(
@@ -187,7 +185,7 @@ class TestReading:
         ]
         assert {row.tenant_id for row in records.quarantine} == {"smith"}
 
-    def test_what_nobody_knows_is_accepted_and_reported(
+    def test_unknown_fields_are_accepted_and_reported(
         self, bank: SimulatedBank, user: SimulatedUser, household: Household
     ) -> None:
         bank.add_connection(user, state="quantumRequired", accounts=[{"type": "piggy_bank"}, {"type": "piggy_bank"}])
@@ -201,9 +199,7 @@ class TestReading:
         assert of_connections == {("connection.state", "quantumRequired"): 1}
         assert of_accounts == {("account.type", "piggy_bank"): 2, ("account.refresh_tier", ""): 2}
 
-    def test_numbers_as_text_are_read_like_numbers(
-        self, bank: SimulatedBank, user: SimulatedUser, household: Household
-    ) -> None:
+    def test_numbers_as_text_are_accepted(self, bank: SimulatedBank, user: SimulatedUser, household: Household) -> None:
         bank.add_connection(user, accounts=[{"balance": "123456789012345.67", "numbers_as_strings": True}])
 
         ((account, raw),) = household.accounts().items
@@ -213,7 +209,7 @@ class TestReading:
 
 
 class TestAskingOnce:
-    def test_what_succeeded_is_not_asked_again_by_a_later_attempt(
+    def test_a_later_attempt_does_not_repeat_successful_calls(
         self, bank: SimulatedBank, user: SimulatedUser, household: Household
     ) -> None:
         bank.add_connection(user, accounts=[{"balance": "1"}])
@@ -231,7 +227,7 @@ class TestAskingOnce:
         assert second == 2
         assert calls(bank) == {"/users/me/connections": 1, "/users/me/accounts": 2}
 
-    def test_one_members_answer_is_kept_while_another_is_asked_again(
+    def test_one_users_answer_is_kept_while_another_users_call_is_repeated(
         self, bank: SimulatedBank, domain: SimulatedDomain, user: SimulatedUser, tmp_path: Path
     ) -> None:
         john = bank.add_user(domain.name)
@@ -247,9 +243,7 @@ class TestAskingOnce:
 
         assert Counter(entry["user"] for entry in bank.journal()) == {user.id: 1, john.id: 2}
 
-    def test_a_call_that_failed_is_not_made_again_within_its_attempt(
-        self, bank: SimulatedBank, household: Household
-    ) -> None:
+    def test_a_failed_call_is_not_repeated_within_its_attempt(self, bank: SimulatedBank, household: Household) -> None:
         bank.fault("html")
         (jane,) = household.tenant.users
 
@@ -266,7 +260,7 @@ class TestAskingOnce:
         assert first is second
         assert len(bank.journal()) == 1
 
-    def test_two_who_want_the_same_list_at_once_share_one_call(self, bank: SimulatedBank, household: Household) -> None:
+    def test_concurrent_reads_of_one_list_share_one_call(self, bank: SimulatedBank, household: Household) -> None:
         (jane,) = household.tenant.users
 
         async def at_once(session: BankSession) -> bool:
@@ -276,7 +270,7 @@ class TestAskingOnce:
         assert household.attempt(at_once)
         assert len(bank.journal()) == 1
 
-    def test_each_list_is_asked_for_on_its_own(self, bank: SimulatedBank, household: Household) -> None:
+    def test_each_list_is_requested_separately(self, bank: SimulatedBank, household: Household) -> None:
         (jane,) = household.tenant.users
 
         async def every_list(session: BankSession) -> None:
@@ -291,9 +285,7 @@ class TestAskingOnce:
             ("/users/me/connections", {"limit": ["1000"], "expand": ["connector,sources"]}),
         ]
 
-    def test_a_step_that_is_over_asks_anew(
-        self, bank: SimulatedBank, user: SimulatedUser, household: Household
-    ) -> None:
+    def test_a_finished_step_reads_again(self, bank: SimulatedBank, user: SimulatedUser, household: Household) -> None:
         assert household.accounts().items == ()
         bank.add_connection(user, accounts=[{"balance": "1"}])
         assert household.accounts().items == ()
@@ -303,10 +295,10 @@ class TestAskingOnce:
         assert len(household.accounts().items) == 1
         assert len(bank.journal()) == 2
 
-    def test_forgetting_what_was_never_read_is_no_mistake(self, household: Household) -> None:
+    def test_forgetting_an_unread_step_is_not_an_error(self, household: Household) -> None:
         household.banking.forget(household.tenant, STEP)
 
-    def test_each_step_and_each_tenant_asks_for_itself(self, bank: SimulatedBank, household: Household) -> None:
+    def test_each_step_and_each_tenant_makes_its_own_calls(self, bank: SimulatedBank, household: Household) -> None:
         (jane,) = household.tenant.users
         household.accounts()
         household.accounts(step="refresh-balances")
@@ -318,7 +310,7 @@ class TestAskingOnce:
 
 
 class TestTokens:
-    def test_a_member_without_a_token_is_refused_by_the_key_before_any_call(
+    def test_a_user_without_a_token_is_refused_by_key_before_any_call(
         self, bank: SimulatedBank, household: Household, tmp_path: Path
     ) -> None:
         (tmp_path / "jane").unlink()
@@ -361,7 +353,7 @@ class TestBinding:
         )
         assert bank.journal() == []
 
-    def test_a_tenant_at_rest_is_disconnected_and_told_by_its_key(
+    def test_a_disconnected_tenant_is_reported_by_its_key(
         self, domain: SimulatedDomain, user: SimulatedUser, tmp_path: Path
     ) -> None:
         household = Household(tmp_path, domain, {"jane": user.token}, integration="disconnected")
@@ -371,7 +363,7 @@ class TestBinding:
         assert binding.status == "disconnected"
         assert binding.reason == 'tenants.smith.integration is "disconnected" in the configuration.'
 
-    def test_a_tenant_without_any_usable_token_is_in_error_and_each_is_named(
+    def test_a_tenant_without_a_usable_token_is_in_error_and_names_each_token(
         self, domain: SimulatedDomain, tmp_path: Path
     ) -> None:
         household = Household(tmp_path, domain, {"jane": "", "john": "two\nlines"})
@@ -390,7 +382,7 @@ class TestBinding:
 
         assert household.banking.binding(household.tenant).status == "connected"
 
-    def test_a_token_that_was_mended_binds_the_slot_again(
+    def test_a_repaired_token_binds_the_slot_again(
         self, domain: SimulatedDomain, user: SimulatedUser, tmp_path: Path
     ) -> None:
         household = Household(tmp_path, domain, {"jane": ""})

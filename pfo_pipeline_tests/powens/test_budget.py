@@ -45,7 +45,7 @@ def turns(budget: Budget, count: int) -> None:
     asyncio.run(ask())
 
 
-def test_calls_within_the_budget_do_not_wait(tmp_path: Path) -> None:
+def test_calls_within_the_rate_limit_do_not_wait(tmp_path: Path) -> None:
     time = Time()
 
     turns(time.budget(tmp_path, (3, MINUTE)), 3)
@@ -61,7 +61,7 @@ def test_the_next_call_waits_until_the_first_is_a_minute_old(tmp_path: Path) -> 
     assert time.slept == [MINUTE + MARGIN]
 
 
-def test_no_minute_ever_holds_more_calls_than_the_budget(tmp_path: Path) -> None:
+def test_no_minute_has_more_calls_than_the_rate_limit(tmp_path: Path) -> None:
     time = Time()
     budget = time.budget(tmp_path, (3, MINUTE))
     at = []
@@ -73,7 +73,7 @@ def test_no_minute_ever_holds_more_calls_than_the_budget(tmp_path: Path) -> None
     assert all(later - earlier > MINUTE for earlier, later in zip(at, at[3:], strict=False))
 
 
-def test_who_waits_has_a_place_in_the_queue(tmp_path: Path) -> None:
+def test_a_waiting_call_keeps_its_reserved_time(tmp_path: Path) -> None:
     time = Time()
     budget = time.budget(tmp_path, (1, MINUTE))
     waits: list[float] = []
@@ -91,7 +91,7 @@ def test_who_waits_has_a_place_in_the_queue(tmp_path: Path) -> None:
     assert waits == [MINUTE + MARGIN, 2 * (MINUTE + MARGIN)]
 
 
-def test_two_who_call_the_same_domain_share_the_budget(tmp_path: Path) -> None:
+def test_two_clients_of_one_domain_share_the_rate_limit(tmp_path: Path) -> None:
     time = Time()
     one, other = time.budget(tmp_path, (2, MINUTE)), time.budget(tmp_path, (2, MINUTE))
 
@@ -101,7 +101,7 @@ def test_two_who_call_the_same_domain_share_the_budget(tmp_path: Path) -> None:
     assert time.slept == [MINUTE + MARGIN]
 
 
-def test_the_day_counts_beside_the_minute(tmp_path: Path) -> None:
+def test_the_daily_limit_applies_beside_the_minute_limit(tmp_path: Path) -> None:
     time = Time()
     budget = time.budget(tmp_path, (10, MINUTE), (3, 86_400))
     turns(budget, 3)
@@ -112,7 +112,7 @@ def test_the_day_counts_beside_the_minute(tmp_path: Path) -> None:
     assert time.slept == []
 
 
-def test_a_wait_beyond_the_bound_is_refused_by_name_and_takes_no_place(tmp_path: Path) -> None:
+def test_a_wait_beyond_the_limit_is_refused_by_name_and_reserves_nothing(tmp_path: Path) -> None:
     time = Time()
     budget = time.budget(tmp_path, (1, MINUTE), longest=30)
     turns(budget, 1)
@@ -128,7 +128,7 @@ def test_a_wait_beyond_the_bound_is_refused_by_name_and_takes_no_place(tmp_path:
     assert time.slept == [MINUTE + MARGIN - 40]
 
 
-def test_a_clock_that_was_put_back_locks_nobody_out(tmp_path: Path) -> None:
+def test_a_clock_that_was_put_back_blocks_no_call(tmp_path: Path) -> None:
     time = Time()
     budget = time.budget(tmp_path, (1, MINUTE))
     turns(budget, 1)
@@ -139,7 +139,7 @@ def test_a_clock_that_was_put_back_locks_nobody_out(tmp_path: Path) -> None:
     assert time.slept == []
 
 
-def test_what_is_no_count_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_count_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "budget").mkdir()
     (tmp_path / "budget" / "smith.sqlite").write_bytes(b"no database" * 100)
 
@@ -147,7 +147,7 @@ def test_what_is_no_count_is_named_with_what_to_do(tmp_path: Path) -> None:
         turns(Time().budget(tmp_path, (1, MINUTE)), 1)
 
 
-def test_processes_share_the_budget(tmp_path: Path) -> None:
+def test_processes_share_the_rate_limit(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys; from pathlib import Path\n"
         "from pfo_pipeline.powens.rate_limit import Budget\n"
@@ -172,7 +172,9 @@ def test_processes_share_the_budget(tmp_path: Path) -> None:
     assert sum(had) == 10
 
 
-def test_every_call_and_every_page_waits_for_its_turn(tmp_path: Path, bank: SimulatedBank, user: SimulatedUser) -> None:
+def test_every_call_and_every_page_waits_for_the_rate_limit(
+    tmp_path: Path, bank: SimulatedBank, user: SimulatedUser
+) -> None:
     bank.change_domain(user.domain, page_size=1)
     bank.add_connection(user, accounts=[{}, {}, {}])
     time = Time()
@@ -203,7 +205,7 @@ def tenant(**settings: object) -> Tenant:
         ({"domain": "smith-sandbox", "base_url": "http://127.0.0.1:1/2.0", "requests_per_day": 5}, ((5, 86_400),)),
     ],
 )
-def test_a_sandbox_has_powens_own_limits_and_others_what_is_configured(
+def test_a_sandbox_has_powens_limits_and_others_have_the_configured_ones(
     tmp_path: Path, settings: dict[str, object], limits: tuple[tuple[int, int], ...]
 ) -> None:
     smith = tenant(**settings)

@@ -88,7 +88,7 @@ def failure_of_answer(response: httpx.Response, clock: Clock = utc_now) -> Powen
 
 
 class TestAnswers:
-    def test_a_call_carries_the_token_and_gives_the_object(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_a_call_sends_the_token_and_returns_the_object(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         answer = call(user)
 
         assert answer["id"] == user.id
@@ -153,7 +153,7 @@ class TestRefusals:
         assert isinstance(error, Refused)
         assert error.code == "forbidden"
 
-    def test_what_is_not_there_for_this_token_is_missing(self, user: SimulatedUser) -> None:
+    def test_a_404_is_missing(self, user: SimulatedUser) -> None:
         error = failure(lambda: call(user, "/users/me/accounts/999"))
 
         assert isinstance(error, Missing)
@@ -162,7 +162,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("status", "code"), [(400, "invalidValue"), (405, "methodNotAllowed"), (409, "conflict"), (409, "noAccount")]
     )
-    def test_any_other_refusal_is_invalid_and_keeps_its_code(
+    def test_any_other_4xx_is_invalid_and_keeps_its_code(
         self, bank: SimulatedBank, user: SimulatedUser, status: int, code: str
     ) -> None:
         bank.fault("status", status=status, code=code)
@@ -173,7 +173,7 @@ class TestRefusals:
         assert error.code == code
         assert f"Powens answered {status}" in error.reason
 
-    def test_a_refusal_keeps_its_request_id(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_an_error_keeps_its_request_id(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("status", status=400)
 
         error = failure(lambda: call(user))
@@ -193,7 +193,7 @@ class TestRefusals:
         assert isinstance(error, Refused)
         assert error.code == f"http{status}"
 
-    def test_a_refusal_that_cannot_be_read_may_pass(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_an_unreadable_error_answer_is_transient(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("body", status=400, body="<html>Bad request</html>", content_type="text/html")
 
         error = failure(lambda: call(user))
@@ -203,7 +203,7 @@ class TestRefusals:
 
 
 class TestTooManyCalls:
-    def test_the_wait_that_powens_tells_in_seconds_is_kept(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_retry_after_in_seconds_is_kept(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("status", status=429, retry_after=7)
 
         error = failure(lambda: call(user))
@@ -211,7 +211,7 @@ class TestTooManyCalls:
         assert isinstance(error, RateLimited)
         assert (error.code, error.retry_after_seconds) == ("tooManyRequests", 7)
 
-    def test_without_a_word_about_waiting_there_is_none(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_without_retry_after_there_is_no_wait(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("status", status=429)
 
         error = failure(lambda: call(user))
@@ -219,7 +219,7 @@ class TestTooManyCalls:
         assert isinstance(error, RateLimited)
         assert error.retry_after_seconds is None
 
-    def test_a_domain_at_its_limit_says_when_to_return(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_a_domain_at_its_limit_sends_retry_after(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.change_domain(user.domain, rate_limit_per_minute=1)
         call(user)
 
@@ -229,9 +229,7 @@ class TestTooManyCalls:
         assert error.retry_after_seconds is not None
         assert 1 <= error.retry_after_seconds <= 60
 
-    def test_html_instead_of_json_is_too_many_calls_all_the_same(
-        self, bank: SimulatedBank, user: SimulatedUser
-    ) -> None:
+    def test_a_429_with_html_is_still_rate_limited(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("body", status=429, body="<html>", content_type="text/html", retry_after=3)
 
         error = failure(lambda: call(user))
@@ -259,7 +257,7 @@ class TestTooManyCalls:
             ("Tue, 99 Mar 2026 12:01:30 GMT", None),
         ],
     )
-    def test_any_way_to_tell_the_wait_is_understood_or_left_alone(self, told: str, seconds: float | None) -> None:
+    def test_any_retry_after_is_read_or_ignored(self, told: str, seconds: float | None) -> None:
         headers = [(b"Retry-After", told.encode()), (b"Date", b"Tue, 10 Mar 2026 12:00:00 GMT")]
         answer = httpx.Response(429, headers=headers, json={"code": "tooManyRequests"})
 
@@ -268,7 +266,7 @@ class TestTooManyCalls:
         assert isinstance(error, RateLimited)
         assert error.retry_after_seconds == seconds
 
-    def test_a_date_to_return_at_says_nothing_without_the_servers_own_clock(self) -> None:
+    def test_a_retry_date_needs_the_servers_own_date(self) -> None:
         headers = {"Retry-After": "Tue, 10 Mar 2026 12:01:30 GMT"}
 
         error = failure_of_answer(httpx.Response(429, headers=headers, json={}))
@@ -278,7 +276,7 @@ class TestTooManyCalls:
 
 
 class TestServer:
-    def test_a_failure_of_the_server_keeps_its_code(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_a_server_fault_keeps_its_code(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("status", status=500, code="bug")
 
         error = failure(lambda: call(user))
@@ -286,7 +284,7 @@ class TestServer:
         assert isinstance(error, ServerFault)
         assert error.code == "bug"
 
-    def test_a_page_of_the_edge_is_a_failure_of_the_server(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_a_page_of_the_edge_is_a_server_fault(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("html")
 
         error = failure(lambda: call(user))
@@ -310,7 +308,7 @@ class TestServer:
         ],
         ids=lambda order: str(order)[:40],
     )
-    def test_a_success_that_is_no_json_object_may_pass(
+    def test_a_success_without_a_json_object_is_transient(
         self, bank: SimulatedBank, user: SimulatedUser, order: dict[str, Any]
     ) -> None:
         bank.fault("body", **order)
@@ -320,7 +318,7 @@ class TestServer:
         assert isinstance(error, NotJson)
         assert (error.code, error.reason) == ("notJson", "the answer is not a JSON object")
 
-    def test_an_answer_that_is_too_large_is_not_read_to_its_end(
+    def test_a_too_large_answer_is_not_read_to_its_end(
         self, bank: SimulatedBank, user: SimulatedUser, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(client_module, "MAX_BODY_BYTES", 2 * 1024 * 1024)
@@ -339,7 +337,7 @@ class TestServer:
 
         assert call(user) == {}
 
-    def test_a_redirect_is_not_followed_since_the_token_would_go_along(self) -> None:
+    def test_a_redirect_is_not_followed_because_it_would_carry_the_token(self) -> None:
         asked: list[str] = []
 
         def handler(request: httpx.Request) -> httpx.Response:
@@ -391,20 +389,20 @@ class TestClock:
         assert (error.code, error.reason) == ("clock", f"this machine's clock is {told} that of Powens")
 
     @pytest.mark.parametrize("status", [401, 404, 429, 503])
-    def test_an_answer_that_refuses_proves_it_too(self, status: int) -> None:
+    def test_an_error_answer_also_proves_a_wrong_clock(self, status: int) -> None:
         error = failure(lambda: self.ask(self.THEIRS + timedelta(days=2), status=status))
 
         assert isinstance(error, WrongClock)
 
     @pytest.mark.parametrize("minutes", [-29, 0, 29])
-    def test_a_clock_that_drifts_is_tolerated(self, minutes: int) -> None:
+    def test_a_drifting_clock_is_tolerated(self, minutes: int) -> None:
         assert self.ask(self.THEIRS + timedelta(minutes=minutes)) == {"id": 1}
 
     @pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Mar 2026 12:00:00 GMT"])
-    def test_an_answer_without_a_date_says_nothing_about_ours(self, date: str) -> None:
+    def test_an_answer_without_a_date_is_accepted(self, date: str) -> None:
         assert self.ask(self.THEIRS + timedelta(days=9), date=date) == {"id": 1}
 
-    def test_what_a_call_has_changed_is_told_all_the_same(self) -> None:
+    def test_a_changing_call_reports_its_result_under_a_wrong_clock(self) -> None:
         assert self.ask(self.THEIRS + timedelta(days=2), "POST") == {"id": 1}
 
 
@@ -433,7 +431,7 @@ class TestConnectionsThatFail:
         assert [entry["fault"] for entry in bank.journal()] == ["reset"]
 
     # httpx-aiohttp reports every lost connection as a connect timeout.
-    def test_a_lost_connection_is_not_told_as_a_slow_answer(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_a_lost_connection_is_not_reported_as_a_slow_answer(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("reset")
 
         error = failure(lambda: call(user))
@@ -469,14 +467,14 @@ class TestConnectionsThatFail:
         assert (error.code, error.reason) == ("timeout", "no answer within 1 s")
         assert len(bank.journal()) == 1
 
-    def test_an_answer_that_never_ends_is_left_in_time(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_an_endless_answer_is_abandoned_in_time(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("endless", body=" ", seconds="0.01")
 
         error = failure(lambda: call(user, timeout_seconds=0.1))
 
         assert isinstance(error, TooSlow)
 
-    def test_a_name_that_no_server_has_is_told_as_one(self) -> None:
+    def test_an_unknown_host_name_is_reported_as_one(self) -> None:
         nowhere = SimulatedUser("smith", "https://smith.powens.invalid/2.0", 1, "t0ken")
 
         error = failure(lambda: call(nowhere))
@@ -484,7 +482,7 @@ class TestConnectionsThatFail:
         assert isinstance(error, WrongHost)
         assert str(error) == "GET /2.0/users/me: no address is found for smith.powens.invalid [unknownHost]"
 
-    def test_an_answer_that_trickles_is_too_slow_as_a_whole(self) -> None:
+    def test_a_trickling_answer_is_too_slow_as_a_whole(self) -> None:
         # Each byte comes in time, so no timeout between bytes would end it.
         class Trickle(httpx.AsyncByteStream):
             async def __aiter__(self) -> Any:
@@ -504,7 +502,7 @@ class TestConnectionsThatFail:
         assert isinstance(error, TooSlow)
 
     @pytest.mark.parametrize("kind", ["reset", "truncated", "html"])
-    def test_a_client_works_on_after_a_failure(self, bank: SimulatedBank, user: SimulatedUser, kind: str) -> None:
+    def test_a_client_works_after_a_failure(self, bank: SimulatedBank, user: SimulatedUser, kind: str) -> None:
         async def again(client: PowensClient) -> dict[str, Any]:
             with pytest.raises(Transient):
                 await client.call("GET", f"{user.base_url}/users/me", user.token)
@@ -516,7 +514,7 @@ class TestConnectionsThatFail:
         assert len(bank.journal()) == 2
 
     @pytest.mark.parametrize("kind", ["status", "html", "body", "truncated"])
-    def test_no_failing_call_is_made_again(self, bank: SimulatedBank, user: SimulatedUser, kind: str) -> None:
+    def test_no_failed_call_is_repeated(self, bank: SimulatedBank, user: SimulatedUser, kind: str) -> None:
         bank.fault(kind, times=None)
 
         failure(lambda: call(user))
@@ -543,7 +541,7 @@ class TestPages:
         assert len(read_accounts(user)) == 1
         assert len(bank.journal()) == 1
 
-    def test_what_was_asked_for_holds_on_every_page(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_the_query_applies_to_every_page(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         made = bank.add_connection(
             user, accounts=[{"balance": "1", "disabled": number % 2 == 0} for number in range(4)]
         )
@@ -557,7 +555,7 @@ class TestPages:
     def test_an_empty_list_is_a_list(self, user: SimulatedUser) -> None:
         assert read_accounts(user) == []
 
-    def test_a_later_page_that_fails_leaves_no_half_list(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_a_failed_later_page_leaves_no_partial_list(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.add_connection(user, accounts=[{"balance": str(number)} for number in range(5)])
         bank.change_domain(user.domain, page_size=2)
         bank.fault("status", status=500, skip=1)
@@ -635,7 +633,7 @@ class TestDiscretion:
         ],
         ids=str,
     )
-    def test_no_error_tells_token_query_or_body(
+    def test_no_error_contains_token_query_or_body(
         self, bank: SimulatedBank, user: SimulatedUser, order: dict[str, Any]
     ) -> None:
         bank.add_connection(user, accounts=[{"balance": "5210.33", "name": "S3CRET"}])
@@ -667,7 +665,7 @@ class TestDiscretion:
             ("x" * 65, "http400"),
         ],
     )
-    def test_a_code_is_a_word_or_not_told(
+    def test_a_code_is_a_word_or_hidden(
         self, bank: SimulatedBank, user: SimulatedUser, code: object, kept: str
     ) -> None:
         bank.fault("body", status=400, body=json.dumps({"code": code}))
@@ -704,7 +702,7 @@ class TestDiscretion:
         assert told == [str(status) for status in statuses]
 
 
-def test_what_a_server_remembers_of_one_user_does_not_reach_another() -> None:
+def test_cookies_of_one_user_are_not_sent_for_another() -> None:
     seen: list[str | None] = []
 
     def remember(request: httpx.Request) -> httpx.Response:
@@ -738,7 +736,7 @@ class TestTotals:
         assert (len(read.records), read.missing) == (2, 0)
         assert len(bank.journal()) == 2
 
-    def test_what_still_does_not_add_up_is_told(self, bank: SimulatedBank, user: SimulatedUser) -> None:
+    def test_a_list_that_still_does_not_add_up_is_reported(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("body", body='{"accounts": [{"id": 1}], "total": 3}', times=2)
 
         assert listing(user) == Listing([{"id": 1}], missing=2)

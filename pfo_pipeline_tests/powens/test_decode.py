@@ -60,7 +60,7 @@ class TestJson:
         assert value == number
 
     @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-    def test_what_is_no_json_number_is_read_and_is_no_amount(self, constant: str) -> None:
+    def test_nan_and_infinity_are_read_and_are_not_amounts(self, constant: str) -> None:
         value = parsed(constant)
 
         assert isinstance(value, Decimal)
@@ -69,7 +69,7 @@ class TestJson:
         assert digest({"balance": value}) != digest({"balance": None})
 
     @pytest.mark.parametrize("number", ["1" * 201, "1" * 10_000, "0." + "1" * 200, "-" + "9" * 200])
-    def test_a_number_of_a_length_that_no_amount_has_is_read_and_is_no_amount(self, number: str) -> None:
+    def test_a_too_long_number_is_read_and_is_not_an_amount(self, number: str) -> None:
         with pytest.raises(ValueError, match="not a finite number"):
             to_amount(parsed(number))
 
@@ -77,7 +77,7 @@ class TestJson:
         assert parsed("1" * 200) == int("1" * 200)
 
     @pytest.mark.parametrize("number", ["1e9999999999999999999", "1e-9999999999999999999", "0e9999999999999999999"])
-    def test_an_exponent_that_no_decimal_has_is_read_and_is_no_amount(self, number: str) -> None:
+    def test_an_impossible_exponent_is_read_and_is_not_an_amount(self, number: str) -> None:
         with pytest.raises(ValueError, match="not a finite number"):
             to_amount(parsed(number))
 
@@ -95,12 +95,12 @@ class TestJson:
         ],
         ids=["empty", "not UTF-8", "latin-1", "HTML", "cut", "two", "nested list", "nested object"],
     )
-    def test_what_is_not_json_is_a_value_error(self, body: bytes) -> None:
+    def test_invalid_json_is_a_value_error(self, body: bytes) -> None:
         with pytest.raises(ValueError):  # noqa: PT011
             parse_json(body)
 
     @pytest.mark.parametrize("text", ['"[[["', r'"\"[[["', r'"\\\\"', r'"[\\\"[["'])
-    def test_only_brackets_outside_of_a_text_nest(self, text: str) -> None:
+    def test_only_brackets_outside_a_string_count_as_nesting(self, text: str) -> None:
         room = MAX_DEPTH - 1
         within = ("[" * room + f'{{"a": {text}}}' + "]" * room).encode()
 
@@ -108,7 +108,7 @@ class TestJson:
         with pytest.raises(ValueError, match="nested deeper than 100"):
             parse_json(b"[" + within + b"]")
 
-    def test_a_key_given_twice_with_different_values_holds_none_of_them(self) -> None:
+    def test_a_key_with_two_different_values_has_neither(self) -> None:
         record = parse_json(b'{"id": 1, "balance": 1.5, "balance": 2.5, "name": "x", "name": "x"}')
 
         assert (record["id"], record["name"], str(record["balance"])) == (1, "x", "told twice")
@@ -174,22 +174,22 @@ class TestAmounts:
         ],
         ids=repr,
     )
-    def test_what_is_no_number_is_no_amount(self, value: object) -> None:
+    def test_a_value_that_is_not_a_number_is_not_an_amount(self, value: object) -> None:
         with pytest.raises(ValueError, match="not a number"):
             to_amount(value)
 
     @pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "-Infinity"])
-    def test_a_decimal_that_is_not_finite_is_no_amount(self, value: str) -> None:
+    def test_a_decimal_that_is_not_finite_is_not_an_amount(self, value: str) -> None:
         with pytest.raises(ValueError, match="not a finite number"):
             to_amount(Decimal(value))
 
     # Exact arithmetic with these overflowed, or rounded them to zero.
     @pytest.mark.parametrize("number", ["1e1000", "1e99999999", "1e-1000", "1e-99999999", "0e-99999999"])
-    def test_a_number_far_beyond_any_amount_is_no_amount(self, number: str) -> None:
+    def test_a_number_far_beyond_any_amount_is_not_an_amount(self, number: str) -> None:
         with pytest.raises(ValueError, match="not of a size that an amount has"):
             to_amount(parsed(number))
 
-    def test_no_message_tells_the_value(self) -> None:
+    def test_no_message_contains_the_value(self) -> None:
         for value in ("5210.33 EUR", Decimal("Infinity"), Decimal("5210e5210")):
             with pytest.raises(ValueError, match=r"^not ") as refused:
                 to_amount(value)
@@ -241,7 +241,7 @@ class TestMoments:
         "text",
         ["2026-03-10 13:00:00+01:00", "2026-03-10T12:00:00Z", "2026-03-10T07:00:00-0500", "2026-03-10 12:00:00+00:00"],
     )
-    def test_an_offset_is_taken_at_its_word(self, text: str) -> None:
+    def test_an_offset_is_used_as_given(self, text: str) -> None:
         assert to_utc(text) == datetime(2026, 3, 10, 12, tzinfo=UTC)
 
     @steady
@@ -282,7 +282,7 @@ class TestMoments:
         ],
         ids=repr,
     )
-    def test_what_is_no_date_is_refused(self, value: object) -> None:
+    def test_an_invalid_date_is_refused(self, value: object) -> None:
         with pytest.raises(ValueError, match=r"^not a date$"):
             to_utc(value)
 
@@ -298,7 +298,7 @@ class TestMoments:
     def test_a_date_beyond_the_bounds_is_the_bound(self, text: str, bound: datetime) -> None:
         assert to_utc(text) == bound
 
-    def test_the_bounds_have_room_for_every_time_zone_and_for_reckoning(self) -> None:
+    def test_the_bounds_leave_room_for_every_time_zone_and_arithmetic(self) -> None:
         for zone in available_timezones():
             for bound in (EARLIEST, LATEST):
                 for days in (-36_000, 36_000):
@@ -352,5 +352,5 @@ class TestDigest:
         # printf '{"a":1,"é":null}' | sha256sum
         assert digest({"é": None, "a": 1}) == "821dcba40aad4ab5a2d27064bd0efbd276edd8a703c4e6c4d4643e20e8d52494"
 
-    def test_half_a_character_has_a_digest_too(self) -> None:
+    def test_a_lone_surrogate_has_a_digest(self) -> None:
         assert len(digest(json.loads('{"name": "\\ud83d"}'))) == 64

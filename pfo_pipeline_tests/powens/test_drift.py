@@ -88,22 +88,22 @@ def drift_of_connection(**changes: object) -> set[tuple[str, str]]:
     return connection_drift(Connection.model_validate(CONNECTION | changes))
 
 
-def test_what_is_documented_or_was_seen_live_is_no_drift() -> None:
+def test_documented_fields_and_fields_seen_live_are_not_drift() -> None:
     assert drift_of_account() == set()
     assert drift_of_connection() == set()
 
 
 @pytest.mark.parametrize("account_type", sorted(KNOWN_ACCOUNT_TYPES))
-def test_a_documented_account_type_is_no_drift(account_type: str) -> None:
+def test_a_documented_account_type_is_not_drift(account_type: str) -> None:
     assert drift_of_account(type=account_type) == set()
 
 
 @pytest.mark.parametrize("state", sorted(KNOWN_STATES))
-def test_a_documented_state_is_no_drift(state: str) -> None:
+def test_a_documented_state_is_not_drift(state: str) -> None:
     assert drift_of_connection(state=state, sources=[{"state": state}]) == set()
 
 
-def test_a_missing_value_is_no_drift() -> None:
+def test_a_missing_value_is_not_drift() -> None:
     assert drift_of_account(type=None, usage=None, ownership=None) == set()
 
 
@@ -118,13 +118,11 @@ def test_a_missing_value_is_no_drift() -> None:
         ({"type": "piggy_bank", "aura": 1}, {("account.type", "piggy_bank"), ("account.aura", "")}),
     ],
 )
-def test_what_is_new_about_an_account_is_told_by_its_place(
-    changes: dict[str, object], found: set[tuple[str, str]]
-) -> None:
+def test_drift_of_an_account_is_reported_by_field(changes: dict[str, object], found: set[tuple[str, str]]) -> None:
     assert drift_of_account(**changes) == found
 
 
-def test_what_is_new_about_a_connection_is_told_by_its_place() -> None:
+def test_drift_of_a_connection_is_reported_by_field() -> None:
     found = drift_of_connection(state="quantumRequired", sources=[{"state": "sleepy"}, {"state": "bug"}], mood="blue")
 
     assert found == {
@@ -134,7 +132,7 @@ def test_what_is_new_about_a_connection_is_told_by_its_place() -> None:
     }
 
 
-def test_what_is_new_within_a_record_is_told_by_its_place() -> None:
+def test_drift_within_a_record_is_reported_by_field() -> None:
     connector = CONNECTION["connector"] | {"mood": 1}
     sources = [CONNECTION["sources"][0] | {"mood": 1}, {"mood": 2}]
 
@@ -151,11 +149,11 @@ def test_what_is_new_within_a_record_is_told_by_its_place() -> None:
         "documents_type",
     ],
 )
-def test_what_live_connectors_carry_is_no_drift(key: str) -> None:
+def test_fields_of_live_connectors_are_not_drift(key: str) -> None:
     assert drift_of_connection(connector=CONNECTION["connector"] | {key: []}) == set()
 
 
-def test_a_record_that_was_put_aside_is_told_by_the_fields_that_do_not_fit() -> None:
+def test_a_quarantined_record_is_reported_by_its_wrong_fields() -> None:
     row = parse(Account, "smith", "jane", ACCOUNT | {"iban": 5, "currency": {"id": 5}})
 
     assert isinstance(row, QuarantineRow)
@@ -165,7 +163,7 @@ def test_a_record_that_was_put_aside_is_told_by_the_fields_that_do_not_fit() -> 
     }
 
 
-def test_a_date_or_announced_amount_that_cannot_be_read_is_told_by_its_place() -> None:
+def test_an_unreadable_date_or_announced_amount_is_reported_by_field() -> None:
     none = "0000-00-00 00:00:00"
     source = CONNECTION["sources"][0]
     connection = CONNECTION | {"created": none, "last_update": 5, "next_try": "soon", "expire": "0001-01-01 00:00:00"}
@@ -187,7 +185,7 @@ def test_a_date_or_announced_amount_that_cannot_be_read_is_told_by_its_place() -
 
 
 @pytest.mark.parametrize("expire", [None, "2026-07-01 14:00:00", "9999-12-31 23:59:59"])
-def test_a_date_that_can_be_read_or_is_not_there_is_no_drift(expire: str | None) -> None:
+def test_a_readable_or_missing_date_is_not_drift(expire: str | None) -> None:
     connection = CONNECTION | {"expire": expire, "sources": None}
     account = ACCOUNT | {"disabled": "2026-03-10 12:00:00", "deleted": expire}
 
@@ -198,7 +196,7 @@ def test_a_date_that_can_be_read_or_is_not_there_is_no_drift(expire: str | None)
 @pytest.mark.parametrize(
     "word", ["FR7630006000011234567890189 x", "Jane Smith", "jane@smith.example", "1234567890", "a" * 41, "", "é"]
 )
-def test_what_is_not_a_word_could_be_somebodys_data_and_is_not_kept(word: str) -> None:
+def test_a_value_that_is_not_a_word_may_be_personal_and_is_not_kept(word: str) -> None:
     assert drift_of_account(type=word) == {("account.type", "(not a word)")}
     assert drift_of_account(**{word: 1}) == {("account.(not a word)", "")}
 

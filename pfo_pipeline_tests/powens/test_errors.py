@@ -19,13 +19,13 @@ from pfo_pipeline.powens.errors import (
 
 
 @pytest.mark.parametrize("kind", [Unreachable, TooSlow, ServerFault, NotJson, RateLimited])
-def test_what_another_attempt_may_cure_is_transient(kind: type[PowensError]) -> None:
+def test_errors_that_another_attempt_may_cure_are_transient(kind: type[PowensError]) -> None:
     assert issubclass(kind, Transient)
     assert not issubclass(kind, Permanent)
 
 
 @pytest.mark.parametrize("kind", [Refused, Missing, Invalid])
-def test_what_asking_again_cannot_help_is_permanent(kind: type[PowensError]) -> None:
+def test_errors_that_another_attempt_cannot_cure_are_permanent(kind: type[PowensError]) -> None:
     assert issubclass(kind, Permanent)
     assert not issubclass(kind, Transient)
 
@@ -49,7 +49,7 @@ def test_too_many_calls_read_like_any_other_error() -> None:
 
 # A data class that compares by value has no hash, but callers keep exceptions in sets.
 @pytest.mark.parametrize("kind", [Unreachable, RateLimited, Refused])
-def test_an_error_can_be_kept_in_a_set_and_equals_itself_only(kind: type[PowensError]) -> None:
+def test_an_error_can_be_in_a_set_and_equals_only_itself(kind: type[PowensError]) -> None:
     one, other = kind("code", "GET /x", "reason"), kind("code", "GET /x", "reason")
 
     assert len({one, other}) == 2

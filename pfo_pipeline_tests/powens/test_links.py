@@ -22,7 +22,7 @@ def test_a_link_leads_to_the_reconnect_page_in_a_language() -> None:
     assert parameters(link) == {"domain": ["smith-sandbox.biapi.pro"], "connection_id": ["38"]}
 
 
-def test_a_link_names_the_client_and_where_to_return_to() -> None:
+def test_a_link_contains_the_client_and_the_return_address() -> None:
     link = reconnect_link(tenant(client_id="12345678", redirect_uri="https://office.example/return?a=b&c"), "38")
 
     assert parameters(link)["client_id"] == ["12345678"]
@@ -35,7 +35,7 @@ def test_a_link_opens_with_a_code_whatever_its_characters() -> None:
     assert parameters(link)["code"] == ["a+b/c=&d é"]
 
 
-def test_a_link_shown_to_others_holds_no_code() -> None:
+def test_a_link_for_others_contains_no_code() -> None:
     assert "code" not in parameters(reconnect_link(tenant(), "38"))
 
 
@@ -45,7 +45,7 @@ def test_a_link_names_the_domain_even_where_calls_go_elsewhere() -> None:
     assert parameters(link)["domain"] == ["smith-sandbox.biapi.pro"]
 
 
-def test_a_link_for_a_new_bank_brings_its_state_back() -> None:
+def test_a_link_for_a_new_bank_contains_its_state() -> None:
     link = connect_link(tenant(client_id="12345678", redirect_uri="http://127.0.0.1:8765/back"), "C0DE", "ST4TE")
 
     assert link.startswith("https://webview.powens.com/en/connect?")

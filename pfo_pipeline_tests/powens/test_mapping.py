@@ -110,7 +110,7 @@ def balance_of(**changes: object) -> BalanceRow:
 
 
 class TestIds:
-    def test_an_account_keeps_its_canonical_id_for_ever(self) -> None:
+    def test_an_account_always_keeps_its_canonical_id(self) -> None:
         # A literal: ledgers contain ids that were made this way.
         assert account_id(SMITH, "17") == "acc_822768ec4412dca625f8"
 
@@ -126,12 +126,12 @@ class TestIds:
 
         assert len({account_id(one, source) for one in tenants for source in ("17", "18")}) == 6
 
-    def test_where_calls_go_does_not_change_an_id(self) -> None:
+    def test_the_base_url_does_not_change_an_id(self) -> None:
         assert account_id(tenant(base_url="http://127.0.0.1:1/2.0"), "17") == account_id(SMITH, "17")
 
 
 class TestAccounts:
-    def test_an_account_becomes_a_row_with_all_that_powens_says(self) -> None:
+    def test_an_account_becomes_a_row_with_all_fields_of_powens(self) -> None:
         row = account_row(SMITH, "jane", account(), connection(), ACCOUNT, NOW)
 
         assert row.tenant_id == "smith"
@@ -164,7 +164,7 @@ class TestAccounts:
             ({"name": "", "original_name": ""}, "Account 17"),
         ],
     )
-    def test_an_account_is_shown_by_the_best_name_there_is(self, names: dict[str, object], shown: str) -> None:
+    def test_an_account_is_shown_by_its_best_available_name(self, names: dict[str, object], shown: str) -> None:
         assert account_row(SMITH, "jane", account(**names), connection(), {}, NOW).display_name == shown
 
     def test_a_card_points_to_the_account_that_it_belongs_to(self) -> None:
@@ -172,7 +172,7 @@ class TestAccounts:
 
         assert row.parent_account_id == account_id(SMITH, "17")
 
-    def test_a_type_that_nobody_knows_is_kept(self) -> None:
+    def test_an_unknown_type_is_kept(self) -> None:
         assert (
             account_row(SMITH, "jane", account(type="piggy_bank"), connection(), {}, NOW).account_type == "piggy_bank"
         )
@@ -191,7 +191,7 @@ class TestAccounts:
 
     @pytest.mark.parametrize("name", ["disabled", "deleted"])
     @pytest.mark.parametrize("told", [*NO_DATES, True, "9999-12-31 23:59:59", "2026-03-12 00:00:00"], ids=repr)
-    def test_a_hidden_account_stays_hidden_whatever_its_date_is_worth(self, name: str, told: object) -> None:
+    def test_a_hidden_account_stays_hidden_even_with_an_invalid_date(self, name: str, told: object) -> None:
         hidden = account(**{name: told})
 
         assert lacks_a_date(hidden, NOW)
@@ -203,25 +203,25 @@ class TestAccounts:
         assert getattr(later, f"{other}_at") is None
 
     @pytest.mark.parametrize("told", ["0000-00-00 00:00:00", "0000-00-00", False, None, "", 0], ids=repr)
-    def test_a_date_of_zeros_says_that_an_account_is_not_hidden(self, told: object) -> None:
+    def test_a_date_of_zeros_means_that_an_account_is_not_hidden(self, told: object) -> None:
         row = account_row(SMITH, "jane", account(disabled=told, deleted=told), connection(), {}, NOW)
 
         assert (row.disabled_at, row.deleted_at, row.ended_by) == (None, None, None)
 
-    def test_a_date_to_come_that_was_recorded_before_is_not_kept(self) -> None:
+    def test_a_recorded_future_date_is_not_kept(self) -> None:
         hidden = account(disabled="9999-12-31 23:59:59")
         known = replace(account_row(SMITH, "jane", hidden, connection(), {}, NOW), disabled_at=LATEST)
 
         assert account_row(SMITH, "jane", hidden, connection(), {}, NOW, known).disabled_at == NOW
 
     @pytest.mark.parametrize("told", [None, False, 0, ""], ids=repr)
-    def test_what_says_no_hides_no_account(self, told: object) -> None:
+    def test_a_false_value_hides_no_account(self, told: object) -> None:
         row = account_row(SMITH, "jane", account(disabled=told, deleted=told), connection(), {}, NOW)
 
         assert (row.disabled_at, row.deleted_at) == (None, None)
         assert not lacks_a_date(account(disabled=told), NOW)
 
-    def test_a_date_that_is_told_holds(self) -> None:
+    def test_a_valid_date_is_used(self) -> None:
         told = account(disabled="2026-03-10 14:00:00", deleted="2026-03-11 12:59:59")
         row = account_row(SMITH, "jane", told, connection(), {}, NOW, known=None)
 
@@ -260,7 +260,7 @@ class TestConnections:
         assert row.consent_expires_at == datetime(2026, 7, 1, 12, tzinfo=UTC)
         assert row.payload_digest == digest(CONNECTION)
 
-    def test_a_member_who_must_act_gets_a_link_that_opens_for_nobody_else(self) -> None:
+    def test_a_user_who_must_act_gets_a_link_without_a_code(self) -> None:
         row = connection_row(SMITH, "jane", connection(state="SCARequired"), {}, NOW)
 
         assert (row.status, row.who_acts) == ("needs-person", "member")
@@ -269,7 +269,7 @@ class TestConnections:
         assert "code=" not in row.link
 
     @pytest.mark.parametrize("state", ["bug", "rateLimiting", "notSupported", "neverHeardOf"])
-    def test_nobody_is_sent_to_a_link_who_cannot_act_there(self, state: str) -> None:
+    def test_only_a_user_who_can_act_gets_a_link(self, state: str) -> None:
         assert connection_row(SMITH, "jane", connection(state=state), {}, NOW).link is None
 
     def test_a_failing_source_decides_unless_it_is_disabled(self) -> None:
@@ -285,26 +285,26 @@ class TestConnections:
 
         assert (situation(failing, NOW).state, situation(failing, NOW).who_acts) == ("bug", who)
 
-    def test_a_source_whose_dates_are_none_puts_no_connection_aside(self) -> None:
+    def test_a_source_with_invalid_dates_quarantines_no_connection(self) -> None:
         failing = connection(sources=[{"state": "bug", "last_update": "yesterday", "next_try": 5}])
 
         assert situation(failing, NOW).who_acts == "powens"
 
     @pytest.mark.parametrize("name", ["created", "last_update", "next_try", "expire"])
     @pytest.mark.parametrize("told", ["0000-00-00 00:00:00", *NO_DATES], ids=repr)
-    def test_what_is_no_date_is_none_and_puts_no_connection_aside(self, name: str, told: object) -> None:
+    def test_an_invalid_date_is_none_and_quarantines_no_connection(self, name: str, told: object) -> None:
         row = connection_row(SMITH, "jane", connection(**{name: told}), {}, NOW)
 
         columns = {"created": "created_at", "last_update": "last_success_at", "next_try": "next_try_at"}
         assert getattr(row, columns.get(name, "consent_expires_at")) is None
 
     @pytest.mark.parametrize(("ahead", "is_kept"), [(timedelta(days=1), True), (timedelta(days=1, seconds=1), False)])
-    def test_a_success_more_than_a_day_ahead_is_none(self, ahead: timedelta, is_kept: bool) -> None:
+    def test_a_success_more_than_a_day_ahead_is_ignored(self, ahead: timedelta, is_kept: bool) -> None:
         row = connection_row(SMITH, "jane", connection(last_update=(NOW + ahead).isoformat()), {}, NOW)
 
         assert row.last_success_at == (NOW + ahead if is_kept else None)
 
-    def test_a_consent_for_ever_ends_with_the_dates_that_are_kept(self) -> None:
+    def test_a_consent_without_end_ends_at_the_latest_stored_date(self) -> None:
         never = "9999-12-31 23:59:59"
         row = connection_row(SMITH, "jane", connection(expire=never, next_try=never, last_update=never), {}, NOW)
 
@@ -342,7 +342,7 @@ class TestConnections:
             ({"state": "wrongpass", "sources": None}, "2026-07-01"),
         ],
     )
-    def test_a_consent_ends_with_the_first_source_in_use_and_never_with_an_open_login(
+    def test_a_consent_ends_with_the_first_source_in_use_not_with_an_open_login(
         self, changes: dict[str, object], end: str | None
     ) -> None:
         row = connection_row(SMITH, "jane", connection(**changes), {}, NOW)
@@ -357,7 +357,7 @@ class TestConnections:
             ({"id": 38, "error": "bug", "state": "wrongpass"}, "wrongpass"),
         ],
     )
-    def test_a_state_by_its_old_name_alone_is_read(self, record: dict[str, object], state: str | None) -> None:
+    def test_a_state_with_only_its_old_name_is_read(self, record: dict[str, object], state: str | None) -> None:
         parsed = parse(Connection, "smith", "jane", record)
 
         assert isinstance(parsed, Connection)
@@ -402,22 +402,22 @@ class TestBalances:
             ({"coming": None}, None, None),
         ],
     )
-    def test_the_available_balance_is_derived_and_says_from_what(
+    def test_the_available_balance_is_derived_and_states_its_basis(
         self, amounts: dict[str, object], available: Decimal | None, basis: str | None
     ) -> None:
         row = balance_of(**amounts)
 
         assert (row.available_balance, row.available_basis) == (available, basis)
 
-    def test_without_a_figure_there_is_no_balance_and_no_complaint(self) -> None:
+    def test_a_missing_balance_is_not_an_error(self) -> None:
         assert balance(balance=None) is None
         assert balance(balance=None, currency=None, last_update=None) is None
 
-    def test_a_balance_of_nothing_is_a_balance(self) -> None:
+    def test_a_balance_of_zero_is_a_balance(self) -> None:
         assert balance_of(balance=0).current_balance == 0
 
     @pytest.mark.parametrize("name", ["currency", "last_update"])
-    def test_a_figure_without_currency_or_date_cannot_be_kept(self, name: str) -> None:
+    def test_a_balance_without_currency_or_date_cannot_be_stored(self, name: str) -> None:
         reason = balance(**{name: None})
 
         assert isinstance(reason, str)
@@ -432,20 +432,20 @@ class TestBalances:
             ("9999-12-31 23:59:59", "last_update: more than a day in the future"),
         ],
     )
-    def test_a_date_that_no_figure_has_is_told(self, last_update: str, reason: str) -> None:
+    def test_a_balance_with_an_impossible_date_is_reported(self, last_update: str, reason: str) -> None:
         assert balance(last_update=last_update) == reason
 
     @pytest.mark.parametrize("ahead", [timedelta(hours=20), timedelta(days=1)], ids=str)
-    def test_a_clock_at_most_a_day_ahead_of_ours_is_borne(self, ahead: timedelta) -> None:
+    def test_a_clock_up_to_a_day_ahead_is_tolerated(self, ahead: timedelta) -> None:
         assert balance_of(last_update=(NOW + ahead).isoformat()).as_of == NOW + ahead
 
     @pytest.mark.parametrize("ahead", [timedelta(days=1, seconds=1), timedelta(days=2)], ids=str)
-    def test_a_figure_more_than_a_day_ahead_is_put_aside(self, ahead: timedelta) -> None:
+    def test_a_balance_more_than_a_day_ahead_is_quarantined(self, ahead: timedelta) -> None:
         told = (NOW + ahead).isoformat()
 
         assert balance(last_update=told) == "last_update: more than a day in the future"
 
-    def test_the_first_moment_of_1970_is_a_date_of_a_figure(self) -> None:
+    def test_the_start_of_1970_is_a_valid_balance_date(self) -> None:
         assert balance_of(last_update="1970-01-01T00:00:00+00:00").as_of == datetime(1970, 1, 1, tzinfo=UTC)
         assert balance(last_update="1969-12-31T23:59:59+00:00") == "last_update: before 1970"
 
@@ -460,17 +460,17 @@ class TestBalances:
             "-0.0",
         ],
     )
-    def test_a_text_that_the_ledger_can_hold_is_kept_to_the_last_digit(self, amount: str) -> None:
+    def test_an_amount_as_text_is_stored_exactly_if_it_fits(self, amount: str) -> None:
         row = balance_of(balance=amount, coming=None)
 
         assert (row.current_balance, row.rounded_from) == (Decimal(amount), None)
 
     @pytest.mark.parametrize("amount", ["0.00000000001", "1e-999", "1234567890.12345678901", "83710.79999999999"])
-    def test_a_text_with_more_decimals_than_the_ledger_has_is_put_aside(self, amount: str) -> None:
+    def test_an_amount_as_text_with_too_many_decimals_is_quarantined(self, amount: str) -> None:
         assert balance(balance=amount, coming=None) == "balance: does not fit DECIMAL(38,10) without rounding"
 
     @pytest.mark.parametrize("amount", ["1E+18", "-1E+18", "1e999", Decimal(10) ** 18, 10**18])
-    def test_what_is_no_amount_of_money_any_more_is_put_aside(self, amount: object) -> None:
+    def test_a_too_large_amount_is_quarantined(self, amount: object) -> None:
         assert balance(balance=amount, coming=None) == "balance: 10^18 or more"
 
     @pytest.mark.parametrize(
@@ -485,27 +485,25 @@ class TestBalances:
             ("KWD", "1.2339999999999", "1.234"),
         ],
     )
-    def test_the_noise_of_a_binary_float_is_rounded_once_and_what_was_sent_is_kept(
-        self, currency: str, sent: str, kept: str
-    ) -> None:
+    def test_float_noise_is_rounded_once_and_the_original_is_kept(self, currency: str, sent: str, kept: str) -> None:
         row = balance_of(balance=Decimal(sent), currency={"id": currency}, coming=None)
 
         assert (str(row.current_balance), row.rounded_from) == (kept, sent)
 
     @pytest.mark.parametrize("sent", ["83710.79999812345678", "1.00000100000001", "0.12345678901"])
-    def test_a_number_that_is_further_from_a_cent_than_noise_is_put_aside(self, sent: str) -> None:
+    def test_a_number_further_from_a_cent_than_noise_is_quarantined(self, sent: str) -> None:
         reason = balance(balance=Decimal(sent), coming=None)
 
         assert reason == "balance: does not fit DECIMAL(38,10) without rounding"
 
     @pytest.mark.parametrize("sent", ["10.555", "10.0001", "10.12", "10"])
-    def test_a_number_with_decimals_that_are_no_noise_is_kept_as_it_is(self, sent: str) -> None:
+    def test_a_number_with_real_decimals_is_stored_unchanged(self, sent: str) -> None:
         row = balance_of(balance=Decimal(sent), coming=None)
 
         assert (row.current_balance, row.rounded_from) == (Decimal(sent), None)
 
     @pytest.mark.parametrize("is_number", [True, False])
-    def test_a_coin_is_rounded_to_the_decimals_that_the_ledger_has(self, is_number: bool) -> None:
+    def test_a_coin_is_rounded_to_the_ledgers_decimals(self, is_number: bool) -> None:
         sent = "1.123456789012345678"
         currency = {"id": "ETH", "crypto": True}
         row = balance_of(balance=Decimal(sent) if is_number else sent, currency=currency, coming=None)
@@ -513,16 +511,16 @@ class TestBalances:
         assert (row.current_balance, row.rounded_from) == (Decimal("1.1234567890"), sent)
 
     @pytest.mark.parametrize("sent", [Decimal("0.00000003"), Decimal("1.1234567")])
-    def test_a_coin_is_known_by_its_code_too(self, sent: Decimal) -> None:
+    def test_a_coin_is_also_recognised_by_its_code(self, sent: Decimal) -> None:
         row = balance_of(balance=sent, currency={"id": "BTC"}, coming=None)
 
         assert (row.current_balance, row.rounded_from) == (sent, None)
 
     @pytest.mark.parametrize("name", ["id_parent", "id_connection"])
-    def test_an_id_that_decides_what_counts_is_never_left_out(self, name: str) -> None:
+    def test_an_id_that_affects_totals_is_never_dropped(self, name: str) -> None:
         assert isinstance(parse(Account, "smith", "jane", ACCOUNT | {name: "seven"}), QuarantineRow)
 
-    def test_a_source_that_is_told_twice_to_be_disabled_costs_no_connection(self) -> None:
+    def test_a_source_with_two_disabled_values_quarantines_no_connection(self) -> None:
         record = {"id": 38, "sources": [{"disabled": ToldTwice(), "access_expire": "2026-05-01 14:00:00"}]}
         parsed = parse(Connection, "smith", "jane", record)
 
@@ -534,7 +532,7 @@ class TestBalances:
         "announced",
         [{"coming_balance": "1E+28"}, {"coming": "0.00000000001"}, {"coming": "1e-999"}, {"coming": "soon"}],
     )
-    def test_what_is_announced_and_cannot_be_kept_costs_no_booked_balance(self, announced: dict[str, object]) -> None:
+    def test_an_announced_amount_that_does_not_fit_keeps_the_booked_balance(self, announced: dict[str, object]) -> None:
         row = balance_of(**announced)
 
         assert (row.current_balance, row.available_balance, row.available_basis) == (Decimal("7481.01"), None, None)
@@ -567,7 +565,7 @@ class TestBalances:
             (Decimal("1e99999999"), "not of a size that an amount has"),
         ],
     )
-    def test_a_balance_that_cannot_be_read_costs_the_balance_alone(self, balance: object, reason: str) -> None:
+    def test_an_unreadable_balance_loses_only_the_balance(self, balance: object, reason: str) -> None:
         kept = account(balance=balance)
 
         assert kept.iban == ACCOUNT["iban"]
@@ -586,7 +584,7 @@ class TestQuarantine:
             ({"id_connection": "38"}, "id_connection: not a positive integer"),
         ],
     )
-    def test_an_account_that_breaks_a_rule_is_put_aside_with_the_field_and_the_rule(
+    def test_an_invalid_account_is_quarantined_with_its_field_and_rule(
         self, changes: dict[str, object], reason: str
     ) -> None:
         row = put_aside(Account, **changes)
@@ -594,7 +592,7 @@ class TestQuarantine:
         assert (row.record, row.source_id, row.reason) == ("account", "17", reason)
         assert row.payload_digest == digest(ACCOUNT | changes)
 
-    def test_a_connection_that_breaks_a_rule_is_put_aside_as_one(self) -> None:
+    def test_an_invalid_connection_is_quarantined_as_a_connection(self) -> None:
         row = put_aside(Connection, connector_uuid=7, sources=[{"state": 5}])
 
         assert (row.record, row.source_id) == ("connection", "38")
@@ -603,7 +601,7 @@ class TestQuarantine:
         )
 
     @pytest.mark.parametrize("value", ["perhaps", 5, {}, [True], "\ud83d", ToldTwice()])
-    def test_a_connection_that_says_unreadably_whether_it_is_active_is_kept_as_active(self, value: object) -> None:
+    def test_a_connection_with_an_unreadable_active_flag_counts_as_active(self, value: object) -> None:
         record = CONNECTION | {"active": value}
         kept = parse(Connection, "smith", "jane", record)
 
@@ -611,7 +609,7 @@ class TestQuarantine:
         assert situation(kept, NOW).status == "healthy"
         assert ("connection.active", "(neither true nor false)") in unread_fields(kept, record)
 
-    def test_every_broken_rule_is_told_once_and_in_order(self) -> None:
+    def test_every_broken_rule_is_reported_once_and_in_order(self) -> None:
         row = put_aside(Connection, sources=[{"state": 1}, {"state": 2}], state=7, connector_uuid=1)
 
         assert row.reason == (
@@ -622,14 +620,14 @@ class TestQuarantine:
 
     # A lone surrogate is legal JSON; it once reached Arrow, which fails the whole batch on it.
     @pytest.mark.parametrize("changes", [{"number": "\ud83d"}, {"iban": "FR76\ud83d"}, {"type": {"name": "\udfff"}}])
-    def test_half_a_character_is_put_aside_with_its_record(self, changes: dict[str, object]) -> None:
+    def test_a_lone_surrogate_quarantines_its_record(self, changes: dict[str, object]) -> None:
         (field,) = changes
         assert put_aside(Account, **changes).reason.startswith(field)
         assert put_aside(Account, **changes).reason.endswith(": not unicode text")
 
     @pytest.mark.parametrize("field", ["bic", "name", "original_name", "usage", "ownership", "error"])
     @pytest.mark.parametrize("value", [5, {}, ["x"], True, "\ud83d", ToldTwice()])
-    def test_a_text_that_only_informs_costs_no_record(self, field: str, value: object) -> None:
+    def test_an_invalid_informational_text_quarantines_no_record(self, field: str, value: object) -> None:
         kept = account(**{field: value})
 
         assert getattr(kept, field) is None
@@ -639,17 +637,17 @@ class TestQuarantine:
         assert account(name="💶 銀行").name == "💶 銀行"
 
     @pytest.mark.parametrize("source_id", [None, "seven", True, 1.5, Decimal("1.0"), {}])
-    def test_an_id_that_is_no_number_is_not_repeated(self, source_id: object) -> None:
+    def test_an_id_that_is_not_a_number_is_not_repeated(self, source_id: object) -> None:
         row = put_aside(Account, id=source_id)
 
         assert row.source_id is None
         assert row.reason == "id: not a positive integer"
 
     @pytest.mark.parametrize("source_id", [0, -1])
-    def test_a_number_that_is_no_id_is_repeated(self, source_id: int) -> None:
+    def test_a_number_that_is_not_an_id_is_repeated(self, source_id: int) -> None:
         assert put_aside(Account, id=source_id).source_id == str(source_id)
 
-    def test_a_record_without_an_id_is_put_aside(self) -> None:
+    def test_a_record_without_an_id_is_quarantined(self) -> None:
         row = parse(Account, "smith", "jane", {})
 
         assert isinstance(row, QuarantineRow)
@@ -664,15 +662,13 @@ class TestQuarantine:
         ("connector", "name"),
         [({"name": "Bank"}, "Bank"), ({"name": 5}, None), ("Bank", None), ({"name": "\ud83d"}, None), (None, None)],
     )
-    def test_a_connection_that_is_put_aside_names_its_bank_where_it_can(
-        self, connector: object, name: str | None
-    ) -> None:
+    def test_a_quarantined_connection_names_its_bank_if_known(self, connector: object, name: str | None) -> None:
         row = put_aside(Connection, state=7, connector=connector)
 
         assert (row.connection_id, row.user_id, row.institution_name) == ("38", "jane", name)
 
     @pytest.mark.parametrize(("length", "kept"), [(200, 200), (201, 200), (5_000_000, 200)])
-    def test_a_text_is_bounded_and_marked_where_it_is_cut(self, length: int, kept: int) -> None:
+    def test_a_long_text_is_cut_and_marked(self, length: int, kept: int) -> None:
         name = account(name="n" * length).name
 
         assert name is not None
@@ -681,7 +677,7 @@ class TestQuarantine:
 
     @steady
     @given(st.dictionaries(st.sampled_from(sorted(Account.model_fields)), secret_values, min_size=1))
-    def test_a_reason_never_tells_a_value_of_an_account(self, changes: dict[str, object]) -> None:
+    def test_a_reason_never_contains_a_value_of_an_account(self, changes: dict[str, object]) -> None:
         row = parse(Account, "smith", "jane", ACCOUNT | changes)
 
         if isinstance(row, QuarantineRow):
@@ -690,7 +686,7 @@ class TestQuarantine:
 
     @steady
     @given(st.dictionaries(st.sampled_from(sorted(Connection.model_fields)), secret_values, min_size=1))
-    def test_a_reason_never_tells_a_value_of_a_connection(self, changes: dict[str, object]) -> None:
+    def test_a_reason_never_contains_a_value_of_a_connection(self, changes: dict[str, object]) -> None:
         row = parse(Connection, "smith", "jane", CONNECTION | changes)
 
         if isinstance(row, QuarantineRow):
@@ -699,5 +695,5 @@ class TestQuarantine:
 
 
 @pytest.mark.parametrize("code", ["", "E", "EUR ", "[/red]", "FR7630006000011234567890189", "€UR"])
-def test_what_is_no_currency_code_is_put_aside(code: str) -> None:
+def test_an_invalid_currency_code_is_quarantined(code: str) -> None:
     assert put_aside(Account, currency={"id": code}).reason == "currency.id: not a currency code"

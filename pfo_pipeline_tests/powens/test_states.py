@@ -66,19 +66,19 @@ def test_the_table_holds_the_documented_states_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(STATES))
-def test_waiting_is_enough_only_where_the_bank_or_powens_goes_on_by_itself(state: str) -> None:
+def test_waiting_is_enough_only_if_the_bank_or_powens_continues_by_itself(state: str) -> None:
     assert STATES[state].waiting_is_enough == (STATES[state].status == "temporary")
     assert waiting_is_enough(reading(state).who_acts) == STATES[state].waiting_is_enough
 
 
-def test_only_a_member_is_sent_to_a_link() -> None:
+def test_only_a_user_gets_a_link() -> None:
     for state in KNOWN_STATES:
         situation = reading(state)
         assert ("opens the link" in (situation.remedy or "")) == (situation.who_acts == "member"), state
 
 
 @pytest.mark.parametrize("state", ["quantumRequired", "scarequired", "wrongPass"])
-def test_an_unknown_state_is_for_the_operator_to_look_at(state: str) -> None:
+def test_an_unknown_state_belongs_to_the_operator(state: str) -> None:
     situation = reading(state)
 
     assert (situation.state, situation.status, situation.who_acts) == (state, "unknown", "operator")
@@ -86,7 +86,7 @@ def test_an_unknown_state_is_for_the_operator_to_look_at(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["FR7630006000011234567890189", "fr7630006000011234567890189", "Jane Smith, 4 Rue X"])
-def test_what_is_no_word_is_not_repeated_as_a_state(state: str) -> None:
+def test_a_state_that_is_not_a_word_is_not_repeated(state: str) -> None:
     situation = reading(state)
 
     assert (situation.state, situation.status) == ("(not a word)", "unknown")
@@ -98,7 +98,7 @@ def test_no_state_and_a_sync_an_hour_ago_is_healthy() -> None:
 
 
 @pytest.mark.parametrize("state", ["", None])
-def test_an_empty_state_is_no_state(state: str | None) -> None:
+def test_an_empty_state_counts_as_none(state: str | None) -> None:
     assert reading(state).status == "healthy"
 
 
@@ -118,9 +118,7 @@ def test_a_failing_source_shows_under_a_connection_that_looks_fine() -> None:
         (("websiteUnavailable", "bug"), "bug"),
     ],
 )
-def test_of_several_failing_sources_the_one_that_needs_a_person_decides(
-    sources: tuple[str, ...], decisive: str
-) -> None:
+def test_a_failing_source_that_needs_a_person_decides(sources: tuple[str, ...], decisive: str) -> None:
     assert reading(None, *sources).state == decisive
 
 
@@ -129,7 +127,7 @@ def failing_for(age: timedelta, state: str = "bug", *, planned: bool = True) -> 
 
 
 @pytest.mark.parametrize("state", ["bug", "websiteUnavailable", "rateLimiting"])
-def test_a_source_that_fails_for_over_three_days_under_a_fresh_connection_is_for_the_operator(state: str) -> None:
+def test_a_source_that_fails_over_three_days_belongs_to_the_operator(state: str) -> None:
     one_bad_day, lasting = (
         reading(None, failing_for(timedelta(days=3), state)),
         reading(None, failing_for(timedelta(days=4), state)),
@@ -139,13 +137,13 @@ def test_a_source_that_fails_for_over_three_days_under_a_fresh_connection_is_for
     assert (lasting.state, lasting.status, lasting.who_acts) == (state, "temporary", "operator")
 
 
-def test_a_source_that_waits_for_the_member_is_his_however_long_it_fails() -> None:
+def test_a_source_that_waits_for_the_user_stays_the_users() -> None:
     situation = reading(None, failing_for(timedelta(days=30), "wrongpass"))
 
     assert (situation.status, situation.who_acts) == ("needs-person", "member")
 
 
-def test_a_source_is_stuck_only_where_neither_it_nor_its_connection_has_a_next_sync() -> None:
+def test_a_source_is_stuck_only_if_no_next_sync_is_planned() -> None:
     missed = timedelta(hours=40)
 
     assert reading(None, failing_for(missed, planned=False)).status == "temporary"
@@ -153,7 +151,7 @@ def test_a_source_is_stuck_only_where_neither_it_nor_its_connection_has_a_next_s
     assert reading(None, failing_for(missed, planned=False), planned=False).status == "silent"
 
 
-def test_of_two_failing_sources_the_one_that_lasts_decides() -> None:
+def test_the_longer_failing_source_decides() -> None:
     situation = reading(
         None, failing_for(timedelta(hours=1), "bug"), failing_for(timedelta(days=9), "websiteUnavailable")
     )
@@ -170,7 +168,7 @@ def test_the_connections_own_state_comes_before_its_sources() -> None:
     assert reading("rateLimiting", "SCARequired").state == "rateLimiting"
 
 
-def test_three_days_without_a_sync_are_an_accident_more_are_silence() -> None:
+def test_a_connection_is_silent_after_three_days_without_a_sync() -> None:
     at_the_limit = reading(last_success=timedelta(days=3))
     beyond = reading(last_success=timedelta(days=3, seconds=1))
 
@@ -189,18 +187,18 @@ def test_a_connection_without_any_date_is_silent() -> None:
     assert reading(last_success=None, created=None).status == "silent"
 
 
-def test_a_connection_that_is_switched_off_is_paused_however_old_its_data() -> None:
+def test_a_switched_off_connection_is_paused_at_any_age() -> None:
     for age in (timedelta(hours=1), timedelta(days=30)):
         situation = reading(active=False, last_success=age)
         assert (situation.status, situation.who_acts, situation.is_synced) == ("paused", "operator", False)
 
 
-def test_a_state_that_needs_someone_is_told_even_while_switched_off() -> None:
+def test_a_state_that_needs_a_person_is_reported_even_if_switched_off() -> None:
     assert reading("wrongpass", active=False).status == "needs-person"
 
 
 @pytest.mark.parametrize("state", [None, "bug", "websiteUnavailable", "rateLimiting", "validating"])
-def test_without_a_next_sync_a_missed_day_is_for_the_operator(state: str | None) -> None:
+def test_a_missed_day_without_a_next_sync_belongs_to_the_operator(state: str | None) -> None:
     in_time = reading(state, last_success=timedelta(hours=36), planned=False)
     stuck = reading(state, last_success=timedelta(hours=37), planned=False)
 
@@ -210,7 +208,7 @@ def test_without_a_next_sync_a_missed_day_is_for_the_operator(state: str | None)
 
 
 @pytest.mark.parametrize("state", ["SCARequired", "actionNeeded", "notSupported", "neverHeardOf"])
-def test_who_waits_for_a_person_is_not_stuck(state: str) -> None:
+def test_a_connection_that_waits_for_a_person_is_not_stuck(state: str) -> None:
     assert reading(state, last_success=timedelta(days=30), planned=False) == reading(state)
 
 
@@ -220,7 +218,7 @@ def test_a_new_connection_without_a_plan_is_stuck_only_after_a_day_and_a_half() 
 
 
 @pytest.mark.parametrize("state", ["bug", "websiteUnavailable", "rateLimiting", "validating"])
-def test_what_should_mend_itself_and_does_not_is_for_the_operator_after_three_days(state: str) -> None:
+def test_a_temporary_state_belongs_to_the_operator_after_three_days(state: str) -> None:
     waiting, lasting = reading(state, last_success=timedelta(days=3)), reading(state, last_success=timedelta(days=4))
 
     assert waiting_is_enough(waiting.who_acts)
@@ -228,7 +226,7 @@ def test_what_should_mend_itself_and_does_not_is_for_the_operator_after_three_da
     assert not lasting.is_synced
 
 
-def test_what_is_switched_off_is_not_waited_for() -> None:
+def test_a_switched_off_connection_is_not_waited_for() -> None:
     situation = reading("websiteUnavailable", active=False)
 
     assert (situation.state, situation.status, situation.who_acts) == ("websiteUnavailable", "paused", "operator")

@@ -66,7 +66,7 @@ def test_the_signature_is_the_documented_one() -> None:
         (SECRET, PATH, headers(), b""),
     ],
 )
-def test_whatever_differs_from_what_was_signed_is_refused(
+def test_any_difference_from_the_signed_post_is_refused(
     secret: str, path: str, told: dict[str, str], body: bytes
 ) -> None:
     with pytest.raises(PostRefused) as refused:
@@ -95,7 +95,7 @@ def test_a_packed_body_may_be_signed_before_or_after_packing(packed_first: bool)
         (-webhooks.MAX_SKEW - timedelta(seconds=1), False),
     ],
 )
-def test_a_post_is_taken_while_it_is_young_enough(age: timedelta, is_taken: bool) -> None:
+def test_a_post_is_accepted_until_it_is_too_old(age: timedelta, is_taken: bool) -> None:
     now = datetime.fromisoformat(DATE) + age
     if is_taken:
         verify_signature(SECRET, PATH, headers(), BODY, now)
@@ -105,13 +105,13 @@ def test_a_post_is_taken_while_it_is_young_enough(age: timedelta, is_taken: bool
 
 
 @pytest.mark.parametrize("date", ["yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+23:00"])
-def test_a_signed_date_that_is_none_is_refused(date: str) -> None:
+def test_an_invalid_signed_date_is_refused(date: str) -> None:
     with pytest.raises(PostRefused, match="date") as refused:
         verify_signature(SECRET, PATH, headers(signature(SECRET, PATH, date, BODY), date), BODY, NOW)
     assert refused.value.status == 401
 
 
-def test_any_of_the_known_bearer_tokens_is_taken_and_no_other() -> None:
+def test_any_known_bearer_token_is_accepted_and_no_other() -> None:
     for told in ("Bearer one", "bearer two"):
         verify_bearer(["one", "two"], {"Authorization": told})
     for told in ("Bearer three", "Bearer", "Basic one", "one", "Bearer é", ""):
@@ -139,7 +139,7 @@ FAILED: dict[str, Any] = {**CONNECTION, "state": "SCARequired", "accounts": []}
         ("USER_DELETED", {"id": 731}, None, 731, None),
     ],
 )
-def test_what_an_event_is_about(
+def test_an_event_has_its_subject(
     event: str, body: dict[str, Any], connection_id: int | None, user_id: int, error: str | None
 ) -> None:
     posted = json.dumps({**body, "id_webhook_data": 556003}).encode()
@@ -147,7 +147,7 @@ def test_what_an_event_is_about(
     assert read_hint(event, posted) == Hint(event, 556003, connection_id, user_id, error)
 
 
-def test_the_text_of_a_bank_never_passes_for_a_state() -> None:
+def test_a_banks_text_is_never_used_as_a_state() -> None:
     state = "Dear Jane Smith, call 0612345678"
     body = {"connection": {**CONNECTION, "state": state}, "id_webhook_data": 1}
 
@@ -174,7 +174,7 @@ def test_the_text_of_a_bank_never_passes_for_a_state() -> None:
         b'{"id": "x", "id_webhook_data": 1}',
     ],
 )
-def test_what_is_not_the_body_of_the_event_is_refused(body: bytes) -> None:
+def test_a_body_of_another_event_is_refused(body: bytes) -> None:
     assert refusal_of(("USER_DELETED", body)).status == 400
 
 
@@ -200,7 +200,7 @@ def test_damaged_gzip_is_refused(damaged: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(EVENTS))
-def test_no_body_can_do_more_than_be_refused(body: bytes, event: str) -> None:
+def test_any_invalid_body_is_only_refused(body: bytes, event: str) -> None:
     with contextlib.suppress(PostRefused):
         assert read_hint(event, body).event == event
 

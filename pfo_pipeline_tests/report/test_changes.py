@@ -44,14 +44,14 @@ def bridge(before: str, after: str, *, currency: str = "EUR", side: Side = "tota
     return Bridge(currency, side, Decimal(before), reasons, Decimal(after))  # type: ignore[arg-type]
 
 
-def test_nothing_has_changed_where_nothing_has(told: Told) -> None:
+def test_equal_states_have_no_changes(told: Told) -> None:
     changes = changes_of(told)
 
     assert lines(changes) == []
     assert changes.bridges == (bridge("107", "107"),)
 
 
-def test_a_newer_figure_is_a_movement(told: Told) -> None:
+def test_a_newer_balance_is_a_movement(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "130.50", NOW - 2 * HOUR))
 
     changes = changes_of(told)
@@ -61,13 +61,13 @@ def test_a_newer_figure_is_a_movement(told: Told) -> None:
     assert changes.bridges == (bridge("107", "137.50", movement="30.50"),)
 
 
-def test_a_newer_figure_of_the_same_amount_is_no_change(told: Told) -> None:
+def test_a_newer_balance_of_the_same_amount_is_not_a_change(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "100.00", NOW - 2 * HOUR))
 
     assert lines(changes_of(told)) == []
 
 
-def test_a_correction_into_another_currency_is_not_taken_for_this_one(told: Told) -> None:
+def test_a_correction_in_another_currency_is_not_used(told: Told) -> None:
     told.tell(
         NOW - HOUR,
         figure(1, "9000.00", BEFORE, currency="USD"),
@@ -80,7 +80,7 @@ def test_a_correction_into_another_currency_is_not_taken_for_this_one(told: Told
     assert changes.bridges == (bridge("107", "137.50", restatement="30.50"),)
 
 
-def test_another_figure_of_the_same_date_is_a_restatement(told: Told) -> None:
+def test_another_balance_of_the_same_date_is_a_restatement(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "90.00", BEFORE))
 
     changes = changes_of(told)
@@ -90,7 +90,7 @@ def test_another_figure_of_the_same_date_is_a_restatement(told: Told) -> None:
     assert changes.bridges == (bridge("107", "97", restatement="-10"),)
 
 
-def test_what_was_corrected_after_the_moment_of_knowledge_is_no_restatement_yet(told: Told) -> None:
+def test_a_correction_after_the_known_time_is_not_a_restatement_yet(told: Told) -> None:
     told.tell(NOW - 2 * HOUR, figure(1, "90.00", BEFORE))
     told.tell(NOW - HOUR, figure(1, "80.00", BEFORE))
 
@@ -98,7 +98,7 @@ def test_what_was_corrected_after_the_moment_of_knowledge_is_no_restatement_yet(
     assert lines(changes_of(told)) == [("acc_1", "restatement", Decimal(-20), "")]
 
 
-def test_a_restatement_and_a_movement_of_one_account_are_two_lines(told: Told) -> None:
+def test_a_restatement_and_a_movement_of_one_account_are_two_changes(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "90.00", BEFORE), figure(1, "95.00", NOW - 2 * HOUR))
 
     changes = changes_of(told)
@@ -110,20 +110,20 @@ def test_a_restatement_and_a_movement_of_one_account_are_two_lines(told: Told) -
     assert changes.bridges == (bridge("107", "102", movement="5", restatement="-10"),)
 
 
-def test_a_figure_that_came_late_is_a_movement_since_the_older_one_was_right(told: Told) -> None:
+def test_a_late_balance_is_a_movement_because_the_older_one_was_right(told: Told) -> None:
     """Its date is before the last report, which did not know it yet."""
     told.tell(NOW - HOUR, figure(1, "120.00", BEFORE + HOUR))
 
     assert lines(changes_of(told)) == [("acc_1", "movement", Decimal("20.00"), "")]
 
 
-def test_a_late_figure_that_is_older_than_the_one_reported_changes_nothing(told: Told) -> None:
+def test_a_late_balance_older_than_the_reported_one_changes_nothing(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "1.00", BEFORE - HOUR))
 
     assert lines(changes_of(told)) == []
 
 
-def test_an_account_that_is_linked_since_is_new(told: Told) -> None:
+def test_an_account_linked_since_is_new(told: Told) -> None:
     told.tell(NOW - HOUR, linked(3), figure(3, "5.00", NOW - 2 * HOUR))
 
     changes = changes_of(told)
@@ -132,7 +132,7 @@ def test_an_account_that_is_linked_since_is_new(told: Told) -> None:
     assert changes.bridges == (bridge("107", "112", new_account="5"),)
 
 
-def test_an_account_that_had_no_figure_yet_is_new_with_its_first(told: Told) -> None:
+def test_an_account_is_new_with_its_first_balance(told: Told) -> None:
     told.tell(YESTERDAY + HOUR, linked(3))
     told.tell(NOW - HOUR, figure(3, "5.00", NOW - 2 * HOUR))
 
@@ -153,7 +153,7 @@ def test_a_hidden_account_is_gone_and_new_when_it_appears_again(told: Told, hidd
 
 
 @pytest.mark.parametrize("hidden", ["disabled_at", "deleted_at"])
-def test_an_account_counts_on_a_page_of_a_moment_before_it_was_hidden(told: Told, hidden: str) -> None:
+def test_an_account_counts_on_a_page_from_before_it_was_hidden(told: Told, hidden: str) -> None:
     told.tell(NOW - HOUR, linked(2, **{hidden: NOW - 2 * HOUR}))
 
     assert lines(changes_of(told, as_of=NOW - 3 * HOUR)) == []
@@ -162,7 +162,7 @@ def test_an_account_counts_on_a_page_of_a_moment_before_it_was_hidden(told: Told
     ]
 
 
-def test_of_two_that_were_joined_one_is_gone_and_says_what_it_counts_as(told: Told) -> None:
+def test_a_joined_account_is_gone_and_names_the_account_it_counts_as(told: Told) -> None:
     told.tell(NOW - HOUR, linked(1, display_name="Joint account"), figure(1, "101.00", NOW - 2 * HOUR))
     told.tell(NOW - HOUR, IdentityRow("smith", "acc_2", "acc_1", "iban", "operator"))
 
@@ -177,7 +177,7 @@ def test_of_two_that_were_joined_one_is_gone_and_says_what_it_counts_as(told: To
     assert changes.bridges == (bridge("107", "101", movement="94", account_gone="-7", restatement="-93"),)
 
 
-def test_an_account_that_came_back_under_another_id_has_moved_and_no_more(told: Told) -> None:
+def test_an_account_that_returns_under_another_id_only_has_a_movement(told: Told) -> None:
     """Powens removed the account and returned it; the evidence showed that both are one."""
     told.tell(NOW - HOUR, linked(1, deleted_at=NOW - 3 * HOUR), linked(3))
     told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence"))
@@ -189,7 +189,7 @@ def test_an_account_that_came_back_under_another_id_has_moved_and_no_more(told: 
     assert changes.bridges == (bridge("107", "108", movement="1"),)
 
 
-def test_of_two_that_were_told_apart_the_one_is_new_and_the_other_restated(told: Told) -> None:
+def test_a_split_makes_one_account_new_and_restates_the_other(told: Told) -> None:
     """No money has moved: the balance of account 1 was that of account 3."""
     told.tell(YESTERDAY + HOUR, linked(3), figure(3, "150.00", YESTERDAY))
     told.tell(YESTERDAY + HOUR, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence"))
@@ -209,7 +209,7 @@ def test_of_two_that_were_told_apart_the_one_is_new_and_the_other_restated(told:
     assert changes.bridges == (bridge("157", "257", new_account="150", restatement="-50"),)
 
 
-def test_one_told_apart_without_a_figure_as_old_has_all_of_its_difference_from_that(told: Told) -> None:
+def test_a_split_without_an_old_balance_explains_the_whole_difference(told: Told) -> None:
     told.tell(YESTERDAY + HOUR, linked(3), linked(4), figure(4, "150.00", BEFORE))
     told.tell(YESTERDAY + HOUR, IdentityRow("smith", "acc_4", "acc_3", "iban", "evidence"))
     told.tell(NOW - HOUR, IdentityRow("smith", "acc_4", "acc_4", "a person's decision", "operator"))
@@ -223,7 +223,7 @@ def test_one_told_apart_without_a_figure_as_old_has_all_of_its_difference_from_t
     assert ("acc_3", "restatement", Decimal(-141), "") in lines(something)
 
 
-def test_another_currency_is_gone_in_the_one_and_new_in_the_other(told: Told) -> None:
+def test_a_change_of_currency_is_gone_in_one_and_new_in_the_other(told: Told) -> None:
     told.tell(NOW - HOUR, linked(2, currency="USD"), figure(2, "8.00", NOW - 2 * HOUR, currency="USD"))
 
     changes = changes_of(told)
@@ -254,7 +254,7 @@ def test_an_account_that_turns_out_to_be_a_loan_changes_sides(told: Told) -> Non
     )
 
 
-def test_liabilities_have_bridges_of_their_own(told: Told) -> None:
+def test_liabilities_have_their_own_bridges(told: Told) -> None:
     told.tell(YESTERDAY + HOUR, linked(3, account_type="mortgage"), figure(3, "-1000.00", BEFORE))
     told.tell(NOW - HOUR, figure(3, "-990.00", NOW - 2 * HOUR))
 
@@ -264,7 +264,7 @@ def test_liabilities_have_bridges_of_their_own(told: Told) -> None:
     )
 
 
-def test_the_same_figure_beyond_its_limit_is_carried_forward(told: Told) -> None:
+def test_the_same_stale_balance_is_carried_forward(told: Told) -> None:
     told.tell(NOW - 2 * HOUR, figure(1, "100.00", NOW - 3 * HOUR))
     later = NOW + 3 * DAY - 3 * HOUR
 
@@ -275,7 +275,7 @@ def test_the_same_figure_beyond_its_limit_is_carried_forward(told: Told) -> None
     assert page.changes.bridges == (bridge("107", "107"),)
 
 
-def test_a_newer_figure_beyond_its_limit_is_not_carried_forward(told: Told) -> None:
+def test_a_newer_stale_balance_is_not_carried_forward(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "120.00", BEFORE + HOUR), figure(2, "7.00", BEFORE + HOUR))
 
     page = page_of(told.reader(), since=YESTERDAY + HOUR, now=NOW + 9 * DAY)
@@ -285,7 +285,7 @@ def test_a_newer_figure_beyond_its_limit_is_not_carried_forward(told: Told) -> N
     assert lines(page.changes) == [("acc_1", "movement", Decimal(20), "")]
 
 
-def test_a_figure_may_be_restated_and_carried_forward_at_once(told: Told) -> None:
+def test_a_balance_may_be_restated_and_carried_forward(told: Told) -> None:
     told.tell(NOW - HOUR, figure(2, "6.00", BEFORE))
 
     page = page_of(told.reader(), since=YESTERDAY + HOUR, now=NOW + 9 * DAY)
@@ -297,7 +297,7 @@ def test_a_figure_may_be_restated_and_carried_forward_at_once(told: Told) -> Non
     ]
 
 
-def test_without_a_report_of_an_earlier_day_there_are_no_changes(tmp_path: Path) -> None:
+def test_without_an_earlier_report_there_are_no_changes(tmp_path: Path) -> None:
     with written(tmp_path) as told:
         told.tell(NOW - HOUR, user(), connection(), linked(1), figure(1, "1.00", NOW - 2 * HOUR))
 
@@ -329,14 +329,14 @@ def test_only_complete_refreshes_of_balances_were_reported(told: Told) -> None:
     assert not changes_of(told, since=NOW - HOUR).is_last_report
 
 
-def test_what_was_not_known_yet_is_no_last_report(told: Told) -> None:
+def test_a_refresh_not_yet_known_is_not_the_last_report(told: Told) -> None:
     told.tell(YESTERDAY + HOUR, figure(1, "1.00", YESTERDAY))
 
     assert changes_of(told, known_at=YESTERDAY + timedelta(minutes=30)).since == YESTERDAY + timedelta(microseconds=1)
     assert told.page(known_at=YESTERDAY - HOUR).changes is None
 
 
-def test_a_figure_that_the_last_report_showed_ahead_of_its_time_has_not_moved(told: Told) -> None:
+def test_a_balance_dated_ahead_in_the_last_report_has_not_moved(told: Told) -> None:
     """A bank may date a balance at the end of its day."""
     told.tell(YESTERDAY + HOUR, figure(1, "101.00", YESTERDAY + 9 * HOUR))
     told.tell(NOW - HOUR, figure(2, "7.00", NOW - 2 * HOUR))
@@ -348,7 +348,7 @@ def test_a_figure_that_the_last_report_showed_ahead_of_its_time_has_not_moved(to
     assert changes.changes == ()
 
 
-def test_several_tenants_are_compared_at_one_moment(told: Told) -> None:
+def test_several_tenants_are_compared_at_one_time(told: Told) -> None:
     mine = {"tenant_id": "jones"}
     told.tell(YESTERDAY - HOUR, user(**mine), linked(1, **mine), figure(1, "50.00", BEFORE, **mine))
     told.tell(NOW - HOUR, figure(1, "60.00", NOW - 2 * HOUR, **mine))
@@ -361,7 +361,7 @@ def test_several_tenants_are_compared_at_one_moment(told: Told) -> None:
     assert changes.bridges == (bridge("157", "167", movement="10"),)
 
 
-def test_a_page_as_of_an_earlier_moment_is_compared_with_the_report_before_it(told: Told) -> None:
+def test_a_page_as_of_an_earlier_time_is_compared_with_the_report_before_it(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "130.00", NOW - 2 * HOUR))
     told.tell(NOW + DAY, figure(1, "140.00", NOW + DAY))
 
@@ -381,12 +381,12 @@ def test_a_page_as_of_an_earlier_moment_is_compared_with_the_report_before_it(to
         ({"known_at": datetime(9999, 1, 1, tzinfo=UTC)}, "known_at: the year 9999"),
     ],
 )
-def test_a_moment_that_no_page_can_be_of_is_refused(told: Told, asked: dict[str, datetime], message: str) -> None:
+def test_an_impossible_time_is_refused(told: Told, asked: dict[str, datetime], message: str) -> None:
     with pytest.raises(MomentRefused, match=message):
         told.page(**asked)
 
 
-def test_a_change_says_where_the_account_is(told: Told) -> None:
+def test_a_change_names_the_institution_of_its_account(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "130.50", NOW - 2 * HOUR))
 
     assert changes_of(told).changes == (

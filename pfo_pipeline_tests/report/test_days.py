@@ -48,11 +48,11 @@ def last_totals(history: History, days: int) -> dict[date, Decimal | None]:
         (date(2026, 4, 10), "Asia/Kathmandu", datetime(2026, 4, 9, 18, 15, tzinfo=UTC)),
     ],
 )
-def test_a_day_begins_when_its_clocks_say_so(day: date, zone: str, begins: datetime) -> None:
+def test_a_day_begins_by_the_local_clock(day: date, zone: str, begins: datetime) -> None:
     assert start_of(day, ZoneInfo(zone)) == begins
 
 
-def test_a_year_of_days_ends_with_the_day_of_the_moment_there() -> None:
+def test_a_year_of_days_ends_with_the_local_day_of_the_page() -> None:
     moment = datetime(2026, 4, 9, 22, 30, tzinfo=UTC)
 
     days = days_up_to(moment, PARIS)
@@ -61,7 +61,7 @@ def test_a_year_of_days_ends_with_the_day_of_the_moment_there() -> None:
     assert days_up_to(moment, ZoneInfo("UTC"))[-1] == date(2026, 4, 9)
 
 
-def test_days_follow_each_other_without_a_gap_and_the_last_ends_with_the_moment() -> None:
+def test_days_have_no_gap_and_the_last_ends_at_the_pages_time() -> None:
     days = days_up_to(NOW, PARIS)
 
     ends = ends_of(days, PARIS, NOW)
@@ -72,7 +72,7 @@ def test_days_follow_each_other_without_a_gap_and_the_last_ends_with_the_moment(
     assert lengths == {23 * HOUR, 24 * HOUR, 25 * HOUR}
 
 
-def test_a_figure_counts_from_the_day_that_it_is_of_there(told: Told) -> None:
+def test_a_balance_counts_from_its_local_day(told: Told) -> None:
     """Around the change to summer time of 29 March in Paris."""
     told.tell(
         NOW - HOUR,
@@ -91,13 +91,13 @@ def test_a_figure_counts_from_the_day_that_it_is_of_there(told: Told) -> None:
     assert found[date(2026, 4, 9)] == Decimal("4.00")
 
 
-def test_figures_from_before_the_first_day_are_carried_into_it(told: Told) -> None:
+def test_balances_from_before_the_first_day_are_carried_into_it(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "5.00", NOW - 900 * DAY), figure(1, "6.00", NOW - 700 * DAY))
 
     assert set(history(told.page()).totals) == {Decimal("6.00")}
 
 
-def test_the_last_total_is_the_pages_own_even_where_a_bank_is_ahead_of_us(told: Told) -> None:
+def test_the_last_total_is_the_pages_own_even_if_a_bank_dates_ahead(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "5.00", NOW - DAY), figure(1, "6.00", NOW + 2 * DAY))
 
     newest, as_of_now = told.page(), told.page(as_of=NOW)
@@ -108,7 +108,7 @@ def test_the_last_total_is_the_pages_own_even_where_a_bank_is_ahead_of_us(told: 
     assert history(as_of_now).totals[-2:] == (Decimal(5), Decimal(6))
 
 
-def test_the_past_is_shown_as_it_is_known_now_or_was(told: Told) -> None:
+def test_the_past_is_shown_as_known_now_or_at_the_known_time(told: Told) -> None:
     told.tell(NOW - 5 * DAY, figure(1, "5.00", NOW - 6 * DAY))
     told.tell(NOW - HOUR, figure(1, "4.00", NOW - 6 * DAY))
 
@@ -132,7 +132,7 @@ def test_an_account_counts_until_the_day_on_which_it_was_hidden(told: Told, hidd
     assert page.cash == ()
 
 
-def test_a_joined_account_counts_once_by_the_newest_figure_of_each_day(told: Told) -> None:
+def test_a_joined_account_counts_once_with_each_days_newest_balance(told: Told) -> None:
     told.tell(NOW - 3 * DAY, figure(1, "5.00", NOW - 9 * DAY), figure(1, "6.00", NOW - 5 * DAY))
     told.tell(NOW - 3 * DAY, linked(2), figure(2, "5.50", NOW - 7 * DAY), figure(2, "6.50", NOW - 3 * DAY))
     told.tell(NOW - 2 * DAY, IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence"))
@@ -149,7 +149,7 @@ def test_liabilities_are_in_no_history(told: Told) -> None:
     assert told.page().history == ()
 
 
-def test_what_is_joined_as_a_loan_is_no_cash_on_any_day(told: Told) -> None:
+def test_an_account_joined_as_a_loan_is_not_cash_on_any_day(told: Told) -> None:
     """A regression: the history left out one account before the match was known, so the page's own total differed."""
     told.tell(NOW - 19 * DAY, figure(1, "10.00", NOW - 19 * DAY))
     told.tell(
@@ -202,7 +202,7 @@ class TestInTheReferenceCurrency:
         assert page.reference_history.totals[-11:] == (None, *map(Decimal, expected))
         assert page.reference.cash == Decimal("3.00")
 
-    def test_a_day_without_a_rate_for_what_was_there_is_open(self, told: Told) -> None:
+    def test_a_day_with_a_balance_but_no_rate_has_no_total(self, told: Told) -> None:
         told.tell(NOW - DAY, figure(1, "1.00", NOW - 11 * DAY))
         told.tell(NOW - DAY, linked(2, currency="USD"), figure(2, "10.00", NOW - 10 * DAY, currency="USD"))
 
@@ -223,7 +223,7 @@ class TestInTheReferenceCurrency:
         assert [(u.currency, u.why) for u in page.reference.without] == [("GBP", "no rate since 2026-04-02")]
         assert set(page.reference_history.totals) == {None, Decimal("1.00")}
 
-    def test_a_currency_that_is_no_longer_there_counts_while_it_was(self, told: Told) -> None:
+    def test_a_former_currency_counts_in_its_days(self, told: Told) -> None:
         told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
         told.tell(NOW - DAY, linked(2, currency="GBP", deleted_at=NOW - 6 * DAY))
         told.tell(NOW - DAY, figure(2, "10.00", NOW - 9 * DAY, currency="GBP"))
@@ -233,7 +233,7 @@ class TestInTheReferenceCurrency:
         assert page.reference_history is not None
         assert page.reference_history.totals[-11:-5] == (None, *map(Decimal, ["21", "21", "21", "1", "1"]))
 
-    def test_where_nothing_has_a_rate_there_is_no_such_history(self, told: Told) -> None:
+    def test_without_rates_there_is_no_history_in_the_reference_currency(self, told: Told) -> None:
         told.tell(NOW - DAY, linked(2, currency="XAU"), figure(2, "10.00", NOW - 9 * DAY, currency="XAU"))
 
         page = self.found(told)

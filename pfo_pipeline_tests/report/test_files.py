@@ -53,7 +53,7 @@ def test_a_draft_does_not_outlive_an_interrupt(tmp_path: Path, monkeypatch: pyte
     [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("file")],
     ids=["a folder", "a device", "a link, as /dev/stdout is one"],
 )
-def test_what_is_no_file_is_not_replaced(tmp_path: Path, put_there: Callable[[Path], None]) -> None:
+def test_only_a_regular_file_is_replaced(tmp_path: Path, put_there: Callable[[Path], None]) -> None:
     (tmp_path / "file").write_text("somebody's")
     put_there(tmp_path / "page.html")
     before = (tmp_path / "page.html").lstat()

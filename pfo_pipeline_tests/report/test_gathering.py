@@ -71,7 +71,7 @@ def published(told: Told) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-def test_a_page_as_of_before_the_first_record_has_no_figure(tmp_path: Path, world: Callable[[Told], None]) -> None:
+def test_a_page_before_the_first_record_has_no_balance(tmp_path: Path, world: Callable[[Told], None]) -> None:
     with written(tmp_path, world) as told:
         page = told.page(as_of=datetime(2001, 1, 1, tzinfo=UTC))
 
@@ -80,7 +80,7 @@ def test_a_page_as_of_before_the_first_record_has_no_figure(tmp_path: Path, worl
 
 
 @pytest.mark.parametrize("world", [nothing, without_figures, one_account, nothing_fresh, two_tenants, large])
-def test_the_newest_page_is_what_the_view_totals_says(tmp_path: Path, world: Callable[[Told], None]) -> None:
+def test_the_newest_page_equals_the_view_totals(tmp_path: Path, world: Callable[[Told], None]) -> None:
     with written(tmp_path, world) as told:
         reader = told.reader()
         page, found = page_of(reader), reader.totals("smith")
@@ -143,7 +143,7 @@ def test_two_thousand_accounts_are_on_one_page(tmp_path: Path) -> None:
     assert sum(position.is_stale for position in page.positions) == 50
 
 
-def test_without_a_published_ledger_the_remedy_is_told(tmp_path: Path) -> None:
+def test_without_a_published_ledger_the_error_has_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(LedgerMissing, match="Run `make run`"):
         page_of(published_reader(tmp_path / "ledger.duckdb"))
 
@@ -154,7 +154,7 @@ def test_a_page_of_a_tenant_that_the_ledger_does_not_know_is_empty(told: Told) -
     assert (page.tenant_ids, page.positions, page.cash, page.sources) == (("nobody",), (), (), ())
 
 
-def test_other_tenants_are_not_on_it(tmp_path: Path) -> None:
+def test_other_tenants_are_not_on_the_page(tmp_path: Path) -> None:
     with written(tmp_path, two_tenants) as told:
         smith, both = told.page("smith"), told.page("smith", "jones", "smith")
 
@@ -175,7 +175,7 @@ def test_a_ledger_published_without_personal_columns_shows_ids(tmp_path: Path) -
     assert "savings" not in repr(page)
 
 
-def test_all_of_a_page_is_of_one_state(told: Told) -> None:
+def test_a_page_reads_one_state(told: Told) -> None:
     """A publication while the page is built does not change it."""
     told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
     path = told.ledger.publish().path
@@ -200,7 +200,7 @@ def test_all_of_a_page_is_of_one_state(told: Told) -> None:
 # --- Positions and their age
 
 
-def test_an_account_is_shown_with_all_that_is_known_of_it(told: Told) -> None:
+def test_an_account_is_shown_with_all_its_known_fields(told: Told) -> None:
     recorded_at = told.tell(NOW - HOUR, figure(1, "1.50", NOW - 5 * HOUR, available_balance=Decimal("1.25")))
 
     [position] = told.page().positions
@@ -213,7 +213,7 @@ def test_an_account_is_shown_with_all_that_is_known_of_it(told: Told) -> None:
     assert (position.limit, position.is_stale, position.converted) == (72 * HOUR, False, None)
 
 
-def test_an_enabled_account_without_a_figure_is_there_without_one(told: Told) -> None:
+def test_an_enabled_account_without_a_balance_is_listed(told: Told) -> None:
     told.tell(NOW - HOUR, linked(2, currency=None), linked(3, disabled_at=NOW - DAY), linked(4, deleted_at=NOW - DAY))
 
     page = told.page()
@@ -225,7 +225,7 @@ def test_an_enabled_account_without_a_figure_is_there_without_one(told: Told) ->
     assert page.cash == ()
 
 
-def test_a_joined_account_is_spoken_for_by_the_newest_figure_of_those_that_count(told: Told) -> None:
+def test_a_joined_account_uses_the_newest_balance_of_its_counted_links(told: Told) -> None:
     """Account 2's balance is newer, but that link was disabled; account 3's is as new as account 1's."""
     told.tell(NOW - DAY, linked(2, disabled_at=NOW - DAY), linked(3), linked(4))
     told.tell(NOW - DAY, *(IdentityRow("smith", f"acc_{n}", "acc_1", "iban", "evidence") for n in (2, 3, 4)))
@@ -239,7 +239,7 @@ def test_a_joined_account_is_spoken_for_by_the_newest_figure_of_those_that_count
 
 
 @pytest.mark.parametrize("account_type", ["loan", "mortgage", "consumercredit", "revolvingcredit"])
-def test_what_is_owed_is_apart_and_an_overdraft_is_cash(told: Told, account_type: str) -> None:
+def test_loans_are_separate_and_an_overdraft_is_cash(told: Told, account_type: str) -> None:
     told.tell(NOW - HOUR, linked(2, account_type=account_type))
     told.tell(NOW - HOUR, figure(1, "-20.00", NOW - HOUR), figure(2, "-5000.00", NOW - HOUR))
 
@@ -252,7 +252,7 @@ def test_what_is_owed_is_apart_and_an_overdraft_is_cash(told: Told, account_type
     }
 
 
-def test_age_counts_from_the_pages_moment(told: Told) -> None:
+def test_age_counts_from_the_pages_time(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "1.00", NOW - 5 * DAY))
 
     assert (of(told.page(), "acc_1").age, of(told.page(), "acc_1").is_stale) == (5 * DAY, True)
@@ -262,7 +262,7 @@ def test_age_counts_from_the_pages_moment(told: Told) -> None:
     )
 
 
-def test_a_figure_ahead_of_our_clock_is_of_age_nought_on_every_page(told: Told) -> None:
+def test_a_balance_dated_ahead_has_age_zero_on_every_page(told: Told) -> None:
     told.tell(NOW - HOUR, figure(1, "1.00", NOW - DAY), figure(1, "2.00", NOW + HOUR))
 
     newest, now = of(told.page(), "acc_1"), of(told.page(as_of=NOW), "acc_1")
@@ -271,7 +271,7 @@ def test_a_figure_ahead_of_our_clock_is_of_age_nought_on_every_page(told: Told) 
     assert (now.current, now.age) == (Decimal(2), timedelta(0))
 
 
-def test_limits_are_those_of_the_connection_as_it_was_known(told: Told) -> None:
+def test_limits_follow_the_connection_as_known_then(told: Told) -> None:
     """A paused connection gets no data automatically."""
     limits = Freshness(connection_classes={"paused": 24 * 30}, account_types={"savings": 24 * 7})
     told.tell(NOW - 3 * DAY, figure(1, "1.00", NOW - 5 * DAY))
@@ -288,7 +288,7 @@ def test_limits_are_those_of_the_connection_as_it_was_known(told: Told) -> None:
     assert [(p.account_id, p.limit, p.is_stale) for p in then.positions] == [("acc_1", 3 * DAY, True)]
 
 
-def test_how_much_of_a_total_is_stale_is_told(told: Told) -> None:
+def test_the_stale_part_of_a_total_is_shown(told: Told) -> None:
     told.tell(NOW - HOUR, linked(2), figure(1, "1.00", NOW - HOUR), figure(2, "2.00", NOW - 4 * DAY))
 
     [cash] = told.page().cash
@@ -296,7 +296,7 @@ def test_how_much_of_a_total_is_stale_is_told(told: Told) -> None:
     assert (cash.accounts, cash.total, cash.stale, cash.oldest_as_of) == (2, Decimal(3), Decimal(2), NOW - 4 * DAY)
 
 
-def test_of_a_tenant_with_nothing_fresh_all_is_stale(tmp_path: Path) -> None:
+def test_without_a_fresh_balance_the_whole_total_is_stale(tmp_path: Path) -> None:
     with written(tmp_path, nothing_fresh) as told:
         page = told.page()
 
@@ -309,7 +309,7 @@ def test_of_a_tenant_with_nothing_fresh_all_is_stale(tmp_path: Path) -> None:
 # --- Breakdowns and the reference currency
 
 
-def test_members_are_called_as_configured_and_told_apart(tmp_path: Path) -> None:
+def test_members_have_their_configured_and_distinct_names(tmp_path: Path) -> None:
     names = {("smith", "jane"): "Jane", ("jones", "jane"): "Jane"}
     with written(tmp_path, two_tenants) as told:
         reader = told.reader()
@@ -337,7 +337,7 @@ def test_each_account_is_rounded_so_that_columns_add_up(told: Told) -> None:
     assert page.reference.rates == (Rate("USD", date(2026, 4, 9), Decimal("0.3333333333333333333333333333")),)
 
 
-def test_what_has_no_rate_is_named_and_in_no_sum(told: Told) -> None:
+def test_a_currency_without_a_rate_is_named_and_in_no_sum(told: Told) -> None:
     told.tell(NOW - HOUR, linked(2, currency="XAU"), linked(3, account_type="loan", currency="USD"))
     told.tell(
         NOW - HOUR,
@@ -355,7 +355,7 @@ def test_what_has_no_rate_is_named_and_in_no_sum(told: Told) -> None:
     assert {part.converted for breakdown in page.breakdowns for part in breakdown.parts} == {None}
 
 
-def test_the_rate_is_that_of_the_pages_day_there(told: Told) -> None:
+def test_the_rate_is_that_of_the_pages_local_day(told: Told) -> None:
     rates = Rates("EUR", (date(2026, 4, 9), date(2026, 4, 10)), {"USD": ("2", "4")})
     told.tell(NOW - DAY, linked(1, currency="USD"), figure(1, "8.00", NOW - DAY, currency="USD"))
     moment = datetime(2026, 4, 9, 22, 30, tzinfo=UTC)
@@ -366,7 +366,7 @@ def test_the_rate_is_that_of_the_pages_day_there(told: Told) -> None:
     assert {zone: page.cash[0].converted for zone, page in found.items()} == {"UTC": 4, "Europe/Paris": 2}
 
 
-def test_the_largest_part_is_first_where_everything_has_a_rate(told: Told) -> None:
+def test_the_largest_part_comes_first_if_everything_has_a_rate(told: Told) -> None:
     told.tell(NOW - HOUR, linked(2, institution_name="Zebra Bank"), linked(3, institution_name="Aardvark Bank"))
     told.tell(NOW - HOUR, figure(1, "5.00", NOW - HOUR), figure(2, "9.00", NOW - HOUR), figure(3, "1.00", NOW - HOUR))
     reader = told.reader()
@@ -382,7 +382,7 @@ def test_the_largest_part_is_first_where_everything_has_a_rate(told: Told) -> No
 # --- Times and sources
 
 
-def test_the_page_says_which_loads_it_is_of(told: Told) -> None:
+def test_the_page_names_its_loads(told: Told) -> None:
     first = told.tell(NOW - 2 * DAY, figure(1, "1.00", NOW - 2 * DAY), run_id="run-2")
     told.tell(NOW - DAY, figure(1, "2.00", NOW - DAY), run_id="run-3")
     with published(told) as con:
@@ -395,7 +395,7 @@ def test_the_page_says_which_loads_it_is_of(told: Told) -> None:
     assert told.page(known_at=NOW - 6 * DAY).sources == ()
 
 
-def test_a_page_says_of_which_moments_it_is(told: Told) -> None:
+def test_a_page_shows_its_as_of_and_known_times(told: Told) -> None:
     told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
     page, earlier = told.page(), told.page(as_of=NOW - 3 * DAY, known_at=NOW - HOUR)
 
@@ -404,7 +404,7 @@ def test_a_page_says_of_which_moments_it_is(told: Told) -> None:
     assert told.page(known_at=NOW - 2 * DAY).first_as_of is None
 
 
-def test_asked_again_with_its_own_moments_a_page_is_the_same(told: Told) -> None:
+def test_a_page_requested_again_with_its_own_times_is_the_same(told: Told) -> None:
     """With the times in its footer, whatever was learnt since."""
     told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
     told.tell(NOW, linked(2), figure(2, "3.00", NOW - HOUR))
@@ -418,7 +418,7 @@ def test_asked_again_with_its_own_moments_a_page_is_the_same(told: Told) -> None
     assert again == page
 
 
-def test_moments_may_be_given_in_any_time_zone_and_are_told_in_utc(told: Told) -> None:
+def test_times_are_accepted_in_any_zone_and_shown_in_utc(told: Told) -> None:
     told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
     east = timezone(timedelta(hours=5, minutes=30))
 
@@ -429,7 +429,7 @@ def test_moments_may_be_given_in_any_time_zone_and_are_told_in_utc(told: Told) -
     assert {moment.tzinfo for moment in (page.as_of, page.known_at, page.changes.since)} == {UTC}
 
 
-def test_a_page_of_several_tenants_names_an_account_that_each_of_them_counts(tmp_path: Path) -> None:
+def test_a_page_of_several_tenants_names_shared_accounts(tmp_path: Path) -> None:
     with written(tmp_path) as told:
         for tenant_id in ("smith", "jones"):
             mine = {"tenant_id": tenant_id}
@@ -441,7 +441,7 @@ def test_a_page_of_several_tenants_names_an_account_that_each_of_them_counts(tmp
     assert one.shared == ()
 
 
-def test_a_link_that_is_one_of_two_is_a_line_of_what_changed(told: Told) -> None:
+def test_a_second_link_of_an_account_is_a_change(told: Told) -> None:
     told.tell(NOW - 3 * DAY, linked(2), figure(1, "100", NOW - 3 * DAY), figure(2, "5000", NOW - 3 * DAY))
     told.tell(NOW - HOUR, linked(3), figure(3, "100", NOW - 2 * HOUR))
     told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_3", "iban", "evidence", "one_of", "acc_1,acc_2"))
@@ -492,7 +492,7 @@ def learn(told: Told, learnt: list[tuple[int, tuple[Any, ...]]]) -> None:
     since=_DAYS,
 )
 @settings(max_examples=20, derandomize=True)
-def test_any_moment_by_any_knowledge_is_what_the_macro_says(
+def test_any_time_and_known_time_equals_the_macro(
     learnt: list[tuple[int, tuple[Any, ...]]],
     as_of: int | None,
     known_at: int | None,

@@ -18,7 +18,7 @@ def never() -> str:
     raise AssertionError("made again")
 
 
-def test_it_is_made_once_and_kept_for_this_account_alone(folder: Path) -> None:
+def test_it_is_made_once_and_kept_for_this_user_only(folder: Path) -> None:
     assert kept("libraries-1.js", lambda: "vega(\u00e9)") == "vega(\u00e9)"
     assert kept("libraries-1.js", never) == "vega(\u00e9)"
     assert kept("libraries-2.js", lambda: "newer") == "newer"
@@ -27,7 +27,7 @@ def test_it_is_made_once_and_kept_for_this_account_alone(folder: Path) -> None:
     assert {path.stat().st_mode & 0o077 for path in folder.iterdir()} == {0}
 
 
-def test_what_others_could_have_written_is_not_taken(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_others_could_write_is_not_used(folder: Path, tmp_path: Path) -> None:
     kept("a.js", lambda: "ours")
     (folder / "a.js").chmod(0o666)
     assert kept("a.js", lambda: "made again") == "made again"
@@ -38,7 +38,7 @@ def test_what_others_could_have_written_is_not_taken(folder: Path, tmp_path: Pat
     assert (tmp_path / "theirs.js").read_text() == "evil"
 
 
-def test_what_is_garbled_is_made_again(folder: Path) -> None:
+def test_a_garbled_file_is_made_again(folder: Path) -> None:
     folder.mkdir()
     (folder / "a.js").write_bytes(b"\xff\xfe")
 
@@ -47,7 +47,7 @@ def test_what_is_garbled_is_made_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["relative", os.devnull, "/proc/nowhere"])
-def test_where_nothing_can_be_kept_it_is_made_each_time(
+def test_without_a_cache_folder_it_is_made_each_time(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "home").write_text("no folder")

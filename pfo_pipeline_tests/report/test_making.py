@@ -35,7 +35,7 @@ def configured(folder: Path, settings: str = "") -> Config:
 
 
 @pytest.mark.parametrize(("settings", "is_named"), [("", True), ("publish_personal_columns = false", False)])
-def test_people_are_named_where_names_are_published(tmp_path: Path, settings: str, is_named: bool) -> None:
+def test_people_are_named_if_names_are_published(tmp_path: Path, settings: str, is_named: bool) -> None:
     config = configured(tmp_path, settings)
 
     with written(tmp_path / "data") as told:
@@ -47,7 +47,7 @@ def test_people_are_named_where_names_are_published(tmp_path: Path, settings: st
         assert (name in html) == is_named
 
 
-def test_days_are_those_of_the_tenants_or_of_utc_where_they_have_several(tmp_path: Path) -> None:
+def test_days_use_the_tenants_time_zone_or_utc_if_there_are_several(tmp_path: Path) -> None:
     config = configured(tmp_path)
 
     assert timezone_of(config, ["jones"]) == "Asia/Tokyo"

@@ -57,7 +57,7 @@ def shown(html: str) -> Element:
     return read(html)
 
 
-def test_every_account_shows_its_figures_to_the_last_digit(family: CashPage, shown: Element) -> None:
+def test_every_account_shows_its_exact_amounts(family: CashPage, shown: Element) -> None:
     for p in family.positions:
         row = shown.one("tr", data_account=p.account_id)
         cells = {of: row.one("td", data_of=of).figure() for of in ("current", "available", "converted")}
@@ -82,7 +82,7 @@ def test_every_total_is_the_pages_own(family: CashPage, shown: Element) -> None:
     assert shown.one("p", id="net").figure() == family.reference.net
 
 
-def test_every_day_of_the_history_from_its_first_figure_on_is_in_a_table(family: CashPage, shown: Element) -> None:
+def test_every_day_from_the_first_balance_on_is_in_a_table(family: CashPage, shown: Element) -> None:
     tables = shown.all("table", class_="days")
     histories = [family.reference_history, *family.history]
     assert len(tables) == len(histories)
@@ -94,7 +94,7 @@ def test_every_day_of_the_history_from_its_first_figure_on_is_in_a_table(family:
         assert days == {day.isoformat(): total for day, total in told if day >= first}
 
 
-def test_a_bridge_shows_every_reason_and_its_bars_lead_from_one_to_the_next(shown: Element) -> None:
+def test_a_bridge_shows_every_reason_and_its_bars_connect(shown: Element) -> None:
     euros = shown.all("table", class_="bridge")[0]
     figures = [row.figure() for row in euros.all("tr")]
     assert figures[0] is not None
@@ -111,7 +111,7 @@ def test_a_bridge_of_one_reason_is_a_line(shown: Element) -> None:
     assert "Unchanged: 96,750.10 GBP." in shown.one("section", id="changes").text
 
 
-def test_the_biggest_difference_comes_first_by_what_it_is_worth(family: CashPage) -> None:
+def test_the_biggest_difference_by_value_comes_first(family: CashPage) -> None:
     assert family.changes is not None
     change = family.changes.changes[0]
     listed = [("JPY", 100_000), ("GBP", 900), ("EUR", -1000), ("BTC", 5), ("TND", 1000)]
@@ -127,7 +127,7 @@ def test_the_biggest_difference_comes_first_by_what_it_is_worth(family: CashPage
     assert order(page(position())) == ["BTC", "EUR", "GBP", "JPY", "TND"], "nobody knows"
 
 
-def test_in_one_currency_the_first_lines_say_by_how_much() -> None:
+def test_the_summary_shows_the_difference_in_one_currency() -> None:
     bridge = replace(samples.family().changes.bridges[0], currency="EUR")  # type: ignore[union-attr]
     changes = Changes(NOW - timedelta(days=1), True, (bridge,), samples.family().changes.changes)  # type: ignore[union-attr]
     words = rendered(replace(page(position()), changes=changes)).one("p", class_="lead").text
@@ -142,14 +142,14 @@ def test_every_breakdown_shows_its_amounts(family: CashPage, shown: Element) -> 
         ]
 
 
-def test_rates_stand_beside_with_their_own_dates(shown: Element) -> None:
+def test_rates_are_shown_with_their_own_dates(shown: Element) -> None:
     row = shown.one("table", id="cash").one("tr", data_currency="TND")
     assert "0.296" in row.text
     assert "3 Nov 2026" in row.text
     assert "BTC (no rate is given)" in shown.one("section", id="now").text
 
 
-def test_the_first_lines_say_what_matters(shown: Element) -> None:
+def test_the_summary_shows_the_main_facts(shown: Element) -> None:
     words = shown.one("p", class_="lead").text
     for sentence in (
         "Cash in 4 accounts at 4 institutions, in 4 currencies; BTC is not in this total.",
@@ -162,13 +162,13 @@ def test_the_first_lines_say_what_matters(shown: Element) -> None:
         assert sentence in words
 
 
-def test_stale_figures_say_so_in_a_word_and_a_shape(shown: Element) -> None:
+def test_stale_balances_are_marked_by_a_word_and_a_shape(shown: Element) -> None:
     [stale] = [row for row in shown.all("tr", data_account="3") if row.all("span", class_="stale")]
     assert "17 Nov 2026, 11:00 3 days ▲ stale" in stale.text
     assert not shown.one("tr", data_account="1").all("span", class_="stale")
 
 
-def test_only_what_waits_for_a_person_has_a_link_and_it_tells_the_bank_nothing_of_the_page(shown: Element) -> None:
+def test_only_items_for_a_person_have_a_link_without_a_referrer(shown: Element) -> None:
     [link] = [a for a in shown.all("a") if a.attributes["href"].startswith("http")]
     assert link.attributes["href"] == "https://webview.example/reconnect?connection_id=11&state=a%20b"
     assert link.attributes["rel"] == "noreferrer"
@@ -185,25 +185,25 @@ def test_only_what_waits_for_a_person_has_a_link_and_it_tells_the_bank_nothing_o
         "ftp://a",
     ],
 )
-def test_a_link_that_is_no_web_address_is_not_followed(address: str) -> None:
+def test_a_link_that_is_not_a_web_address_is_not_shown_as_one(address: str) -> None:
     task = replace(samples.family().tasks[0], link=address)
     assert not [a for a in rendered(replace(page(position()), tasks=(task,))).all("a") if a.attributes.get("rel")]
 
 
-def test_the_foot_names_run_and_digest(family: CashPage, shown: Element) -> None:
+def test_the_footer_names_run_and_digest(family: CashPage, shown: Element) -> None:
     foot = shown.one("footer").text
     assert family.sources[0].run_id in foot
     assert family.sources[0].digest in foot  # type: ignore[operator]
     assert "20 Nov 2026, 19:00 (Europe/Stockholm, 2026-11-20T18:00:00Z)" in foot
 
 
-def test_the_foot_has_the_moments_that_ask_for_the_same_page_again() -> None:
+def test_the_footer_has_the_times_to_request_the_same_page() -> None:
     later = NOW + timedelta(microseconds=120_003)
     foot = rendered(replace(page(position()), known_at=later)).one("footer").text
     assert later.isoformat().replace("+00:00", "Z") in foot
 
 
-def test_the_structure_can_be_walked_without_seeing_it(shown: Element) -> None:
+def test_the_structure_is_accessible_without_sight(shown: Element) -> None:
     assert shown.one("html").attributes["lang"] == "en"
     assert [len(shown.all(tag)) for tag in ("h1", "main", "header", "footer")] == [1, 1, 1, 1]
     levels = [int(element.tag[1]) for element in shown if re.fullmatch(r"h\d", element.tag)]
@@ -218,7 +218,7 @@ def test_the_structure_can_be_walked_without_seeing_it(shown: Element) -> None:
     assert {*named, *targets} <= set(ids)
 
 
-def test_a_browser_may_run_the_pages_own_scripts_only(html: str, shown: Element) -> None:
+def test_a_browser_may_run_only_the_pages_own_scripts(html: str, shown: Element) -> None:
     policy = shown.one("meta", http_equiv="Content-Security-Policy").attributes["content"]
     assert policy.startswith("default-src 'none'; ")
     assert policy.endswith("; base-uri 'none'; form-action 'none'")
@@ -237,7 +237,7 @@ def test_the_same_page_is_the_same_text(family: CashPage, html: str) -> None:
     assert render(family, "en_GB") == html
 
 
-def test_making_a_page_is_paid_for_only_when_one_is_made() -> None:
+def test_page_libraries_are_imported_only_when_a_page_is_made() -> None:
     program = "import sys, pfo_pipeline.report.layout\nprint(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert "babel" in loaded
@@ -251,7 +251,7 @@ def rendered(cash_page: CashPage, locale: str = "en_GB") -> Element:
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
-def test_whatever_somebody_is_called_is_text(name: str) -> None:
+def test_every_name_is_text(name: str) -> None:
     one = position(name=name, institution=name, account_type=name, user_id=name, currency=name[:40])
     bare = page(one)
     tame = render(page(position()), "en_GB")
@@ -295,12 +295,12 @@ def test_whatever_somebody_is_called_is_text(name: str) -> None:
         ("one\u2028two\tthree", "one two three"),
     ],
 )
-def test_what_joins_letters_stays_and_what_directs_them_is_marked(named: str, shown: str) -> None:
+def test_joining_characters_stay_and_direction_controls_are_marked(named: str, shown: str) -> None:
     assert text(named) == shown
 
 
 @given(st.text(max_size=60))
-def test_any_name_is_read_back_as_it_was_or_with_a_mark_where_it_would_direct(name: str) -> None:
+def test_any_name_is_read_back_with_its_controls_marked(name: str) -> None:
     shown = rendered(page(position(name=name)))
     [head] = shown.one("tr", data_account="1").all("th")
     written = head.all("span", class_="first")[0].all("bdi")
@@ -347,7 +347,7 @@ def test_no_amount_loses_a_digit(amount: Decimal, currency: str, locale: str) ->
         ("99999999999999999999999999999999999999", "JPY", "en_GB", f"99,{','.join(['999'] * 12)}"),
     ],
 )
-def test_an_amount_is_written_as_its_locale_writes(amount: str, currency: str, locale: str, written: str) -> None:
+def test_an_amount_follows_its_locale(amount: str, currency: str, locale: str, written: str) -> None:
     one = position(current=amount, currency=currency)
     cell = rendered(page(one), locale).one("tr", data_account="1").one("td", data_of="current")
     assert cell.one("data").children == [written]
@@ -355,7 +355,7 @@ def test_an_amount_is_written_as_its_locale_writes(amount: str, currency: str, l
     assert cell.text == f"{written.replace(chr(0x202F), ' ')} {currency}"
 
 
-def test_dates_are_the_locales_and_the_pages_zone_is_named() -> None:
+def test_dates_follow_the_locale_and_the_zone_is_named() -> None:
     shown = rendered(page(position(hours_old=20)), "fr_FR")
     moment = shown.one("tr", data_account="1").one("time")
     assert moment.text == "19 nov. 2026, 23:00"
@@ -366,7 +366,7 @@ def test_dates_are_the_locales_and_the_pages_zone_is_named() -> None:
 @pytest.mark.parametrize(
     ("locale", "zone"), [("xx_YY", "UTC"), ("", "UTC"), ("en_GB", "Mars/Olympus"), ("en_GB", "../etc")]
 )
-def test_a_locale_or_a_zone_that_nobody_knows_is_refused_by_name(locale: str, zone: str) -> None:
+def test_an_unknown_locale_or_zone_is_refused_by_name(locale: str, zone: str) -> None:
     with pytest.raises(NotWritable, match=re.escape(repr(locale if zone == "UTC" else zone))):
         render(replace(page(), timezone=zone), locale)
 
@@ -385,12 +385,12 @@ def test_without_any_account_the_page_says_so() -> None:
     assert "stale" not in words.partition("About the figures")[0].replace("go stale", "")
 
 
-def test_of_a_moment_before_the_first_figure_the_page_says_when_that_was() -> None:
+def test_a_page_before_the_first_balance_names_its_date() -> None:
     words = rendered(replace(page(), first_as_of=NOW + timedelta(days=3))).one("p", class_="lead").text
     assert "Nothing is known of that moment: the first figure is of 23 Nov 2026, 19:00." in words
 
 
-def test_where_only_loans_are_known_there_is_no_cash_of_nothing() -> None:
+def test_with_only_loans_no_cash_of_zero_is_shown() -> None:
     words = rendered(page(position(account_type="loan"))).one("p", class_="lead").text
     assert "No cash is known, only loans." in words
 
@@ -399,13 +399,13 @@ def test_where_only_loans_are_known_there_is_no_cash_of_nothing() -> None:
     ("days_left", "words"),
     [(-2, "▲ over"), (0, "▲ within a day"), (1, "▲ in 1 day"), (14, "▲ in 14 days"), (15, "in 15 days")],
 )
-def test_a_consent_says_how_long_it_still_holds(days_left: int, words: str) -> None:
+def test_a_consent_shows_its_remaining_days(days_left: int, words: str) -> None:
     consent = replace(samples.family().consents[0], days_left=days_left)
     table = rendered(replace(page(position()), consents=(consent,))).one("table", class_="consents")
     assert table.one("span", class_="age").text == words
 
 
-def test_accounts_without_a_figure_are_no_zero() -> None:
+def test_accounts_without_a_balance_are_not_zero() -> None:
     shown = rendered(page(position(current=None)))
     assert "1 account, and no figure yet" in shown.one("p", class_="lead").text
     row = shown.one("tr", data_account="1")
@@ -414,17 +414,17 @@ def test_accounts_without_a_figure_are_no_zero() -> None:
     assert not shown.all("p", id="total")
 
 
-def test_when_nothing_is_in_time_the_page_says_how_many_figures_are_stale() -> None:
+def test_with_only_stale_balances_the_page_shows_their_number() -> None:
     lead = rendered(page(position(hours_old=300), position("2", hours_old=400))).one("p", class_="lead").text
     assert "2 figures are stale." in lead
 
 
-def test_stale_figures_that_add_up_to_nothing_are_stale_in_their_total() -> None:
+def test_stale_balances_with_a_sum_of_zero_make_the_total_stale() -> None:
     shown = rendered(page(position(current="100.00", hours_old=300), position("2", current="-100.00", hours_old=300)))
     assert "▲ stale: 0.00" in shown.one("tr", data_currency="EUR").text
 
 
-def test_what_is_no_money_is_named_beside_the_cash() -> None:
+def test_other_classes_are_named_beside_the_cash() -> None:
     held = (position("2", account_type="pea"), position("3", account_type="lifeinsurance"))
     shown = rendered(page(position(), *held))
     table = shown.one("table", id="classes")
@@ -442,20 +442,20 @@ def test_several_currencies_without_rates_have_no_total() -> None:
     assert "Nothing is added up across currencies" in shown.one("footer").text
 
 
-def test_that_nothing_changed_is_told() -> None:
+def test_an_unchanged_page_says_so() -> None:
     shown = rendered(replace(page(position()), changes=Changes(NOW - timedelta(days=1), True, (), ())))
     assert "Nothing has changed since the last report of 19 Nov 2026, 19:00." in shown.one("p", class_="lead").text
     assert "Nothing has changed." in shown.one("section", id="changes").text
 
 
-def test_a_moment_that_was_asked_for_is_no_last_report() -> None:
+def test_a_requested_time_is_not_called_the_last_report() -> None:
     shown = rendered(replace(page(position()), changes=Changes(NOW - timedelta(days=1), False, (), ())))
 
     assert "Nothing has changed since 19 Nov 2026, 19:00." in shown.one("p", class_="lead").text
     assert "last report" not in shown.one("section", id="changes").text
 
 
-def test_of_many_changes_the_first_are_shown_and_all_are_there() -> None:
+def test_of_many_changes_the_first_are_open_and_all_are_listed() -> None:
     change = samples.family().changes.changes[0]  # type: ignore[union-attr]
     many = tuple(replace(change, account_id=str(n), difference=Decimal(9000 - n)) for n in range(100))
     section = rendered(replace(page(position()), changes=Changes(NOW, True, (), many))).one("section", id="changes")
@@ -467,7 +467,7 @@ def test_of_many_changes_the_first_are_shown_and_all_are_there() -> None:
     ]
 
 
-def test_two_thousand_accounts_are_folded_by_institution_and_all_there() -> None:
+def test_two_thousand_accounts_are_folded_by_institution_and_all_listed() -> None:
     many = [position(str(n), f"{n}.25", name=f"Account {n}", institution=f"Bank {n % 40:02}") for n in range(2000)]
     html = render(page(*many), "en_GB")
     section = read(html).one("section", id="accounts")
@@ -490,7 +490,7 @@ def test_of_many_currencies_eight_are_drawn_and_all_have_a_table() -> None:
     assert "3 more are in the tables only" in section.text
 
 
-def test_each_plot_has_its_table_and_a_picture_for_who_runs_no_scripts(family: CashPage, shown: Element) -> None:
+def test_each_plot_has_a_table_and_a_picture_without_scripts(family: CashPage, shown: Element) -> None:
     figures = shown.all("figure")
     assert len(figures) == 1 + len(family.history)
     tables = {table.attributes["id"] for table in shown.all("table", class_="days")}
@@ -501,7 +501,7 @@ def test_each_plot_has_its_table_and_a_picture_for_who_runs_no_scripts(family: C
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
-def test_what_a_ledger_holds_is_shown_whole(world: Callable[[ledgers.Told], None], tmp_path: Path) -> None:
+def test_all_of_a_ledger_is_shown(world: Callable[[ledgers.Told], None], tmp_path: Path) -> None:
     gathered = ledgers.told(tmp_path, world).page("smith", "jones")
     shown = rendered(replace(gathered, history=()))
     rows = {

@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
-def test_a_rate_is_what_one_unit_is_worth_on_its_own_day(write: Write) -> None:
+def test_a_rate_is_the_value_of_one_unit_on_its_own_day(write: Write) -> None:
     rates = Rates.read(write(ECB), "EUR")
 
     dollar = rates.on("USD", FRIDAY - DAY)
@@ -73,7 +73,7 @@ def test_a_rate_holds_for_seven_days_and_no_longer(write: Write, later: int, is_
     assert found is None or found.day == FRIDAY
 
 
-def test_why_there_is_no_rate_is_told(write: Write) -> None:
+def test_the_reason_for_a_missing_rate_is_reported(write: Write) -> None:
     rates = Rates.read(write(ECB), "EUR")
 
     assert rates.why_none("USD", FRIDAY + 8 * DAY) == "no rate since 2026-11-20"
@@ -82,7 +82,7 @@ def test_why_there_is_no_rate_is_told(write: Write) -> None:
     assert rates.why_none("TND", FRIDAY) == "not in the rates file"
 
 
-def test_where_a_day_has_none_the_last_known_one_counts_and_a_later_one_never(write: Write) -> None:
+def test_a_day_without_a_rate_uses_the_last_one_and_never_a_later_one(write: Write) -> None:
     rates = Rates.read(write(ECB), "EUR")
 
     krona = rates.on("ISK", FRIDAY)
@@ -92,7 +92,7 @@ def test_where_a_day_has_none_the_last_known_one_counts_and_a_later_one_never(wr
     assert rates.on("JPY", date(2026, 11, 18)) is None
 
 
-def test_a_cross_rate_is_of_one_day_on_which_both_are_known(write: Write) -> None:
+def test_a_cross_rate_uses_one_day_on_which_both_are_known(write: Write) -> None:
     found = Rates.read(write(ECB), "ISK").on("USD", FRIDAY)
 
     assert found is not None
@@ -154,7 +154,7 @@ def test_no_conversion_is_off_by_more_than_half_of_the_last_decimal(
     ],
     ids=["BOM", "CRLF", "no last comma", "blanks", "empty for none", "empty lines", "oldest first", "quoted"],
 )
-def test_files_that_differ_in_form_alone_are_read_alike(write: Write, content: str | bytes) -> None:
+def test_files_that_differ_only_in_form_are_read_alike(write: Write, content: str | bytes) -> None:
     found = Rates.read(write(content), "CHF").convert(Decimal(100), "USD", FRIDAY)
 
     assert found == Decimal("86.11")
@@ -201,7 +201,7 @@ def test_a_mistake_in_the_file_is_named_with_its_line(write: Write, content: str
     assert len(str(refused.value)) < 400
 
 
-def test_digits_of_other_scripts_are_no_numbers(write: Write) -> None:
+def test_digits_of_other_scripts_are_not_numbers(write: Write) -> None:
     with pytest.raises(RatesError, match="line 2, USD: not a number"):
         Rates.read(write("Date,USD\n2026-11-20,١\n"), "EUR")
 
@@ -211,11 +211,11 @@ def test_a_reference_currency_needs_a_column(write: Write) -> None:
         Rates.read(write(ECB), "GBP")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RatesError, match=r"none\.csv: the rates file cannot be read \(No such file or directory\)"):
         Rates.read(tmp_path / "none.csv", "EUR")
 
 
-def test_a_folder_is_no_rates_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_rates_file(tmp_path: Path) -> None:
     with pytest.raises(RatesError, match="cannot be read"):
         Rates.read(tmp_path, "EUR")

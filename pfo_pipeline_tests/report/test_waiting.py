@@ -30,11 +30,11 @@ def told(tmp_path: Path) -> Iterator[Told]:
         yield told
 
 
-def test_nothing_waits_where_all_is_well(told: Told) -> None:
+def test_without_problems_there_are_no_action_items(told: Told) -> None:
     assert told.page().tasks == ()
 
 
-def test_a_connection_that_needs_its_member_waits_with_a_link(told: Told) -> None:
+def test_a_connection_that_needs_its_user_has_an_action_item_with_a_link(told: Told) -> None:
     told.tell(NOW - HOUR, connection(**MEMBERS_TURN))
 
     assert told.page().tasks == (
@@ -52,7 +52,7 @@ def test_a_connection_that_needs_its_member_waits_with_a_link(told: Told) -> Non
     )
 
 
-def test_it_waits_from_when_that_was_learnt_until_it_was_mended(told: Told) -> None:
+def test_an_action_item_lasts_from_its_discovery_to_its_resolution(told: Told) -> None:
     told.tell(NOW - 3 * DAY, connection(**MEMBERS_TURN))
     told.tell(NOW - DAY, connection())
 
@@ -61,7 +61,7 @@ def test_it_waits_from_when_that_was_learnt_until_it_was_mended(told: Told) -> N
     assert known == {4: 0, 2: 1, 0: 0}
 
 
-def test_what_mends_itself_comes_last_and_needs_nobody(told: Told) -> None:
+def test_temporary_problems_come_last_and_need_nobody(told: Told) -> None:
     told.tell(
         NOW - HOUR,
         connection("8", state="websiteUnavailable", status="temporary", who_acts="bank", remedy="Nothing to do."),
@@ -79,7 +79,7 @@ def test_what_mends_itself_comes_last_and_needs_nobody(told: Told) -> None:
     ]
 
 
-def test_a_member_who_cannot_be_read_waits_for_who_acts(told: Told) -> None:
+def test_a_user_who_cannot_be_read_names_the_owner(told: Told) -> None:
     told.tell(
         NOW - HOUR,
         user("bob", status="refused", code="invalidToken", who_acts="operator", remedy="Connect again: pfo connect."),
@@ -137,7 +137,7 @@ def proposal(decided_by: str = "proposed", same_as: str = "acc_1") -> IdentityRo
     return IdentityRow("smith", "acc_2", same_as, "end of number", decided_by)
 
 
-def test_two_accounts_that_may_be_one_wait_for_the_operator_until_decided(told: Told) -> None:
+def test_a_possible_match_waits_for_the_operator_until_decided(told: Told) -> None:
     told.tell(NOW - 3 * DAY, proposal())
     told.tell(NOW - DAY, proposal("operator"))
 
@@ -153,7 +153,7 @@ def test_two_accounts_that_may_be_one_wait_for_the_operator_until_decided(told: 
     assert told.page(known_at=NOW - 4 * DAY).tasks == ()
 
 
-def test_what_was_told_apart_is_not_asked_again(told: Told) -> None:
+def test_separated_accounts_are_not_proposed_again(told: Told) -> None:
     told.tell(NOW - 3 * DAY, proposal("operator", same_as="acc_2"))
     told.tell(NOW - DAY, proposal())
 
@@ -164,7 +164,7 @@ def ending(left: timedelta, connection_id: str = "7", **changes: Any) -> Connect
     return connection(connection_id, consent_expires_at=NOW + left, **changes)
 
 
-def test_a_consent_says_what_goes_stale_with_it(told: Told) -> None:
+def test_a_consent_lists_the_accounts_that_go_stale_with_it(told: Told) -> None:
     told.tell(
         NOW - HOUR,
         ending(100 * DAY, last_success_at=NOW),
@@ -198,14 +198,14 @@ def test_consents_of_all_tenants_are_sorted_by_their_end(told: Told) -> None:
     assert found == [("smith", "8", -1), ("jones", "7", 3), ("smith", "7", 9)]
 
 
-def test_days_left_count_from_the_pages_moment(told: Told) -> None:
+def test_days_left_count_from_the_pages_time(told: Told) -> None:
     told.tell(NOW - 4 * DAY, ending(9 * DAY - HOUR))
 
     assert told.page().consents[0].days_left == 8
     assert told.page(as_of=NOW - 3 * DAY).consents[0].days_left == 11
 
 
-def test_a_consent_that_says_nothing_any_more_is_left_out(told: Told) -> None:
+def test_an_irrelevant_consent_is_left_out(told: Told) -> None:
     told.tell(
         NOW - HOUR,
         ending(-DAY, status="gone"),
@@ -216,7 +216,7 @@ def test_a_consent_that_says_nothing_any_more_is_left_out(told: Told) -> None:
     assert [consent.connection_id for consent in told.page().consents] == ["9"]
 
 
-def test_a_consent_is_as_it_was_known(told: Told) -> None:
+def test_a_consent_is_shown_as_known_then(told: Told) -> None:
     told.tell(NOW - 3 * DAY, ending(2 * DAY))
     told.tell(NOW - DAY, ending(180 * DAY))
 
