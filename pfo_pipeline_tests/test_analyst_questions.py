@@ -57,7 +57,7 @@ SHOWN = questions(PAGE.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=[found[2] for found in SHOWN])
-def test_the_answer_is_the_one_that_the_page_shows(ledger: Path, shown: re.Match[str]) -> None:
+def test_the_answer_equals_the_pages(ledger: Path, shown: re.Match[str]) -> None:
     found = answer(ledger, shown[3])
 
     assert found.count("\n") > 2, "no rows: an answer should show something"

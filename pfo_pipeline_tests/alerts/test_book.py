@@ -50,12 +50,12 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_a_new_condition_is_told_at_once_and_only_once(desk: Desk) -> None:
+def test_a_new_condition_is_notified_immediately_and_once(desk: Desk) -> None:
     assert desk.sees(condition("38")) == ["opened 38"]
     assert [desk.sees(condition("38"), after=MINUTE) for _ in range(60)] == [[]] * 60
 
 
-def test_what_lasts_is_told_again_by_its_severity(desk: Desk) -> None:
+def test_a_lasting_condition_is_repeated_by_its_severity(desk: Desk) -> None:
     lasting = [
         condition("job", severity="critical", kind="run"),
         condition("38", severity="warning"),
@@ -69,7 +69,7 @@ def test_what_lasts_is_told_again_by_its_severity(desk: Desk) -> None:
     assert not any("repeated 39" in told for told in days.values())
 
 
-def test_what_is_over_for_an_hour_is_told_once_as_resolved(desk: Desk) -> None:
+def test_a_condition_absent_for_an_hour_is_notified_once_as_resolved(desk: Desk) -> None:
     desk.sees(condition("38"))
 
     assert desk.sees(after=MINUTE) == []
@@ -79,13 +79,13 @@ def test_what_is_over_for_an_hour_is_told_once_as_resolved(desk: Desk) -> None:
     assert desk.book.entries == {}
 
 
-def test_what_comes_and_goes_within_the_hour_is_one_condition(desk: Desk) -> None:
+def test_a_condition_that_comes_and_goes_within_the_hour_is_one(desk: Desk) -> None:
     heard = [desk.sees(*([condition("38")] if turn % 2 == 0 else []), after=40 * MINUTE) for turn in range(30)]
 
     assert [told for told in heard if told] == [["opened 38"]]
 
 
-def test_what_returns_after_it_was_over_is_new(desk: Desk) -> None:
+def test_a_condition_that_returns_after_its_end_is_new(desk: Desk) -> None:
     desk.sees(condition("38"))
     desk.sees(after=MINUTE)
     desk.sees(after=HOUR)
@@ -95,14 +95,14 @@ def test_what_returns_after_it_was_over_is_new(desk: Desk) -> None:
     assert entry.since == desk.now
 
 
-def test_another_owner_is_told_anew(desk: Desk) -> None:
+def test_a_new_owner_is_a_new_condition(desk: Desk) -> None:
     desk.sees(condition("38", owner="member"))
 
     assert desk.sees(condition("38", owner="operator"), after=MINUTE) == ["opened 38"]
     assert desk.sees(condition("38", owner="operator"), after=HOUR) == ["resolved 38"]
 
 
-def test_a_nearer_stage_is_told_at_once_and_a_farther_one_is_not(desk: Desk) -> None:
+def test_a_lower_stage_is_notified_immediately_and_a_higher_one_is_not(desk: Desk) -> None:
     def consent(days: int) -> Condition:
         return condition("38", kind="consent", severity="notice", stage=days)
 
@@ -111,7 +111,7 @@ def test_a_nearer_stage_is_told_at_once_and_a_farther_one_is_not(desk: Desk) -> 
     assert [bool(told) for told in heard] == [True, False, True, False, False, True, True, False]
 
 
-def test_what_was_not_looked_at_is_not_over(desk: Desk) -> None:
+def test_an_unchecked_condition_does_not_end(desk: Desk) -> None:
     desk.sees(condition("38", tenant_id="smith"), condition("job", kind="run", tenant_id="jones"))
     elsewhere = [
         found(kinds=frozenset({"sensor"})),
@@ -127,7 +127,7 @@ def test_what_was_not_looked_at_is_not_over(desk: Desk) -> None:
     assert [entry.condition.thing for entry in desk.book.entries.values() if entry.absent_since is None] == ["38"]
 
 
-def test_a_dead_target_is_told_what_is_still_true_when_it_is_back(desk: Desk) -> None:
+def test_a_target_that_is_back_gets_the_conditions_that_are_still_true(desk: Desk) -> None:
     desk.dead = {"mail"}
     desk.sees(condition("38"), condition("39"))
     desk.sees(condition("38"), after=HOUR)
@@ -138,14 +138,14 @@ def test_a_dead_target_is_told_what_is_still_true_when_it_is_back(desk: Desk) ->
     assert desk.book.targets["mail"].outage is None
 
 
-def test_a_dead_target_holds_up_no_other(desk: Desk) -> None:
+def test_a_dead_target_delays_no_other(desk: Desk) -> None:
     desk.dead = {"chat"}
 
     assert desk.sees(condition("38")) == ["opened 38"]
     assert desk.sees(condition("38"), after=DAY) == ["repeated 38"]
 
 
-def test_a_dead_target_is_tried_soon_and_then_each_hour(desk: Desk) -> None:
+def test_a_dead_target_is_retried_soon_and_then_each_hour(desk: Desk) -> None:
     desk.dead = {"mail"}
     tries = 0
     for _ in range(24 * 60):
@@ -159,7 +159,7 @@ def test_a_dead_target_is_tried_soon_and_then_each_hour(desk: Desk) -> None:
     assert outage.tries == tries == 6 + 23
 
 
-def test_what_is_over_waits_a_week_for_a_dead_target_that_was_told_of_it(desk: Desk) -> None:
+def test_a_resolved_condition_waits_a_week_for_a_dead_target(desk: Desk) -> None:
     desk.sees(condition("38"))
     desk.dead = {"mail"}
     desk.sees(after=HOUR)
@@ -172,13 +172,13 @@ def test_what_is_over_waits_a_week_for_a_dead_target_that_was_told_of_it(desk: D
     assert desk.book.targets["mail"].told == {}
 
 
-def test_a_target_that_is_configured_no_more_is_forgotten(desk: Desk) -> None:
+def test_a_target_that_is_no_longer_configured_is_forgotten(desk: Desk) -> None:
     desk.sees(condition("38"))
 
     assert set(looked(desk.book, found(), NOW, ["mail"]).targets) == {"mail"}
 
 
-def test_a_tenants_target_hears_of_that_tenant_alone() -> None:
+def test_a_tenants_target_gets_only_that_tenants_alerts() -> None:
     everything = found(condition("38"), condition("38", "jones"), condition("daemon", "", kind="daemon"))
     book = looked(Book(), everything, NOW, ["mail"])
 
@@ -186,7 +186,7 @@ def test_a_tenants_target_hears_of_that_tenant_alone() -> None:
     assert sorted(n.condition.tenant_id for n in due(book, "mail", REPEATS, NOW)) == ["", "jones", "smith"]
 
 
-def test_an_old_condition_is_told_of_since_when_it_lasts(desk: Desk) -> None:
+def test_an_old_condition_is_notified_with_its_start(desk: Desk) -> None:
     desk.sees(condition("38"))
     later: datetime = NOW + 3 * DAY
 
@@ -195,7 +195,7 @@ def test_an_old_condition_is_told_of_since_when_it_lasts(desk: Desk) -> None:
     assert notice.since == NOW
 
 
-def test_what_a_clock_ahead_has_put_down_holds_up_nothing_once_it_is_right(desk: Desk) -> None:
+def test_dates_from_a_clock_ahead_delay_nothing_once_it_is_right(desk: Desk) -> None:
     lasting = condition("38", severity="critical")
     desk.dead = {"chat"}
     assert desk.sees(lasting, after=400 * DAY) == ["opened 38"]
@@ -211,7 +211,7 @@ def test_what_a_clock_ahead_has_put_down_holds_up_nothing_once_it_is_right(desk:
     assert desk.book.targets["mail"].told[lasting.key].at == desk.now
 
 
-def test_what_was_over_under_a_clock_ahead_settles_by_the_right_one(desk: Desk) -> None:
+def test_an_end_under_a_clock_ahead_settles_by_the_right_clock(desk: Desk) -> None:
     desk.sees(condition("38"))
     desk.sees(after=400 * DAY)
     desk.sees(after=-400 * DAY)

@@ -32,7 +32,7 @@ def test_tenants_and_owners_are_never_mixed() -> None:
         assert only.condition.text in message.body
 
 
-def test_the_worst_that_is_still_true_gives_the_severity() -> None:
+def test_the_worst_open_condition_gives_the_severity() -> None:
     worst = notice("resolved", thing="1", severity="critical")
     (mixed,) = messages(
         [worst, notice("repeated", thing="2", severity="warning"), notice(thing="3", severity="notice")]
@@ -43,7 +43,7 @@ def test_the_worst_that_is_still_true_gives_the_severity() -> None:
     assert mixed.title.endswith("1 new, 1 still, 1 over")
 
 
-def test_what_is_over_asks_nobody_to_do_anything() -> None:
+def test_a_resolved_condition_requests_no_action() -> None:
     (message,) = messages([notice("resolved")])
 
     assert message.body == "OVER: Connection 38 (Banque Exemple): SCARequired (since 2026-03-10 11:00 UTC)"

@@ -28,7 +28,7 @@ def a_book() -> Book:
     return looked(book, found(condition("38")), NOW + DAY, ["mail", "chat"])
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_book_is_read_again(tmp_path: Path) -> None:
     change_book(tmp_path, lambda _: a_book())
 
     assert read_book(tmp_path) == a_book()
@@ -40,14 +40,14 @@ def test_without_a_file_the_book_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[1]", b'{"entries": 5}', b"\xff", b"[" * 100_000])
-def test_a_garbled_book_begins_anew(tmp_path: Path, garbage: bytes) -> None:
+def test_a_garbled_book_starts_empty(tmp_path: Path, garbage: bytes) -> None:
     (tmp_path / "alerts.json").write_bytes(garbage)
 
     assert change_book(tmp_path, lambda book: book if book != Book() else a_book()) == a_book()
     assert read_book(tmp_path) == a_book()
 
 
-def test_what_cannot_be_read_or_written_is_named_with_a_remedy(tmp_path: Path) -> None:
+def test_an_unreadable_or_unwritable_book_is_named_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "alerts.json").mkdir()
 
     with pytest.raises(AlertsError, match=r"alerts\.json cannot be read: Is a directory\. Give this account the right"):
@@ -58,7 +58,7 @@ def test_what_cannot_be_read_or_written_is_named_with_a_remedy(tmp_path: Path) -
         change_book(tmp_path / "private", lambda book: book)
 
 
-def test_two_never_tell_at_once(tmp_path: Path) -> None:
+def test_two_processes_never_notify_at_once(tmp_path: Path) -> None:
     with alone_in_telling(tmp_path) as first, alone_in_telling(tmp_path) as second:
         assert (first, second) == (True, False)
     with alone_in_telling(tmp_path) as again:

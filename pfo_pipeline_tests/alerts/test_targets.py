@@ -23,7 +23,7 @@ def refusal(url: str, **limits: float) -> str:
     return str(refused.value)
 
 
-def test_a_mail_arrives_with_what_to_do_and_where() -> None:
+def test_a_mail_contains_the_remedy_and_the_link() -> None:
     with MailServer().running() as server:
         send(server.url, a_message())
 
@@ -46,7 +46,7 @@ def test_a_webhook_is_posted_with_title_text_and_kind() -> None:
     assert post["type"] == "warning"
 
 
-def test_nobody_at_the_address_is_told_in_our_own_words() -> None:
+def test_an_unreachable_address_is_reported_in_our_own_words() -> None:
     reason = "it could not be reached, or refused the message"
 
     assert refusal(f"mailto://127.0.0.1:{free_port()}/?from=a@b.example&to=c@d.example") == reason
@@ -56,28 +56,28 @@ def test_nobody_at_the_address_is_told_in_our_own_words() -> None:
 @pytest.mark.parametrize(
     "scheme", ["json://127.0.0.1:{port}/", "mailto://127.0.0.1:{port}/?from=a@b.example&to=c@d.example"]
 )
-def test_a_server_that_never_answers_is_left_after_the_time_limit(scheme: str) -> None:
+def test_a_server_that_never_answers_is_abandoned_after_the_time_limit(scheme: str) -> None:
     with silent_server() as port:
         assert (
             refusal(scheme.format(port=port), timeout_seconds=0.05) == "it could not be reached, or refused the message"
         )
 
 
-def test_a_way_that_takes_too_long_as_a_whole_is_left_too() -> None:
+def test_a_delivery_that_takes_too_long_as_a_whole_is_abandoned() -> None:
     with silent_server() as port:
         assert refusal(f"json://127.0.0.1:{port}/", timeout_seconds=0.3, whole_seconds=0.05) == (
             "it did not answer within 0.05 s"
         )
 
 
-def test_an_answer_that_is_no_success_is_told_by_its_number_alone() -> None:
+def test_an_error_answer_is_reported_only_by_its_number() -> None:
     with WebServer().running() as server:
         server.status = 403
         assert refusal(server.url) == "it answered 403"
 
 
 @pytest.mark.parametrize("url", ["nosuchscheme://hunter2", "hunter2", "mailto://", "json://"])
-def test_what_is_no_address_is_refused_without_being_repeated(url: str) -> None:
+def test_an_invalid_address_is_refused_without_being_repeated(url: str) -> None:
     assert refusal(url) == "its URL is none that Apprise understands"
 
 
@@ -94,7 +94,7 @@ def program_log() -> Iterator[StringIO]:
     root.setLevel(level)
 
 
-def test_no_log_holds_an_address_or_a_password(program_log: StringIO, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_log_contains_an_address_or_a_password(program_log: StringIO, capfd: pytest.CaptureFixture[str]) -> None:
     limited = partial(refusal, timeout_seconds=0.05)
     with WebServer().running() as server, silent_server() as silent:
         send(server.url, a_message())

@@ -77,9 +77,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mail: MailServer, chat
     return Desk(tmp_path, targets={"mail": mail.url}, smith={"chat": chat.url})
 
 
-def test_the_office_hears_of_every_tenant_and_a_tenants_target_of_its_own(
-    desk: Desk, mail: MailServer, chat: WebServer
-) -> None:
+def test_the_office_gets_all_alerts_and_a_tenants_target_its_own(desk: Desk, mail: MailServer, chat: WebServer) -> None:
     with mail.running():
         desk.sees(condition("38"), condition("39"), condition("7", "jones"), condition("daemon", "", kind="daemon"))
 
@@ -92,7 +90,7 @@ def test_the_office_hears_of_every_tenant_and_a_tenants_target_of_its_own(
     assert not [text for text in mail.texts if "Connection 7 " in text and "Connection 38 " in text]
 
 
-def test_a_resolved_condition_is_told_where_it_was_opened(desk: Desk, mail: MailServer) -> None:
+def test_a_resolved_condition_is_notified_to_the_targets_that_knew_it(desk: Desk, mail: MailServer) -> None:
     with mail.running():
         desk.sees(condition("38"))
         desk.sees(at=NOW + HOUR)
@@ -103,7 +101,7 @@ def test_a_resolved_condition_is_told_where_it_was_opened(desk: Desk, mail: Mail
     assert [line["event"] for line in desk.log] == ["opened", "resolved"]
 
 
-def test_a_target_that_was_dead_gets_it_when_it_is_back(desk: Desk, mail: MailServer, chat: WebServer) -> None:
+def test_a_dead_target_gets_the_alert_when_it_is_back(desk: Desk, mail: MailServer, chat: WebServer) -> None:
     dead, alive = desk.sees(condition("38"))
     assert (dead.sent, dead.reason) == (0, "it could not be reached, or refused the message")
     assert (alive.sent, alive.reason) == (1, "")
@@ -118,7 +116,7 @@ def test_a_target_that_was_dead_gets_it_when_it_is_back(desk: Desk, mail: MailSe
     assert desk.troubles == []
 
 
-def test_a_hanging_target_does_not_hold_up_the_others(desk: Desk, chat: WebServer) -> None:
+def test_a_hanging_target_does_not_delay_the_others(desk: Desk, chat: WebServer) -> None:
     with silent_server() as port:
         (desk.folder / "mail").write_text(f"json://127.0.0.1:{port}/hunter2", encoding="utf-8")
         hanging, alive = desk.sees(condition("38"))
@@ -127,7 +125,7 @@ def test_a_hanging_target_does_not_hold_up_the_others(desk: Desk, chat: WebServe
     assert "hunter2" not in str(hanging) + (desk.data / "private" / "alerts.json").read_text()
 
 
-def test_what_was_taken_before_a_failure_is_not_sent_twice(desk: Desk, mail: MailServer, chat: WebServer) -> None:
+def test_a_message_accepted_before_a_failure_is_not_sent_twice(desk: Desk, mail: MailServer, chat: WebServer) -> None:
     ours = [condition("38", owner="member"), condition("38", owner="operator")]
 
     def once(url: str, message: Any) -> None:
@@ -146,7 +144,7 @@ def test_what_was_taken_before_a_failure_is_not_sent_twice(desk: Desk, mail: Mai
     ]
 
 
-def test_a_message_that_is_not_taken_holds_up_no_other(desk: Desk) -> None:
+def test_a_refused_message_delays_no_other(desk: Desk) -> None:
     taken: list[str] = []
 
     def but_members(_: str, message: Message) -> None:
@@ -161,7 +159,7 @@ def test_a_message_that_is_not_taken_holds_up_no_other(desk: Desk) -> None:
     assert taken == ["pfo: tenant smith, operator acts: 1 new"] * 2
 
 
-def test_a_target_that_takes_nothing_is_left_after_a_few_messages(desk: Desk) -> None:
+def test_a_target_that_accepts_nothing_is_abandoned_after_a_few_messages(desk: Desk) -> None:
     tried: list[str] = []
 
     def refusing(_: str, message: Message) -> None:
@@ -176,7 +174,7 @@ def test_a_target_that_takes_nothing_is_left_after_a_few_messages(desk: Desk) ->
     assert len(tried) == 3 * len(deliveries)
 
 
-def test_a_secret_that_does_not_resolve_is_a_target_that_is_not_reached(desk: Desk, chat: WebServer) -> None:
+def test_a_target_with_an_unresolved_secret_is_reported_as_unreached(desk: Desk, chat: WebServer) -> None:
     (desk.folder / "mail").unlink()
 
     unresolved, alive = desk.sees(condition("38"))
@@ -185,7 +183,7 @@ def test_a_secret_that_does_not_resolve_is_a_target_that_is_not_reached(desk: De
     assert alive.sent == 1
 
 
-def test_without_targets_the_log_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_targets_the_log_gets_every_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "data"))
     desk = Desk(tmp_path, targets={}, smith={})
 
@@ -213,7 +211,7 @@ def test_without_targets_the_log_is_told_everything(tmp_path: Path, monkeypatch:
     }
 
 
-def test_a_log_that_cannot_be_written_stops_no_target_and_is_told_later(desk: Desk, chat: WebServer) -> None:
+def test_an_unwritable_log_stops_no_target_and_is_written_later(desk: Desk, chat: WebServer) -> None:
     (desk.data / "alerts.jsonl").mkdir(parents=True)
     desk.sees(condition("38"))
 
@@ -225,7 +223,7 @@ def test_a_log_that_cannot_be_written_stops_no_target_and_is_told_later(desk: De
     assert [line["event"] for line in desk.log] == ["opened"]
 
 
-def test_half_a_line_in_the_log_swallows_none(desk: Desk) -> None:
+def test_half_a_line_in_the_log_loses_no_alert(desk: Desk) -> None:
     desk.data.mkdir()
     (desk.data / "alerts.jsonl").write_bytes(b'{"at": "2026-')
     look(desk.config, [found(condition("38"))], NOW)
@@ -234,7 +232,7 @@ def test_half_a_line_in_the_log_swallows_none(desk: Desk) -> None:
     assert (half, json.loads(line)["thing"]) == ('{"at": "2026-', "38")
 
 
-def test_a_book_that_cannot_be_kept_tells_nobody(desk: Desk, chat: WebServer) -> None:
+def test_without_a_writable_book_nobody_is_notified(desk: Desk, chat: WebServer) -> None:
     (desk.data / "private" / "alerts.json").mkdir(parents=True)
 
     with pytest.raises(AlertsError):
@@ -243,7 +241,7 @@ def test_a_book_that_cannot_be_kept_tells_nobody(desk: Desk, chat: WebServer) ->
     assert chat.posts == []
 
 
-def test_while_the_configuration_is_broken_the_log_hears_and_nobody_is_forgotten(
+def test_a_broken_configuration_is_logged_and_no_target_is_forgotten(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.sees(condition("38"))
@@ -258,7 +256,7 @@ def test_while_the_configuration_is_broken_the_log_hears_and_nobody_is_forgotten
     }
 
 
-def test_what_is_left_to_send_names_the_targets(desk: Desk) -> None:
+def test_outstanding_messages_name_their_targets(desk: Desk) -> None:
     book = look(desk.config, [found(condition("7", "jones"))], NOW)
 
     assert [target.name for target in outstanding(desk.config, book, NOW)] == ["file:mail"]

@@ -60,7 +60,7 @@ def page(chromium: Browser, own: Own, tmp_path: Path) -> Iterator[Page]:
     opened.context.close()
 
 
-def test_a_tenant_that_fails_shows_powens_code_who_must_act_and_the_remedy(page: Page, own: Own) -> None:
+def test_a_failing_tenant_shows_powens_code_the_owner_and_the_remedy(page: Page, own: Own) -> None:
     failed = own.serving.first_runs()["jones", SYNC]
     assert failed.status == "FAILURE"
 
@@ -73,7 +73,7 @@ def test_a_tenant_that_fails_shows_powens_code_who_must_act_and_the_remedy(page:
     expect(metadata(page, "who_acts").first).to_contain_text("operator")
 
 
-def test_a_value_of_a_wrong_type_is_told_before_anything_starts(page: Page, own: Own) -> None:
+def test_a_value_of_a_wrong_type_is_reported_before_the_start(page: Page, own: Own) -> None:
     before = len(own.serving.runs())
     open_launchpad(page, SYNC, "smith")
 
@@ -85,7 +85,7 @@ def test_a_value_of_a_wrong_type_is_told_before_anything_starts(page: Page, own:
     assert len(own.serving.runs()) == before
 
 
-def test_one_bank_is_asked_from_the_launchpad(page: Page, own: Own) -> None:
+def test_one_bank_is_forced_from_the_launchpad(page: Page, own: Own) -> None:
     own.office.bank.change_domain("smith-sandbox", sync_seconds=1)
     before = own.asked_banks()
     open_launchpad(page, SYNC, "smith")
@@ -101,7 +101,7 @@ def test_one_bank_is_asked_from_the_launchpad(page: Page, own: Own) -> None:
     expect(metadata(page, "forced").first).to_contain_text(f"connection {own.connection}: synced")
 
 
-def test_who_ends_the_wait_for_a_bank_frees_the_tenants_turn(page: Page, own: Own) -> None:
+def test_ending_the_wait_for_a_bank_releases_the_tenant_lock(page: Page, own: Own) -> None:
     # Right after another test's sync, Powens would refuse a forced sync.
     own.office.bank.change_domain("smith-sandbox", sync_seconds=3_600, forced_sync_interval_seconds=0)
     before = own.asked_banks()
@@ -120,7 +120,7 @@ def test_who_ends_the_wait_for_a_bank_frees_the_tenants_turn(page: Page, own: Ow
     assert own.wait_until_ended(launch(page, "accounts/synced", "smith")).status == "SUCCESS"
 
 
-def test_who_only_reads_is_offered_no_launch(chromium: Browser, own: Own) -> None:
+def test_the_read_only_pages_offer_no_launch(chromium: Browser, own: Own) -> None:
     with reading(own.serving) as url:
         page = new_page(chromium, url)
         page.goto("/assets/accounts/synced")

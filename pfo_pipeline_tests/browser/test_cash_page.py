@@ -86,9 +86,7 @@ def days(page: Page, table: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
-def test_the_figures_are_the_pages_own_to_the_last_digit(
-    opened: Open, file: Path, family: CashPage, scripts: bool
-) -> None:
+def test_the_visible_amounts_equal_the_data_exactly(opened: Open, file: Path, family: CashPage, scripts: bool) -> None:
     page = opened(file, scripts=scripts)
     for p in family.positions:
         shown = figures(page.locator(f"tr[data-account='{p.account_id}'] td[data-of=current]"))
@@ -107,7 +105,7 @@ def test_the_figures_are_the_pages_own_to_the_last_digit(
         assert shown_totals == list(history.totals[first:])
 
 
-def test_what_the_browser_shows_is_what_the_ledger_holds(opened: Open, tmp_path: Path) -> None:
+def test_the_browser_shows_the_ledgers_content(opened: Open, tmp_path: Path) -> None:
     told = ledgers.told(tmp_path, ledgers.awkward)
     page = opened(written(told.page(), tmp_path))
     with duckdb.connect(told.ledger.files.published, read_only=True) as con:
@@ -119,7 +117,7 @@ def test_what_the_browser_shows_is_what_the_ledger_holds(opened: Open, tmp_path:
         assert (None if words == "—" else Decimal(words.replace(",", "").replace("−", "-"))) == balance
 
 
-def test_without_scripts_there_is_a_picture_of_each_currency_and_no_dead_switch(opened: Open, file: Path) -> None:
+def test_without_scripts_each_currency_has_a_picture_and_no_dead_switch(opened: Open, file: Path) -> None:
     page = opened(file, scripts=False)
     expect(page.locator("figure svg")).to_have_count(6)
     for line in page.locator("figure svg .mark-line path").all():
@@ -131,7 +129,7 @@ def test_without_scripts_there_is_a_picture_of_each_currency_and_no_dead_switch(
     expect(page.locator("table.days").first).to_be_visible()
 
 
-def test_the_pointer_reads_the_exact_figure_of_the_day_that_it_is_over(opened: Open, file: Path) -> None:
+def test_the_pointer_shows_the_exact_balance_of_its_day(opened: Open, file: Path) -> None:
     page = opened(file)
     page.get_by_role("radio", name="365 days").check(force=True)
     for number, figure in enumerate(page.locator("figure").all()):
@@ -209,7 +207,7 @@ _SEEN = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_words_stand_out_from_the_paper(opened: Open, file: Path, scheme: str) -> None:
+def test_all_text_has_enough_contrast(opened: Open, file: Path, scheme: str) -> None:
     page = opened(file, color_scheme=scheme)
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (min(map(int, re.findall(r"\d+", paper))) > 200) == (scheme == "light")
@@ -218,7 +216,7 @@ def test_all_words_stand_out_from_the_paper(opened: Open, file: Path, scheme: st
     assert [what for what in seen if what[1] < _LEAST_CONTRAST] == []
 
 
-def test_in_the_dark_lines_are_light(opened: Open, file: Path) -> None:
+def test_lines_are_light_in_dark_mode(opened: Open, file: Path) -> None:
     page = opened(file, color_scheme="dark")
     line = page.locator("figure .mark-line path").first
     assert line.evaluate("line => getComputedStyle(line).stroke") == "rgb(235, 231, 222)"
@@ -248,7 +246,7 @@ def test_no_page_is_wider_than_its_window(
     assert over == []
 
 
-def test_on_a_phone_an_account_stands_with_its_figure_and_how_old_it_is(opened: Open, file: Path) -> None:
+def test_a_phone_shows_an_account_with_its_balance_and_age(opened: Open, file: Path) -> None:
     page = opened(file, width=360)
     row = page.locator("tr[data-account='3']")
     for words in ("Current account", "−1,250.40", "▲ stale"):
@@ -259,7 +257,7 @@ def test_on_a_phone_an_account_stands_with_its_figure_and_how_old_it_is(opened: 
 
 
 @pytest.mark.parametrize(("locale", "is_from_the_left"), [("en_GB", True), ("he_IL", False)])
-def test_a_date_is_written_in_the_direction_of_its_words(
+def test_a_date_has_the_direction_of_its_words(
     opened: Open, family: CashPage, locale: str, is_from_the_left: bool, tmp_path: Path
 ) -> None:
     page = opened(written(family, tmp_path, locale))
@@ -284,7 +282,7 @@ def test_a_plot_follows_the_width_of_its_window(opened: Open, file: Path) -> Non
     expect(plot.locator("svg")).to_have_attribute("width", str(width))
 
 
-def test_on_paper_it_takes_few_pages_and_nothing_stays_folded(opened: Open, tmp_path: Path) -> None:
+def test_the_print_has_few_pages_and_nothing_folded(opened: Open, tmp_path: Path) -> None:
     change = samples.family().changes.changes[0]  # type: ignore[union-attr]
     many = tuple(replace(change, display_name=f"Changed {n}") for n in range(40))
     content = samples.family()
@@ -306,7 +304,7 @@ _INTRUDE = """() => {
 }"""
 
 
-def test_what_a_page_does_not_say_itself_is_neither_run_nor_loaded(chromium: Browser, file: Path) -> None:
+def test_foreign_content_is_neither_run_nor_loaded(chromium: Browser, file: Path) -> None:
     page = chromium.new_page()
     refused: list[str] = []
     page.on("console", lambda message: refused.append(message.text))

@@ -10,7 +10,7 @@ import pytest
 from pfo_pipeline_tests.browser.serving import Serving, alive, answers
 
 
-def test_sigterm_while_runs_are_under_way_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_sigterm_during_runs_leaves_no_process(tmp_path: Path) -> None:
     """It once left a code server and a run's process behind, which then called a bank that was gone."""
     with Serving(tmp_path) as serving:
         serving.wait_until("a run is executing", lambda: "accounts__synced - STEP_START" in serving.log)
@@ -29,7 +29,7 @@ def test_sigterm_while_runs_are_under_way_leaves_no_process_behind(tmp_path: Pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
-def test_sigkill_leaves_no_server_behind(tmp_path: Path) -> None:
+def test_sigkill_leaves_no_server(tmp_path: Path) -> None:
     with Serving(tmp_path) as serving:
         serving.wait_until_loaded()
         started = serving.processes()

@@ -62,7 +62,7 @@ def test_the_lineage_page_shows_accounts_balances_and_reports_as_groups(page: Pa
     expect(page.locator("path[marker-end]")).to_have_count(2)
 
 
-def test_the_graph_shows_the_assets_in_a_row_each_after_the_one_before(page: Page) -> None:
+def test_the_graph_shows_the_assets_in_order(page: Page) -> None:
     page.goto(DOWNSTREAM)
     expect(page.locator("path[marker-end]")).to_have_count(4)
     expect(page.locator("foreignObject").get_by_text("Latest event")).to_have_count(5)
@@ -82,7 +82,7 @@ def test_the_graph_shows_the_assets_in_a_row_each_after_the_one_before(page: Pag
 
 
 @pytest.mark.parametrize(("asset", "step"), list(zip(ASSETS, STEPS, strict=True)), ids=ASSETS)
-def test_an_assets_page_says_what_its_contract_says(page: Page, asset: str, step: Step) -> None:
+def test_an_assets_page_shows_its_contracts_texts(page: Page, asset: str, step: Step) -> None:
     operation = step.operation
     page.goto(f"/assets/{asset}")
     for words in (step.description, operation.description, operation.goal, operation.context):
@@ -113,7 +113,7 @@ def test_an_operator_syncs_one_tenant_by_hand(page: Page, office: Serving) -> No
     expect(metadata(page, "load_id").get_by_role("cell").nth(1)).to_have_text(re.compile(r"^\d+$"))
 
 
-def test_what_fails_at_a_bank_is_shown_with_who_must_act(page: Page, office: Serving) -> None:
+def test_a_failure_at_a_bank_is_shown_with_its_owner(page: Page, office: Serving) -> None:
     """A failing tenant is shown even if another tenant ran last."""
     open_failed_check(page, "accounts/synced")
     page.get_by_text("[Show Markdown]").click()
@@ -152,7 +152,7 @@ def test_the_runs_of_a_tenant_show_no_personal_data(page: Page, office: Serving,
     assert not [secret for secret in kept_secret if secret in office.log], "on the terminal"
 
 
-def test_balances_follow_accounts_by_themselves_for_every_tenant(page: Page, office: Serving) -> None:
+def test_balances_follow_accounts_automatically_for_every_tenant(page: Page, office: Serving) -> None:
     page.goto("/assets/balances/refreshed?view=partitions")
     expect(page.get_by_text(f"Materialized ({len(TENANTS)})")).to_be_visible()
     expect(page.get_by_text("Missing (0)")).to_be_visible()
@@ -162,7 +162,7 @@ def test_balances_follow_accounts_by_themselves_for_every_tenant(page: Page, off
         assert first[tenant, REFRESH].tags["dagster/sensor_name"] == "after_sync"
 
 
-def test_the_cash_page_is_previewed_and_its_place_named(page: Page, office: Serving) -> None:
+def test_the_cash_page_is_previewed_with_its_path(page: Page, office: Serving) -> None:
     [(currency, cash, in_all)] = _in_the_ledger(
         office, "select currency, cash, current_balance from totals where tenant_id = 'martin'"
     )
@@ -174,7 +174,7 @@ def test_the_cash_page_is_previewed_and_its_place_named(page: Page, office: Serv
     expect(metadata(page, "preview")).to_contain_text(re.compile(row))
 
 
-def test_the_published_ledger_is_open_to_readers_while_everything_runs(office: Serving) -> None:
+def test_the_published_ledger_is_readable_during_runs(office: Serving) -> None:
     rows = _in_the_ledger(office, "select tenant_id, count(*) from positions group by tenant_id")
     assert {tenant for tenant, count in rows if count} == set(TENANTS)
     with pytest.raises(duckdb.Error), duckdb.connect(office.ledger, read_only=True) as con:
@@ -204,7 +204,7 @@ _BACKFILL = """mutation { launchPartitionBackfill(backfillParams: {
 }) { __typename ... on PartitionKeysNotFoundError { message } } }"""
 
 
-def test_a_backfill_that_names_a_stranger_starts_nothing(office: Serving) -> None:
+def test_a_backfill_with_an_unknown_tenant_starts_nothing(office: Serving) -> None:
     before = len(office.runs())
 
     refused = office.ask(_BACKFILL % json.dumps([TENANTS[0], "stranger"]))["launchPartitionBackfill"]

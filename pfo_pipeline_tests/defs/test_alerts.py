@@ -92,7 +92,7 @@ def chat(office: Office) -> Iterator[WebServer]:
         yield server
 
 
-def test_the_ledger_tells_of_connections_and_consents(smith: Office) -> None:
+def test_the_ledger_shows_connections_and_consents(smith: Office) -> None:
     consent, connection = sorted(of_ledger(), key=lambda condition: condition.kind == "connection")
 
     assert (connection.owner, connection.code, connection.severity) == ("member", "wrongpass", "warning")
@@ -106,7 +106,7 @@ def test_the_ledger_tells_of_connections_and_consents(smith: Office) -> None:
         assert "1200" not in str(each)
 
 
-def test_a_connection_that_mends_itself_is_no_alert(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_temporary_connection_failure_is_not_an_alert(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "7", state="websiteUnavailable")
     sync_and_refresh(office, instance, "smith")
@@ -122,7 +122,7 @@ def test_a_tenant_that_was_not_read_for_a_day_is_stale(smith: Office) -> None:
     assert not stale(timedelta(hours=27))
 
 
-def test_a_load_that_is_dated_ahead_is_told_since_no_staleness_is(smith: Office) -> None:
+def test_a_load_dated_ahead_is_reported_because_staleness_is_not(smith: Office) -> None:
     assert stale(timedelta(minutes=-4)) == []
     assert stale(timedelta(days=-400)) == [("smith", "loads")]
 
@@ -131,7 +131,7 @@ def test_a_load_that_is_dated_ahead_is_told_since_no_staleness_is(smith: Office)
     assert "ahead of this machine's clock" in ahead.text
 
 
-def test_figures_that_stand_still_are_told_where_nobody_else_is_told_of_them(smith: Office) -> None:
+def test_stale_balances_are_reported_if_no_other_condition_covers_them(smith: Office) -> None:
     assert not stale()
     spoil(smith, "update balances_current set as_of = as_of - interval 4 day", of="published")
     spoil(smith, "update balances set as_of = as_of - interval 4 day", of="published")
@@ -142,7 +142,7 @@ def test_figures_that_stand_still_are_told_where_nobody_else_is_told_of_them(smi
     assert still.text == "Accounts with a figure older than its limit: 3 not given by the bank"
 
 
-def test_a_check_that_blocks_is_told_by_its_name(smith: Office, instance: dg.DagsterInstance) -> None:
+def test_a_blocking_check_is_reported_by_name(smith: Office, instance: dg.DagsterInstance) -> None:
     rule, statement, _ = RULES[0]
     spoil(smith, statement)
     assert not run_job(smith, instance, "smith", BALANCES_JOB).success
@@ -153,7 +153,7 @@ def test_a_check_that_blocks_is_told_by_its_name(smith: Office, instance: dg.Dag
     assert check.text == f"The check {rule} of balances/refreshed stopped a run"
 
 
-def test_a_failed_run_and_a_refused_user_are_the_operators_until_the_next_success(
+def test_a_failed_run_and_a_refused_user_stay_open_until_the_next_success(
     office: Office, instance: dg.DagsterInstance
 ) -> None:
     office.add_tenant("smith", "jane")
@@ -177,9 +177,7 @@ def test_a_failed_run_and_a_refused_user_are_the_operators_until_the_next_succes
     assert of_ledger() == []
 
 
-def test_what_is_only_published_again_mends_no_failure_but_its_own(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_publication_ends_only_its_own_failure(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     run_job(office, instance, "smith")
     fetch_alone = partial(run_job, office, instance, "smith", assets=["accounts/fetched"])
@@ -199,7 +197,7 @@ def test_what_is_only_published_again_mends_no_failure_but_its_own(
     assert of_runs(instance) == []
 
 
-def test_a_page_that_could_not_be_written_is_told_until_it_is(smith: Office, instance: dg.DagsterInstance) -> None:
+def test_an_unwritten_page_is_reported_until_it_is_written(smith: Office, instance: dg.DagsterInstance) -> None:
     smith.report = {}
     smith.write()
     in_the_way = smith.data_dir / "reports"
@@ -215,7 +213,7 @@ def test_a_page_that_could_not_be_written_is_told_until_it_is(smith: Office, ins
     assert of_runs(instance) == []
 
 
-def test_a_page_mends_no_publication_that_failed(
+def test_a_written_page_does_not_end_a_failed_publication(
     smith: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_place(self: Ledger) -> Publication:
@@ -232,9 +230,7 @@ def test_a_page_mends_no_publication_that_failed(
     assert [c.kind for c in of_runs(instance)] == ["run"]
 
 
-def test_a_mistake_in_the_configuration_is_not_told_to_another_tenants_people(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_configuration_error_is_hidden_from_other_tenants(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     config = load_config()
     office.config.write_text(
@@ -251,9 +247,7 @@ def test_a_mistake_in_the_configuration_is_not_told_to_another_tenants_people(
     assert "jones" not in str(condition)
 
 
-def test_without_a_target_the_sensor_tells_the_log_and_asks_for_nothing(
-    smith: Office, instance: dg.DagsterInstance
-) -> None:
+def test_without_a_target_the_sensor_only_writes_the_log(smith: Office, instance: dg.DagsterInstance) -> None:
     result = tick(instance)
 
     assert not result.run_requests
@@ -266,7 +260,7 @@ def test_without_a_target_the_sensor_tells_the_log_and_asks_for_nothing(
     assert len(told(smith)) == 2
 
 
-def test_with_a_target_the_sensor_asks_for_a_run_that_sends_once(
+def test_with_a_target_the_sensor_requests_one_sending_run(
     smith: Office, instance: dg.DagsterInstance, chat: WebServer
 ) -> None:
     smith.change_tenant("smith", alert_targets=["file:chat"])
@@ -300,7 +294,7 @@ def test_a_dead_target_fails_no_run_and_is_shown(smith: Office, instance: dg.Dag
     ("status", "is_awaited"),
     [(dg.DagsterRunStatus.STARTED, True), (dg.DagsterRunStatus.NOT_STARTED, False)],
 )
-def test_no_second_run_is_asked_for_while_one_goes_on(
+def test_no_second_run_is_requested_while_one_is_active(
     smith: Office, instance: dg.DagsterInstance, chat: WebServer, status: dg.DagsterRunStatus, is_awaited: bool
 ) -> None:
     """A run that was created and never launched, as Dagster leaves it after a failed launch, blocks nothing."""
@@ -342,7 +336,7 @@ def test_each_stage_of_a_consent_is_told_as_the_days_pass(smith: Office, instanc
     assert "ended on" in stages[-1]["reason"]
 
 
-def test_what_was_looked_at_lies_in_the_private_folder(smith: Office, instance: dg.DagsterInstance) -> None:
+def test_the_alert_state_is_in_the_private_folder(smith: Office, instance: dg.DagsterInstance) -> None:
     tick(instance)
 
     assert {entry.condition.kind for entry in read_book(smith.files.private).entries.values()} == {

@@ -39,7 +39,7 @@ def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluati
     return found
 
 
-def test_a_run_of_each_job_stores_and_publishes_what_the_bank_has(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_run_of_each_job_stores_and_publishes_the_banks_data(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1234.56", "-78.90")
 
@@ -66,7 +66,7 @@ def test_the_operator_sees_counts_table_and_columns_beside_the_synced_accounts(
     assert "iban" in {column.name for column in seen["dagster/column_schema"].columns}
 
 
-def test_the_operator_sees_how_old_the_figures_are(office: Office, instance: dg.DagsterInstance) -> None:
+def test_the_operator_sees_the_age_of_balances(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1", "2")
 
@@ -94,7 +94,7 @@ def test_a_second_run_of_the_same_state_adds_no_row(office: Office, instance: dg
         assert metadata(result, asset)["unchanged"] == 2
 
 
-def test_a_connection_in_trouble_leaves_the_run_green_and_a_check_says_who_must_act(
+def test_a_failing_connection_keeps_the_run_green_and_a_check_names_the_owner(
     office: Office, instance: dg.DagsterInstance
 ) -> None:
     office.add_tenant("smith", "jane")
@@ -114,7 +114,7 @@ def test_a_connection_in_trouble_leaves_the_run_green_and_a_check_says_who_must_
     assert metadata(result, "accounts/synced")["failed"] == 1
 
 
-def test_a_tenant_in_order_passes_its_checks(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_healthy_tenant_passes_its_checks(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
 
@@ -128,7 +128,7 @@ def test_a_tenant_in_order_passes_its_checks(office: Office, instance: dg.Dagste
     assert [c.metadata["who_must_act"].value for c in checks if "who_must_act" in c.metadata] == ["Nobody."] * 2
 
 
-def test_a_revoked_token_refuses_its_user_and_the_others_go_on(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_revoked_token_refuses_its_user_and_the_others_continue(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane", "john")
     office.connect("smith", "jane", "1")
     office.connect("smith", "john", "2")
@@ -145,7 +145,9 @@ def test_a_revoked_token_refuses_its_user_and_the_others_go_on(office: Office, i
     assert "john" in metadata(result, "accounts/synced")["problems"]
 
 
-def test_all_users_refused_fails_the_run_without_a_second_attempt(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_run_with_all_users_refused_fails_without_a_second_attempt(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
     office.add_tenant("smith", "jane", "john")
     for user in ("jane", "john"):
         office.set_token("smith", user, "revoked")
@@ -169,7 +171,7 @@ def test_all_users_refused_fails_the_run_without_a_second_attempt(office: Office
     ]
 
 
-def test_a_tenant_in_order_does_not_hide_one_in_trouble(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_healthy_tenant_does_not_hide_a_failing_one(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane", "john")
     office.add_tenant("jones", "mary")
     office.set_token("smith", "john", "revoked")
@@ -183,7 +185,7 @@ def test_a_tenant_in_order_does_not_hide_one_in_trouble(office: Office, instance
     assert "| smith | user john |" in str(acts.metadata["who_must_act"].value)
 
 
-def test_only_the_call_that_failed_is_made_again(office: Office, instance: dg.DagsterInstance) -> None:
+def test_only_the_failed_call_is_repeated(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     office.bank.fault("status", status=502, path=f"^{ACCOUNTS}$", times=1)
@@ -195,7 +197,7 @@ def test_only_the_call_that_failed_is_made_again(office: Office, instance: dg.Da
     assert office.ask("select attempt, complete from loads order by load_id") == [(1, False), (2, True)]
 
 
-def test_nobody_reachable_fails_the_run_after_its_attempts(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_run_without_a_reachable_user_fails_after_its_attempts(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.bank.fault("html", times=None)
 
@@ -208,7 +210,7 @@ def test_nobody_reachable_fails_the_run_after_its_attempts(office: Office, insta
     assert (told["code"], told["who_acts"]) == ("http503", "powens")
 
 
-def test_a_failed_run_is_no_obstacle_to_the_next(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_failed_run_does_not_block_the_next(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     office.bank.fault("html", times=3)
@@ -220,7 +222,7 @@ def test_a_failed_run_is_no_obstacle_to_the_next(office: Office, instance: dg.Da
 
 
 @pytest.mark.parametrize(("retry_after", "waited"), [(0, 0.0), (None, 0.001)])
-def test_a_servers_own_wait_is_obeyed_and_without_one_the_contract_decides(
+def test_a_servers_wait_is_obeyed_else_the_contract_decides(
     office: Office, instance: dg.DagsterInstance, retry_after: int | None, waited: float
 ) -> None:
     office.add_tenant("smith", "jane")
@@ -295,7 +297,7 @@ def resources_around(office: OfficeResource) -> dict[str, object]:
     }
 
 
-def test_a_busy_ledger_is_tried_again(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_busy_ledger_is_retried(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     defs = hurried_defs(resources_around(impatient(office, releases_at=2)))
@@ -381,7 +383,7 @@ def test_a_missing_token_file_of_one_user_is_recorded_with_its_remedy(
     ("integration", "tokens", "status"), [("disconnected", True, "disconnected"), ("connected", False, "error")]
 )
 @pytest.mark.parametrize("job", [ACCOUNTS_JOB, BALANCES_JOB])
-def test_a_slot_that_is_not_healthy_refuses_the_step_at_once(
+def test_an_unhealthy_slot_refuses_the_step_immediately(
     office: Office, instance: dg.DagsterInstance, integration: str, tokens: bool, status: str, job: str
 ) -> None:
     office.add_tenant("smith", "jane", integration=integration)
@@ -425,7 +427,7 @@ class OtherBankingResource(OpenBankingResource):
     [(False, "primaryOpenBanking, which is unbound"), (True, "openbanking.other in slot primaryOpenBanking does not")],
 )
 @pytest.mark.parametrize("asset", ["accounts/synced", "accounts/fetched"])
-def test_a_slot_that_is_unbound_or_lacks_a_capability_is_named(
+def test_an_unbound_or_incapable_slot_is_named(
     office: Office, instance: dg.DagsterInstance, poor: bool, words: str, asset: str
 ) -> None:
     office.add_tenant("smith", "jane")
@@ -446,7 +448,7 @@ class InterruptedBankingResource(OpenBankingResource):
         raise KeyboardInterrupt
 
 
-def test_a_cancelled_step_is_not_tried_again(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_cancelled_step_is_not_retried(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     real = OfficeResource()
     slot = InterruptedBankingResource(office=real, tenant_turn=TenantTurnResource(office=real))
@@ -493,7 +495,7 @@ def test_an_unknown_role_is_named_and_nothing_runs(
     assert office.calls("smith") == []
 
 
-def test_the_ledger_of_another_office_is_left_alone(office: Office, instance: dg.DagsterInstance) -> None:
+def test_the_ledger_of_another_office_is_not_changed(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     run_job(office, instance, "smith")
@@ -542,7 +544,7 @@ def test_the_io_manager_loads_arrow_backed_frames_with_exact_decimals_of_one_ten
     assert str(frame["as_of"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
 
 
-def test_what_is_read_is_previewed_without_names(office: Office, instance: dg.DagsterInstance) -> None:
+def test_read_rows_are_previewed_without_names(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1234.56", "-78.90")
 
@@ -558,7 +560,7 @@ def test_what_is_read_is_previewed_without_names(office: Office, instance: dg.Da
         assert name not in synced + refreshed
 
 
-def test_columns_are_followed_from_the_bank_to_what_everybody_reads(
+def test_column_lineage_leads_from_the_bank_to_the_published_ledger(
     office: Office, instance: dg.DagsterInstance
 ) -> None:
     office.add_tenant("smith", "jane")
@@ -582,7 +584,7 @@ def test_columns_are_followed_from_the_bank_to_what_everybody_reads(
     assert sources(balances, "balances/fetched")["current_balance"] == ["balances/refreshed.current_balance"]
 
 
-def test_what_is_published_is_previewed_without_names_and_added_up_exactly(
+def test_published_rows_are_previewed_without_names_with_exact_sums(
     office: Office, instance: dg.DagsterInstance
 ) -> None:
     office.add_tenant("smith", "jane")
@@ -600,7 +602,7 @@ def test_what_is_published_is_previewed_without_names_and_added_up_exactly(
     assert "over_time" in seen
 
 
-def test_retries_and_waits_are_told_where_there_were_any(office: Office, instance: dg.DagsterInstance) -> None:
+def test_retries_and_waits_are_shown_if_there_were_any(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     office.bank.fault("status", status=429, retry_after=0, path=f"^{CONNECTIONS}$", times=1)

@@ -31,7 +31,7 @@ def launchpad(asset: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("job", "asset"), JOBS)
-def test_the_launchpad_has_each_field_typed_with_help_and_needs_none(job: str, asset: str) -> None:
+def test_the_launchpads_fields_are_typed_documented_and_optional(job: str, asset: str) -> None:
     schema: Any = build_defs().resolve_job_def(job).run_config_schema.config_type
     step = schema.fields["ops"].config_type.fields[asset.replace("/", "__")]
     fields = step.config_type.fields["config"].config_type.fields
@@ -50,7 +50,7 @@ def test_the_launchpad_has_each_field_typed_with_help_and_needs_none(job: str, a
 
 
 @pytest.mark.parametrize(("job", "asset"), JOBS)
-def test_a_chosen_connection_alone_is_run(office: Office, instance: dg.DagsterInstance, job: str, asset: str) -> None:
+def test_only_the_chosen_connection_is_run(office: Office, instance: dg.DagsterInstance, job: str, asset: str) -> None:
     office.add_tenant("smith", "jane", "john")
     chosen = office.connect("smith", "jane", "1", "2")
     office.connect("smith", "john", "3")
@@ -63,7 +63,7 @@ def test_a_chosen_connection_alone_is_run(office: Office, instance: dg.DagsterIn
     assert len(office.calls("smith", "john")) == 4  # From the runs before.
 
 
-def test_a_bank_that_is_to_be_asked_is_asked_within_the_run(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_forced_sync_happens_within_the_run(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     chosen = office.connect("smith", "jane", "1", state="wrongpass")
     sync_and_refresh(office, instance, "smith")
@@ -106,7 +106,7 @@ def test_a_value_of_a_wrong_type_starts_no_run(
         ({"force": True}, "force needs connection_id"),
     ],
 )
-def test_a_choice_that_nobody_has_fails_by_name_before_the_bank_is_asked(
+def test_an_unknown_choice_fails_by_name_before_any_call(
     office: Office, instance: dg.DagsterInstance, job: str, asset: str, choice: dict[str, Any], told: str
 ) -> None:
     office.add_tenant("smith", "jane")
@@ -119,9 +119,7 @@ def test_a_choice_that_nobody_has_fails_by_name_before_the_bank_is_asked(
     assert office.calls("smith") == []
 
 
-def test_a_run_again_from_its_failure_repeats_the_failed_step_alone(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_retry_from_failure_repeats_only_the_failed_step(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     sync_and_refresh(office, instance, "smith")

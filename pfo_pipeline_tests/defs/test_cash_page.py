@@ -60,7 +60,7 @@ def test_each_refresh_writes_the_tenants_page_and_shows_it_without_names(
     assert not any(name in json.dumps(shown, default=str) for name in names)
 
 
-def test_the_page_is_replaced_as_a_whole_and_as_readable_as_the_ledger(
+def test_the_page_is_replaced_atomically_and_as_readable_as_the_ledger(
     smith: Office, instance: dg.DagsterInstance
 ) -> None:
     sync_and_refresh(smith, instance, "smith")
@@ -74,7 +74,7 @@ def test_the_page_is_replaced_as_a_whole_and_as_readable_as_the_ledger(
     assert [path.name for path in page_of(smith).parent.iterdir()] == ["smith.html"]
 
 
-def test_a_tenants_page_tells_of_no_other_tenant(smith: Office, instance: dg.DagsterInstance) -> None:
+def test_a_tenants_page_shows_no_other_tenant(smith: Office, instance: dg.DagsterInstance) -> None:
     smith.add_tenant("jones", "jo", name="The Joneses")
     smith.connect("jones", "jo", "77777.77")
     for tenant in ("smith", "jones"):
@@ -88,7 +88,7 @@ def test_a_tenants_page_tells_of_no_other_tenant(smith: Office, instance: dg.Dag
 
 
 @pytest.mark.parametrize("was_there", [False, True])
-def test_no_page_is_written_or_left_where_none_is_wanted(
+def test_a_switched_off_page_is_neither_written_nor_left(
     smith: Office, instance: dg.DagsterInstance, was_there: bool
 ) -> None:
     if was_there:
@@ -104,9 +104,7 @@ def test_no_page_is_written_or_left_where_none_is_wanted(
     assert not page_of(smith).exists()
 
 
-def test_rates_convert_and_a_mistake_in_them_costs_the_conversion_alone(
-    smith: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_mistake_in_the_rates_only_loses_the_conversion(smith: Office, instance: dg.DagsterInstance) -> None:
     smith.report = {"reference_currency": "CHF", "rates": "rates.csv"}
     smith.write()
     rates = smith.folder / "rates.csv"
@@ -126,7 +124,7 @@ def test_rates_convert_and_a_mistake_in_them_costs_the_conversion_alone(
     assert check.passed
 
 
-def test_a_page_that_cannot_be_written_fails_by_name_and_the_figures_are_published(
+def test_an_unwritable_page_fails_by_name_and_the_balances_are_published(
     smith: Office, instance: dg.DagsterInstance
 ) -> None:
     (smith.data_dir / "reports").write_text("in the way", encoding="utf-8")
@@ -150,7 +148,7 @@ def test_the_page_alone_can_be_written_again(smith: Office, instance: dg.Dagster
     assert page_of(smith).exists()
 
 
-def test_no_page_follows_what_a_rule_has_held_back(smith: Office, instance: dg.DagsterInstance) -> None:
+def test_no_page_follows_a_broken_rule(smith: Office, instance: dg.DagsterInstance) -> None:
     sync_and_refresh(smith, instance, "smith")
     before = page_of(smith).read_bytes()
     with duckdb.connect(str(smith.files.primary)) as con:

@@ -86,7 +86,7 @@ RULES = [
 
 
 @pytest.mark.parametrize(("rule", "statement", "told"), RULES)
-def test_a_broken_rule_ends_the_run_before_its_next_step_and_says_what_is_broken(
+def test_a_broken_rule_ends_the_run_before_its_next_step_by_name(
     smith: Office, instance: dg.DagsterInstance, rule: str, statement: str, told: str
 ) -> None:
     spoil(smith, statement)
@@ -105,7 +105,7 @@ def test_a_broken_rule_ends_the_run_before_its_next_step_and_says_what_is_broken
     assert rule in str(cause["reason"])
 
 
-def test_a_broken_tenant_holds_no_other(smith: Office, instance: dg.DagsterInstance) -> None:
+def test_a_broken_tenant_blocks_no_other(smith: Office, instance: dg.DagsterInstance) -> None:
     smith.add_tenant("jones", "mary")
     smith.connect("jones", "mary", "5")
     spoil(smith, RULES[0][1])
@@ -119,9 +119,7 @@ def other_currency(office: Office) -> None:
     spoil(office, "update balances_current set currency = 'EUR'")
 
 
-def test_an_account_that_changes_its_currency_ends_the_run_unless_the_configuration_says_so(
-    smith: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_changed_currency_ends_the_run_unless_it_is_configured(smith: Office, instance: dg.DagsterInstance) -> None:
     other_currency(smith)
     smith.bank.advance(hours=24)
 
@@ -157,7 +155,7 @@ def test_a_published_copy_that_lacks_rows_ends_the_run_in_red(
     )
 
 
-def test_what_another_run_has_loaded_since_is_no_difference(
+def test_a_later_load_of_another_run_is_not_a_difference(
     smith: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish = Ledger.publish
@@ -172,9 +170,7 @@ def test_what_another_run_has_loaded_since_is_no_difference(
     assert failing(run_job(smith, instance, "smith", BALANCES_JOB)) == []
 
 
-def test_a_stale_account_is_told_with_its_three_ages_and_where_it_is_held_up(
-    smith: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_stale_account_is_shown_with_three_ages_and_the_cause(smith: Office, instance: dg.DagsterInstance) -> None:
     connected = smith.connect("smith", "jane", "2100000.05")
     assert all(run.success for run in sync_and_refresh(smith, instance, "smith"))
     [(number,)] = smith.ask("select source_id from balances_current where current_balance > 1000")
@@ -195,9 +191,7 @@ def test_a_stale_account_is_told_with_its_three_ages_and_where_it_is_held_up(
     assert "| smith | EUR | 2100000.05 | 2100100.05 | 0 | 0 | 1 of 2 |" in str(tenants.shown["tenants"].value)
 
 
-def test_each_tenant_is_watched_and_one_that_was_never_read_is_told(
-    smith: Office, instance: dg.DagsterInstance
-) -> None:
+def test_every_tenant_is_checked_and_an_unread_one_is_reported(smith: Office, instance: dg.DagsterInstance) -> None:
     smith.add_tenant("jones", "mary")
     smith.add_tenant("resting", "rose", integration="disconnected")
 
@@ -208,7 +202,7 @@ def test_each_tenant_is_watched_and_one_that_was_never_read_is_told(
     assert "resting" not in shown(result, "tenants_are_fresh", "tenants")
 
 
-def test_drift_and_what_cannot_be_read_are_told_by_tenant(smith: Office, instance: dg.DagsterInstance) -> None:
+def test_drift_and_unreadable_fields_are_reported_by_tenant(smith: Office, instance: dg.DagsterInstance) -> None:
     made = smith.bank.add_connection(
         smith.users["smith", "jane"],
         accounts=[{"balance": "1", "moves": False, "type": "vault"}, {"balance": "1e30", "moves": False}],
@@ -224,9 +218,7 @@ def test_drift_and_what_cannot_be_read_are_told_by_tenant(smith: Office, instanc
     assert "contract_has_not_drifted" in failing(result)
 
 
-def test_an_implausible_move_is_told_with_the_account_and_nobodys_name(
-    smith: Office, instance: dg.DagsterInstance
-) -> None:
+def test_an_implausible_move_names_the_account_and_no_person(smith: Office, instance: dg.DagsterInstance) -> None:
     spoil(
         smith,
         "insert into balances select b.* replace (as_of - to_days(d::int) as as_of, "
@@ -246,7 +238,7 @@ def test_an_implausible_move_is_told_with_the_account_and_nobodys_name(
     assert "Jane" not in shown(result, "balances_move_plausibly", "jumps")
 
 
-def test_checks_asked_by_hand_are_about_all_tenants(smith: Office) -> None:
+def test_checks_started_by_hand_cover_all_tenants(smith: Office) -> None:
     smith.add_tenant("jones", "mary")
     spoil(smith, RULES[1][1])
     asked = broken("balances_have_accounts", "")
@@ -254,7 +246,7 @@ def test_checks_asked_by_hand_are_about_all_tenants(smith: Office) -> None:
     assert [asked(a_look(tenant)).found for tenant in ("smith", "jones", None)] == [1, 0, 1]
 
 
-def test_a_long_table_is_cut_and_says_how_many_more_there_are() -> None:
+def test_a_long_table_is_cut_and_shows_the_number_of_other_rows() -> None:
     rows = [(str(number),) for number in range(MOST_ROWS + 180)]
 
     text = str(table(("tenant",), rows, nothing="None.").value)
@@ -278,5 +270,5 @@ def test_every_command_step_has_checks_and_every_name_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("age", "told"), [(None, "never"), (timedelta(hours=5), "5 h"), (timedelta(hours=-9600), "9600 h ahead")]
 )
-def test_an_age_is_told_in_hours_and_which_way(age: timedelta | None, told: str) -> None:
+def test_an_age_is_shown_in_hours_with_its_direction(age: timedelta | None, told: str) -> None:
     assert _hours(age) == told

@@ -31,7 +31,7 @@ def ending(office: Office, instance: dg.DagsterInstance) -> Office:
     return office
 
 
-def test_the_check_lists_what_ends_and_what_goes_stale(ending: Office, instance: dg.DagsterInstance) -> None:
+def test_the_check_lists_ending_consents_and_affected_accounts(ending: Office, instance: dg.DagsterInstance) -> None:
     check = calendar(run_job(ending, instance, "smith"))
 
     assert not check.passed
@@ -43,7 +43,7 @@ def test_the_check_lists_what_ends_and_what_goes_stale(ending: Office, instance:
     assert "code=" not in shown
 
 
-def test_consents_that_hold_pass(office: Office, instance: dg.DagsterInstance) -> None:
+def test_lasting_consents_pass(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1", expire=in_days(15))
 
@@ -53,7 +53,7 @@ def test_consents_that_hold_pass(office: Office, instance: dg.DagsterInstance) -
     assert check.metadata["calendar"].value == "No consent ends within 14 days."
 
 
-def test_status_shows_the_days_left_and_what_goes_stale(ending: Office) -> None:
+def test_status_shows_the_days_left_and_affected_accounts(ending: Office) -> None:
     shown = CliRunner().invoke(main, ["status"], env={"COLUMNS": "200"}).stdout
 
     assert "(4 d)" in shown

@@ -59,7 +59,7 @@ def test_a_step_waits_what_its_contract_computes(workflow: Workflow, step: Step)
 
 
 @pytest.mark.parametrize(("workflow", "step"), STEPS)
-def test_a_steps_asset_tells_its_contracts_texts(workflow: Workflow, step: Step) -> None:
+def test_a_steps_asset_has_its_contracts_texts(workflow: Workflow, step: Step) -> None:
     told = spec_of(step).description or ""
 
     for text in (
@@ -116,7 +116,7 @@ def test_a_steps_asset_follows_its_contracts_transitions(workflow: Workflow, ste
 
 
 @pytest.mark.parametrize(("workflow", "step"), STEPS)
-def test_a_steps_asset_is_grouped_by_its_record_and_marked_by_what_it_touches(workflow: Workflow, step: Step) -> None:
+def test_a_steps_asset_is_grouped_by_its_record_and_has_its_kinds(workflow: Workflow, step: Step) -> None:
     spec = spec_of(step)
 
     assert spec.group_name == ASSET_OF[step.id].split("/")[0]
@@ -126,7 +126,7 @@ def test_a_steps_asset_is_grouped_by_its_record_and_marked_by_what_it_touches(wo
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.key)
-def test_a_workflow_is_a_job_of_its_name_texts_and_steps(workflow: Workflow) -> None:
+def test_a_workflow_is_a_job_with_its_name_texts_and_steps(workflow: Workflow) -> None:
     repository = build_defs().get_repository_def()
     job = repository.get_job(JOB_OF[workflow.key])
 
@@ -139,7 +139,7 @@ def test_a_workflow_is_a_job_of_its_name_texts_and_steps(workflow: Workflow) -> 
     assert not workflow.upstream(workflow.entry_step_id)
 
 
-def test_every_executable_asset_and_job_belongs_to_a_contract_but_the_page_and_the_telling_of_alerts() -> None:
+def test_every_asset_and_job_belongs_to_a_contract_except_page_and_alerts() -> None:
     repository = build_defs().get_repository_def()
 
     executable = repository.asset_graph.executable_asset_keys

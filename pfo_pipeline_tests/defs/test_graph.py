@@ -79,13 +79,13 @@ def test_the_graphs_public_shape_is_the_committed_one() -> None:
     )
 
 
-def test_everything_that_runs_by_itself_says_so() -> None:
+def test_every_schedule_and_sensor_runs_by_default() -> None:
     shape = public_shape()
 
     assert {driver["status"] for kind in ("schedules", "sensors") for driver in shape[kind].values()} == {"RUNNING"}
 
 
-def test_the_location_keeps_its_name_however_it_is_loaded() -> None:
+def test_the_location_has_the_same_name_with_any_loading() -> None:
     """Cursors and switches belong to the location's name: with another name they would be lost."""
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     told = settings.get("tool", {}).get("dg", {}).get("project", {}).get("code_location_name", location_name())
@@ -95,11 +95,11 @@ def test_the_location_keeps_its_name_however_it_is_loaded() -> None:
     assert "dagster" not in settings["tool"], "would win over workspace.yaml and give the location another name"
 
 
-def test_the_definitions_can_be_loaded_whole() -> None:
+def test_the_definitions_can_be_loaded() -> None:
     dg.Definitions.validate_loadable(build_defs())
 
 
-def test_loading_does_no_work_and_draws_no_warning_of_dagsters(tmp_path: Path) -> None:
+def test_loading_does_no_work_and_causes_no_dagster_warning(tmp_path: Path) -> None:
     """No configuration, no data folder, no network, no writing: Dagster loads the module again for each run."""
     code = (
         "import socket, warnings\n"

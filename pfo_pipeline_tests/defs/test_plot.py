@@ -31,7 +31,7 @@ def test_the_highest_total_is_at_the_top_and_the_lowest_at_the_bottom() -> None:
     assert [text.text for text in svg.iter(f"{SVG}text")] == ["EUR: -5.25 to 100, 3 days"]
 
 
-def test_a_total_that_never_moves_is_a_level_line() -> None:
+def test_a_constant_total_is_a_level_line() -> None:
     [line] = points(drawn(DailyTotals("EUR", [Decimal(7)] * 60)))
 
     assert len({y for _, y in line}) == 1
@@ -45,5 +45,5 @@ def test_many_currencies_stay_small_and_a_strange_one_stays_text() -> None:
     assert len(over_time(totals).md_str or "") < 40_000
 
 
-def test_without_two_days_there_is_no_line() -> None:
+def test_a_line_needs_two_days() -> None:
     assert over_time([DailyTotals("EUR", [Decimal(1)])]).md_str == "Two days are needed for a line."

@@ -90,7 +90,7 @@ def daemon(instance: dg.DagsterInstance, *moments: datetime, schedules: Iterable
 
 
 @pytest.mark.parametrize("schedule", sorted(TURNS))
-def test_over_a_day_a_schedule_asks_once_for_each_tenant_and_hour(
+def test_a_schedule_requests_one_run_for_each_tenant_and_hour(
     office: Office, instance: dg.DagsterInstance, schedule: str
 ) -> None:
     zones = {"paris": "Europe/Paris", "kathmandu": "Asia/Kathmandu"}
@@ -112,7 +112,7 @@ def test_over_a_day_a_schedule_asks_once_for_each_tenant_and_hour(
 
 
 @pytest.mark.parametrize("schedules", [tuple(TURNS), tuple(TURNS)[::-1]])
-def test_after_three_days_off_each_workflow_is_asked_for_once_whichever_schedule_looks_first(
+def test_after_three_days_off_each_workflow_is_requested_once_in_any_order(
     smith: None, instance: dg.DagsterInstance, schedules: tuple[str, ...]
 ) -> None:
     """Balances follow the accounts (sensor `after_sync`), so missed balances are not requested separately."""
@@ -130,9 +130,7 @@ def switch_off(instance: dg.DagsterInstance, schedule: str) -> None:
     instance.add_instigator_state(InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, data))
 
 
-def test_balances_do_not_wait_for_a_schedule_of_accounts_that_is_switched_off(
-    smith: None, instance: dg.DagsterInstance
-) -> None:
+def test_balances_do_not_wait_for_a_switched_off_accounts_schedule(smith: None, instance: dg.DagsterInstance) -> None:
     switch_off(instance, "accounts_nightly")
 
     back = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
@@ -144,7 +142,7 @@ def test_balances_do_not_wait_for_a_schedule_of_accounts_that_is_switched_off(
     ("wait", "why"),
     [(timedelta(), "slot 2026-07-01T05 begins"), (QUARTER, "caught up: slot 2026-07-01T05 was missed")],
 )
-def test_a_tick_says_what_is_due_and_why(
+def test_a_tick_reports_the_due_times_and_the_reason(
     smith: None, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str], wait: timedelta, why: str
 ) -> None:
     asked = tick(instance, "accounts_nightly", slot_on(tenant(), ACCOUNTS, SUMMER).begins + wait)
@@ -154,7 +152,7 @@ def test_a_tick_says_what_is_due_and_why(
     assert f"smith: {why}" in capfd.readouterr().err
 
 
-def test_the_hour_that_october_repeats_is_asked_for_once(
+def test_the_hour_that_october_repeats_is_requested_once(
     smith: None, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dagster recognises a run key only at the same scheduled time, which differs in the two passes."""
@@ -183,7 +181,7 @@ def test_the_hour_that_october_repeats_is_asked_for_once(
         ({"tenant_id": "jones"}, False),
     ],
 )
-def test_a_run_since_the_slot_began_counts_when_it_reads_the_same_and_did_not_fail(
+def test_a_later_run_counts_if_it_reads_the_same_and_did_not_fail(
     smith: None, instance: dg.DagsterInstance, run: dict[str, Any], counts: bool
 ) -> None:
     begins = slot_on(tenant(), ACCOUNTS, SUMMER).begins
@@ -193,7 +191,7 @@ def test_a_run_since_the_slot_began_counts_when_it_reads_the_same_and_did_not_fa
 
 
 @pytest.mark.parametrize("status", [FAILURE, dg.DagsterRunStatus.CANCELED])
-def test_the_run_of_a_slot_is_not_asked_for_again_when_it_failed(
+def test_a_failed_run_of_a_due_time_is_not_requested_again(
     smith: None, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:
     begins = slot_on(tenant(), ACCOUNTS, SUMMER).begins
@@ -202,7 +200,7 @@ def test_the_run_of_a_slot_is_not_asked_for_again_when_it_failed(
     assert "No tenant is due" in tick(instance, "accounts_nightly", begins + 2 * QUARTER)
 
 
-def test_a_run_that_was_made_and_never_launched_is_asked_for_again(smith: None, instance: dg.DagsterInstance) -> None:
+def test_a_run_that_was_never_launched_is_requested_again(smith: None, instance: dg.DagsterInstance) -> None:
     """The daemon died between the two steps: Dagster launches the existing run when the same tick requests it again."""
     begins = slot_on(tenant(), ACCOUNTS, SUMMER).begins
     ran(instance, begins, run_key="smith:2026-07-01T05", status=dg.DagsterRunStatus.NOT_STARTED)
@@ -211,7 +209,7 @@ def test_a_run_that_was_made_and_never_launched_is_asked_for_again(smith: None, 
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, SUCCESS, FAILURE])
-def test_a_new_tenant_catches_up_nothing_from_before_its_first_sync(
+def test_a_new_tenant_catches_up_no_due_time_before_its_first_sync(
     smith: None, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:
     at = datetime(2026, 7, 1, 11, 30, tzinfo=UTC)
@@ -222,9 +220,7 @@ def test_a_new_tenant_catches_up_nothing_from_before_its_first_sync(
     assert following == "smith:2026-07-01T16"
 
 
-def test_a_tenant_that_is_not_registered_yet_is_left_to_the_tenants_sensor(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_an_unregistered_tenant_is_left_to_the_tenants_sensor(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
 
     asked = tick(instance, "accounts_nightly", slot_on(tenant(), ACCOUNTS, SUMMER).begins)
@@ -232,7 +228,7 @@ def test_a_tenant_that_is_not_registered_yet_is_left_to_the_tenants_sensor(
     assert "No tenant is due" in asked
 
 
-def test_two_hundred_tenants_are_decided_on_with_two_queries_and_with_one_when_all_have_run(
+def test_two_hundred_tenants_need_two_queries_or_one_if_all_have_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     instance = dg.DagsterInstance.ephemeral()
@@ -258,7 +254,9 @@ def test_two_hundred_tenants_are_decided_on_with_two_queries_and_with_one_when_a
     assert len(queries) == 1
 
 
-def test_a_broken_configuration_asks_for_nothing_and_says_why(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_broken_configuration_requests_nothing_and_gives_the_reason(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
     office.add_tenant("smith", "jane")
     office.config.write_text("office = 1\n")
 

@@ -64,7 +64,9 @@ def materialize(instance: dg.DagsterInstance, asset: str, *tenants: str) -> None
         instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(asset.split("/")), partition=tenant))
 
 
-def test_a_new_tenant_becomes_a_partition_and_is_synced_at_once(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_new_tenant_becomes_a_partition_and_is_synced_immediately(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
     ticks = Ticks(instance, "tenants")
     office.add_tenant("smith", "jane")
     office.add_tenant("jones", "john")
@@ -77,7 +79,7 @@ def test_a_new_tenant_becomes_a_partition_and_is_synced_at_once(office: Office, 
     assert ticks.skipped == "The 2 tenants of the configuration are registered."
 
 
-def test_a_tenant_that_is_taken_out_loses_its_partition_and_is_new_when_put_back(
+def test_a_removed_tenant_loses_its_partition_and_is_new_when_added_again(
     office: Office, instance: dg.DagsterInstance
 ) -> None:
     ticks = Ticks(instance, "tenants")
@@ -95,7 +97,9 @@ def test_a_tenant_that_is_taken_out_loses_its_partition_and_is_new_when_put_back
     assert [tenant for _, tenant in ticks.next()] == ["jones"]
 
 
-def test_a_broken_configuration_changes_no_partition_and_says_why(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_broken_configuration_changes_no_partition_and_gives_the_reason(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
     ticks = Ticks(instance, "tenants")
     office.add_tenant("smith", "jane")
     ticks.next()
@@ -119,7 +123,7 @@ def test_three_tenants_synced_between_two_ticks_are_all_followed(office: Office,
     assert ticks.skipped == "No tenant's accounts were synced since the last look."
 
 
-def test_what_was_followed_already_is_not_asked_for_again(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_followed_sync_is_not_requested_again(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     sync_and_refresh(office, instance, "smith")
@@ -129,7 +133,7 @@ def test_what_was_followed_already_is_not_asked_for_again(office: Office, instan
     assert ticks.skipped == "What was synced has been followed already."
 
 
-def test_a_fetch_that_the_same_run_has_planned_is_not_asked_for(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_fetch_planned_by_the_same_run_is_not_requested(office: Office, instance: dg.DagsterInstance) -> None:
     """Between the two steps of a run, or after its fetch failed, the run itself is responsible."""
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
@@ -170,7 +174,7 @@ def test_a_sync_whose_run_failed_afterwards_is_fetched(office: Office, instance:
     assert ticks.next() == [(ACCOUNTS_JOB, "smith")]
 
 
-def test_nothing_follows_a_run_that_a_rule_has_stopped(office: Office, instance: dg.DagsterInstance) -> None:
+def test_nothing_follows_a_run_stopped_by_a_rule(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "1")
     sync_and_refresh(office, instance, "smith")
@@ -185,7 +189,7 @@ def test_nothing_follows_a_run_that_a_rule_has_stopped(office: Office, instance:
     assert office.files.published.read_bytes() == before
 
 
-def test_a_restart_with_an_old_cursor_goes_on_from_there(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_restart_with_an_old_cursor_continues_from_it(office: Office, instance: dg.DagsterInstance) -> None:
     for tenant in ("jones", "smith"):
         office.add_tenant(tenant, "jane")
         instance.add_dynamic_partitions("tenants", [tenant])
@@ -225,9 +229,7 @@ def test_more_syncs_than_one_page_are_all_followed(
     assert ticks.next() == []
 
 
-def test_a_tenant_that_is_not_registered_is_ignored_and_holds_up_nobody(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_an_unregistered_tenant_is_ignored_and_delays_no_other(office: Office, instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("tenants", ["smith"])
     materialize(instance, "accounts/fetched", "stranger", "smith")
     ticks = Ticks(instance, "after_sync")
@@ -236,7 +238,7 @@ def test_a_tenant_that_is_not_registered_is_ignored_and_holds_up_nobody(
     assert ticks.next() == []
 
 
-def test_a_fetch_whose_run_fails_after_the_look_is_asked_for_once(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_planned_fetch_is_requested_once_after_its_run_fails(office: Office, instance: dg.DagsterInstance) -> None:
     """During its run the fetch was planned; the cursor has moved on, but the sensor remembers it."""
     office.add_tenant("smith", "jane")
     run_job(office, instance, "smith")

@@ -96,7 +96,7 @@ def test_every_tenant_is_due_once_for_each_of_its_hours_on_every_day(name: str, 
 
 @steady
 @given(name=tenant_names, timezone=st.sampled_from(ZONES), day=st.sampled_from(DAYS))
-def test_each_hour_is_asked_for_once_where_the_clock_skips_or_repeats_some(name: str, timezone: str, day: date) -> None:
+def test_each_hour_is_requested_once_on_days_with_a_clock_change(name: str, timezone: str, day: date) -> None:
     """A skipped hour begins when it would have begun, so it may coincide with the next one."""
     whose = tenant(name, timezone)
     found = in_office(whose, replace(ACCOUNTS, hours=tuple(range(24))), day)
@@ -116,7 +116,7 @@ def test_paris_is_synced_at_five_by_its_own_clock(day: date, hour: int) -> None:
     assert (at.hour, at.astimezone(tenant().zone).hour) == (hour, 5)
 
 
-def test_the_hour_that_october_repeats_is_asked_for_in_its_first_pass_only() -> None:
+def test_the_hour_that_october_repeats_is_requested_only_in_its_first_pass() -> None:
     ((at, slot),) = in_office(tenant(), replace(ACCOUNTS, hours=(2,)), PARIS_AUTUMN)
 
     assert (slot.name, at.hour) == ("2026-10-25T02", 0)
@@ -132,7 +132,7 @@ def test_the_hour_that_october_repeats_is_caught_up_in_its_second_pass() -> None
     assert slot.is_missed(at)
 
 
-def test_the_hour_that_march_skips_is_asked_for_when_it_would_have_begun() -> None:
+def test_the_hour_that_march_skips_is_requested_when_it_would_have_begun() -> None:
     ((at, slot),) = in_office(tenant(), replace(ACCOUNTS, hours=(2,)), PARIS_SPRING)
 
     assert (slot.name, at.astimezone(tenant().zone).hour) == ("2026-03-29T02", 3)
@@ -144,7 +144,7 @@ def off(moments: list[datetime], begin: datetime, end: datetime) -> list[datetim
 
 
 @pytest.mark.parametrize("day", [PARIS_SPRING, PARIS_AUTUMN, SUMMER])
-def test_off_for_an_hour_around_the_slot_it_is_caught_up_at_the_next_start_and_only_then(day: date) -> None:
+def test_a_due_time_missed_by_an_hour_is_caught_up_once_at_the_next_start(day: date) -> None:
     whose = tenant()
     begins = slot_on(whose, ACCOUNTS, day).begins
     moments = off(days(whose, day - timedelta(days=1), 2), begins - 2 * QUARTER, begins + 2 * QUARTER)
@@ -158,7 +158,7 @@ def test_off_for_an_hour_around_the_slot_it_is_caught_up_at_the_next_start_and_o
 
 @pytest.mark.parametrize("back", [timedelta(hours=9), timedelta(hours=14), timedelta(hours=23, minutes=45)])
 @pytest.mark.parametrize("day", [PARIS_SPRING, PARIS_AUTUMN, SUMMER])
-def test_after_three_days_off_each_workflow_is_asked_for_once(day: date, back: timedelta) -> None:
+def test_after_three_days_off_each_workflow_is_requested_once(day: date, back: timedelta) -> None:
     whose = tenant()
     last = midnight(day - timedelta(days=2), whose.zone)
     first = midnight(day + timedelta(days=1), whose.zone) + back
@@ -171,14 +171,14 @@ def test_after_three_days_off_each_workflow_is_asked_for_once(day: date, back: t
         assert due([whose], turn, first, [*before, run_of(found[0], turn, first)]) == []
 
 
-def test_a_slot_that_is_older_than_the_next_one_is_not_caught_up() -> None:
+def test_a_due_time_older_than_the_next_one_is_not_caught_up() -> None:
     whose = tenant()
     noon = datetime(2026, 7, 1, 11, 0, tzinfo=UTC)  # 13 o'clock
 
     assert [slot.name for slot in due([whose], BALANCES, noon, [])] == ["2026-07-01T12"]
 
 
-def test_a_slot_that_began_a_day_ago_is_not_caught_up() -> None:
+def test_a_due_time_a_day_ago_is_not_caught_up() -> None:
     """The day on which the clock goes back is longer than a day."""
     whose = tenant()
     begins = slot_on(whose, ACCOUNTS, PARIS_AUTUMN - timedelta(days=1)).begins
@@ -187,7 +187,7 @@ def test_a_slot_that_began_a_day_ago_is_not_caught_up() -> None:
     assert due([whose], ACCOUNTS, begins + timedelta(days=1), []) == []
 
 
-def test_a_clock_that_jumps_ahead_a_day_asks_once_and_then_goes_on() -> None:
+def test_a_clock_that_jumps_ahead_a_day_requests_once_and_continues() -> None:
     whose = tenant()
     morning = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
     moments = [
@@ -231,7 +231,7 @@ def by_hand(job: str, at: datetime) -> Asked:
         (BALANCES, lambda at: by_hand(ACCOUNTS.job, at), True),
     ],
 )
-def test_a_run_of_somebody_else_since_the_slot_began_counts_unless_it_failed(
+def test_a_run_from_elsewhere_after_the_due_time_counts_unless_it_failed(
     turn: Turn, run: Callable[[datetime], Asked], counts: bool
 ) -> None:
     begins = slot_on(tenant(), turn, SUMMER).begins
@@ -241,7 +241,7 @@ def test_a_run_of_somebody_else_since_the_slot_began_counts_unless_it_failed(
     assert (found == []) == counts
 
 
-def test_the_run_of_a_slot_counts_though_it_failed() -> None:
+def test_a_due_times_own_run_counts_even_if_it_failed() -> None:
     slot = slot_on(tenant(), ACCOUNTS, SUMMER)
 
     failed = replace(run_of(slot, ACCOUNTS, slot.begins), failed=True)

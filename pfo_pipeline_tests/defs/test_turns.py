@@ -70,9 +70,7 @@ def defs_that_tell(arrived: Callable[[], None]) -> dg.Definitions:
     )
 
 
-def test_a_run_waits_for_its_tenants_turn_and_another_tenants_does_not(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_run_waits_for_its_tenant_lock_and_other_tenants_do_not(office: Office, instance: dg.DagsterInstance) -> None:
     for tenant in ("smith", "jones"):
         office.add_tenant(tenant, "jane")
         office.connect(tenant, "jane", "1")
@@ -96,7 +94,7 @@ def once(action: Callable[[], None]) -> Callable[[], None]:
     return lambda: left.pop()() if left else None
 
 
-def test_a_turn_that_is_never_given_up_fails_the_run_by_name(
+def test_a_lock_that_is_never_released_fails_the_run_by_name(
     office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pfo_pipeline.defs.resources.TURN_SECONDS", 0.01)
@@ -112,7 +110,7 @@ def test_a_turn_that_is_never_given_up_fails_the_run_by_name(
     assert f"Tenant smith is being worked on by process {holder.pid} for over 0.01 s." in str(told["reason"])
 
 
-def test_the_turn_of_a_process_that_was_killed_is_free(office: Office, instance: dg.DagsterInstance) -> None:
+def test_the_lock_of_a_killed_process_is_free(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     with turn_taken(office, "smith") as holder:
         holder.kill()
@@ -129,7 +127,7 @@ def in_the_way_of_the_lock(private: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [in_the_way_of_the_folder, in_the_way_of_the_lock])
-def test_a_turn_that_cannot_be_taken_is_a_named_failure_of_the_step(
+def test_an_unusable_lock_is_a_named_failure_of_the_step(
     office: Office, instance: dg.DagsterInstance, spoil: Callable[[Path], None]
 ) -> None:
     office.add_tenant("smith", "jane")

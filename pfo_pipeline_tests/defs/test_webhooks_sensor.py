@@ -49,7 +49,7 @@ def keys(ticks: Ticks) -> list[str | None]:
     return [request.run_key for request in ticks.requests]
 
 
-def test_nothing_posted_asks_for_nothing(office: Office, instance: dg.DagsterInstance) -> None:
+def test_without_posts_nothing_is_requested(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     ticks = Ticks(instance, "webhooks")
 
@@ -57,7 +57,7 @@ def test_nothing_posted_asks_for_nothing(office: Office, instance: dg.DagsterIns
     assert ticks.skipped == "Powens has posted nothing since the last look."
 
 
-def test_each_tenant_with_news_is_asked_for_once_in_the_order_of_arrival(posts: Posts, ticks: Ticks) -> None:
+def test_each_tenant_with_events_is_requested_once_in_order_of_arrival(posts: Posts, ticks: Ticks) -> None:
     for tenant in ("smith", "jones", "smith", "moreau", "jones"):
         last = posts.add(tenant)
 
@@ -68,7 +68,7 @@ def test_each_tenant_with_news_is_asked_for_once_in_the_order_of_arrival(posts: 
     assert ticks.next() == []
 
 
-def test_a_synced_account_asks_for_balances_and_all_else_for_accounts(posts: Posts, ticks: Ticks) -> None:
+def test_a_synced_account_requests_balances_and_other_events_accounts(posts: Posts, ticks: Ticks) -> None:
     """Balances follow accounts by the sensor `after_sync`."""
     posts.add("jones", "ACCOUNT_SYNCED")
     posts.add("smith", "ACCOUNT_SYNCED")
@@ -99,7 +99,7 @@ def test_more_events_than_one_page_are_all_followed(
     assert asked == [["smith"], ["jones", "smith"], ["moreau"], []]
 
 
-def test_a_tick_that_was_interrupted_asks_under_the_same_key(posts: Posts, ticks: Ticks) -> None:
+def test_an_interrupted_tick_requests_with_the_same_key(posts: Posts, ticks: Ticks) -> None:
     """Dagster stores the cursor after the runs, and starts no second run for a known key."""
     posts.add("smith")
     ticks.next()
@@ -111,7 +111,7 @@ def test_a_tick_that_was_interrupted_asks_under_the_same_key(posts: Posts, ticks
     assert keys(ticks) == first
 
 
-def test_a_restart_with_an_old_cursor_goes_on_from_there(
+def test_a_restart_with_an_old_cursor_continues_from_it(
     posts: Posts, ticks: Ticks, instance: dg.DagsterInstance
 ) -> None:
     posts.add("smith")
@@ -123,7 +123,7 @@ def test_a_restart_with_an_old_cursor_goes_on_from_there(
     assert after.next() == [(ACCOUNTS_JOB, "jones")]
 
 
-def test_a_tenant_that_is_not_registered_is_passed_over_and_holds_up_nobody(posts: Posts, ticks: Ticks) -> None:
+def test_an_unregistered_tenants_event_is_skipped_and_delays_no_other(posts: Posts, ticks: Ticks) -> None:
     posts.add("stranger")
     assert ticks.next() == []
     assert ticks.skipped is not None
@@ -134,7 +134,7 @@ def test_a_tenant_that_is_not_registered_is_passed_over_and_holds_up_nobody(post
     assert ticks.next() == [(ACCOUNTS_JOB, "smith")]
 
 
-def test_what_was_followed_does_not_stay_for_ever(posts: Posts, ticks: Ticks) -> None:
+def test_followed_events_are_deleted_later(posts: Posts, ticks: Ticks) -> None:
     posts.now = datetime.now(UTC) - KEPT - timedelta(hours=1)
     for _ in range(3):
         posts.add("smith")
@@ -147,7 +147,9 @@ def test_what_was_followed_does_not_stay_for_ever(posts: Posts, ticks: Ticks) ->
     assert len(posts.inbox.after(0, 10)) == 1
 
 
-def test_a_broken_configuration_or_inbox_says_why_and_loses_nothing(office: Office, posts: Posts, ticks: Ticks) -> None:
+def test_a_broken_configuration_or_inbox_gives_the_reason_and_loses_nothing(
+    office: Office, posts: Posts, ticks: Ticks
+) -> None:
     posts.add("smith")
     office.config.write_text("tenants = 1\n")
     assert ticks.next() == []

@@ -17,7 +17,7 @@ OPERATOR = read(DOCS / "operator.md")
 FAILURES = read(DOCS / "failures.md")
 
 
-def test_every_schedule_and_sensor_is_in_the_table_of_what_runs_when() -> None:
+def test_every_schedule_and_sensor_is_in_the_table_of_automatic_runs() -> None:
     repository = build_defs().get_repository_def()
     there = {("schedule", s.name) for s in repository.schedule_defs} | {
         ("sensor", s.name) for s in repository.sensor_defs
@@ -26,14 +26,14 @@ def test_every_schedule_and_sensor_is_in_the_table_of_what_runs_when() -> None:
     assert set(re.findall(r"^\| (schedule|sensor) `(\w+)` \|", OPERATOR, re.MULTILINE)) == there
 
 
-def test_a_tenant_is_read_as_often_as_the_pages_say() -> None:
+def test_a_tenant_is_read_as_often_as_documented() -> None:
     assert len(ACCOUNTS.hours) + len(BALANCES.hours) == 5
     assert "five times a\nday" in read(DOCS / "index.md")
     assert "(from 7, 12, 16 and 20 o'clock)" in OPERATOR
     assert BALANCES.hours == (7, 12, 16, 20)
 
 
-def test_every_check_is_told_of() -> None:
+def test_every_check_is_documented() -> None:
     checks = {check for of_asset in CHECKS.values() for check in of_asset}
     of_the_page = {spec.name for spec in cash_page.check_specs}
     warning = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", OPERATOR[OPERATOR.index("| check |") :], re.MULTILINE)

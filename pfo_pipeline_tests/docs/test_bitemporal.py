@@ -41,14 +41,14 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=[str(number) for number in range(1, len(SHOWN) + 1)])
-def test_the_answer_is_the_one_that_the_page_shows(ledger: Path, shown: re.Match[str]) -> None:
+def test_the_answer_equals_the_pages(ledger: Path, shown: re.Match[str]) -> None:
     found = answer(ledger, shown[2])
 
     assert found.count("\n") > 2, "no rows: an answer should show something"
     assert found == shown[3], f"renew it: python -m {__name__}"
 
 
-def test_every_question_of_the_page_is_asked() -> None:
+def test_every_query_of_the_page_is_run() -> None:
     assert len(SHOWN) == read(PAGE).count("```sql") == 6
 
 

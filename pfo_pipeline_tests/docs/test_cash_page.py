@@ -15,7 +15,7 @@ def rows_of(heading: str) -> set[str]:
     return set(re.findall(r"^\| ([^|]+?) \|", part, re.MULTILINE)[1:])
 
 
-def test_every_part_of_the_page_is_told_of() -> None:
+def test_every_part_of_the_page_is_documented() -> None:
     templates = "".join(read(path) for path in (PROJECT / "pfo_pipeline" / "report" / "templates").glob("*.jinja"))
     titles = r'call section\("\w+", "([^"]+)"\)|<h2[^>]*>([^<{]+)</h2>'
     parts = {called or written for called, written in re.findall(titles, templates)}
@@ -24,5 +24,5 @@ def test_every_part_of_the_page_is_told_of() -> None:
     assert rows_of("What each part says") == parts
 
 
-def test_every_reason_for_a_difference_is_told_of() -> None:
+def test_every_reason_for_a_difference_is_documented() -> None:
     assert rows_of("Why a figure changed") == set(get_args(Reason))

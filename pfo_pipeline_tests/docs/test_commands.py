@@ -49,7 +49,7 @@ def unknown_options(words: list[str]) -> Iterator[str]:
 
 
 @each_page
-def test_every_command_in_a_block_is_taken(page: Path) -> None:
+def test_every_command_in_a_block_is_valid(page: Path) -> None:
     for words in shown(page):
         command, context, rest = found(words)
         answers = ["--yes"] if "--yes" in options(command, context) else []
@@ -57,7 +57,7 @@ def test_every_command_in_a_block_is_taken(page: Path) -> None:
 
 
 @each_page
-def test_every_command_in_a_sentence_is_there_with_its_options(page: Path) -> None:
+def test_every_command_in_a_sentence_exists_with_its_options(page: Path) -> None:
     for words in mentioned(page):
         assert list(unknown_options(words)) == [], words
 
@@ -72,7 +72,7 @@ def test_every_target_of_make_is_in_the_makefile(page: Path) -> None:
             assert [target for target in targets if f"\n{target}:" not in makefile] == [], text
 
 
-def test_there_are_commands_to_read_and_a_wrong_one_would_be_noticed() -> None:
+def test_commands_are_found_and_a_wrong_one_is_noticed() -> None:
     assert sum(len(shown(page)) for page in PAGES) > 30
     assert sum(len(mentioned(page)) for page in PAGES) > 40
     assert list(unknown_options(["run", "--tenants", "martin"])) == ["--tenants"]

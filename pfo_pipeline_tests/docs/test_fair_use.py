@@ -27,7 +27,7 @@ def told(when: str) -> int:
     return int(found[1])
 
 
-def test_each_step_asks_as_often_as_the_page_says(office: Office, instance: dg.DagsterInstance) -> None:
+def test_each_step_makes_the_documented_number_of_calls(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     for _ in range(3):
         office.connect("smith", "jane", "10.00", "20.00")
@@ -48,7 +48,7 @@ def test_each_step_asks_as_often_as_the_page_says(office: Office, instance: dg.D
     }
 
 
-def test_the_sum_of_a_day_is_that_of_its_runs() -> None:
+def test_the_daily_number_of_calls_is_the_sum_of_its_runs() -> None:
     a_day = told("each accounts sync") + 5 * told("each balances refresh")
 
     assert f"That is {a_day} calls a day for each member" in " ".join(PAGE.split())

@@ -74,7 +74,7 @@ def told(ran: list[dict[str, Any]]) -> dict[str, Any]:
     return dict(json.loads("".join(output["text"])))
 
 
-def test_it_is_kept_without_what_a_run_leaves() -> None:
+def test_the_notebook_is_stored_without_outputs() -> None:
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
 
     assert all(
@@ -89,7 +89,7 @@ def test_every_cell_runs_without_a_warning_and_shows_something(ran: list[dict[st
     assert [len(shown) for shown in outputs] == [0, 1, 1, 1, 1, 1, 1]
 
 
-def test_its_positions_and_totals_are_the_ledgers_to_the_last_digit(told: dict[str, Any], year: Path) -> None:
+def test_the_notebooks_positions_and_totals_equal_the_ledgers(told: dict[str, Any], year: Path) -> None:
     def sums(rows: list[dict[str, str]], of: str) -> dict[str, Decimal]:
         found: dict[str, Decimal] = {}
         for row in rows:
@@ -114,7 +114,7 @@ def test_its_positions_and_totals_are_the_ledgers_to_the_last_digit(told: dict[s
     assert len({row["moment"] for row in told["totals"]}) == 10
 
 
-def test_it_shows_what_changed_and_what_was_restated(told: dict[str, Any], year: Path) -> None:
+def test_the_notebook_shows_changes_and_restatements(told: dict[str, Any], year: Path) -> None:
     assert told["changed"]
     for row in told["changed"]:
         assert Decimal(row["now"]) - Decimal(row["a_week_ago"]) == Decimal(row["change"]) != 0
@@ -128,14 +128,14 @@ def test_it_shows_what_changed_and_what_was_restated(told: dict[str, Any], year:
     assert (Decimal(restated["says_now"]), Decimal(restated["difference"])) == (now, difference)
 
 
-def test_it_shows_what_has_no_figure_first_and_the_oldest_next(told: dict[str, Any]) -> None:
+def test_the_notebook_lists_missing_balances_first_then_the_oldest(told: dict[str, Any]) -> None:
     none, oldest, *_ = told["fresh"]
 
     assert (none["display_name"], none["hours_old"]) == ("Compte association", None)
     assert (oldest["display_name"], float(oldest["hours_old"]) > 200) == ("Compte chèque", True)
 
 
-def test_its_picture_has_a_line_for_each_currency(ran: list[dict[str, Any]]) -> None:
+def test_the_notebooks_plot_has_a_line_for_each_currency(ran: list[dict[str, Any]]) -> None:
     [output] = ran[-3]["outputs"]
     picture = "".join(output["data"]["image/svg+xml"])
 
@@ -152,7 +152,7 @@ def sources() -> dict[str, Any]:
     return dict(source)
 
 
-def test_every_table_view_and_column_is_a_source_of_dbt_in_the_words_of_the_ledger(year: Path) -> None:
+def test_dbts_sources_have_every_table_view_and_column_with_the_ledgers_texts(year: Path) -> None:
     told = {
         (table["name"], column["name"]): (column["data_type"], column["description"])
         for table in sources()["tables"]
@@ -168,7 +168,7 @@ def test_every_table_view_and_column_is_a_source_of_dbt_in_the_words_of_the_ledg
 
 
 @pytest.mark.parametrize("test", ["not_null", "unique"])
-def test_what_dbt_is_to_test_holds(year: Path, test: str) -> None:
+def test_every_dbt_test_passes(year: Path, test: str) -> None:
     """Run the query as dbt does."""
     broken = {
         "not_null": "select count(*) from {table} where {column} is null",
@@ -185,9 +185,7 @@ def test_what_dbt_is_to_test_holds(year: Path, test: str) -> None:
     assert ask(year, " union ".join(queries)) == [(0,)]
 
 
-def test_the_profile_on_the_page_reaches_the_ledgers_macros_and_writes_nothing_there(
-    year: Path, tmp_path: Path
-) -> None:
+def test_the_documented_profile_reaches_the_ledgers_macros_and_writes_nothing(year: Path, tmp_path: Path) -> None:
     """As dbt-duckdb does: it attaches, and then sets."""
     [profile] = [block for block in blocks(DOCS / "analyst.md", "yaml") if "outputs:" in block]
     told = yaml.safe_load(profile)["office"]["outputs"]["dev"]
@@ -205,7 +203,7 @@ def test_the_profile_on_the_page_reaches_the_ledgers_macros_and_writes_nothing_t
             con.execute("create table bank.ledger.mine as select 1 as a")
 
 
-def test_freshness_is_asked_of_the_table_that_every_run_writes(year: Path) -> None:
+def test_dbts_freshness_uses_the_table_that_every_run_writes(year: Path) -> None:
     fresh = {table["name"]: table["config"]["loaded_at_field"] for table in sources()["tables"] if "config" in table}
 
     assert fresh == {"loads": "recorded_at"}

@@ -27,7 +27,7 @@ from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
     ],
     ids=lambda value: value.name if isinstance(value, Path) else "",
 )
-def test_a_generated_page_is_what_its_source_says(module: object, path: Path) -> None:
+def test_a_generated_page_matches_its_source(module: object, path: Path) -> None:
     render = module.render  # type: ignore[attr-defined]
     name = getattr(module, "__name__", "")
 
@@ -61,7 +61,7 @@ def test_every_variable_that_the_program_reads_is_on_the_page() -> None:
     assert page == read_ones | {"FORCE_COLOR"}  # rich's own variable
 
 
-def test_every_metric_is_in_the_table_of_what_machines_are_told() -> None:
+def test_every_metric_is_documented() -> None:
     code = "".join(read(path) for path in (PROJECT / "pfo_pipeline").rglob("*.py"))
     told = re.findall(r'\b(measured|recorded|counted)\(\s*"(pfo\.[\w.]+)"', code)
     metrics = {f"{name}.duration" if kind == "measured" else name for kind, name in told}
@@ -71,7 +71,7 @@ def test_every_metric_is_in_the_table_of_what_machines_are_told() -> None:
     assert set(re.findall(r"`(pfo\.[\w.]+)`", table)) == metrics
 
 
-def test_the_measured_figures_of_the_front_page_are_those_of_the_last_measurement() -> None:
+def test_the_front_page_has_the_results_of_the_last_measurement() -> None:
     results = read(PROJECT / "benchmarks" / "results" / "results.md")
     part = read(DOCS / "index.md").partition("| measured | value |\n|---|---|---|\n")[2].partition("\n\n")[0]
     shown = [row.split(" | ", 1)[1] for row in part.splitlines()]
@@ -80,7 +80,7 @@ def test_the_measured_figures_of_the_front_page_are_those_of_the_last_measuremen
     assert [figure for figure in shown if f"\n| {figure}" not in results] == []
 
 
-def test_the_variables_of_this_process_are_no_part_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_of_this_process_are_not_in_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page must not depend on the process that writes it."""
     for name in ("PFO_CONFIG", "PFO_DATA_DIR"):
         monkeypatch.setenv(name, os.devnull)

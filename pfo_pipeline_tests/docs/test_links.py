@@ -29,7 +29,7 @@ def anchors(page: Path) -> Iterator[str]:
 
 
 @each_page
-def test_every_link_leads_to_a_file_and_a_heading_that_is_there(page: Path) -> None:
+def test_every_link_leads_to_an_existing_file_and_heading(page: Path) -> None:
     for target in targets(page):
         if urlsplit(target).scheme:
             continue
@@ -41,7 +41,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_is_there(page: Path) -> N
 
 
 @each_page
-def test_every_address_is_one_of_a_network_or_of_this_machine(page: Path) -> None:
+def test_every_address_is_on_a_network_or_this_machine(page: Path) -> None:
     for target in targets(page):
         parts = urlsplit(target)
         if parts.scheme:
@@ -51,7 +51,7 @@ def test_every_address_is_one_of_a_network_or_of_this_machine(page: Path) -> Non
 
 
 @each_page
-def test_every_sentence_that_leads_to_a_test_is_the_name_of_one(page: Path) -> None:
+def test_every_sentence_that_links_to_a_test_is_its_name(page: Path) -> None:
     for sentence, path in re.findall(r"\[([^]]+)\]\((\.\./pfo_pipeline_tests/[^)]+\.py)\)", prose(page)):
         name = "_".join(["test", *re.findall(r"\w+", sentence.lower())])
         assert f"def {name}(" in read((page.parent / path).resolve()), sentence
@@ -63,12 +63,12 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     assert sorted([*listed, "index"]) == sorted(page.stem for page in DOCS.glob("*.md"))
 
 
-def test_no_page_names_what_a_reader_has_not() -> None:
+def test_no_page_contains_a_path_of_our_machines() -> None:
     for page in PAGES:
         assert not re.search(r"(?<![\w.~])/(home|root|tmp|Users|mnt)/", read(page)), page.name
 
 
-def test_every_file_of_the_project_that_a_page_names_is_there() -> None:
+def test_every_project_file_named_on_a_page_exists() -> None:
     """Paths in backquotes whose first folder is one of the repository's."""
     folders = {"pfo_pipeline", "pfo_pipeline_tests", "benchmarks", "deploy", "docs"}
     named = {
@@ -79,7 +79,7 @@ def test_every_file_of_the_project_that_a_page_names_is_there() -> None:
     assert [(page.name, word) for page, word in named if not (PROJECT / word).exists()] == []
 
 
-def test_every_page_that_the_program_names_is_there() -> None:
+def test_every_page_named_by_the_program_exists() -> None:
     files = [*(PROJECT / "pfo_pipeline").rglob("*.py"), *PROJECT.glob("*.toml"), *(PROJECT / "deploy").rglob("*.*")]
     texts = [path.read_text(encoding="utf-8") for path in files if path.is_file()]
     named = {name for text in texts for name in re.findall(r"docs/([a-z-]+\.md)", text)}

@@ -57,7 +57,7 @@ def test_no_page_loads_anything_from_elsewhere(pages: dict[Path, Reader], site: 
         assert [url for url in loaded_by_style if url.startswith(("http", "//"))] == [], style.name
 
 
-def test_every_link_within_the_site_leads_to_a_page_and_a_place_in_it(pages: dict[Path, Reader]) -> None:
+def test_every_link_in_the_site_leads_to_a_page_and_an_anchor(pages: dict[Path, Reader]) -> None:
     lost = defaultdict(list)
     for page, read in pages.items():
         for link in read.links:
@@ -109,7 +109,7 @@ def visit(chromium: Browser, site: Path, request: pytest.FixtureRequest) -> Visi
 
 @pytest.mark.parametrize("name", ["index.html", "ledger.html", "command-line.html"])
 @pytest.mark.parametrize("visit", [DESKTOP, PHONE], ids=["desktop", "phone"], indirect=True)
-def test_a_page_is_read_from_the_disk_without_a_trouble_and_fits_the_screen(visit: Visit, name: str) -> None:
+def test_a_page_opens_from_disk_without_errors_and_fits_the_screen(visit: Visit, name: str) -> None:
     page = visit.open(name)
 
     expect(page.locator("h1").first).to_be_visible()
@@ -128,7 +128,7 @@ def test_a_narrow_table_is_one_block_per_row_on_a_phone(visit: Visit, name: str)
     assert 100 < widest <= PHONE["width"]
 
 
-def test_the_search_finds_without_a_network(visit: Visit) -> None:
+def test_the_search_works_without_a_network(visit: Visit) -> None:
     page = visit.open("search.html?q=reconnect")
 
     expect(page.get_by_role("link", name="Connect a bank, renew a consent").first).to_be_visible()
@@ -142,7 +142,7 @@ def test_pictures_are_shown(visit: Visit) -> None:
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
 
 
-def test_dark_is_dark(chromium: Browser, site: Path) -> None:
+def test_dark_mode_is_dark(chromium: Browser, site: Path) -> None:
     dark = Visit(chromium, site, DESKTOP, "dark")
     page = dark.open("index.html")
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")

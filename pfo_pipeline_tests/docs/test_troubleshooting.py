@@ -38,11 +38,11 @@ def is_said(message: str) -> bool:
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_each_message_is_one_that_the_program_says(message: str) -> None:
+def test_each_quoted_message_is_in_the_program(message: str) -> None:
     assert is_said(message)
 
 
-def test_a_message_that_nobody_says_would_be_found() -> None:
+def test_a_false_message_would_be_found() -> None:
     assert len(MESSAGES) > 50
     assert not is_said("There is no such ledger at …")
 
@@ -53,13 +53,13 @@ def test_each_state_has_its_owner_and_remedy() -> None:
     assert shown == [(state, owner.who_acts, owner.remedy) for state, owner in STATES.items()]
 
 
-def test_each_place_where_a_figure_is_held_up_is_explained() -> None:
+def test_each_cause_of_a_stale_balance_is_explained() -> None:
     shown = re.findall(r"^  \| `([\w ]+)` \|", PAGE, re.MULTILINE)
 
     assert set(shown) == set(get_args(Held))
 
 
-def test_each_code_is_one_that_the_program_gives() -> None:
+def test_each_code_is_in_the_program() -> None:
     part = PAGE[PAGE.index("| code | means | do |") :].partition("\n\n")[0]
     codes = [code for cell in re.findall(r"^\| (`.*?) \|", part, re.MULTILINE) for code in re.findall(r"`(\w+)`", cell)]
 

@@ -82,7 +82,7 @@ def lines_from_the_third_step() -> list[str]:
     return [line for line in shown if page.index(line) > page.index("## 3.") and not line.startswith("make ")]
 
 
-def test_the_tutorial_goes_from_nothing_to_the_first_figures(reader: Reader, bank: SimulatedBank) -> None:
+def test_the_tutorial_leads_to_the_first_balances(reader: Reader, bank: SimulatedBank) -> None:
     (configuration,) = blocks(PAGE, "toml")
     reader.configure(configuration, f"{bank.url}/webview/en")
     printed: dict[str, str] = {}

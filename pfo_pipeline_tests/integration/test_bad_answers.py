@@ -117,7 +117,7 @@ def elsewhere() -> Iterator[str]:
         ("http://127.0.0.1:9/2.0", "unreachable", "powens", "the next run asks again"),
     ],
 )
-def test_a_tenant_at_a_wrong_address_fails_by_name_with_a_remedy_and_no_other_tenant_does(
+def test_only_a_tenant_at_a_wrong_address_fails_by_name_with_a_remedy(
     office: Office, instance: dg.DagsterInstance, elsewhere: str, url: str, code: str, who: str, remedy: str
 ) -> None:
     office.add_tenant("smith", "jane", "john")
@@ -145,7 +145,9 @@ def test_http_to_another_machine_is_refused_before_any_call(office: Office) -> N
         load_config(office.config)
 
 
-def test_a_user_deleted_at_powens_is_told_and_keeps_its_history(office: Office, instance: dg.DagsterInstance) -> None:
+def test_a_user_deleted_at_powens_is_reported_and_keeps_its_history(
+    office: Office, instance: dg.DagsterInstance
+) -> None:
     domain = office.add_tenant("smith", "jane", "john")
     for user in ("jane", "john"):
         office.connect("smith", user, "1")

@@ -10,7 +10,7 @@ from pfo_pipeline_tests.defs.office import Office
 from pfo_pipeline_tests.integration.programs import start
 
 
-def test_a_household_goes_from_nothing_to_its_figures_in_one_command(
+def test_one_command_connects_a_household_and_loads_its_balances(
     office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jane = new_household(office, monkeypatch)
@@ -27,7 +27,7 @@ def test_a_household_goes_from_nothing_to_its_figures_in_one_command(
     assert office.ask("select count(*) > 0 from accounts_latest where user_id = 'jane'") == [(True,)]
 
 
-def test_whoever_waits_is_interrupted_without_a_traceback_and_goes_on_later(
+def test_an_interrupted_wait_has_no_traceback_and_continues_later(
     office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jane = new_household(office, monkeypatch)

@@ -110,7 +110,7 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_runs_that_are_killed_one_after_the_other_are_mended_by_the_next(phase: str, usual: Usual) -> None:
+def test_the_next_run_repairs_several_killed_runs(phase: str, usual: Usual) -> None:
     office = usual.office
     office.elsewhere = shutil.copytree(usual.before, office.folder / phase)
     seen = [0]

@@ -44,9 +44,7 @@ def around_the_world(office: Office) -> Office:
     return office
 
 
-def test_a_consent_that_never_ends_is_on_the_terminal_and_the_page_in_every_time_zone(
-    around_the_world: Office, instance: dg.DagsterInstance
-) -> None:
+def test_an_endless_consent_is_shown_in_every_time_zone(around_the_world: Office, instance: dg.DagsterInstance) -> None:
     office = around_the_world
     for zone in ZONES:
         runs = sync_and_refresh(office, instance, tenant_of(zone))
@@ -74,9 +72,7 @@ def test_a_consent_that_never_ends_is_on_the_terminal_and_the_page_in_every_time
         assert rows.returncode == 0, rows.stderr
 
 
-def test_a_ledger_that_holds_such_dates_from_before_is_read_all_the_same(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_a_ledger_with_older_far_dates_is_still_read(office: Office, instance: dg.DagsterInstance) -> None:
     office.report = {"after_refresh": True}
     office.add_tenant("smith", "jane", timezone="Pacific/Kiritimati")
     office.connect("smith", "jane", "7")
@@ -98,9 +94,7 @@ def test_a_ledger_that_holds_such_dates_from_before_is_read_all_the_same(
             assert shown.returncode == 0, shown.stderr
 
 
-def test_what_is_no_date_costs_no_record_hides_what_is_hidden_and_is_told_once(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_an_invalid_date_loses_no_record_and_is_reported_once(office: Office, instance: dg.DagsterInstance) -> None:
     office.report = {"after_refresh": True}
     office.add_tenant("smith", "jane", timezone="Pacific/Kiritimati")
     source = SOURCE | dict.fromkeys(("last_update", "next_try", "access_expire"), NONE)

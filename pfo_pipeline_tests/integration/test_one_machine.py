@@ -46,7 +46,7 @@ def modes(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077], ids=oct)
-def test_whatever_the_umask_what_is_private_is_this_accounts_and_what_is_published_is_read_only(
+def test_with_any_umask_private_files_are_private_and_published_ones_read_only(
     troubled: Office, tmp_path: Path, umask: int
 ) -> None:
     backups = tmp_path / "backups"
@@ -68,7 +68,7 @@ def test_whatever_the_umask_what_is_private_is_this_accounts_and_what_is_publish
     assert {path: oct(mode) for path, mode in modes(backups) if mode & 0o077} == {}
 
 
-def test_dagsters_folder_is_lost_and_the_next_run_adds_nothing_twice(office: Office) -> None:
+def test_after_the_loss_of_dagsters_folder_a_run_adds_nothing_twice(office: Office) -> None:
     office.add_tenant("smith", "jane")
     office.connect("smith", "jane", "10.01")
     assert pfo(office, 0o077, "run").returncode == 0
@@ -84,7 +84,7 @@ def test_dagsters_folder_is_lost_and_the_next_run_adds_nothing_twice(office: Off
 
 
 @pytest.mark.parametrize("broken", ["dagster.yaml", "history/runs.db"])
-def test_servers_over_a_storage_that_does_not_open_end_with_its_reason(office: Office, broken: str) -> None:
+def test_servers_end_with_the_reason_if_the_storage_does_not_open(office: Office, broken: str) -> None:
     office.add_tenant("smith", "jane")
     assert pfo(office, 0o077, "migrate").returncode == 0
     (office.data_dir / "dagster" / broken).write_text("}{ not what it was" * 99, encoding="utf-8")
@@ -97,7 +97,7 @@ def test_servers_over_a_storage_that_does_not_open_end_with_its_reason(office: O
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_another_machine_goes_on_where_the_backup_ends(
+def test_another_machine_continues_where_the_backup_ends(
     troubled: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pfo(troubled, 0o077, "run", "--tenant", "smith")

@@ -83,7 +83,7 @@ def texts(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield path, "\n".join(database.iterdump())
 
 
-def test_one_revoked_token_ends_in_status_one_names_who_and_what_and_the_others_are_synced(finished: Finished) -> None:
+def test_a_revoked_token_gives_status_one_and_the_others_are_synced(finished: Finished) -> None:
     out = finished.process.stdout
 
     assert finished.process.returncode == 1, out
@@ -141,7 +141,7 @@ def content(files: LedgerFiles) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_the_next_one_does_not_mend(
+def test_a_run_after_a_kill_at_any_time_repairs_everything(
     office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after a random number of finished workflows and at a random time in the next: in a merge, a copy, a call."""
@@ -177,7 +177,7 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_that_the_next_one_doe
     assert after_kills == content(office.files)
 
 
-def test_two_runs_of_one_tenant_started_together_take_turns(office: Office) -> None:
+def test_two_concurrent_runs_of_one_tenant_wait_for_each_other(office: Office) -> None:
     office.add_tenant("smith", "jane", "john")
     for user in ("jane", "john"):
         office.connect("smith", user, "1")
@@ -195,7 +195,7 @@ def test_two_runs_of_one_tenant_started_together_take_turns(office: Office) -> N
     assert office.ask("select count(*), count(distinct account_id) from balances") == [(2, 2)]
 
 
-def test_a_member_may_have_one_bank_asked_before_the_run(
+def test_one_bank_can_be_forced_before_the_run(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with SimulatedBank(now=today(), frozen=False) as bank:
@@ -218,7 +218,7 @@ def test_a_member_may_have_one_bank_asked_before_the_run(
         assert forced == [f"/users/me/connections/{wanted}"] * 2
 
 
-def test_ctrl_c_ends_the_wait_for_a_bank_and_the_next_run_has_its_turn(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_wait_for_a_bank_and_frees_the_lock(tmp_path: Path) -> None:
     with SimulatedBank(now=today(), frozen=False) as bank:
         office = Office(bank, tmp_path / "office")
         office.add_tenant("smith", "jane")

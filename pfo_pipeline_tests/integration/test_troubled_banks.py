@@ -70,9 +70,7 @@ def test_connections_in_every_state_are_recorded_and_the_healthy_ones_are_fresh(
     assert office.ask("select value from drift where field = 'connection.state'") == [("regulatoryHold",)]
 
 
-def test_a_member_who_must_act_has_a_link_to_act_and_nobody_else_has(
-    office: Office, instance: dg.DagsterInstance
-) -> None:
+def test_only_a_user_who_must_act_has_a_link(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     for state in WHO_ACTS:
         office.connect("smith", "jane", state=state)
@@ -95,7 +93,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("job", [ACCOUNTS_JOB, BALANCES_JOB])
-def test_lasting_faults_are_met_three_times_each_and_healthy_calls_once(
+def test_lasting_faults_are_tried_three_times_and_healthy_calls_once(
     office: Office, instance: dg.DagsterInstance, job: str
 ) -> None:
     office.add_tenant("smith", "healthy", *FAULTS, timeout_seconds=1)
@@ -123,7 +121,7 @@ def test_lasting_faults_are_met_three_times_each_and_healthy_calls_once(
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_faults_that_heal_cost_one_call_each_and_everything_is_recorded(
+def test_temporary_faults_cost_one_call_each_and_everything_is_recorded(
     office: Office, instance: dg.DagsterInstance, times: int
 ) -> None:
     office.add_tenant("smith", "healthy", *FAULTS, timeout_seconds=1)

@@ -60,7 +60,7 @@ def statuses(bank: SimulatedBank) -> list[int]:
     return [post["status"] for post in bank.posts()]
 
 
-def test_a_sync_at_the_bank_becomes_a_run_of_that_tenant_that_reads_the_new_figures(
+def test_a_sync_at_the_bank_starts_a_run_that_reads_the_new_balances(
     office: Office, bank: SimulatedBank, receiver: Receiving, instance: dg.DagsterInstance
 ) -> None:
     ids = {tenant: office.connect(tenant, "jane", "1000") for tenant in TENANTS}
@@ -105,7 +105,7 @@ def test_a_sync_that_failed_without_accounts_leads_to_a_run(
     assert Ticks(instance, "webhooks").next() == [(ACCOUNTS_JOB, "smith")]
 
 
-def test_an_event_is_a_hint_and_the_bank_is_asked_how_it_stands(
+def test_an_event_is_a_hint_and_the_state_is_read_from_the_bank(
     office: Office, bank: SimulatedBank, receiver: Receiving, instance: dg.DagsterInstance
 ) -> None:
     """The event is late: the member has already signed in again."""
@@ -121,7 +121,7 @@ def test_an_event_is_a_hint_and_the_bank_is_asked_how_it_stands(
     assert office.ask("select state from connections") == [(None,)]
 
 
-def test_copies_and_a_wrong_order_make_no_further_run(
+def test_copies_and_a_wrong_order_start_no_additional_run(
     office: Office, bank: SimulatedBank, receiver: Receiving, instance: dg.DagsterInstance
 ) -> None:
     connection = office.connect("smith", "jane", "1", "2")
@@ -138,7 +138,7 @@ def test_copies_and_a_wrong_order_make_no_further_run(
 
 
 @pytest.mark.parametrize("kind", ["forge", "stale"])
-def test_what_is_forged_or_stale_is_refused_and_the_honest_post_is_taken(
+def test_forged_and_stale_posts_are_refused_and_the_real_one_is_accepted(
     office: Office, bank: SimulatedBank, receiver: Receiving, instance: dg.DagsterInstance, kind: str
 ) -> None:
     connection = office.connect("smith", "jane")
@@ -163,7 +163,7 @@ def test_packed_posts_arrive(
     assert Ticks(instance, "webhooks").next() == [(ACCOUNTS_JOB, "smith")]
 
 
-def test_what_was_posted_while_the_receiver_was_away_arrives_afterwards(
+def test_posts_during_the_receivers_absence_arrive_later(
     office: Office, bank: SimulatedBank, receiver: Receiving, instance: dg.DagsterInstance
 ) -> None:
     connection = office.connect("smith", "jane", "1")

@@ -62,7 +62,7 @@ def kept(folder: Path) -> list[int]:
     return [event.hint.webhook_id for event in inbox.after(0, 100)]
 
 
-def test_a_receiver_killed_right_after_its_answer_has_kept_the_event(tmp_path: Path) -> None:
+def test_a_receiver_killed_right_after_its_answer_has_stored_the_event(tmp_path: Path) -> None:
     with serving(tmp_path) as (program, url):
         for number in (1, 2):
             assert web.post(url + PATH, content=body(number), headers=headers(body(number))).status_code == 204
@@ -72,7 +72,7 @@ def test_a_receiver_killed_right_after_its_answer_has_kept_the_event(tmp_path: P
     assert kept(tmp_path) == [1, 2]
 
 
-def test_a_receiver_killed_in_the_middle_of_a_post_keeps_nothing_of_it_and_takes_it_the_next_time(
+def test_a_receiver_killed_during_a_post_stores_nothing_and_accepts_it_later(
     tmp_path: Path,
 ) -> None:
     posted = body(1)
@@ -92,7 +92,7 @@ def test_a_receiver_killed_in_the_middle_of_a_post_keeps_nothing_of_it_and_takes
     assert kept(tmp_path) == [1]
 
 
-def test_an_ordered_end_is_quick_and_quiet(tmp_path: Path) -> None:
+def test_a_normal_stop_is_quick_and_quiet(tmp_path: Path) -> None:
     with serving(tmp_path) as (program, _):
         program.send_signal(signal.SIGTERM)
         _, errors = program.communicate(timeout=30)
@@ -100,7 +100,7 @@ def test_an_ordered_end_is_quick_and_quiet(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def test_without_a_secret_there_is_nothing_to_receive(tmp_path: Path) -> None:
+def test_without_a_secret_the_receiver_does_not_start(tmp_path: Path) -> None:
     environment = told(tmp_path)
     (tmp_path / "pfo.toml").write_text(CONFIG.replace('webhook_secret = "file:hooks"\n', ""))
 
@@ -111,7 +111,7 @@ def test_without_a_secret_there_is_nothing_to_receive(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
+def test_a_used_address_is_named(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, url):
         done = pfo("webhooks", "serve", "--port", str(urlsplit(url).port), cwd=tmp_path, told=told(tmp_path))
 

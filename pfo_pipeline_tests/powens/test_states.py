@@ -226,7 +226,7 @@ def test_a_temporary_state_belongs_to_the_operator_after_three_days(state: str) 
     assert not lasting.is_synced
 
 
-def test_a_switched_off_connection_is_not_waited_for() -> None:
+def test_a_switched_off_connection_belongs_to_the_operator() -> None:
     situation = reading("websiteUnavailable", active=False)
 
     assert (situation.state, situation.status, situation.who_acts) == ("websiteUnavailable", "paused", "operator")

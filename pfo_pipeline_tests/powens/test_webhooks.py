@@ -174,7 +174,7 @@ def test_a_banks_text_is_never_used_as_a_state() -> None:
         b'{"id": "x", "id_webhook_data": 1}',
     ],
 )
-def test_a_body_of_another_event_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_of_the_event_is_refused(body: bytes) -> None:
     assert refusal_of(("USER_DELETED", body)).status == 400
 
 

@@ -441,7 +441,7 @@ def test_a_page_of_several_tenants_names_shared_accounts(tmp_path: Path) -> None
     assert one.shared == ()
 
 
-def test_a_second_link_of_an_account_is_a_change(told: Told) -> None:
+def test_a_link_to_one_of_two_accounts_is_a_change(told: Told) -> None:
     told.tell(NOW - 3 * DAY, linked(2), figure(1, "100", NOW - 3 * DAY), figure(2, "5000", NOW - 3 * DAY))
     told.tell(NOW - HOUR, linked(3), figure(3, "100", NOW - 2 * HOUR))
     told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_3", "iban", "evidence", "one_of", "acc_1,acc_2"))

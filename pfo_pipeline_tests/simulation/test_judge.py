@@ -63,7 +63,7 @@ def over(workplace: Path) -> Iterator[Played]:
         yield played
 
 
-def test_a_ledger_that_is_right_is_called_right(over: Played) -> None:
+def test_a_correct_ledger_has_no_findings(over: Played) -> None:
     assert compared(over, over.ledger.files.published) == []
 
 
@@ -79,7 +79,7 @@ def test_a_damaged_ledger_is_found(damage: str, over: Played, tmp_path: Path) ->
     assert compared(over, copy) != []
 
 
-def test_alerts_that_are_missing_are_found(over: Played) -> None:
+def test_missing_alerts_are_found(over: Played) -> None:
     alerts = over.ledger.files.data_dir / ALERTS
     text = alerts.read_text("utf-8")
     told = [json.loads(line) for line in text.splitlines()]
@@ -102,7 +102,7 @@ def test_a_secret_in_a_log_is_found(over: Played) -> None:
         over.said.pop()
 
 
-def test_an_event_that_was_not_kept_is_found(over: Played) -> None:
+def test_a_lost_event_is_found(over: Played) -> None:
     kept = over.posting.posted.pop()
     over.posting.posted.append(type(kept)(kept.what, kept.expected, kept.kept + 1))
 

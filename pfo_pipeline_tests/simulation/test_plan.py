@@ -29,13 +29,13 @@ def test_a_plan_is_a_function_of_its_seed() -> None:
     assert draw(7) != draw(8)
 
 
-def test_everything_that_happens_in_hundreds_of_half_years_happens_in_those_of_the_suite(
+def test_the_suites_seeds_contain_every_event_of_hundreds_of_half_years(
     found: Mapping[str, int],
 ) -> None:
     assert set(counted([draw(seed) for seed in range(300)])) - set(found) == set()
 
 
-def test_every_state_every_fault_and_every_post_is_met(found: Mapping[str, int]) -> None:
+def test_every_state_fault_and_post_occurs(found: Mapping[str, int]) -> None:
     wanted = [f"state {state}" for state in _STATES]
     wanted += [*episodes.RECORD_FAULTS, *episodes.FIGURE_FAULTS, *_POSTS]
     wanted += [f"calls meet {name} {lasts}" for name in episodes.TRANSIENT for lasts in ("for a while", "for good")]
@@ -44,7 +44,7 @@ def test_every_state_every_fault_and_every_post_is_met(found: Mapping[str, int])
     assert set(wanted) - set(found) == set()
 
 
-def test_every_half_year_has_a_change_of_the_clock_on_a_day_that_is_read(plans: list[Plan]) -> None:
+def test_every_half_year_reads_on_a_day_of_a_clock_change(plans: list[Plan]) -> None:
     for plan in plans:
         wakes = [event for event in plan.events if isinstance(event, Wake)]
         local = {wake.at.date() for wake in wakes}

@@ -25,14 +25,14 @@ def test_a_half_year_ends_with_the_truth(seed: int, workplace: Path) -> None:
     check(seed, workplace)
 
 
-def test_the_same_seed_is_the_same_half_year(workplace: Path) -> None:
+def test_the_same_seed_gives_the_same_half_year(workplace: Path) -> None:
     with half_year(7, workplace) as first, half_year(7, workplace) as second:
         once, again = _everything(first), _everything(second)
 
     assert once == again
 
 
-def test_a_seed_that_fails_says_how_to_see_it_again(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_seed_names_the_command_to_repeat_it(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds, "judged", lambda _: ["balances: lost one"])
 
     with pytest.raises(SeedFailed, match=r"(?s)make simulate SEED=3\n- balances: lost one\n.*awake by night"):

@@ -61,7 +61,7 @@ def test_the_envelope_sums_per_currency_without_hidden_accounts(
     assert "_links" not in listed
 
 
-def test_an_account_carries_live_extras_and_a_field_nobody_knows(
+def test_an_account_has_live_extra_fields_and_an_unknown_one(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     bank.add_connection(user, accounts=[{"balance": "7481.01", "coming": "-1"}])
@@ -79,7 +79,7 @@ def test_an_account_carries_live_extras_and_a_field_nobody_knows(
     assert account["iban"][4:9] == "99999"
 
 
-def test_any_field_can_be_given_as_it_is(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+def test_any_field_can_be_set_unchanged(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
     made = bank.add_connection(
         user,
         accounts=[{"balance": {"odd": 1}, "currency": "EUR", "aura": "blue", "verbatim": {"id": "seven"}}],
@@ -186,12 +186,12 @@ def test_the_previous_page_is_reached_backwards(bank: SimulatedBank, user: Simul
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=1001", "limit=-1", "limit=ten", "offset=-1", "limit=2&cursor=nonsense", "limit=²"]
 )
-def test_paging_that_makes_no_sense_is_refused(client: httpx.Client, query: str) -> None:
+def test_invalid_paging_is_refused(client: httpx.Client, query: str) -> None:
     for path in ("accounts", "connections"):
         assert refusal(client.get(f"users/me/{path}?{query}")) == (400, "invalidValue")
 
 
-def test_a_page_size_forces_pages_on_those_who_ask_for_none(
+def test_a_page_size_forces_pages_on_every_request(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     bank.change_domain(user.domain, page_size=1)

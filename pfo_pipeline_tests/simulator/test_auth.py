@@ -51,7 +51,7 @@ def test_an_anonymous_user_is_gone_after_half_an_hour(bank: SimulatedBank, domai
     assert payload(listed)["users"] == []
 
 
-def test_a_code_turns_an_anonymous_user_into_a_permanent_one(bank: SimulatedBank, domain: SimulatedDomain) -> None:
+def test_a_code_makes_an_anonymous_user_permanent(bank: SimulatedBank, domain: SimulatedDomain) -> None:
     made = payload(web.post(f"{domain.base_url}/auth/init"))
     code = payload(web.get(f"{domain.base_url}/auth/token/code?type=singleAccess", headers=bearer(made["auth_token"])))
     assert (code["type"], code["access"], code["expires_in"]) == ("temporary", "single", 1800)
@@ -112,7 +112,7 @@ def test_a_form_is_read_like_json(domain: SimulatedDomain) -> None:
         ({"id_user": "me²"}, (404, "notFound")),
     ],
 )
-def test_renew_refuses_what_is_wrong(
+def test_renew_refuses_invalid_values(
     domain: SimulatedDomain, change: dict[str, object], expected: tuple[int, str]
 ) -> None:
     request = {**credentials(domain), **change}
@@ -121,7 +121,7 @@ def test_renew_refuses_what_is_wrong(
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
-def test_a_body_that_cannot_be_read_is_refused(domain: SimulatedDomain, content: bytes) -> None:
+def test_an_unreadable_body_is_refused(domain: SimulatedDomain, content: bytes) -> None:
     answer = web.post(f"{domain.base_url}/auth/init", content=content)
 
     assert refusal(answer) == (400, "badRequest")
@@ -143,7 +143,7 @@ def test_no_token_is_401_and_a_token_of_the_wrong_kind_403(bank: SimulatedBank, 
     assert refusal(web.get(f"{domain.base_url}/users", headers=bearer(user.token))) == (403, "forbidden")
 
 
-def test_a_token_is_worth_nothing_in_another_domain(bank: SimulatedBank, user: SimulatedUser) -> None:
+def test_a_token_is_not_valid_in_another_domain(bank: SimulatedBank, user: SimulatedUser) -> None:
     other = bank.add_domain("jones-sandbox")
 
     assert me(other, user.token).status_code == 401
@@ -157,7 +157,9 @@ def test_another_users_id_is_not_found(bank: SimulatedBank, user: SimulatedUser,
         assert refusal(client.get(f"users/{other.id}{path}")) == (404, "notFound")
 
 
-def test_a_deleted_user_takes_everything_along(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+def test_deleting_a_user_deletes_all_their_records(
+    bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
+) -> None:
     bank.add_connection(user, accounts=[{"balance": "1"}])
 
     assert client.delete("users/me").status_code == 204

@@ -28,7 +28,7 @@ def test_a_healthy_connection_looks_as_documented(
     assert connection["active"] is True
 
 
-def test_expand_nests_what_is_asked_for(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+def test_expand_nests_the_requested_objects(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
     made = bank.add_connection(user, accounts=[{"balance": "1"}, {"disabled": True}])
     query = "?expand=connector[countries],sources,accounts[transactions],all_accounts"
 
@@ -41,7 +41,7 @@ def test_expand_nests_what_is_asked_for(bank: SimulatedBank, user: SimulatedUser
 
 
 @pytest.mark.parametrize("text", ["accounts[", "accounts]]", "[,]", "", "accounts[a[b]", "x,accounts"])
-def test_brackets_that_do_not_match_are_forgiven(
+def test_unmatched_brackets_are_ignored(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client, text: str
 ) -> None:
     bank.add_connection(user)
@@ -134,7 +134,7 @@ def test_a_confirmation_in_the_background_is_validated_first(bank: SimulatedBank
     assert read(client, made["id"])["state"] is None
 
 
-def test_a_confirmation_without_background_is_over_at_once(client: httpx.Client) -> None:
+def test_a_confirmation_without_background_ends_immediately(client: httpx.Client) -> None:
     made = payload(create(client, "SCARequiredAndDecoupled"), 202)
     address = f"users/me/connections/{made['id']}"
     assert payload(client.post(address), 202)["state"] == "decoupled"
@@ -194,7 +194,7 @@ def test_a_failing_connection_keeps_its_last_update(
     assert read(client, made.id)["last_update"].startswith("2026-03-14 0")
 
 
-def test_forcing_never_repairs_what_needs_a_person(
+def test_forcing_never_repairs_a_state_that_needs_a_person(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     made = bank.add_connection(user, state="SCARequired")
@@ -226,7 +226,7 @@ def test_a_consent_that_ends_turns_into_strong_authentication(
     assert connection["last_update"].startswith("2026-03-12 0")
 
 
-def test_a_lapsed_consent_is_not_helped_by_force(
+def test_forcing_does_not_renew_an_ended_consent(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     made = bank.add_connection(user, expire="2026-03-10 11:00:00", accounts=[{"balance": "7"}])
@@ -255,7 +255,7 @@ def test_a_stuck_connection_stays_so_until_forced(
     assert read(client, made.id)["next_try"].startswith("2026-03-16 0")
 
 
-def test_any_state_and_any_field_can_be_given(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+def test_any_state_and_any_field_can_be_set(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
     made = bank.add_connection(user, connector="Crédit des Deux Rives", source_states={"directaccess": "bug"})
     sources = payload(client.get(f"users/me/connections/{made.id}/sources"))["sources"]
     assert [source["state"] for source in sources] == [None, "bug"]
@@ -267,7 +267,7 @@ def test_any_state_and_any_field_can_be_given(bank: SimulatedBank, user: Simulat
     assert (connection["mood"], connection["active"]) == ("grim", False)
 
 
-def test_a_source_that_fails_keeps_its_accounts_still(
+def test_a_failing_source_does_not_update_its_accounts(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     made = bank.add_connection(user, source_states={"openapi": "bug"}, accounts=[{"balance": "10"}])

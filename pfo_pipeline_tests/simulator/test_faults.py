@@ -42,7 +42,7 @@ def test_a_slow_answer_ends_when_the_client_leaves(bank: SimulatedBank, client: 
     assert [entry["status"] for entry in bank.journal()] == [None, 200]
 
 
-def test_a_slow_answer_arrives_for_those_who_wait(bank: SimulatedBank, client: httpx.Client) -> None:
+def test_a_slow_answer_arrives_after_its_delay(bank: SimulatedBank, client: httpx.Client) -> None:
     bank.fault("slow", seconds="0.01")
 
     assert client.get("users/me").status_code == 200
@@ -90,7 +90,7 @@ def test_a_lost_answer_may_have_taken_effect(bank: SimulatedBank) -> None:
     assert len(payload(web.get(f"{domain.base_url}/users", headers=headers))["users"]) == 1
 
 
-def test_a_fault_strikes_only_what_it_is_meant_for(
+def test_a_fault_applies_only_to_matching_requests(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     other = bank.add_user()
@@ -123,14 +123,14 @@ def test_faults_queue_up_and_last_until_cleared(bank: SimulatedBank, client: htt
         {"kind": "html", "path": "("},
     ],
 )
-def test_an_order_that_makes_no_sense_is_refused(bank: SimulatedBank, order: dict[str, str]) -> None:
+def test_an_invalid_order_is_refused(bank: SimulatedBank, order: dict[str, str]) -> None:
     answer = bank.admin.post("/faults", json=order)
 
     assert answer.status_code == 400
     assert answer.json()["error"]
 
 
-def test_the_rate_limit_counts_per_domain_and_says_when_to_return(bank: SimulatedBank) -> None:
+def test_the_rate_limit_counts_per_domain_and_sends_retry_after(bank: SimulatedBank) -> None:
     for name in ("jones-sandbox", "brown-sandbox"):
         bank.add_domain(name, rate_limit_per_minute=2)
     jones, brown = bank.add_user("jones-sandbox"), bank.add_user("brown-sandbox")
@@ -145,7 +145,7 @@ def test_the_rate_limit_counts_per_domain_and_says_when_to_return(bank: Simulate
         assert client.get("users/me").status_code == 200
 
 
-def test_the_journal_tells_what_was_asked_but_no_secret(
+def test_the_journal_lists_requests_without_secrets(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     bank.fault("html", path="accounts")
@@ -169,7 +169,7 @@ def test_the_journal_tells_what_was_asked_but_no_secret(
     assert bank.journal() == []
 
 
-def test_admin_requests_about_nothing_are_not_found(bank: SimulatedBank) -> None:
+def test_admin_requests_for_unknown_ids_are_not_found(bank: SimulatedBank) -> None:
     assert bank.admin.patch("/domains/smith-sandbox/accounts/1", json={}).status_code == 404
     assert bank.admin.post("/domains/nobody/users", json={}).status_code == 404
     assert bank.admin.get("/health").json()["status"] == "ok"

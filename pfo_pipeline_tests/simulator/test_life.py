@@ -23,7 +23,7 @@ def figures(bank: SimulatedBank, account_id: int) -> list[dict[str, Any]]:
     return told
 
 
-def test_a_bank_that_is_added_again_brings_its_accounts_under_new_ids(
+def test_a_bank_that_is_added_again_has_accounts_with_new_ids(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     made = bank.add_connection(user, accounts=[{"balance": "100.10"}, {"type": "card", "balance": "0"}])
@@ -44,7 +44,7 @@ def test_a_bank_that_is_added_again_brings_its_accounts_under_new_ids(
 
 
 @pytest.mark.parametrize("numbers", ["same", "reformatted", "absent"])
-def test_a_repaired_connection_finds_its_account_anew_and_disabled(
+def test_a_repaired_connection_finds_its_account_disabled_with_a_new_id(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client, numbers: Any
 ) -> None:
     made = bank.add_connection(user, accounts=[{"balance": "100.10", "moves": False}])
@@ -74,7 +74,9 @@ def test_a_repaired_connection_finds_its_account_anew_and_disabled(
     assert bank.truth(DOMAIN)["same_bank_account"] == [[old, new]]
 
 
-def test_another_source_finds_an_account_anew(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+def test_another_source_finds_an_account_with_a_new_id(
+    bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
+) -> None:
     made = bank.add_connection(user, "Crédit des Deux Rives", accounts=[{"balance": "5"}, {"balance": "6"}])
     first, second = made.source_ids
     sources = f"users/me/connections/{made.id}/sources"
@@ -94,7 +96,7 @@ def test_another_source_finds_an_account_anew(bank: SimulatedBank, user: Simulat
     assert [source["id"] for source in payload(client.get(sources))["sources"]] == [second]
 
 
-def test_an_erased_account_is_left_only_in_the_truth(
+def test_an_erased_account_remains_only_in_the_truth(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     made = bank.add_connection(user, accounts=[{"balance": "5"}])
@@ -120,7 +122,7 @@ def test_an_impossible_renumbering_changes_nothing(
     assert list(accounts(client, "")) == made.account_ids
 
 
-def test_one_bank_account_moves_in_step_wherever_it_is_seen(
+def test_one_bank_account_has_the_same_moves_in_every_connection(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     other = bank.add_user()
@@ -147,7 +149,7 @@ def test_one_bank_account_moves_in_step_wherever_it_is_seen(
     assert len(set(seen)) == 6
 
 
-def test_a_correction_keeps_the_figures_time_and_a_late_figure_has_an_earlier_one(
+def test_a_correction_keeps_the_balances_time_and_a_late_balance_is_earlier(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     (number,) = bank.add_connection(user, accounts=[{"balance": "10", "moves": False}]).account_ids
@@ -173,7 +175,7 @@ def test_a_correction_keeps_the_figures_time_and_a_late_figure_has_an_earlier_on
     ]
 
 
-def test_a_slow_bank_tells_figures_of_the_day_before(
+def test_a_slow_bank_reports_balances_of_the_day_before(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     made = bank.add_connection(user, accounts=[{"balance": "10", "lag_seconds": 86_400}])
@@ -185,7 +187,7 @@ def test_a_slow_bank_tells_figures_of_the_day_before(
     assert (synced[:10], as_of) == ("2026-03-11", f"2026-03-10{synced[10:]}")
 
 
-def test_what_is_coming_posts_or_is_dropped_on_its_day(
+def test_an_announced_operation_posts_or_is_dropped_on_its_day(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     (number,) = bank.add_connection(user, accounts=[{"balance": "100", "moves": False}]).account_ids
@@ -223,7 +225,7 @@ def test_purchases_post_to_the_cent_and_some_are_dropped(bank: SimulatedBank, us
     assert any(Decimal(item["coming"]) == 0 for item in jumped)
 
 
-def test_the_truth_is_what_clients_saw(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
+def test_the_truth_equals_the_clients_answers(bank: SimulatedBank, user: SimulatedUser, client: httpx.Client) -> None:
     made = bank.add_connection(
         user,
         accounts=[

@@ -64,7 +64,7 @@ def test_the_demo_configuration_opens_every_account(program: subprocess.Popen[st
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_even_with_a_slow_answer_under_way(
+def test_a_signal_ends_the_program_even_during_a_slow_answer(
     program: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     url = start_message(program)["url"]
@@ -79,7 +79,7 @@ def test_a_signal_ends_it_even_with_a_slow_answer_under_way(
     assert program.stderr.read() == ""
 
 
-def test_it_does_not_outlive_its_standard_input(program: subprocess.Popen[str]) -> None:
+def test_the_program_ends_with_its_standard_input(program: subprocess.Popen[str]) -> None:
     start_message(program)
     assert program.stdin is not None
 
@@ -88,7 +88,7 @@ def test_it_does_not_outlive_its_standard_input(program: subprocess.Popen[str]) 
     assert program.wait(timeout=10) == 0
 
 
-def test_it_imports_nothing_of_the_pipeline() -> None:
+def test_the_simulator_imports_nothing_of_the_pipeline() -> None:
     imported = {
         node.module
         for path in PACKAGE.glob("*.py")
@@ -101,7 +101,7 @@ def test_it_imports_nothing_of_the_pipeline() -> None:
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "many"])
-def test_a_port_that_is_none_is_named_without_a_traceback(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_is_named_without_a_traceback(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([f"--port={port}"])
 

@@ -35,7 +35,7 @@ def test_a_connector_is_found_by_uuid_and_by_the_domains_own_id(bank: SimulatedB
     assert refusal(web.get(f"{bank.base_url('smith-sandbox')}/connectors/0")) == (404, "notFound")
 
 
-def test_connectors_are_chosen_by_country(bank: SimulatedBank) -> None:
+def test_connectors_are_filtered_by_country(bank: SimulatedBank) -> None:
     answer = web.get(f"{bank.base_url('smith-sandbox')}/connectors?country_codes=ch&expand=countries")
 
     countries = {item["countries"][0]["id"] for item in payload(answer)["connectors"]}

@@ -86,13 +86,13 @@ def test_a_consent_of_180_days_ends_with_the_first_sync_after_it(
     assert asked["last_update"] < asked["expire"]
 
 
-def test_a_permanent_token_has_no_end(bank: SimulatedBank, client: httpx.Client) -> None:
+def test_a_permanent_token_does_not_expire(bank: SimulatedBank, client: httpx.Client) -> None:
     bank.advance(days=2000)
 
     assert client.get("users/me").status_code == 200
 
 
-def test_balances_move_once_a_day_and_the_way_there_does_not_matter(
+def test_balances_move_once_a_day_independently_of_the_clock_steps(
     bank: SimulatedBank, user: SimulatedUser, client: httpx.Client
 ) -> None:
     made = bank.add_connection(user, accounts=[{"balance": "1000"}])

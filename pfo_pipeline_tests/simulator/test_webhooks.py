@@ -99,7 +99,7 @@ def is_signed(post: Arrived, secret: str) -> bool:
     return post.headers["bi-signature"] == expected
 
 
-def test_a_daily_sync_is_told_in_the_documented_order_and_form(
+def test_a_daily_sync_is_posted_in_the_documented_order_and_form(
     bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox
 ) -> None:
     secret = bank.add_webhooks(domain, mailbox.addresses())
@@ -124,7 +124,7 @@ def test_a_daily_sync_is_told_in_the_documented_order_and_form(
 
 
 @pytest.mark.parametrize("state", ["SCARequired", "websiteUnavailable"])
-def test_a_failed_sync_is_told_with_its_state_and_without_accounts(
+def test_a_failed_sync_is_posted_with_its_state_and_without_accounts(
     bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox, state: str
 ) -> None:
     bank.add_webhooks(domain, mailbox.addresses())
@@ -138,7 +138,7 @@ def test_a_failed_sync_is_told_with_its_state_and_without_accounts(
     assert (post.body["connection"]["state"], post.body["connection"]["accounts"]) == (state, [])
 
 
-def test_a_consent_that_ends_is_told_by_the_sync_that_could_not_be(
+def test_an_ended_consent_is_posted_by_the_failed_sync(
     bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox
 ) -> None:
     bank.add_webhooks(domain, mailbox.addresses("CONNECTION_SYNCED"))
@@ -150,7 +150,7 @@ def test_a_consent_that_ends_is_told_by_the_sync_that_could_not_be(
     assert [post.body["connection"]["state"] for post in mailbox.arrived] == ["SCARequired"]
 
 
-def test_a_new_bank_its_accounts_and_its_end_are_told(
+def test_a_new_bank_its_accounts_and_its_removal_are_posted(
     bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox
 ) -> None:
     bank.add_webhooks(domain, mailbox.addresses())
@@ -206,7 +206,7 @@ def test_a_packed_body_is_signed_as_it_is_sent(
     assert post.body["connection"]["id"] == made.id
 
 
-def test_what_is_not_accepted_is_sent_again_with_the_next_move_of_the_clock(
+def test_a_refused_post_is_repeated_at_the_next_move_of_the_clock(
     bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox
 ) -> None:
     mailbox.statuses = [500]
@@ -253,9 +253,7 @@ def test_a_run_gives_up_on_an_address_after_two_timeouts_and_on_no_other(
     assert mailbox.events() == ["CONNECTION_SYNCED"]
 
 
-def test_a_receiver_that_is_away_holds_up_nothing(
-    bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser
-) -> None:
+def test_an_absent_receiver_delays_nothing(bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser) -> None:
     bank.add_webhooks(domain, {"CONNECTION_SYNCED": "http://127.0.0.1:9/away"})
     made = bank.add_connection(member)
 
@@ -267,7 +265,7 @@ def test_a_receiver_that_is_away_holds_up_nothing(
     assert bank.pending_posts() == 3
 
 
-def test_faults_strike_the_next_posts(
+def test_faults_apply_to_the_next_posts(
     bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox
 ) -> None:
     secret = bank.add_webhooks(domain, mailbox.addresses("CONNECTION_SYNCED"))
@@ -302,7 +300,7 @@ def test_posts_of_one_run_may_come_in_reverse(
     assert mailbox.events() == ["CONNECTION_SYNCED", "ACCOUNTS_FETCHED"]
 
 
-def test_an_anonymous_users_events_wait_until_he_is_permanent(
+def test_an_anonymous_users_events_wait_until_the_user_is_permanent(
     bank: SimulatedBank, domain: SimulatedDomain, mailbox: Mailbox
 ) -> None:
     bank.add_webhooks(domain, mailbox.addresses("CONNECTION_SYNCED"))
@@ -325,7 +323,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_webhooks_are_ruled_with_the_configuration_token_alone(domain: SimulatedDomain, member: SimulatedUser) -> None:
+def test_webhooks_need_the_configuration_token(domain: SimulatedDomain, member: SimulatedUser) -> None:
     for path in ("webhooks", "webhooks/auth", "webhooks_events"):
         url = f"{domain.base_url}/{path}"
         assert refusal(web.get(url)) == (401, "unauthorized")
@@ -333,7 +331,7 @@ def test_webhooks_are_ruled_with_the_configuration_token_alone(domain: Simulated
         assert payload(web.get(url, headers=bearer(domain.config_token)))["total"] in (0, 8)
 
 
-def test_a_secret_is_told_once(domain: SimulatedDomain) -> None:
+def test_a_secret_is_returned_once(domain: SimulatedDomain) -> None:
     url, headers = f"{domain.base_url}/webhooks/auth", bearer(domain.config_token)
     made = payload(web.post(url, params={"type": "hmac_signature", "name": "acmehooks"}, headers=headers))
 
@@ -356,7 +354,7 @@ def test_a_secret_is_told_once(domain: SimulatedDomain) -> None:
         ("webhooks", {"event": "CONNECTION_SYNCED", "url": "https://x.example", "id_auth": 99}, 400, "invalidValue"),
     ],
 )
-def test_a_registration_that_makes_no_sense_is_refused(
+def test_an_invalid_registration_is_refused(
     domain: SimulatedDomain, path: str, body: dict[str, object], status: int, code: str
 ) -> None:
     answer = web.post(f"{domain.base_url}/{path}", json=body, headers=bearer(domain.config_token))
@@ -364,7 +362,7 @@ def test_a_registration_that_makes_no_sense_is_refused(
     assert refusal(answer) == (status, code)
 
 
-def test_an_address_that_was_taken_out_is_posted_to_no_more(
+def test_a_removed_address_gets_no_more_posts(
     bank: SimulatedBank, domain: SimulatedDomain, member: SimulatedUser, mailbox: Mailbox
 ) -> None:
     bank.add_webhooks(domain, mailbox.addresses("CONNECTION_SYNCED"))

@@ -110,7 +110,7 @@ def test_a_member_connects_a_bank_and_shares_some_of_its_accounts(
     assert all(account["balance"] is not None for account in accounts)
 
 
-def test_a_member_may_take_his_time_over_the_accounts(
+def test_a_member_may_choose_the_accounts_after_the_first_sync(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
 ) -> None:
     url = address(bank, domain, code=code_of(bank, jane))
@@ -127,7 +127,7 @@ def test_a_member_may_take_his_time_over_the_accounts(
     assert all(account["balance"] is not None for account in accounts)
 
 
-def test_one_post_may_carry_everything(bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser) -> None:
+def test_one_post_may_contain_everything(bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser) -> None:
     filtered = {"connector_uuids": TEST_CONNECTOR, "account_types": "livret_a"}
     url = address(bank, domain, code=code_of(bank, jane), **filtered)
     values = {"connector": TEST_CONNECTOR, "openapiwebsite": "par", "login": "x", "password": "1234", "accounts": "all"}
@@ -166,7 +166,7 @@ def test_every_scenario_can_be_walked_through(
 
 
 @pytest.mark.parametrize("scenario", ["wrongpass", "passwordExpired", "actionNeeded"])
-def test_what_a_bank_refuses_is_told_and_nothing_is_kept(
+def test_a_banks_refusal_is_shown_and_nothing_is_created(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser, scenario: str
 ) -> None:
     url = address(bank, domain, code=code_of(bank, jane))
@@ -179,7 +179,7 @@ def test_what_a_bank_refuses_is_told_and_nothing_is_kept(
     assert "accounts" in page.fields
 
 
-def test_a_wrong_code_asks_for_the_password_again(
+def test_a_wrong_code_requires_the_password_again(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
 ) -> None:
     url = address(bank, domain, code=code_of(bank, jane))
@@ -195,7 +195,7 @@ def test_a_wrong_code_asks_for_the_password_again(
     assert "accounts" in page.fields
 
 
-def test_who_cancels_goes_back_with_nothing_kept(
+def test_cancelling_returns_the_member_and_creates_nothing(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
 ) -> None:
     for steps in (0, 1):
@@ -211,7 +211,7 @@ def test_who_cancels_goes_back_with_nothing_kept(
         assert read(bank, jane, "connections")["connections"] == []
 
 
-def test_without_a_code_an_anonymous_user_is_made_whose_code_comes_back(
+def test_without_a_code_an_anonymous_user_is_created_and_its_code_returned(
     bank: SimulatedBank, domain: SimulatedDomain
 ) -> None:
     url = address(bank, domain, state=None)
@@ -227,7 +227,7 @@ def test_without_a_code_an_anonymous_user_is_made_whose_code_comes_back(
     assert str(connection["id"]) == answer["connection_id"]
 
 
-def test_opening_uses_the_code_up_and_an_old_one_opens_nothing(
+def test_opening_uses_up_the_code_and_an_old_code_opens_nothing(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
 ) -> None:
     used, old = code_of(bank, jane), code_of(bank, jane)
@@ -244,7 +244,7 @@ def test_opening_uses_the_code_up_and_an_old_one_opens_nothing(
     }
 
 
-def test_a_visit_ends_with_its_user_and_is_worth_nothing_in_another_domain(
+def test_a_visit_ends_with_its_user_and_is_not_valid_in_another_domain(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
 ) -> None:
     other = bank.add_domain("smythe-sandbox", redirect_uris=[BACK])
@@ -271,7 +271,7 @@ def test_a_visit_ends_with_its_user_and_is_worth_nothing_in_another_domain(
         {"connector_uuids": "none-such"},
     ],
 )
-def test_a_wrong_address_is_a_page_that_sends_nobody_anywhere(
+def test_a_wrong_address_shows_a_page_without_a_redirect(
     bank: SimulatedBank, domain: SimulatedDomain, wrong: dict[str, str | None]
 ) -> None:
     answer = web.get(address(bank, domain, **wrong))
@@ -281,7 +281,7 @@ def test_a_wrong_address_is_a_page_that_sends_nobody_anywhere(
     assert "cannot be opened" in answer.text
 
 
-def test_an_address_without_a_language_meets_the_gateway(bank: SimulatedBank, domain: SimulatedDomain) -> None:
+def test_an_address_without_a_language_gets_the_gateways_page(bank: SimulatedBank, domain: SimulatedDomain) -> None:
     assert web.get(address(bank, domain).replace("/en/", "/")).status_code == 503
     assert web.get(address(bank, domain, "manage")).status_code == 404
 
@@ -300,7 +300,7 @@ def test_an_address_without_a_language_meets_the_gateway(bank: SimulatedBank, do
         ("Crédit des Deux Rives", "passwordExpired", {"login": "jane", "password": "1234"}),
     ],
 )
-def test_a_renewal_puts_a_connection_right_for_another_180_days(
+def test_a_renewal_repairs_a_connection_for_another_180_days(
     bank: SimulatedBank,
     domain: SimulatedDomain,
     jane: SimulatedUser,
@@ -325,7 +325,7 @@ def test_a_renewal_puts_a_connection_right_for_another_180_days(
 
 
 @pytest.mark.parametrize("state", ["bug", "websiteUnavailable", "notSupported", "regulatoryHold"])
-def test_what_no_member_can_help_comes_back_as_an_error(
+def test_a_problem_that_no_member_can_solve_returns_an_error(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser, state: str
 ) -> None:
     made = bank.add_connection(jane, state=state)
@@ -335,7 +335,7 @@ def test_what_no_member_can_help_comes_back_as_an_error(
     assert read(bank, jane, f"connections/{made.id}")["state"] == state
 
 
-def test_a_renewal_that_is_cancelled_or_of_somebody_else_changes_nothing(
+def test_a_cancelled_or_foreign_renewal_changes_nothing(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
 ) -> None:
     other = bank.add_user(domain.name)
@@ -354,7 +354,7 @@ def test_a_renewal_that_is_cancelled_or_of_somebody_else_changes_nothing(
     assert read(bank, jane, f"connections/{made.id}")["state"] == "SCARequired"
 
 
-def test_the_client_application_tells_its_ways_back(
+def test_the_client_application_lists_its_redirect_addresses(
     bank: SimulatedBank, domain: SimulatedDomain, jane: SimulatedUser
 ) -> None:
     with bank.client(jane) as client:

@@ -21,7 +21,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logger.handlers = before
 
 
-def test_an_id_of_ours_stays_whole_though_it_begins_like_an_iban(capsys: pytest.CaptureFixture[str]) -> None:
+def test_our_own_id_is_not_masked_as_an_iban(capsys: pytest.CaptureFixture[str]) -> None:
     run_id = "bc4926a0-fdce-40ec-9d58-014d3e9cb948"
 
     tell("openbanking.accounts.synced", tenant_id="smith", run_id=run_id, account=IBAN)

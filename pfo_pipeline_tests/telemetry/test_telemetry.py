@@ -101,7 +101,7 @@ def test_the_contracts_events_are_json_lines_with_tenant_run_and_trace(household
     assert all(str(line["at"]).endswith("+00:00") for line in told)
 
 
-def test_nothing_personal_is_told(household: Office, receiver: Received) -> None:
+def test_no_personal_data_is_sent(household: Office, receiver: Received) -> None:
     done = run(household, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, PFO_LOG="json")
 
     sent = b"".join(receiver.raw)
@@ -112,7 +112,7 @@ def test_nothing_personal_is_told(household: Office, receiver: Received) -> None
         assert secret not in done.stderr
 
 
-def test_without_being_asked_nothing_is_told_or_loaded(household: Office) -> None:
+def test_by_default_nothing_is_sent_or_imported(household: Office) -> None:
     program = (
         "import sys; from pfo_pipeline.cli import main\n"
         "try: main(['run'])\n"
@@ -124,7 +124,7 @@ def test_without_being_asked_nothing_is_told_or_loaded(household: Office) -> Non
     assert run(household, before=(sys.executable, "-c", program + "#")).stderr == ""
 
 
-def test_without_the_extra_a_run_goes_on_and_says_what_to_install(household: Office, tmp_path: Path) -> None:
+def test_without_the_extra_a_run_continues_and_names_the_package(household: Office, tmp_path: Path) -> None:
     absent = tmp_path / "absent" / "opentelemetry"
     absent.mkdir(parents=True)
     (absent / "__init__.py").write_text("raise ModuleNotFoundError('No module named opentelemetry')", encoding="utf-8")
@@ -136,7 +136,7 @@ def test_without_the_extra_a_run_goes_on_and_says_what_to_install(household: Off
     assert "Traceback" not in done.stderr
 
 
-def test_a_receiver_that_is_not_there_stops_no_run(household: Office) -> None:
+def test_a_missing_receiver_stops_no_run(household: Office) -> None:
     done = run(household, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
 
     assert "Cash positions" in done.stdout

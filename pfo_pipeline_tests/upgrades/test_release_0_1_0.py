@@ -150,7 +150,7 @@ def assert_nothing_is_lost(before: Path, after: Path, key: str | None) -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), BOTH)
-def test_the_ledger_is_migrated_keeps_every_row_and_proves_it(
+def test_the_migrated_ledger_keeps_and_proves_every_row(
     name: str, key: str | None, left: dict[str, Kept], tmp_path: Path
 ) -> None:
     kept = left[name].copied(tmp_path / "office")
@@ -168,7 +168,7 @@ def test_the_ledger_is_migrated_keeps_every_row_and_proves_it(
     assert_nothing_is_lost(left[name].files.published, kept.files.published, key)
 
 
-def test_it_holds_what_a_release_can_write(left: dict[str, Kept]) -> None:
+def test_the_archive_has_everything_that_a_release_can_write(left: dict[str, Kept]) -> None:
     with asked(left["plain"].files.primary) as con:
 
         def found(query: str) -> list[Any]:
@@ -196,7 +196,7 @@ def test_it_holds_what_a_release_can_write(left: dict[str, Kept]) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
-def test_a_saved_query_gives_what_it_gave(query: SavedQuery, migrated: Kept) -> None:
+def test_a_saved_query_gives_the_same_answer(query: SavedQuery, migrated: Kept) -> None:
     gave = ANSWERS[query.name]
 
     with at_work_in(migrated.folder), opened(load_config()) as con:
@@ -216,7 +216,7 @@ def as_expected(name: str, gave: Answer) -> list[list[str | None]]:
     return in_order([list(row) for row in (rows - gone + Counter(map(tuple, change["new"]))).elements()])
 
 
-def test_every_expected_change_is_of_a_saved_query_and_gives_its_reason() -> None:
+def test_every_expected_change_has_a_saved_query_and_a_reason() -> None:
     names = {query.name for query in QUERIES if query.values_stay}
 
     assert {name for name in EXPECTED_CHANGES if name not in names} == set()
@@ -268,7 +268,7 @@ def test_a_backup_of_the_release_is_restored_into_an_empty_folder(
         assert (new.files.private / file).exists() == (source.files.private / file).exists()
 
 
-def test_dagsters_home_lists_the_runs_and_the_sensors_go_on_where_they_were(mine: Kept) -> None:
+def test_dagsters_home_lists_the_runs_and_the_sensors_continue(mine: Kept) -> None:
     told = json.loads((RELEASE / "dagster.json").read_text(encoding="utf-8"))
 
     with dg.DagsterInstance.get() as instance:
@@ -305,13 +305,13 @@ def test_the_configuration_loads_with_every_key(mine: Kept) -> None:
     assert config.report.reference_currency == "EUR"
 
 
-def test_a_webhook_that_waited_still_waits(mine: Kept) -> None:
+def test_a_waiting_webhook_still_waits(mine: Kept) -> None:
     [event] = Inbox(inbox_path(mine.files.private), lambda: TOLD_LAST).after(0, 10)
 
     assert (event.tenant_id, event.hint.event) == ("moreau", "CONNECTION_SYNCED")
 
 
-def test_what_was_told_is_not_told_again_and_its_end_is_told_once(mine: Kept) -> None:
+def test_known_conditions_are_not_repeated_and_their_end_is_notified_once(mine: Kept) -> None:
     config, log = load_config(), mine.files.data_dir / ALERTS
     book = read_book(mine.files.private)
     told = set(book.targets["file:secrets/alerts"].told)

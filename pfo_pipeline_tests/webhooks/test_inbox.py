@@ -43,7 +43,7 @@ def numbers(inbox: Inbox, after: int = 0) -> list[int]:
     return [event.hint.webhook_id for event in inbox.after(after, 1000)]
 
 
-def test_events_come_out_as_they_went_in(inbox: Inbox) -> None:
+def test_events_are_read_as_they_were_stored(inbox: Inbox) -> None:
     failed = Hint("CONNECTION_SYNCED", 7, 4821, 731, "SCARequired")
 
     assert inbox.keep("smith", failed)
@@ -76,7 +76,7 @@ def test_a_copy_is_kept_once_for_each_tenant_and_event(inbox: Inbox) -> None:
     assert numbers(inbox) == [1, 1, 1]
 
 
-def test_what_was_read_is_forgotten_once_no_copy_of_it_would_be_accepted(inbox: Inbox, clock: Moving) -> None:
+def test_a_read_event_is_forgotten_once_its_copies_would_be_refused(inbox: Inbox, clock: Moving) -> None:
     inbox.keep("smith", hint(1))
     inbox.keep("smith", hint(2))
     inbox.keep("smith", hint(3))
@@ -89,7 +89,7 @@ def test_what_was_read_is_forgotten_once_no_copy_of_it_would_be_accepted(inbox: 
     assert numbers(inbox) == [3]
 
 
-def test_an_inbox_begun_anew_goes_on_after_the_cursor(tmp_path: Path, inbox: Inbox, clock: Moving) -> None:
+def test_a_new_inbox_continues_after_the_cursor(tmp_path: Path, inbox: Inbox, clock: Moving) -> None:
     """Otherwise its events would be before the sensor's cursor, and be lost."""
     inbox.keep("smith", hint(1))
     cursor = inbox.after(0, 1)[0].seq
@@ -110,7 +110,7 @@ def test_many_writers_at_once_lose_and_repeat_nothing(inbox: Inbox) -> None:
     assert sorted(numbers(inbox)) == list(range(50))
 
 
-def test_no_inbox_is_an_empty_one(tmp_path: Path, clock: Moving) -> None:
+def test_a_missing_inbox_is_empty(tmp_path: Path, clock: Moving) -> None:
     inbox = Inbox(tmp_path / "webhooks.sqlite", clock)
 
     inbox.forget(through=1)
@@ -119,7 +119,7 @@ def test_no_inbox_is_an_empty_one(tmp_path: Path, clock: Moving) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_inbox_is_named_with_what_to_do(tmp_path: Path, clock: Moving) -> None:
+def test_a_damaged_inbox_is_named_with_the_remedy(tmp_path: Path, clock: Moving) -> None:
     path = tmp_path / "webhooks.sqlite"
     path.write_bytes(b"no database" * 1000)
 
@@ -131,7 +131,7 @@ def test_a_damaged_inbox_is_named_with_what_to_do(tmp_path: Path, clock: Moving)
             use()
 
 
-def test_the_inbox_is_for_this_account_alone(tmp_path: Path, inbox: Inbox) -> None:
+def test_the_inbox_is_readable_only_by_its_user(tmp_path: Path, inbox: Inbox) -> None:
     path = tmp_path / "private" / "webhooks.sqlite"
 
     assert path.stat().st_mode & 0o077 == 0

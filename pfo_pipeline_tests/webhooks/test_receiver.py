@@ -51,7 +51,7 @@ def receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiv
         yield running
 
 
-def test_a_signed_post_is_kept_and_thanked_for(receiver: Receiving) -> None:
+def test_a_signed_post_is_stored_and_confirmed(receiver: Receiving) -> None:
     answer = receiver.post(EVENT, body(), signed(EVENT, body()))
 
     assert (answer.status_code, answer.content) == (204, b"")
@@ -60,7 +60,7 @@ def test_a_signed_post_is_kept_and_thanked_for(receiver: Receiving) -> None:
     assert (event.hint.connection_id, event.hint.user_id, event.hint.error) == (4821, 731, None)
 
 
-def test_of_a_body_nothing_but_ids_and_a_state_reaches_the_disk_or_the_log(receiver: Receiving, tmp_path: Path) -> None:
+def test_only_ids_and_a_state_of_a_body_reach_the_disk_or_the_log(receiver: Receiving, tmp_path: Path) -> None:
     receiver.post(EVENT, body(state="SCARequired"), signed(EVENT, body(state="SCARequired")))
     receiver.post(EVENT, body(), signed(EVENT, body(), secret="wrong"))
 
@@ -75,7 +75,7 @@ def test_of_a_body_nothing_but_ids_and_a_state_reaches_the_disk_or_the_log(recei
     ]
 
 
-def test_a_copy_is_thanked_for_and_kept_once(receiver: Receiving) -> None:
+def test_a_copy_is_confirmed_and_stored_once(receiver: Receiving) -> None:
     """Not refused: Powens would send it again and again."""
     headers = signed(EVENT, body())
 
@@ -93,7 +93,7 @@ def test_a_copy_is_refused_by_its_age_before_its_id_is_forgotten(receiver: Recei
     assert receiver.kept() == []
 
 
-def test_a_packed_post_is_kept(receiver: Receiving) -> None:
+def test_a_packed_post_is_stored(receiver: Receiving) -> None:
     packed = gzip.compress(body())
 
     answer = receiver.post(EVENT, packed, signed(EVENT, packed) | {"Content-Encoding": "gzip"})
@@ -102,7 +102,7 @@ def test_a_packed_post_is_kept(receiver: Receiving) -> None:
     assert [event.hint.webhook_id for event in receiver.kept()] == [556003]
 
 
-def test_the_token_of_any_member_proves_a_post_that_is_not_signed(receiver: Receiving) -> None:
+def test_the_token_of_any_user_proves_an_unsigned_post(receiver: Receiving) -> None:
     answers = [
         receiver.post(EVENT, body(number), {"Authorization": f"Bearer {token}"}, tenant="jones").status_code
         for number, token in enumerate(["token-of-jo", "token-of-max", "token-of-somebody", "s3cret"])
@@ -133,7 +133,7 @@ def test_a_signed_post_that_cannot_be_read_leaves_nothing(receiver: Receiving, p
     assert receiver.kept() == []
 
 
-def test_a_body_over_the_limit_is_refused_whether_or_not_its_length_is_told(
+def test_a_too_large_body_is_refused_with_or_without_its_length(
     receiver: Receiving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pfo_pipeline.webhooks.receiver.MAX_BODY_BYTES", 1000)
@@ -170,7 +170,7 @@ def test_only_the_addresses_of_tenants_with_a_secret_exist(
     assert web.request(method, receiver.url + path).status_code == status
 
 
-def test_a_post_is_put_off_while_it_cannot_be_kept(receiver: Receiving, tmp_path: Path) -> None:
+def test_a_post_is_deferred_while_it_cannot_be_stored(receiver: Receiving, tmp_path: Path) -> None:
     """Powens repeats a post that did not get a success answer."""
     inbox = tmp_path / "private" / "webhooks.sqlite"
     inbox.rename(tmp_path / "aside")
@@ -192,7 +192,7 @@ def test_a_secret_is_read_when_it_is_used(receiver: Receiving, tmp_path: Path) -
     assert receiver.post(EVENT, body(), signed(EVENT, body(), secret="n3w")).status_code == 204
 
 
-def test_an_address_spelt_with_escapes_is_the_same_address_and_its_signature_that_of_the_plain_one(
+def test_an_escaped_address_is_verified_as_the_plain_one(
     receiver: Receiving,
 ) -> None:
     url = f"{receiver.url}/powens/smith/connection%2Dsynced?anything"
@@ -201,7 +201,7 @@ def test_an_address_spelt_with_escapes_is_the_same_address_and_its_signature_tha
     assert web.post(url, content=body(), headers=signed(EVENT, body())).status_code == 204
 
 
-def test_of_a_header_given_twice_the_first_counts_for_everything(receiver: Receiving) -> None:
+def test_the_first_of_two_equal_headers_counts_everywhere(receiver: Receiving) -> None:
     """An unsigned date never replaces the signed one."""
     url = receiver.url + webhooks.path_of("smith", EVENT)
     old = "2026-03-01T00:00:00Z"
@@ -211,7 +211,7 @@ def test_of_a_header_given_twice_the_first_counts_for_everything(receiver: Recei
     assert web.post(url, content=body(), headers=both[::-1]).status_code == 204
 
 
-def test_a_body_that_nobody_has_signed_is_not_read(receiver: Receiving) -> None:
+def test_an_unsigned_body_is_not_read(receiver: Receiving) -> None:
     """The answer comes before the body has arrived."""
     for tenant in ("smith", "jones"):
         with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0), timeout=10) as half:
@@ -221,7 +221,7 @@ def test_a_body_that_nobody_has_signed_is_not_read(receiver: Receiving) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"POST /powens", b"POST / HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHo"])
-def test_a_sender_who_does_not_finish_the_head_of_a_request_is_hung_up_on(
+def test_a_sender_with_an_unfinished_request_head_is_disconnected(
     receiver: Receiving, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr("pfo_pipeline.webhooks.receiver.HEAD_SECONDS", 0.05)
@@ -234,7 +234,7 @@ def test_a_sender_who_does_not_finish_the_head_of_a_request_is_hung_up_on(
     assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 204
 
 
-def test_a_body_that_drips_is_left_in_time(receiver: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_body_is_abandoned_in_time(receiver: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pfo_pipeline.webhooks.receiver.BODY_SECONDS", 0.05)
 
     with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0), timeout=10) as slow:
@@ -244,7 +244,7 @@ def test_a_body_that_drips_is_left_in_time(receiver: Receiving, monkeypatch: pyt
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
-def test_a_signed_post_from_the_future_blames_our_clock(receiver: Receiving) -> None:
+def test_a_signed_post_from_the_future_shows_our_wrong_clock(receiver: Receiving) -> None:
     receiver.now -= timedelta(hours=1)
 
     assert receiver.post(EVENT, body(), signed(EVENT, body())).status_code == 401
