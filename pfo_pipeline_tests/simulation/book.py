@@ -115,7 +115,7 @@ class Book:
     versions: list[tuple[int, str, Version]] = field(default_factory=list)
     """(account, run, version)"""
     figures: list[tuple[int, str, datetime, Figure]] = field(default_factory=list)
-    """(account, run, as of, figure)"""
+    """(account, run, as of, balance)"""
     put_aside: set[tuple[str, str, int]] = field(default_factory=set)
     """(run, kind of record, account): each must be in quarantine after that run."""
     afterwards: list[After] = field(default_factory=list)
