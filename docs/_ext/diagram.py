@@ -1,8 +1,6 @@
-"""The diagram of the ledger's tables: `python -m pfo_pipeline_tests.docs.diagram > docs/images/ledger.svg`.
+"""Draws the diagram of the ledger's tables: `python -m docs._ext.diagram > docs/images/ledger.svg`.
 
-This file lists the columns of each box and the links between tables; their types come from the catalogue of a new ledger,
-which
-must have them.
+This file lists the columns of each box and the links between tables; the types come from the catalogue of a new ledger.
 """
 
 from dataclasses import dataclass

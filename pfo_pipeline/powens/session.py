@@ -260,7 +260,7 @@ class OpenBanking:
     async def session(self, tenant: Tenant, step: str) -> AsyncIterator[BankSession]:
         """Calls for one attempt of one step. Reads of the step's earlier attempts in this run are kept."""
         # Import the HTTP client only here: Dagster loads this module to know assets, jobs and schedules.
-        from pfo_pipeline.powens.client import aiohttp_transport, client_of
+        from pfo_pipeline.powens.client import client_of
 
         kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
         async with client_of(self._config, tenant, self._transport) as client:
