@@ -1,4 +1,4 @@
-"""The demonstration's ledger as it stands after most of a year: what docs/analyst.md asks, and what it shows.
+"""The demonstration's ledger as it stands after most of a year: what docs/questions.md asks, and what it shows.
 
 The simulated bank's clock and fixed seed make it the same at every run. Here: what happened to the three tenants from
 28 February to 20 November 2026, and the days on which they were read. Not here: the questions (test_analyst_questions.py).

@@ -136,13 +136,15 @@ def test_the_readmes_python_reads_the_ledger(demonstration: Path) -> None:
 
 
 def test_every_query_and_snippet_for_the_analyst_answers(demonstration: Path) -> None:
-    page = PROJECT / "docs" / "analyst.md"
+    pages = [PROJECT / "docs" / f"{name}.md" for name in ("analyst", "relations", "questions", "coverage", "time")]
     published = str(demonstration / "ledger.duckdb")
-    for query in blocks(page, "sql"):
+    queries = [query for page in pages for query in blocks(page, "sql")]
+    assert len(queries) > 25
+    for query in queries:
         with duckdb.connect() as con:
             con.execute(f"attach '{published}' as shown (read_only)")
             con.execute("use shown.ledger")
             assert con.execute(query.replace("data/ledger.duckdb", published)).description
-    script = "\n".join(blocks(page, "python")).replace("data/ledger.duckdb", published)
+    script = "\n".join(blocks(pages[0], "python")).replace("data/ledger.duckdb", published)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
