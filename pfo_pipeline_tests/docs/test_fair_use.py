@@ -51,4 +51,4 @@ def test_each_step_asks_as_often_as_the_page_says(office: Office, instance: dg.D
 def test_the_sum_of_a_day_is_that_of_its_runs() -> None:
     a_day = told("each accounts sync") + 5 * told("each balances refresh")
 
-    assert f"That is {a_day} calls a day for each member" in " ".join(PAGE.split())
+    assert f"That is {a_day} calls a day for each user" in " ".join(PAGE.split())
