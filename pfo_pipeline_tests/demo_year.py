@@ -1,4 +1,4 @@
-"""The demonstration's ledger as it stands after most of a year: what docs/analyst.md asks, and what it shows.
+"""The demonstration's ledger as it stands after most of a year: what docs/questions.md asks, and what it shows.
 
 The simulated bank's clock and fixed seed make it the same at every run.
 """

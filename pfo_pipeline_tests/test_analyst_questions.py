@@ -1,4 +1,4 @@
-"""Every question of docs/analyst.md is asked, and the answer is the one that the page shows.
+"""Every question of docs/questions.md is asked, and the answer is the one that the page shows.
 
 When a change is meant, write the answers anew and read the difference:
 
@@ -20,7 +20,10 @@ from pfo_pipeline.cli import main
 from pfo_pipeline.commands.queries import write
 from pfo_pipeline_tests import demo_year
 
-PAGE = Path(__file__).parents[1] / "docs" / "analyst.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "questions.md"
+RELATIONS = DOCS / "relations.md"
+WITH_COMMANDS = DOCS / "analyst.md", DOCS / "export.md"
 _QUESTION = re.compile(r"(### \d+\. (.+?)\n.*?```sql\n(.*?)```\n)(?:\n((?:\|[^\n]*\n)+))?", re.DOTALL)
 
 
@@ -73,9 +76,8 @@ def test_there_are_at_least_twenty_questions() -> None:
 
 def test_every_relation_and_column_on_the_page_is_in_the_ledger(ledger: Path) -> None:
     """Names in backquotes, in the tables of what there is."""
-    page = PAGE.read_text(encoding="utf-8")
-    part = page[page.index("## What is in it") : page.index("## Questions")]
-    named = {name for cell in re.findall(r"^\| (.*?) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)", cell)}
+    page = RELATIONS.read_text(encoding="utf-8")
+    named = {name for cell in re.findall(r"^\| (.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)", cell)}
     with duckdb.connect(str(ledger), read_only=True) as con:
         relations = {
             str(name)
@@ -91,12 +93,31 @@ def test_every_relation_and_column_on_the_page_is_in_the_ledger(ledger: Path) ->
     assert relations - named <= {"balances_current", "erasures", "migrations", "office", "withheld"}
 
 
-def test_every_command_of_ours_on_the_page_runs(ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_reason_and_class_is_on_the_page_about_what_counts(ledger: Path) -> None:
+    page = (DOCS / "coverage.md").read_text(encoding="utf-8")
+    with duckdb.connect(str(ledger), read_only=True) as con:
+        con.execute("use ledger.ledger")
+        [(comment,)] = con.execute(
+            "select comment from duckdb_columns() where table_name = 'coverage' and column_name = 'reason'"
+        ).fetchall()
+        classes = {str(name) for (name,) in con.execute("select distinct class from account_types").fetchall()}
+    listed = comment.partition(": ")[2].partition(";")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", page.partition("\n## ")[0], re.MULTILINE)) == set(
+        re.split(r", | or ", listed)
+    )
+    assert classes <= set(re.findall(r"\w+", page.partition("## Classes")[2].partition("\n## ")[0]))
+
+
+def test_every_command_of_ours_on_these_pages_runs(
+    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PFO_CONFIG", raising=False)
     monkeypatch.setenv("PFO_DATA_DIR", str(ledger.parent))
-    commands = re.findall(r"^\.venv/bin/pfo (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(commands) >= 3
+    texts = [page.read_text(encoding="utf-8") for page in WITH_COMMANDS]
+    commands = [command for text in texts for command in re.findall(r"^\.venv/bin/pfo (.+)$", text, re.MULTILINE)]
+    assert len(commands) >= 4
 
     for command in commands:
         ended = CliRunner().invoke(main, shlex.split(command))

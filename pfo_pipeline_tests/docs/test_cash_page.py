@@ -25,4 +25,4 @@ def test_every_part_of_the_page_is_documented() -> None:
 
 
 def test_every_reason_for_a_difference_is_documented() -> None:
-    assert rows_of("Why a figure changed") == set(get_args(Reason))
+    assert rows_of("Why a balance changed") == set(get_args(Reason))

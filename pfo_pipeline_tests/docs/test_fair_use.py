@@ -51,4 +51,4 @@ def test_each_step_makes_the_documented_number_of_calls(office: Office, instance
 def test_the_daily_number_of_calls_is_the_sum_of_its_runs() -> None:
     a_day = told("each accounts sync") + 5 * told("each balances refresh")
 
-    assert f"That is {a_day} calls a day for each member" in " ".join(PAGE.split())
+    assert f"That is {a_day} calls a day for each user" in " ".join(PAGE.split())

@@ -136,7 +136,7 @@ def test_the_search_works_without_a_network(visit: Visit) -> None:
 
 
 def test_pictures_are_shown(visit: Visit) -> None:
-    page = visit.open("analyst.html")
+    page = visit.open("relations.html")
 
     assert page.evaluate("[...document.images].length") >= 1
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")

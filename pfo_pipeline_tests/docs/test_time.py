@@ -1,8 +1,8 @@
-"""The worked example of docs/bitemporal.md: load its balances into a ledger, run its queries, compare the answers.
+"""The worked example of docs/time.md: load its balances into a ledger, run its queries, compare the answers.
 
 If a change is intended, write the answers again and read the difference:
 
-    python -m pfo_pipeline_tests.docs.test_bitemporal
+    python -m pfo_pipeline_tests.docs.test_time
 """
 
 import re
@@ -16,7 +16,7 @@ from pfo_pipeline_tests.docs.pages import DOCS, read
 from pfo_pipeline_tests.ledger.samples import APRIL_1, MARCH_30, MARCH_31, SetClock, a_ledger, account, balance, batch
 from pfo_pipeline_tests.test_analyst_questions import answer
 
-PAGE = DOCS / "bitemporal.md"
+PAGE = DOCS / "time.md"
 _QUERY = re.compile(r"(```sql\n(.*?)```\n)(?:\n((?:\|[^\n]*\n)+))?", re.DOTALL)
 SHOWN = list(_QUERY.finditer(read(PAGE)))
 
