@@ -42,11 +42,11 @@ class User(_Section):
     id: Slug
     """The member's short name, in commands and in the ledger."""
     powens_id: int | None = Field(default=None, gt=0)
-    """The user's number at Powens, where it is there already; `pfo connect` keeps that of a user which it makes."""
+    """The number of an existing Powens user; `pfo connect` stores that of a user it creates."""
     name: str = ""
-    """What the cash page calls the member."""
+    """The member's name on the cash page."""
     token: SecretReference
-    """The permanent token; as `file:PATH` it is written by `pfo connect`."""
+    """The permanent token; `pfo connect` writes it to a `file:PATH`."""
 
 
 class Tenant(_Section):
@@ -54,39 +54,39 @@ class Tenant(_Section):
 
     id: Slug
     name: str = ""
-    """What people call it: the title of its cash page."""
+    """Title of its cash page."""
     domain: DomainLabel
     """Label of the Powens domain: `smith` for `https://smith.biapi.pro`."""
     base_url: BaseUrl = ""
-    """Root of the API, where it is not the domain's own; http on loopback only."""
+    """Root of the API, if not the domain's own; http on loopback only."""
     client_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    """From the Powens console, digits in quotes; in the links that members open."""
+    """From the Powens console, digits in quotes; part of members' links."""
     client_secret: SecretReference | None = None
-    """From the Powens console; for `pfo connect`, which makes users and their tokens."""
+    """From the Powens console; `pfo connect` creates users and tokens with it."""
     redirect_uri: RedirectUri | None = None
-    """Where members come back to, to the letter as the console allows it; on this machine, commands wait for them there."""
+    """Where members return, exactly as allowed in the console; on this machine, commands wait there."""
     webview_url: BaseUrl = "https://webview.powens.com/en"
-    """Where members connect and mend their banks; the last segment is the language of the pages."""
+    """Powens' pages for members; the last segment is their language."""
     config_token: SecretReference | None = None
-    """Of the Powens console; needed to register webhooks, and for nothing else."""
+    """From the Powens console; only for registering webhooks."""
     webhook_secret: SecretReference | None = None
-    """What Powens signs its posts with."""
+    """Signs Powens' webhooks."""
     webhook_bearer: SecretReferences = ()
-    """What Powens sends with posts that it does not sign: by default the token of the user whom they are about."""
+    """Sent with unsigned webhooks; by Powens' default the token of their user."""
     timezone: TimeZoneName = DEFAULT_TIMEZONE
-    """When it is night: the schedules go by it."""
+    """Time zone of the schedules."""
     integration: Literal["connected", "disconnected"] = "connected"
-    """`disconnected` rests a tenant: its steps are refused."""
+    """`disconnected` pauses a tenant: its steps are refused."""
     timeout_seconds: int = Field(default=60, ge=1, le=600)
-    """For one call; Powens may take its time."""
+    """For one call; Powens may be slow."""
     requests_per_minute: int | None = Field(default=None, ge=1)
-    """Calls to the domain, by all programs of this machine; on a sandbox 30 unless told otherwise, else none counted."""
+    """Rate limit of the domain for all programs of this machine; 30 on a sandbox, otherwise none."""
     requests_per_day: int | None = Field(default=None, ge=1)
-    """Likewise; on a sandbox 86,400."""
+    """Likewise; 86,400 on a sandbox."""
     currency_changes: Mapping[str, CurrencyCode] = Field(default_factory=dict)
-    """Accounts, by canonical id, whose currency a bank has really changed, with the new one."""
+    """New currency of each account, by id, whose bank has really changed it."""
     alert_targets: SecretReferences = ()
-    """Further addresses, for this tenant's alerts alone."""
+    """Further targets, only for this tenant's alerts."""
     users: tuple[User, ...] = Field(default=(), validate_default=True)
     """The members of the household."""
 
@@ -132,38 +132,38 @@ Waits = tuple[Annotated[int, Field(ge=1, le=24 * 366)], ...]
 
 
 class RepeatHours(_Section):
-    """Hours until an alert that is still true is told again; the last of them from then on. Empty: never again."""
+    """Hours until each repetition of an open alert; the last value continues. Empty: no repetition."""
 
     critical: Waits = (24,)
-    """Of what an operator must mend at once."""
+    """The operator must act at once."""
     warning: Waits = (24, 24, 24, 168)
-    """Of what somebody has to do."""
+    """A person must act."""
     notice: Waits = (168,)
-    """Of what is good to know."""
+    """For information."""
 
 
 class AlertSettings(_Section):
-    """Who is told, by which address (an Apprise URL, which holds a password), and how often."""
+    """Alert targets (Apprise URLs, which contain passwords) and repeat policy."""
 
     targets: SecretReferences = ()
-    """Addresses for the alerts of all tenants; without any, only `alerts.jsonl` is written."""
+    """Targets of all tenants' alerts; without any, only `alerts.jsonl` is written."""
     repeat_hours: RepeatHours = RepeatHours()
-    """Hours until an open alert is told again, by severity."""
+    """Hours until each repetition of an open alert, by severity; the last value continues."""
     stale_hours: int = Field(default=26, ge=1, le=24 * 31)
-    """For how long a tenant may go without a read that succeeds."""
+    """Maximum hours without a successful read of a tenant."""
 
 
 class ReportSettings(_Section):
     """The cash page: whether each refresh writes one for its tenant, how it writes numbers, what it converts to."""
 
     after_refresh: bool | None = None
-    """Whether each refresh writes its tenant's page; unless told, it does where the ledger is not encrypted."""
+    """Whether each refresh writes the tenant's page; by default unless the ledger is encrypted."""
     locale: LocaleName = "en_GB"
-    """How amounts and dates are written."""
+    """Format of amounts and dates."""
     reference_currency: CurrencyCode | None = None
-    """What every amount is converted to that has a rate; together with `rates`."""
+    """Amounts with a rate are converted to it; needs `rates`."""
     rates: PathName | None = None
-    """Exchange rates as the European Central Bank publishes them (eurofxref-hist.csv), from this file's folder."""
+    """Exchange rates as published by the European Central Bank (eurofxref-hist.csv), relative to this file's folder."""
 
     @model_validator(mode="after")
     def _rates_are_there_for_the_reference_currency(self) -> "ReportSettings":
@@ -177,19 +177,19 @@ class Config(_Section):
 
     source: Path
     office: Slug
-    """Names the ledger, which refuses the configuration of another office."""
+    """Name of the ledger, which refuses another office's configuration."""
     data_dir: PathName | None = None
-    """Where the ledger and Dagster's history live, from this file's folder; `data` in the working directory unless told."""
+    """Folder of ledger and Dagster's history, relative to this file's folder; by default `data` in the working directory."""
     encryption_key: SecretReference | None = None
-    """What the ledger's files are encrypted with; without one they are plain."""
+    """Key of the ledger's files; without it they are not encrypted."""
     publish_personal_columns: bool = True
     """`false` leaves names, account numbers, IBANs and BICs out of the published ledger."""
     freshness: Freshness = Freshness()
-    """How old a figure may be."""
+    """Maximum age of a balance."""
     alerts: AlertSettings = AlertSettings()
-    """Who is told of what is not in order."""
+    """Alert targets and repeat policy."""
     report: ReportSettings = ReportSettings()
-    """When a cash page is written, and how."""
+    """The cash page."""
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
     """The customers of the office, one table each."""
 

@@ -23,13 +23,13 @@ class Freshness(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     hours: Hours = 72
-    """For every account of which nothing below says otherwise."""
+    """Default for all accounts."""
     account_types: Mapping[str, Hours] = Field(default_factory=dict)
-    """Account types of Powens whose limit is another one, shorter or longer."""
+    """Other limits by Powens' account type, shorter or longer."""
     connection_classes: Mapping[ConnectionClass, Hours] = Field(default_factory=dict)
-    """Likewise by the connection: `consent`, `credentials` or `paused`. They lengthen a limit and never shorten it."""
+    """Limits by connection (`consent`, `credentials`, `paused`), which can only lengthen."""
     error_budget_percent: Annotated[int, Field(ge=0, le=100)] = 5
-    """Of a tenant's account-days of the last 30 days, how many may be beyond their limit."""
+    """Share of a tenant's account-days within 30 days that may be stale."""
 
     def limit(self, account_type: str, connection_class: str | None) -> timedelta:
         """How old the figure of such an account, seen through such a connection, may be."""
