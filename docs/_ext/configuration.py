@@ -33,16 +33,16 @@ _TAKES = {
 }
 _INTRODUCTION = """# Configuration
 
-Every key of `pfo.toml`. Written from the models that read it; a test keeps this page equal to them. `pfo.example.toml` is
-a file to start from, and this names every mistake in yours by its key, all at once:
+All keys of `pfo.toml`, generated from the models that read it. Start from `pfo.example.toml`. This lists every mistake in
+yours by key:
 
 ```
 .venv/bin/pfo config check
 ```
 
-A **reference** leads to a secret and is never the secret itself: `env:NAME`, an environment variable, or `file:PATH`, a
-file with the secret alone in it; relative paths start at the folder of `pfo.toml`. It is read when it is used. A **slug**
-is of `a-z`, `0-9`, `-` and `_`, at most 63 of them. A key that is not listed here is refused."""
+A **reference** leads to a secret: `env:NAME`, an environment variable, or `file:PATH`, a file that contains only the
+secret. Relative paths start at the folder of `pfo.toml`. The secret is read when it is used. A **slug** has at most 63
+characters of `a-z`, `0-9`, `-` and `_`. Unknown keys are refused."""
 
 
 def render() -> str:

@@ -143,7 +143,7 @@ class AlertSettings(_Section):
     """Alert targets (Apprise URLs, which contain a password) and repeat policy."""
 
     targets: SecretReferences = ()
-    """Addresses for the alerts of all tenants; without any, only `alerts.jsonl` is written."""
+    """Targets of all tenants' alerts; without any, only `alerts.jsonl` is written."""
     repeat_hours: RepeatHours = RepeatHours()
     """Hours until an open alert is repeated, by severity."""
     stale_hours: int = Field(default=26, ge=1, le=24 * 31)
@@ -176,7 +176,7 @@ class Config(_Section):
 
     source: Path
     office: Slug
-    """Names the ledger, which refuses the configuration of another office."""
+    """Name of the ledger, which refuses another office's configuration."""
     data_dir: PathName | None = None
     """The folder of the ledger and Dagster's history, relative to this file's folder; default: `data` in the working
     directory.
@@ -190,7 +190,7 @@ class Config(_Section):
     alerts: AlertSettings = AlertSettings()
     """Alert targets and repeat policy."""
     report: ReportSettings = ReportSettings()
-    """When a cash page is written, and how."""
+    """The cash page."""
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
     """The customers of the office, one table each."""
 

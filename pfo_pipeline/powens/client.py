@@ -9,10 +9,11 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -124,19 +125,10 @@ _ENCODING = "gzip"
 TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
 
-def aiohttp_transport() -> httpx.AsyncBaseTransport:
-    """aiohttp under the httpx interface: about half of the CPU of httpx's own transport per call."""
-    # Without a context, httpx-aiohttp loads the machine's certificates for a context that our own session never uses.
-    return AiohttpTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), client=_session_without_retries)
-
-
-def _session_without_retries() -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CALLS_AT_ONCE), cookie_jar=aiohttp.DummyCookieJar()
-    )
-    # aiohttp retries by itself when a kept-alive connection drops, but the step must count the attempts.
-    session._retry_connection = False
-    return session
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The certificates of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi; read once per process."""
+    return httpx.create_ssl_context()
 
 
 class PowensClient:
@@ -270,18 +262,18 @@ class PowensClient:
         return Unreachable("unreachable", name, f"the connection failed ({type(error).__name__})")
 
 
-def client_of(config: Config, tenant: Tenant, transport: TransportFactory = aiohttp_transport) -> PowensClient:
+def client_of(config: Config, tenant: Tenant, transport: TransportFactory | None = None) -> PowensClient:
     """Create a client for the tenant's domain, with its rate limit."""
     return PowensClient(
         tenant.root, timeout_seconds=tenant.timeout_seconds, transport=transport, budget=budget_of(config, tenant)
     )
 
 
-def _is_timeout(error: Exception) -> bool:
-    # httpx-aiohttp raises ConnectTimeout for every lost connection; the cause says what happened.
-    if isinstance(error.__cause__, aiohttp.ClientError):
-        return isinstance(error.__cause__, TimeoutError)
-    return isinstance(error, TimeoutError | httpx.TimeoutException)
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _route(url: str) -> str:

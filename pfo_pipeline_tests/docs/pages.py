@@ -6,7 +6,8 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 README = PROJECT / "README.md"
 DOCS = PROJECT / "docs"
-PAGES = (README, *sorted(DOCS.glob("*.md")))
+CONTRIBUTING = PROJECT / "CONTRIBUTING.md"
+PAGES = (README, CONTRIBUTING, *sorted(DOCS.glob("*.md")))
 
 _BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _ANY_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

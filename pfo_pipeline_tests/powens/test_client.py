@@ -417,7 +417,7 @@ class TestConnectionsThatFail:
         assert isinstance(error, Unreachable)
         assert len(bank.journal()) == 1
 
-    # aiohttp retries by itself when a kept-alive connection drops, unless this is switched off.
+    # Some libraries retry by themselves when a kept-alive connection drops.
     def test_a_reset_on_a_connection_kept_alive(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         async def twice(client: PowensClient) -> None:
             await client.call("GET", f"{user.base_url}/users/me", user.token)
@@ -430,7 +430,6 @@ class TestConnectionsThatFail:
         assert isinstance(error, Unreachable)
         assert [entry["fault"] for entry in bank.journal()] == ["reset"]
 
-    # httpx-aiohttp reports every lost connection as a connect timeout.
     def test_a_lost_connection_is_not_reported_as_a_slow_answer(self, bank: SimulatedBank, user: SimulatedUser) -> None:
         bank.fault("reset")
 

@@ -150,7 +150,7 @@ def test_liabilities_are_in_no_history(told: Told) -> None:
 
 
 def test_an_account_joined_as_a_loan_is_not_cash_on_any_day(told: Told) -> None:
-    """A regression: one class was excluded before the class of the joined account was known, so the page's own total differed."""
+    """A regression: a class was excluded before the class of the joined account was known, so the total differed."""
     told.tell(NOW - 19 * DAY, figure(1, "10.00", NOW - 19 * DAY))
     told.tell(
         NOW - 3 * DAY,
