@@ -84,5 +84,5 @@ def test_every_page_named_by_the_program_exists() -> None:
     texts = [path.read_text(encoding="utf-8") for path in files if path.is_file()]
     named = {name for text in texts for name in re.findall(r"docs/([a-z-]+\.md)", text)}
 
-    assert len(named) > 4
+    assert len(named) > 2
     assert [name for name in named if not (DOCS / name).exists()] == []
