@@ -11,12 +11,14 @@ them that way. The key of the token in the answer differs by route and by docume
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pfo_pipeline.config import Tenant
-from pfo_pipeline.powens.client import PowensClient
 from pfo_pipeline.powens.errors import Invalid, Missing, Permanent, Refused
+
+if TYPE_CHECKING:
+    from pfo_pipeline.powens.client import PowensClient  # It imports httpx, which links need not.
 
 
 def connect_link(tenant: Tenant, code: str, state: str | None = None) -> str:
@@ -51,7 +53,7 @@ ME = "/users/me"
 class Member:
     """One Powens user, identified by the token. Every call raises: PowensError."""
 
-    client: PowensClient
+    client: "PowensClient"
     root: str
     token: str = field(repr=False)
 
@@ -126,7 +128,7 @@ class AnonymousUser:
 class Onboarding:
     """One Powens domain, with the client's credentials. Every call raises: PowensError."""
 
-    client: PowensClient
+    client: "PowensClient"
     root: str
     client_id: str
     client_secret: str = field(repr=False)

@@ -35,7 +35,7 @@ from pfo_pipeline.powens.errors import (
     WrongHost,
 )
 from pfo_pipeline.powens.rate_limit import Budget, budget_of
-from pfo_pipeline.powens.values import parse_json
+from pfo_pipeline.powens.values import parse_json, record_id
 from pfo_pipeline.redaction import word
 from pfo_pipeline.telemetry import measured
 
@@ -87,12 +87,6 @@ def next_url(current: str, envelope: Mapping[str, object], seen: set[str]) -> st
     if target in seen:
         raise BadLink("the next page's link leads back to a page already read")
     return target
-
-
-def record_id(record: Mapping[str, Any]) -> int | None:
-    """The record's id; None if it has no valid id."""
-    value = record.get("id")
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def later_holds(records: list[dict[str, Any]], page: list[dict[str, Any]]) -> list[dict[str, Any]]:

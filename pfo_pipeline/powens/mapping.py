@@ -15,10 +15,9 @@ from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow, QuarantineRow
 from pfo_pipeline.powens.auth import reconnect_link
-from pfo_pipeline.powens.client import record_id
 from pfo_pipeline.powens.models import Account, Connection, Misfit, Since, Wire, id_if_any, text_if_any
 from pfo_pipeline.powens.states import FailingSource, Situation, read_state
-from pfo_pipeline.powens.values import Kept, digest, kept
+from pfo_pipeline.powens.values import Kept, digest, kept, record_id
 from pfo_pipeline.redaction import word
 
 UNKNOWN = "unknown"

@@ -12,7 +12,7 @@ from pfo_pipeline.config import Config, SecretError, Tenant, User
 from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
-from pfo_pipeline.powens.client import Listing, record_id
+from pfo_pipeline.powens.client import Listing
 from pfo_pipeline.powens.errors import Invalid, Missing, TooSlow
 from pfo_pipeline.powens.mapping import parse, quarantined
 from pfo_pipeline.powens.models import Account, Connection, id_if_any
@@ -24,7 +24,7 @@ from pfo_pipeline.powens.schema_drift import (
     misfits,
     unread_fields,
 )
-from pfo_pipeline.powens.values import digest
+from pfo_pipeline.powens.values import digest, record_id
 
 if TYPE_CHECKING:
     from pfo_pipeline.powens.client import PowensClient, TransportFactory

@@ -9,6 +9,7 @@ ten.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
@@ -142,6 +143,12 @@ def to_utc(value: object) -> datetime:
         return EARLIEST if moment.year < EARLIEST.year else LATEST
     moment = (moment.replace(tzinfo=PARIS) if moment.tzinfo is None else moment).astimezone(UTC)
     return min(max(moment, EARLIEST), LATEST)
+
+
+def record_id(record: Mapping[str, Any]) -> int | None:
+    """A record's own id; None where it has none that could be one."""
+    value = record.get("id")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def digest(record: object) -> str:
