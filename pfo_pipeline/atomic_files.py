@@ -17,9 +17,9 @@ def draft_of(target: Path, mode: int) -> Iterator[Path]:
     with scratch_beside(target) as draft:
         yield draft
         draft.chmod(mode)
-        _to_disk(draft)
+        sync_to_disk(draft)
         draft.replace(target)
-    _to_disk(target.parent)
+    sync_to_disk(target.parent)
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def scratch_beside(target: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _to_disk(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.commands.queries import write
+from pfo_pipeline.cli.output import write
 from pfo_pipeline_tests import demo_year
 
 DOCS = Path(__file__).parents[1] / "docs"

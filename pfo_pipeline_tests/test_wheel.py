@@ -69,7 +69,7 @@ def test_it_holds_every_file_of_the_package_and_no_other(wheel: Path) -> None:
 
 def test_the_workspace_in_it_names_the_location_as_the_repositorys_does(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        packed = archive.extract("pfo_pipeline/commands/workspace.yaml", tmp_path)
+        packed = archive.extract("pfo_pipeline/cli/workspace.yaml", tmp_path)
 
     [mine], [repositorys] = (
         location_origins_from_yaml_paths([path]) for path in (packed, str(PROJECT / "workspace.yaml"))

@@ -10,7 +10,7 @@ import dagster as dg
 from benchmarks.measuring import PROJECT
 from benchmarks.work import Work
 
-_SETTINGS = PROJECT / "pfo_pipeline" / "commands" / "dagster.yaml"
+_SETTINGS = PROJECT / "pfo_pipeline" / "cli" / "dagster.yaml"
 _NAMES = ("first", "second", "third", "fourth")
 
 

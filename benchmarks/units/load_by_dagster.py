@@ -6,8 +6,8 @@ from pathlib import Path
 from benchmarks.ledger_facts import ledger_facts
 from benchmarks.office import TENANT, write_config
 from benchmarks.work import Work
-from pfo_pipeline.commands.place import find_place, working
-from pfo_pipeline.commands.workflows import WorkflowRun, run_workflows
+from pfo_pipeline.cli.context import find_place, working
+from pfo_pipeline.cli.workflows import WorkflowRun, run_workflows
 from pfo_pipeline.config import CONFIG_VARIABLE, DATA_DIR_VARIABLE
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.ledger.connection import LedgerFiles

@@ -1,14 +1,71 @@
-"""The options that commands have in common, each with one name, one meaning and one help text; rows in the form asked for."""
+"""Options that commands share, each with one name, one meaning and one help text, and completion of their values."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from pfo_pipeline.cli import completing
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: what to type, one line each, as it stands (`\\b` keeps click from filling the lines)."""
+    return "\n".join(("\b", "Examples:", *(f"  {command}" for command in commands)))
+
+
+def without_pandas(command: Callable[P, R]) -> Callable[P, R]:
+    """Run a command that needs no pandas as if pandas were not installed.
+
+    DuckDB's Python (1.5) imports pandas, with numpy and pyarrow, at the first parameter of a query, only to see whether it
+    is a null of pandas: 0.1 s become 0.7 s. Without pandas it goes on.
+    """
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if "pandas" in sys.modules:
+            return command(*args, **kwargs)
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's own way to say that a module is not there.
+        try:
+            return command(*args, **kwargs)
+        finally:
+            del sys.modules["pandas"]
+
+    return run
+
+
+def _complete(find: Callable[[Any, list[str]], Iterable[str]]) -> Callable[..., list[str]]:
+    """Propose values from the published ledger and the configuration, and nothing where these cannot be read.
+
+    Args:
+        find: Given the place and the tenants that the line names.
+    """
+
+    @without_pandas
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        from pfo_pipeline.cli.context import find_place
+
+        tenant = ctx.params.get("tenant")
+        with suppress(Exception):  # The command itself names every mistake once it is run.
+            found = set(find(find_place(), [tenant] if tenant else list(ctx.params.get("tenants") or ())))
+            return sorted(word for word in found if word.isprintable() and word.startswith(incomplete))
+        return []
+
+    return complete
+
+
+complete_tenants = _complete(lambda place, _: place.known_tenants())
+complete_members = _complete(lambda place, tenants: (u for t in tenants for u in place.known_users(t)))
+complete_connections = _complete(
+    lambda place, tenants: (c.connection_id for t in tenants for c in place.reader.connections(t))
+)
+complete_accounts = _complete(
+    lambda place, tenants: (a.account_id for t in tenants for a in place.reader.linked_accounts(t))
+)
 
 
 class Moment(click.ParamType[date]):
@@ -34,21 +91,21 @@ class Moment(click.ParamType[date]):
 
 
 TENANT = click.option(
-    "--tenant", required=True, metavar="NAME", shell_complete=completing.TENANTS, help="Of this tenant."
+    "--tenant", required=True, metavar="NAME", shell_complete=complete_tenants, help="Of this tenant."
 )
 TENANTS = click.option(
     "--tenant",
     "tenants",
     multiple=True,
     metavar="NAME",
-    shell_complete=completing.TENANTS,
+    shell_complete=complete_tenants,
     help="Only this tenant; may be repeated.",
 )
 MEMBER = click.option(
     "--member",
     required=True,
     metavar="NAME",
-    shell_complete=completing.MEMBERS,
+    shell_complete=complete_members,
     help="The user of the tenant, as configured.",
 )
 AS_OF = click.option(
@@ -77,16 +134,6 @@ def formats(command: Callable[..., Any]) -> Callable[..., Any]:
         help="CSV; a text that a spreadsheet would take for a formula begins with an apostrophe.",
     )(command)
     return click.option("--json", "form", flag_value="json", help="JSON, for programs.")(command)
-
-
-def print_rows(columns: list[str], rows: list[dict[str, Any]], form: str | None) -> None:
-    from pfo_pipeline.commands.queries import show, write
-    from pfo_pipeline.commands.terminal import console
-
-    if form:
-        write(sys.stdout, columns, rows, form)
-    else:
-        show(console(), columns, rows)
 
 
 def confirming(yes: bool) -> Callable[[str], None]:

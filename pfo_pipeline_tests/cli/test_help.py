@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.cli.group import commands_of
+from pfo_pipeline.cli.app import HEADINGS, commands_of
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING
 
 COMMANDS = dict(commands_of(main))
@@ -94,7 +94,7 @@ def test_an_example_that_cannot_run_here_has_right_words(line: str, monkeypatch:
 
 @pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 @pytest.mark.parametrize("line", [line for line in EXAMPLES if line not in PARSED_ALONE])
-def test_an_example_does_what_it_says(line: str, here: Path) -> None:
+def test_an_example_does_what_it_says(line: str, demo_folder: Path) -> None:
     before = PRECEDED.get(line)
     if before:
         assert CliRunner().invoke(main, words_of(before)).exit_code == 0
@@ -108,12 +108,19 @@ def test_an_example_does_what_it_says(line: str, here: Path) -> None:
 
 
 def test_every_command_is_shown_under_a_heading() -> None:
-    shown = [name for names in main.headings.values() for name in names]
+    shown = [name for entries in HEADINGS.values() for name, _, _ in entries]
 
     assert sorted(shown) == sorted(main.commands)
     text = CliRunner().invoke(main, ["--help"]).stdout
-    assert all(f"\n{heading}:\n" in text for heading in main.headings)
+    assert all(f"\n{heading}:\n" in text for heading in HEADINGS)
     assert "..." not in text.partition("Options:")[2]  # No sentence is cut short.
+
+
+@pytest.mark.parametrize(("name", "short_help"), [(n, h) for entries in HEADINGS.values() for n, _, h in entries])
+def test_the_list_of_commands_has_each_commands_own_name_and_short_help(name: str, short_help: str) -> None:
+    command = COMMANDS[name]
+
+    assert (command.name, command.get_short_help_str(200)) == (name, short_help)
 
 
 def test_an_option_is_one_thing_wherever_it_is_taken() -> None:

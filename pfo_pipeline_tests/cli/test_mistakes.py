@@ -77,17 +77,20 @@ def test_a_script_can_tell_what_is_to_be_mended_from_wrong_words(
     assert (result.stdout == "") == (status != 0)
 
 
-@pytest.mark.parametrize("command", ["accounts", "status", "connections", "verify"])
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("accounts", "context"), ("status", "status"), ("connections", "connections"), ("verify", "ledger")],
+)
 @pytest.mark.parametrize("is_in_a_query", [False, True], ids=["in Python", "in DuckDB"])
 def test_an_interrupt_has_a_status_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, command: str, is_in_a_query: bool
+    monkeypatch: pytest.MonkeyPatch, command: str, module: str, is_in_a_query: bool
 ) -> None:
     def interrupted() -> None:
         if is_in_a_query:
             raise RuntimeError("Query interrupted") from KeyboardInterrupt()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pfo_pipeline.commands.place.find_place", interrupted)
+    monkeypatch.setattr(f"pfo_pipeline.cli.{module}.find_place", interrupted)
 
     result = CliRunner().invoke(main, [command])
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pfo_pipeline.cli.app import HEADINGS
 from pfo_pipeline_tests.cli.programs import environment
 
 SLOW = {
-    *("aiohttp", "altair", "apprise", "dagster", "httpx", "jinja2", "numpy", "pandas", "prompt_toolkit", "pyarrow"),
+    *("aiohttp", "altair", "apprise", "dagster", "httpx", "jinja2", "numpy", "pandas", "pyarrow"),
     *("pygments", "requests", "sqlalchemy", "starlette", "uvicorn"),
 }
 FOR_PEOPLE = {"babel", "rich"}
@@ -27,11 +28,11 @@ finally:
 """
 
 
-def loaded_by(line: str, folder: Path) -> set[str]:
+def loaded_by(line: str, folder: Path, changes: dict[str, str] | None = None) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *shlex.split(line)],
         cwd=folder,
-        env=environment(),
+        env=environment(changes),
         capture_output=True,
         text=True,
         check=False,
@@ -55,21 +56,34 @@ def loaded_by(line: str, folder: Path) -> set[str]:
         "verify",
     ],
 )
-def test_what_reads_loads_nothing_slow(line: str, here: Path) -> None:
-    loaded = loaded_by(line, here)
+def test_what_reads_loads_nothing_slow(line: str, demo_folder: Path) -> None:
+    loaded = loaded_by(line, demo_folder)
 
     assert loaded & SLOW == set()
     assert "duckdb" in loaded
 
 
 @pytest.mark.parametrize("line", ["accounts --json", "balances --csv", "status --json", "connections --json"])
-def test_programs_do_not_wait_for_what_people_are_shown(line: str, here: Path) -> None:
-    assert loaded_by(line, here) & (SLOW | FOR_PEOPLE) == set()
+def test_programs_do_not_wait_for_what_people_are_shown(line: str, demo_folder: Path) -> None:
+    assert loaded_by(line, demo_folder) & (SLOW | FOR_PEOPLE) == set()
 
 
-@pytest.mark.parametrize("line", ["--help", "balances --help", "--version", "completion bash"])
-def test_help_and_completion_load_the_words_alone(line: str, here: Path) -> None:
-    assert loaded_by(line, here) & (SLOW | FOR_PEOPLE | FOR_THE_LEDGER) == set()
+@pytest.mark.parametrize("line", ["--help", "balances --help", "--version"])
+def test_help_loads_the_words_alone(line: str, demo_folder: Path) -> None:
+    assert loaded_by(line, demo_folder) & (SLOW | FOR_PEOPLE | FOR_THE_LEDGER) == set()
+
+
+def test_completion_of_a_command_imports_no_command(tmp_path: Path) -> None:
+    asking = {"_PFO_COMPLETE": "bash_complete", "COMP_WORDS": "pfo ba", "COMP_CWORD": "1"}
+
+    assert loaded_by("", tmp_path, asking) & (SLOW | FOR_PEOPLE | FOR_THE_LEDGER) == set()
+
+
+@pytest.mark.parametrize("module", sorted({module for entries in HEADINGS.values() for _, module, _ in entries}))
+def test_help_of_a_command_never_imports_dagster(module: str) -> None:
+    program = f"import sys, pfo_pipeline.cli.{module}\nassert not {{'dagster', 'pandas', 'altair'}} & set(sys.modules)"
+
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_checking_the_configuration_opens_no_ledger(tmp_path: Path) -> None:
@@ -81,10 +95,12 @@ def test_checking_the_configuration_opens_no_ledger(tmp_path: Path) -> None:
     assert loaded_by("config check", tmp_path) & (SLOW | {"duckdb"}) == set()
 
 
-def test_pandas_is_there_again_for_what_needs_it(here: Path) -> None:
+def test_pandas_is_there_again_for_what_needs_it(demo_folder: Path) -> None:
     """Only while the command is at work is it hidden from DuckDB's Python."""
     program = "import sys\nfrom click.testing import CliRunner\nfrom pfo_pipeline.cli import main\n"
     program += "CliRunner().invoke(main, ['balances'])\nimport pandas\nprint(pandas.__name__)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=here, env=environment(), capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=demo_folder, env=environment(), capture_output=True, check=True
+    )
 
     assert done.stdout == b"pandas\n"

@@ -61,20 +61,20 @@ def test_progress_is_shown_on_a_terminal_and_leaves_nothing_there(demonstration:
     [["verify"], ["backup", "--to", "backups"], ["export", "--tenant", "martin", "--to", "files"]],
     ids=lambda words: words[0],
 )
-def test_without_a_terminal_there_is_no_word_of_progress(here: Path, words: list[str]) -> None:
-    done = run_on_pipes(words, here)
+def test_without_a_terminal_there_is_no_word_of_progress(demo_folder: Path, words: list[str]) -> None:
+    done = run_on_pipes(words, demo_folder)
 
     assert (done.status, done.stderr) == (0, "")
     assert done.stdout
 
 
-def test_a_mistake_clears_the_bar_before_it_is_told(here: Path) -> None:
+def test_a_mistake_clears_the_bar_before_it_is_told(demo_folder: Path) -> None:
     """The bar's thread would have written over the message."""
-    run_on_pipes(["backup", "--to", "backups"], here)
-    [backup] = (here / "backups").iterdir()
+    run_on_pipes(["backup", "--to", "backups"], demo_folder)
+    [backup] = (demo_folder / "backups").iterdir()
     (backup / "ledger" / "canonical.duckdb").write_bytes(b"damaged")
 
-    shown = run_on_terminals(["restore", "--from", str(backup)], here, stdout_too=False)
+    shown = run_on_terminals(["restore", "--from", str(backup)], demo_folder, stdout_too=False)
 
     assert shown.status == 1
     told = shown.stderr.rpartition("\x1b[2K")[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pfo_pipeline_tests.commands.visiting import CONSENT, free_port, visit
+from pfo_pipeline_tests.cli.visiting import CONSENT, free_port, visit
 from pfo_pipeline_tests.defs.conftest import bank
 from pfo_pipeline_tests.docs.pages import DOCS, blocks, read
 from pfo_pipeline_tests.integration.programs import start

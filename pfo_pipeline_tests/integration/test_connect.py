@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pfo_pipeline_tests.commands.visiting import CONSENT, new_household, visit
+from pfo_pipeline_tests.cli.visiting import CONSENT, new_household, visit
 from pfo_pipeline_tests.defs.office import Office
 from pfo_pipeline_tests.integration.programs import start
 

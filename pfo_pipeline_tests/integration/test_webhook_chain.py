@@ -6,8 +6,8 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from pfo_pipeline.commands.place import find_place
-from pfo_pipeline.commands.webhooks import register_webhooks
+from pfo_pipeline.cli.context import find_place
+from pfo_pipeline.cli.webhooks import register_webhooks
 from pfo_pipeline.config import load_config
 from pfo_pipeline.defs.schedules import ACCOUNTS, QUARTER_MINUTES, due
 from pfo_pipeline_tests.defs.office import (

@@ -17,7 +17,7 @@ import dagster as dg
 
 from pfo_pipeline.alerts.conditions import Findings, ledger_findings
 from pfo_pipeline.alerts.notify import look
-from pfo_pipeline.commands import identity
+from pfo_pipeline.cli import identity
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.tables import DriftRow
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
@@ -240,9 +240,9 @@ class _Play:
         place = SimpleNamespace(role="admin", ledger=played.ledger, reader=played.ledger.reader())
         try:
             if event.how == "join":
-                identity.join(cast(Any, place), TENANT, ids[account], ids[other])
+                identity.join_accounts(cast(Any, place), TENANT, ids[account], ids[other])
             else:
-                identity.split(cast(Any, place), TENANT, ids[account])
+                identity.split_accounts(cast(Any, place), TENANT, ids[account])
         except OperationRefused as refusal:
             played.said.append(str(refusal))
             return

@@ -21,7 +21,7 @@ from pfo_pipeline.alerts.conditions import Key
 from pfo_pipeline.alerts.notify import ALERTS, Message, tell
 from pfo_pipeline.alerts.state import read_book
 from pfo_pipeline.cli import main
-from pfo_pipeline.commands.manifest import read_manifest
+from pfo_pipeline.cli.manifest import read_manifest
 from pfo_pipeline.config import load_config
 from pfo_pipeline.defs.sensors import after_sync, look_everywhere
 from pfo_pipeline.ledger.connection import LedgerFiles, open_file

@@ -1,0 +1,156 @@
+"""`pfo alerts`: open alerts, a check from outside the daemon, and a test message to each target."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import click
+
+from pfo_pipeline.alerts.conditions import Key
+from pfo_pipeline.alerts.notify import ALERTS, Message, NotTaken, Send, send, targets_of, tell, unreached_targets
+from pfo_pipeline.alerts.state import Book, TargetMemory, read_book
+from pfo_pipeline.cli.context import Place, chosen_tenants, find_place
+from pfo_pipeline.cli.options import TENANTS, examples, formats, without_pandas
+from pfo_pipeline.cli.output import print_rows
+from pfo_pipeline.config import SecretError
+from pfo_pipeline.errors import PfoError
+from pfo_pipeline.ledger.store import utc_now
+
+COLUMNS = ("severity", "tenant", "who_acts", "what", "since", "told", "to_do", "link", "kind", "thing", "code")
+SHOWN = ("severity", "tenant", "who_acts", "what", "since", "told", "to_do")
+
+
+class NoTarget(PfoError):
+    """There is nobody to send a test message to."""
+
+
+def open_alerts(place: Place, tenants: tuple[str, ...]) -> list[dict[str, object]]:
+    """What is not in order, the gravest first; `told` is when a target, or the log where there is none, was told of it last.
+
+    Raises: AlertsError; ConfigError: no such tenant.
+    """
+    _refuse_strangers(place, tenants)
+    book = read_book(place.files.private)
+    people = {name: memory for name, memory in book.targets.items() if name != ALERTS}
+    memories = people or book.targets
+    entries = [
+        entry
+        for entry in book.entries.values()
+        if entry.absent_since is None and (not tenants or entry.condition.tenant_id in tenants)
+    ]
+    order = ("critical", "warning", "notice")
+    return [
+        {
+            "severity": (c := entry.condition).severity,
+            "tenant": c.tenant_id,
+            "who_acts": c.owner,
+            "what": c.text,
+            "since": entry.since,
+            "told": _told_last(memories.values(), entry.condition.key),
+            "to_do": c.remedy,
+            "link": c.link,
+            "kind": c.kind,
+            "thing": c.thing,
+            "code": c.code,
+        }
+        for entry in sorted(entries, key=lambda e: (order.index(e.condition.severity), e.condition.key))
+    ]
+
+
+def _refuse_strangers(place: Place, tenants: tuple[str, ...]) -> None:
+    if place.config is None:
+        if tenants:
+            chosen_tenants(place, tenants)
+        return
+    for tenant_id in tenants:
+        place.config.tenant(tenant_id)
+
+
+def _told_last(memories: Iterable[TargetMemory], key: Key) -> datetime | None:
+    return max((memory.told[key].at for memory in memories if key in memory.told), default=None)
+
+
+def check_and_tell(place: Place, now: datetime, say: Callable[[str], None]) -> int:
+    """Look at everything, the daemon and its sensors too, and tell who is to be told: a dead daemon tells nobody.
+
+    Returns: Exit status: 1 while something critical is open, or a target was not reached.
+    Raises: HistoryUnusable, AlertsError; ConfigError: nothing is configured.
+    """
+    config = place.configured()
+    os.environ["DAGSTER_HOME"] = str(place.dagster_home)
+    from pfo_pipeline.cli.dagster_history import opened_history  # Importing Dagster costs a second.
+    from pfo_pipeline.definitions import build_defs
+    from pfo_pipeline.defs.sensors import look_everywhere
+
+    with opened_history(place.history_lock) as instance:
+        look_everywhere(config, instance, now, repository=build_defs().get_repository_def())
+    sent = sum(delivery.sent for delivery in tell(config, now))
+    book = read_book(place.files.private)
+    silent = unreached_targets(book)
+    say(f"{_counted(book)}; {sent} messages sent.")
+    for line in silent:
+        say(line)
+    is_critical = any(e.condition.severity == "critical" and e.absent_since is None for e in book.entries.values())
+    return 1 if is_critical or silent else 0
+
+
+def _counted(book: Book) -> str:
+    present = [entry.condition.severity for entry in book.entries.values() if entry.absent_since is None]
+    return ", ".join(f"{present.count(severity)} {severity}" for severity in ("critical", "warning", "notice"))
+
+
+def send_test(place: Place, say: Callable[[str], None], *, send: Send = send) -> int:
+    """A test message to each configured target, and how each answered. Returns: 1 if one did not take it.
+
+    Raises: NoTarget; ConfigError: nothing is configured.
+    """
+    config = place.configured()
+    targets = targets_of(config)
+    if not targets:
+        raise NoTarget('No target is configured. Name one: [alerts] targets = ["file:secrets/alerts_mail"]')
+    status = 0
+    for target in targets:
+        about = f"tenant {target.tenant_id}" if target.tenant_id else "the whole office"
+        test = Message(
+            f"pfo: test for {about}", f"A test: alerts of {about} arrive here. Nothing is to be done.", None, ()
+        )
+        try:
+            send(config.secret(target.reference, key=target.key), test)
+            say(f"{target.name}: taken")
+        except (NotTaken, SecretError) as why:
+            say(f"{target.name}: {why}")
+            status = 1
+    return status
+
+
+@click.group(
+    invoke_without_command=True,
+    short_help="What is not in order, who acts, who was told.",
+    epilog=examples("pfo alerts", "pfo alerts --tenant moreau --json"),
+)
+@TENANTS
+@formats
+@click.pass_context
+@without_pandas
+def alerts(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
+    """What is not in order and who acts, since when, and when that was told last."""
+    if ctx.invoked_subcommand is not None:
+        return
+
+    print_rows(list(COLUMNS if form else SHOWN), open_alerts(find_place(), tenants), form)
+
+
+@alerts.command(epilog=examples("pfo alerts check"))
+def check() -> None:
+    """Look now, from outside the daemon, and tell who is to be told; for cron or a monitor.
+
+    Exit status 1 while something critical is open or a target is not reached.
+    """
+    sys.exit(check_and_tell(find_place(), utc_now(), click.echo))
+
+
+@alerts.command(epilog=examples("pfo alerts test"))
+def test() -> None:
+    """Send a test message to each target, and say how each answered."""
+    sys.exit(send_test(find_place(), click.echo))

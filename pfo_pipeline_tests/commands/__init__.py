@@ -1,1 +1,0 @@
-"""The command line, as a person or a script uses it."""
