@@ -22,11 +22,11 @@ SHOWN = ("severity", "tenant", "who_acts", "what", "since", "told", "to_do")
 
 
 class NoTarget(PfoError):
-    """There is nobody to send a test message to."""
+    """No alert target is configured."""
 
 
 def open_alerts(place: Place, tenants: tuple[str, ...]) -> list[dict[str, object]]:
-    """What is not in order, the gravest first; `told` is when a target, or the log where there is none, was told of it last.
+    """Open alerts, the most severe first; `told` is the time of the last notification of a target, or of the log without one.
 
     Raises: AlertsError; ConfigError: no such tenant.
     """
@@ -47,7 +47,7 @@ def open_alerts(place: Place, tenants: tuple[str, ...]) -> list[dict[str, object
             "who_acts": c.owner,
             "what": c.text,
             "since": entry.since,
-            "told": _told_last(memories.values(), entry.condition.key),
+            "told": _last_notified(memories.values(), entry.condition.key),
             "to_do": c.remedy,
             "link": c.link,
             "kind": c.kind,
@@ -67,12 +67,12 @@ def _refuse_strangers(place: Place, tenants: tuple[str, ...]) -> None:
         place.config.tenant(tenant_id)
 
 
-def _told_last(memories: Iterable[TargetMemory], key: Key) -> datetime | None:
+def _last_notified(memories: Iterable[TargetMemory], key: Key) -> datetime | None:
     return max((memory.told[key].at for memory in memories if key in memory.told), default=None)
 
 
-def check_and_tell(place: Place, now: datetime, say: Callable[[str], None]) -> int:
-    """Look at everything, the daemon and its sensors too, and tell who is to be told: a dead daemon tells nobody.
+def check_and_notify(place: Place, now: datetime, say: Callable[[str], None]) -> int:
+    """Check all conditions, the daemon and its sensors too, and notify the targets: a dead daemon notifies nobody.
 
     Returns: Exit status: 1 while something critical is open, or a target was not reached.
     Raises: HistoryUnusable, AlertsError; ConfigError: nothing is configured.
@@ -101,7 +101,7 @@ def _counted(book: Book) -> str:
 
 
 def send_test(place: Place, say: Callable[[str], None], *, send: Send = send) -> int:
-    """A test message to each configured target, and how each answered. Returns: 1 if one did not take it.
+    """Send a test message to each configured target and print the result. Returns: 1 if a target failed.
 
     Raises: NoTarget; ConfigError: nothing is configured.
     """
@@ -147,7 +147,7 @@ def check() -> None:
 
     Exit status 1 while something critical is open or a target is not reached.
     """
-    sys.exit(check_and_tell(find_place(), utc_now(), click.echo))
+    sys.exit(check_and_notify(find_place(), utc_now(), click.echo))
 
 
 @alerts.command(epilog=examples("pfo alerts test"))

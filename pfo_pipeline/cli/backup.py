@@ -1,4 +1,4 @@
-"""`pfo backup`: everything that a new machine needs to go on, in one folder, all of it or nothing.
+"""`pfo backup`: everything that a new machine needs, in one folder, complete or not at all.
 
 Dagster's history is copied first, then the private folder's state, then the ledger. So the ledger is the newest of them: no
 run that the history calls done is missing in it, and a run that the history lacks is only asked for again. Every file is read
@@ -106,7 +106,7 @@ def _begin(target: Path, draft: Path, office: str) -> None:
     if target.exists():
         raise BackupFailed(f"{target} is there already. Wait a second, and run again.")
     for abandoned in target.parent.glob(f".pfo-{office}-*.draft"):
-        shutil.rmtree(abandoned)  # Of a backup that was killed; whoever holds the lock is alone.
+        shutil.rmtree(abandoned)  # Left by a backup that was killed; this process holds the lock.
     draft.mkdir(mode=0o700)
 
 
@@ -167,7 +167,7 @@ def _history(home: Path) -> Iterator[Path]:
 
 
 def _state(files: LedgerFiles) -> Iterator[Path]:
-    """What the pipeline remembers beside the ledger, such as the inbox of webhooks and who was warned of what."""
+    """State of the pipeline beside the ledger, such as the inbox of webhooks and the alerts."""
     found = (p for p in files.private.glob("*") if p.suffix in (".sqlite", ".json"))
     yield from sorted(path for path in found if path != files.backup_memory)
 
@@ -218,7 +218,7 @@ def _copy_secrets(config: Config, draft: Path) -> tuple[list[SecretFile], list[s
         except FileNotFoundError:
             unread.append(key)
     for reference in (f"{user.token}{USER_NOTE}" for tenant in config.tenants for user in tenant.users):
-        # Without it, a token that is lost later would be taken for that of a user who was never made.
+        # Without it, a user whose token is lost later would count as never made.
         kind, _, rest = reference.partition(":")
         note = config.source.parent / rest
         if kind == "file" and note.exists():

@@ -1,4 +1,4 @@
-"""Waiting on loopback until a member comes back from Powens' pages.
+"""HTTP server on loopback that waits until a member returns from Powens' pages.
 
 Facts: Powens docs, Webview: back come `state` and `connection_id` (or `connection_ids`), or `error`.
 A request without the right `state` changes nothing, and no text of a request is shown again.
@@ -23,7 +23,7 @@ from pfo_pipeline.errors import PfoError
 CODE_LIFE_SECONDS = 1800
 """How long a code opens Powens' pages; nobody comes back after that."""
 _GRACE_SECONDS = 2
-_LOOPBACK = {"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6}
+_LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -39,12 +39,12 @@ ERRORS = {
 
 
 class CannotWait(PfoError):
-    """The address that members return to cannot be listened on."""
+    """The redirect address cannot be listened on."""
 
 
 @dataclass(frozen=True)
 class Returned:
-    """Who came back. `error` is a sentence of ours, None where all is well."""
+    """The connections of the member who returned; `error` is a sentence of this program, or None."""
 
     connection_ids: tuple[str, ...] = ()
     error: str | None = None
@@ -58,25 +58,33 @@ def listening_for(redirect_uri: str) -> socket.socket | None:
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in _LOOPBACK or parts.port is None:
         return None
-    family = _LOOPBACK[parts.hostname]
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", parts.port))
-        listener.listen()
+        return open_listener(_LOOPBACK[parts.hostname], parts.port)
     except OSError as error:
-        listener.close()
         raise CannotWait(
             f"redirect_uri: port {parts.port} of this machine cannot be listened on ({error.strerror}). End the program "
             "that has it, or configure another port, and add that address in the Powens console."
         ) from None
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """A listening socket at an IP address or name. Raises: OSError, OverflowError: it cannot be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
 async def wait_for_return(
     listener: socket.socket, redirect_uri: str, state: str, *, sleep: Callable[[float], Awaitable[object]]
 ) -> Returned | None:
-    """Serve the address until somebody comes back with `state`; None when nobody did while the code held."""
+    """Serve the address until a member returns with `state`; None when nobody did within the life of the code."""
     returned: asyncio.Future[Returned] = asyncio.get_running_loop().create_future()
 
     async def endpoint(request: Request) -> HTMLResponse:

@@ -35,7 +35,7 @@ from pfo_pipeline.powens.errors import PowensError
 _OPENS_DATA = "A link opens a member's data"
 
 
-def connect_and_show(place: Place, tenant_id: str, member_id: str, *, open_page: bool) -> int:
+def connect_member(place: Place, tenant_id: str, member_id: str, *, open_page: bool) -> int:
     """Make the member's Powens user if there is none, have a bank connected, and sync the tenant.
 
     Returns: Exit status, as of `pfo run`.
@@ -55,12 +55,12 @@ def connect_and_show(place: Place, tenant_id: str, member_id: str, *, open_page:
     )
 
 
-def reconnect_and_show(place: Place, tenant_id: str, connection_id: str, *, wait: bool, open_page: bool) -> int:
+def reconnect_member(place: Place, tenant_id: str, connection_id: str, *, wait: bool, open_page: bool) -> int:
     """Have a connection mended by its member, and sync the tenant.
 
     Args:
         wait: Else the link is told, for a member who is elsewhere, and nothing more is done.
-    Returns, Raises: as `connect_and_show`; OperationRefused also where the ledger knows no such connection.
+    Returns, Raises: as `connect_member`; OperationRefused also where the ledger knows no such connection.
     """
     require_admin(_OPENS_DATA)
     assert place.config is not None
@@ -121,7 +121,7 @@ def _send_to_page(
 
 @contextmanager
 def alone_with_member(place: Place, tenant: Tenant, user: User) -> Iterator[None]:
-    """One program at a time makes or ends what a member has at Powens.
+    """Exclude other programs that make or delete a member's access at Powens.
 
     Raises: NotConnected: another one is at it.
     """
@@ -154,10 +154,10 @@ async def _page_code(config: Config, tenant: Tenant, user: User) -> str:
 
 T = TypeVar("T")
 Confirm = Callable[[str], None]
-"""Asked with what will happen; does not return where the answer is no."""
+"""Shows what will happen and asks; it does not return if the answer is no."""
 
 
-def disconnect_and_show(
+def disconnect_member(
     place: Place, tenant_id: str, member_id: str, connection_id: str | None, *, erase: bool, confirm: Confirm
 ) -> None:
     """
@@ -189,7 +189,7 @@ def configured_member(place: Place, tenant_id: str, member_id: str | None) -> tu
 
 
 def ask_powens(config: Config, tenant: Tenant, user: User, ask: Callable[[MemberAccess], Awaitable[T]]) -> T:
-    """Calls for one member, with what failed told in the operator's words.
+    """Call Powens for one member; an error is explained in the operator's words.
 
     Raises: ConfigError, SecretError, NotConnected.
     """
@@ -253,7 +253,7 @@ def _erase(place: Place, config: Config, tenant: Tenant, user: User, confirm: Co
         click.echo(f"The ledger holds nothing of {user.id}.")
     files = config.member_files(user)
     if files is not None:
-        files.forget_user()  # Last: until here it tells a second attempt who was deleted.
+        files.forget_user()  # Last: a second attempt needs the id of the deleted user.
     click.echo(
         f"Take {user.id} out of the configuration now, or every run misses the token and notes it in the ledger."
     )
@@ -276,7 +276,7 @@ def connect(tenant: str, member: str, open_page: bool) -> None:
     machine (http://127.0.0.1:PORT/...), it ends with the link, and the next run reads the bank.
     """
     with working(find_place()) as place:
-        status = connect_and_show(place, tenant, member, open_page=open_page)
+        status = connect_member(place, tenant, member, open_page=open_page)
     sys.exit(status)
 
 
@@ -299,7 +299,7 @@ def connect(tenant: str, member: str, open_page: bool) -> None:
 def reconnect(tenant: str, connection: str, no_wait: bool, open_page: bool) -> None:
     """Have a member mend a connection, or renew its consent: tell the link, wait for the member, sync."""
     with working(find_place()) as place:
-        status = reconnect_and_show(place, tenant, connection, wait=not no_wait, open_page=open_page)
+        status = reconnect_member(place, tenant, connection, wait=not no_wait, open_page=open_page)
     sys.exit(status)
 
 
@@ -321,4 +321,4 @@ def disconnect(tenant: str, member: str, connection: str | None, erase: bool, ye
     if connection is not None and erase:
         raise click.UsageError("--erase deletes the member with every connection; leave --connection out.")
 
-    disconnect_and_show(find_place(), tenant, member, connection, erase=erase, confirm=confirming(yes))
+    disconnect_member(find_place(), tenant, member, connection, erase=erase, confirm=confirming(yes))

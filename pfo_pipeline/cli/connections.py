@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 def connection_records(place: Place, tenant_id: str) -> list[dict[str, Any]]:
-    """One row for each connection that there is; `accounts_disabled` names what Powens found and may not read.
+    """One row for each connection; `accounts_disabled` names the accounts that Powens found and may not read.
 
     Raises: LedgerError.
     """
@@ -66,7 +66,7 @@ def _record(tenant_id: str, connection: KnownConnection, accounts: Sequence[Know
 
 
 def waiting_accounts(place: Place, tenant_id: str) -> list[dict[str, Any]]:
-    """The accounts that Powens found and may not read, as the member would tell them apart."""
+    """The accounts that Powens found and may not read, by the names that the member knows."""
     return [
         {
             "account_id": a.account_id,
@@ -135,7 +135,7 @@ def _chosen(place: Place, tenant_id: str, account_ids: Sequence[str]) -> list[Kn
 
 
 def _enable(place: Place, tenant_id: str, account: KnownAccount) -> None:
-    from pfo_pipeline.cli.connect import ask_powens, configured_member  # Who reads connections needs no HTTP client.
+    from pfo_pipeline.cli.connect import ask_powens, configured_member  # A list of connections needs no HTTP client.
 
     config, tenant, user = configured_member(place, tenant_id, account.user_id)
     token = config.user_token(tenant, user)

@@ -41,12 +41,12 @@ _OTHER_HOME = "Free the disk if it is full, or set DAGSTER_HOME to a folder that
 
 
 class PlaceError(PfoError):
-    """A folder that a command is told to work in cannot be used."""
+    """The data folder or Dagster's home cannot be used."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """`config` is None where nothing is configured: the demonstration, until `working` gives it one."""
+    """Configuration and data folder of a command; `config` is None in the demonstration, until `working` makes one."""
 
     config: Config | None
     data_dir: Path
@@ -88,14 +88,14 @@ class Place:
 
     @contextmanager
     def at_once(self) -> Iterator["Place"]:
-        """The same place, with the published ledger opened once for who asks it several things. Raises: as `opened`."""
+        """The same place with one connection to the published ledger for several reads. Raises: as `opened`."""
         with self.opened() as con:
             yield replace(self, connection=con)
 
     @property
     def ledger(self) -> "Ledger":
         """The writing side. Raises: SecretError."""
-        from pfo_pipeline.ledger.store import Ledger  # Who only reads does not pay for it.
+        from pfo_pipeline.ledger.store import Ledger  # Readers need not import it.
 
         return ledger_of(self.config) if self.config else Ledger(self.files, DEMO_OFFICE)
 
@@ -194,7 +194,7 @@ def prepare(place: Place) -> None:
     _make_writable(place.data_dir, _OTHER_DATA_DIR)
     _make_writable(home, _OTHER_HOME, mode=0o700)
     if home.is_relative_to(place.data_dir):
-        home.chmod(0o700)  # Of a fresh clone it is everybody's; what runs log is no secret, but nobody else's either.
+        home.chmod(0o700)  # In a fresh clone everybody may read it; logs of runs are for this account.
     if not (home / "dagster.yaml").exists():
         _copy_settings(home)
 

@@ -90,7 +90,7 @@ def turns(files: LedgerFiles) -> list[Path]:
 
 
 def _refuse_other_ledger(files: LedgerFiles) -> None:
-    """Raises: DemoError: the ledger is not the demonstration's, or cannot be told."""
+    """Raises: DemoError: the ledger is not the demonstration's, or it cannot be known."""
     if files.published.exists():
         with open_published(files.published) as con:
             office = con.execute("select office from office").fetchall()
@@ -101,10 +101,10 @@ def _refuse_other_ledger(files: LedgerFiles) -> None:
 
 
 def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:
-    """What is a link is removed as one: where it leads to may be somebody else's."""
+    """Links are removed and not followed: their targets may belong to others."""
     dagster = data_dir / "dagster"
     history = [dagster] if dagster.is_symlink() else [p for p in dagster.glob("*") if p.name != "dagster.yaml"]
-    # The published ledger last: it tells whose all this is, should this be interrupted and run again.
+    # The published ledger last: after an interruption it proves that all this is the demonstration's.
     doomed = [*history, data_dir / "alerts.jsonl", pages_folder(data_dir), files.private, files.published]
     removed = [path for path in doomed if path.is_symlink() or path.exists()]
     for path in removed:

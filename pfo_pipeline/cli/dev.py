@@ -1,7 +1,7 @@
-"""`pfo dev`: Dagster's web server and daemon, side by side, until this program ends.
+"""`pfo dev`: Dagster's web server and daemon until this program ends.
 
-Each child has a session of its own, so that one signal reaches it once, from us; then its whole session is waited for:
-a code server, and the runs under way in it, end some seconds after the server that started them.
+Each child has its own session, so that a signal reaches it once, from this program, which then waits for the whole session:
+a code server and its runs end some seconds after the server that started them.
 """
 
 import ctypes
@@ -98,13 +98,13 @@ def _open_history(lock: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """In a new child: the system tells it to end when we are killed and cannot (Linux alone; prctl(2), PR_SET_PDEATHSIG)."""
+    """In a new child: on Linux it is ended when this program is killed (prctl(2), PR_SET_PDEATHSIG)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _is_alive(child: subprocess.Popen[bytes]) -> bool:
-    """Is anything of its session alive: it, or what it started?"""
+    """Whether a process of its session is alive."""
     return child.poll() is None or _signal_session(child, 0)
 
 

@@ -18,7 +18,7 @@ from pfo_pipeline.report.output import write_page
 from pfo_pipeline.report.rates import rates_of
 
 _PRIVATE_MODE = 0o600
-"""Of a page that somebody asked for: where it lies, and who else reads there, is theirs to say."""
+"""Mode of a page that a person asked for; they may share it."""
 
 
 def _moment(reader: Reader, tenant_ids: Sequence[str], given: date | None) -> datetime | None:

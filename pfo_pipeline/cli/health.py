@@ -44,10 +44,10 @@ class Finding:
 
 
 def check_health(now: datetime, stale_after: timedelta) -> list[Finding]:
-    """Everything that was looked at, each with its level; nothing is changed.
+    """All findings with their levels; nothing is changed.
 
     Args:
-        stale_after: For how long a tenant may go unread, and the published ledger unchanged, before it is told; twice that is
+        stale_after: Age of a tenant's last read, and of the publication, from which a finding is a warning; twice that is
             critical.
     """
     try:

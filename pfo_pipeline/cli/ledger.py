@@ -31,14 +31,14 @@ from pfo_pipeline.report.output import remove_pages
 
 
 class LedgerNotAsWritten(PfoError):
-    """What the ledger holds is not what was written into it."""
+    """The ledger differs from what was written into it."""
 
 
 def erase_history(place: Place, tenant_id: str, user_id: str | None, confirm: Callable[[str], None]) -> None:
-    """Remove what the ledger holds of a tenant, or of one user.
+    """Remove the rows of a tenant, or of one user, after a confirmation.
 
     Args:
-        confirm: Asked with what will happen; does not return where the answer is no.
+        confirm: Shows what will happen and asks; it does not return if the answer is no.
     Raises:
         ConfigError: still configured, so that the next run would read everything again.
         OperationRefused: not an admin, or the ledger knows nobody of that name.
@@ -57,7 +57,7 @@ def erase_history(place: Place, tenant_id: str, user_id: str | None, confirm: Ca
 
 
 def erase_rows(place: Place, tenant_id: str, user_id: str | None) -> bool:
-    """Remove what the ledger holds, and tell how much; whether there was anything.
+    """Remove rows and print how many. Returns: whether there were any.
 
     Raises: OperationRefused: a run is at work on the tenant; LedgerError.
     """
@@ -100,7 +100,7 @@ _FIRST_YEAR = 1970
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to end: all linked accounts of a user, or one by its own id."""
+    """The accounts to end: all linked accounts of a user, or one by its own id."""
 
     tenant_id: str
     user_id: str | None
@@ -118,14 +118,14 @@ class _Ending:
     accounts: list[KnownAccount]
     connections: list[KnownConnection]
     user_ids: list[str]
-    """Users who are not configured and of whom nothing counts afterwards."""
+    """Users who are not configured and have no counted account afterwards."""
 
 
 def end_accounts(place: Place, wanted: Wanted, confirm: Callable[[str], None]) -> None:
     """End linked accounts on a date, and publish it.
 
     Args:
-        confirm: Asked with what will happen; does not return where the answer is no.
+        confirm: Shows what will happen and asks; it does not return if the answer is no.
     Raises:
         ConfigError: the user is configured, so that the next run would find their accounts alive.
         OperationRefused: not an admin, a date that is none of the past, nothing to end, or a run is at work on the tenant.
@@ -159,7 +159,7 @@ def _counted(accounts: Sequence[KnownAccount]) -> str:
 
 
 def _end_of_day(place: Place, wanted: Wanted, now: datetime) -> datetime:
-    """The end of that day where the tenant lives, and no moment that is still to come.
+    """The end of that day in the tenant's time zone, or now if that is earlier.
 
     Raises: OperationRefused.
     """
@@ -231,7 +231,7 @@ def _batch(wanted: Wanted, ending: _Ending, moment: datetime) -> Batch:
     from pfo_pipeline.operations.identities import (
         COUNTS,
         ENDED,
-    )  # They import an HTTP client, which `pfo verify` needs not.
+    )  # They import an HTTP client, which `pfo verify` does not need.
     from pfo_pipeline.operations.presence import ended_user, gone_connection, kept_account
 
     tenant_id = wanted.tenant_id
@@ -339,7 +339,7 @@ def rekey(old_key: str | None) -> None:
         require_admin("A new key rewrites the ledger")
         config = place.configured()
         place.ledger.rekey(_secret(config, old_key) if old_key else None)
-        if not config.writes_pages:  # What is encrypted now shall not lie beside it in the clear.
+        if not config.writes_pages:  # No plain page beside an encrypted ledger.
             for page in remove_pages(place.data_dir):
                 click.echo(f"Removed {page}.")
         state = "encrypted with encryption_key" if config.encryption_key else "plain"

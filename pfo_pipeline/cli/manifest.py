@@ -1,4 +1,4 @@
-"""The manifest of a backup: which files it has, their SHA-256, and which ledger they are of."""
+"""The manifest of a backup: its files with their SHA-256, and the ledger that they belong to."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ _OURS = re.compile(
     rf"{re.escape(LEDGER)}|{PRIVATE}/(?!backup\.json)[^/]+\.(sqlite|json)|{HISTORY}/dagster\.yaml|{HISTORY}/schedules/[^/]+\.db"
     rf"|{HISTORY}/history/([^/]+/)*[^/]+\.db|{ALERTS}/alerts\.jsonl|{CONFIG}/pfo\.toml|{SECRETS}/[0-9]+"
 )
-"""What `pfo backup` writes. A file of another name could take the place of one that a restore must not touch."""
+"""Names of files that `pfo backup` writes. A restore accepts no other, which might replace a file that it must not touch."""
 
 
 class BackupDamaged(PfoError):

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help: what to type, one line each, as it stands (`\\b` keeps click from filling the lines)."""
+    """The end of a command's help: examples, one per line (`\\b` keeps click from filling the lines)."""
     return "\n".join(("\b", "Examples:", *(f"  {command}" for command in commands)))
 
 
@@ -69,7 +69,7 @@ complete_accounts = _complete(
 
 
 class Moment(click.ParamType[date]):
-    """A moment as it is typed, in UTC where it has no zone; or a date, whose end depends on the tenant's time zone."""
+    """A date, which means its end in the tenant's time zone, or a date and time, in UTC unless it has a zone."""
 
     name = "moment"
 
@@ -137,7 +137,7 @@ def formats(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def confirming(yes: bool) -> Callable[[str], None]:
-    """Who is asked with what will happen; the command ends where the answer is no."""
+    """A function that shows what will happen and asks; it ends the command if the answer is no."""
 
     def confirm(what: str) -> None:
         click.echo(what, err=True)

@@ -138,7 +138,7 @@ def _json_value(value: object) -> object:
 
 
 def _text(value: object) -> str:
-    """What JSON has no type for. Amounts are written as text, so that no reader turns them into binary floats."""
+    """Text for values without a JSON type. Amounts are text, so that no reader turns them into binary floats."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
     return plain(value) if isinstance(value, Decimal) else str(value)
@@ -187,14 +187,14 @@ def moment(value: datetime | None) -> str:
 
 
 def until(value: datetime | None, now: datetime) -> str:
-    """A moment to come and the whole days that are left to it."""
+    """A time in the future and the whole days until then."""
     if value is None:
         return "—"
     return f"{moment(value)} ({f'{(value - now).days} d' if value > now else 'over'})"
 
 
 def age(as_of: datetime | None, now: datetime, limit: timedelta) -> str:
-    """`fresh` or `stale` by its limit, and how old the figure is; a bank's own date may be ahead of us."""
+    """`fresh` or `stale` by the limit, and the age of the balance; a bank's own date may be in the future."""
     if as_of is None:
         return "no figure"
     if as_of > now:
@@ -205,12 +205,12 @@ def age(as_of: datetime | None, now: datetime, limit: timedelta) -> str:
 
 
 def ago(length: timedelta) -> str:
-    """How long since; or how far ahead of this machine's clock, by which a wrong one has dated it."""
+    """Time since then, or how far it is ahead of this machine's clock."""
     return f"{duration(length)} ago" if length >= timedelta(0) else f"{duration(-length)} ahead of this clock"
 
 
 def duration(length: timedelta) -> str:
-    """One number and its unit, rounded down; what a clock that was put back makes negative is 0."""
+    """One number and its unit, rounded down; a negative duration, after a clock was set back, is 0."""
     seconds = max(0, int(length.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:

@@ -39,7 +39,7 @@ class RestoreFailed(PfoError):
 
 @dataclass(frozen=True)
 class Restored:
-    """What was put back. `aside` holds what was there before; `unresolved` are the secrets that are still to be set."""
+    """The restored files. `aside` holds the replaced ones; `unresolved` are the secrets that must still be set."""
 
     place: Place
     manifest: Manifest
@@ -195,11 +195,11 @@ def _ledger(place: Place, secrets: dict[Path, Path]) -> Ledger:
 
 
 def _put_state(backup: Path, manifest: Manifest, place: Place, aside: Path) -> None:
-    """Dagster's home and what the pipeline remembers beside the ledger."""
+    """Put back Dagster's home and the pipeline's state beside the ledger."""
     home = place.dagster_home
     for file in (*home.glob("schedules/*.db*"), *home.glob("history/**/*.db*")):
         _put_aside(file, aside / names.HISTORY / file.relative_to(home))
-    for file in place.files.private.glob("*.sqlite-*"):  # Journals: SQLite would mix them into what is put back.
+    for file in place.files.private.glob("*.sqlite-*"):  # Journals: SQLite would apply them to the restored files.
         _put_aside(file, aside / names.PRIVATE / file.name)
     folders = {names.HISTORY: home, names.PRIVATE: place.files.private, names.ALERTS: place.data_dir}
     for name in steps("Putting files back", manifest.files):
@@ -232,7 +232,7 @@ def _unresolved(config: Config) -> list[str]:
     return problems
 
 
-def restore_and_show(backup: Path, now: datetime, *, replace_newer: bool) -> None:
+def restore_from_backup(backup: Path, now: datetime, *, replace_newer: bool) -> None:
     """Raises: as `restore_backup`."""
     done = restore_backup(backup, now, replace_newer=replace_newer)
     told, place = done.manifest, done.place
@@ -259,7 +259,7 @@ def restore_and_show(backup: Path, now: datetime, *, replace_newer: bool) -> Non
     click.echo("  pfo run, which fetches what has happened since; then start the servers.")
 
 
-def restore_published_and_show(now: datetime, *, replace_newer: bool) -> None:
+def restore_from_published(now: datetime, *, replace_newer: bool) -> None:
     """Put the published copy in the primary's place, and check every row of it.
 
     Raises:
@@ -305,6 +305,6 @@ def restore(folder: Path | None, from_published: bool, replace_newer: bool) -> N
         raise click.UsageError("Name either --from BACKUP or --from-published.")
     with progress():
         if folder is None:
-            restore_published_and_show(utc_now(), replace_newer=replace_newer)
+            restore_from_published(utc_now(), replace_newer=replace_newer)
         else:
-            restore_and_show(folder, utc_now(), replace_newer=replace_newer)
+            restore_from_backup(folder, utc_now(), replace_newer=replace_newer)

@@ -49,7 +49,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
     """
     assert place.config is not None
     chosen = [place.config.tenant(tenant_id).id for tenant_id in tenants] or [t.id for t in place.config.tenants]
-    for workflow in WORKFLOWS:  # A refusal is told before a run is made of it.
+    for workflow in WORKFLOWS:  # Refuse before there is a run.
         authorize(workflow.step(workflow.entry_step_id).operation, place.role)
     out = console()
     out.print(
@@ -57,8 +57,8 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
         + (" from the simulated bank" if place.is_demonstration else "")
     )
     if choice != EVERYTHING:
-        scope_of(place.config.tenant(chosen[0]), place.reader, choice)  # A mistake is told before a run is made of it.
-    waiting = console(stderr=True)  # What is under way is no result: a pipe has results alone.
+        scope_of(place.config.tenant(chosen[0]), place.reader, choice)  # Refuse a mistake before there is a run.
+    waiting = console(stderr=True)  # Progress is no result: a pipe gets results alone.
     with waiting.status("Starting Dagster") as progress:
         from pfo_pipeline.cli.workflows import WorkflowRun, run_workflows
 
@@ -93,9 +93,9 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
 
 
 def _tell(place: Place, tenant_ids: list[str]) -> list[str]:
-    """Tell what is not in order, as the daemon's sensor does: it may not be running.
+    """Notify alert targets, as the daemon's sensor does: it may not be running.
 
-    Returns: What could not be told, and why; the runs are as good or bad as they were.
+    Returns: Failed notifications with their reasons; they do not change the result of the runs.
     """
     from pfo_pipeline.cli.dagster_history import opened_history
     from pfo_pipeline.defs.sensors import look_everywhere

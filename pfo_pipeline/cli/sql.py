@@ -36,7 +36,7 @@ class QueryError(PfoError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query gives.
+    """The result of a query.
 
     rows: All of them, or the first SHOWN.
     found: How many there are; None when there are more than were counted.
@@ -59,7 +59,7 @@ def run_sql(place: Place, query: str, tenant_id: str | None, *, whole: bool = Tr
         KeyboardInterrupt: somebody pressed Ctrl-C.
     """
     try:
-        # The errors are named inside: what is wrong with a query says nothing about the ledger's file.
+        # Errors are named inside: an error of a query says nothing about the ledger's file.
         with _one_tenant(place, tenant_id) if tenant_id else place.opened() as con:
             _lock_in(con)
             try:
@@ -105,7 +105,7 @@ def _interruptibly(con: duckdb.DuckDBPyConnection, ask: Callable[[], Answer]) ->
         try:
             return answer.result()
         except KeyboardInterrupt:
-            while not answer.done():  # Again, since what has not begun yet is not interrupted.
+            while not answer.done():  # Again: a query that has not begun yet is not interrupted.
                 con.interrupt()
                 wait([answer], timeout=0.05)
             raise

@@ -28,7 +28,7 @@ KNOWN_SHOWN = (
 
 
 def known_connections(place: Place, tenant_id: str, known_at: date | None) -> list[dict[str, Any]]:
-    """Every connection with all that is known of it, or was at a moment; each with what became of its tenant's accounts."""
+    """Every connection as it is known, or was at a moment, with the coverage of its tenant's accounts."""
     reader = place.reader
     moment = reader.moment(tenant_id, known_at) or ALWAYS
     [told] = coverage_of(reader, [tenant_id], at=moment, known_at=moment)

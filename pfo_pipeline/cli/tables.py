@@ -23,7 +23,7 @@ from pfo_pipeline.redaction import scrub
 
 @dataclass(frozen=True)
 class TenantView:
-    """What the published ledger says of one tenant."""
+    """One tenant in the published ledger."""
 
     tenant_id: str
     accounts: list[KnownAccount]
@@ -44,7 +44,7 @@ class TenantView:
         return [u for u in self.users if u.is_troubled]
 
     def stands(self, connection: KnownConnection) -> str:
-        """How a connection stands, in a word or a few."""
+        """The status of a connection in a few words."""
         said = [a.why for a in self.attention if a.connection_id == connection.connection_id]
         return ", ".join(said) if said and connection.status == "healthy" else connection.status
 
@@ -139,7 +139,7 @@ def _headed(name: str) -> str:
 
 
 def coverage(views: Iterable[TenantView]) -> RenderableType:
-    """What became of every linked account, a line for each tenant; and what may be counted twice, with what to do."""
+    """Counted and uncounted linked accounts by tenant; and amounts that may be counted twice, with the remedy."""
     lines: list[Text] = []
     for view in views:
         told = view.coverage
@@ -159,7 +159,7 @@ def coverage(views: Iterable[TenantView]) -> RenderableType:
 
 
 def freshness(views: Sequence[TenantView], now: datetime) -> RenderableType:
-    """Per tenant and currency, what of it is older than its limit; then the accounts that are, and where each is held up."""
+    """Stale amounts by tenant and currency; then the stale accounts, each with the cause of the delay."""
     table = Table(
         title="Freshness",
         title_justify="left",
@@ -207,7 +207,7 @@ def _dated_ahead(view: TenantView, now: datetime) -> Iterator[Text]:
 
 
 def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> RenderableType:
-    """What waits for a person: which connection or user, why, who, what to do, where; then what mends itself."""
+    """Action items: the connection or user, the reason, who acts, what to do and where; then those that are retried."""
     waiting: list[Text] = []
     lines: list[Text] = []
     for view in views:
@@ -233,7 +233,7 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
 
 
 def consents_that_end(views: Iterable[TenantView], now: datetime, *, is_demonstration: bool) -> RenderableType:
-    """Within 14 days: which, when, what goes stale then, how to renew; nothing where none does."""
+    """Consents that end within 14 days: when, the balances that become stale then, and how to renew; empty without any."""
     lines: list[Text] = []
     for view in views:
         for c in ending_consents(view.tenant_id, view.connections, view.accounts, now):
@@ -293,7 +293,7 @@ _SHOWN_ABOVE = ("user", "connection", "accounts", "consent")
 
 
 def open_alerts(place: Place, tenant_ids: set[str]) -> RenderableType:
-    """What else is open: failed runs and checks, stale tenants, what stopped ticking; and alert targets that do not answer."""
+    """Other open alerts: failed runs and checks, stale tenants, silent sensors; and alert targets that cannot be reached."""
     try:
         book = read_book(place.files.private)
     except AlertsError as unreadable:  # An analyst may have no right to it.

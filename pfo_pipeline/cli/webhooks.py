@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import uvicorn
 
+from pfo_pipeline.cli.callback_server import open_listener
 from pfo_pipeline.cli.context import Place, find_place, require_admin
 from pfo_pipeline.cli.options import (
     TENANT,
@@ -102,7 +103,7 @@ async def _provider(
     name = provider_name(tenant.id)
     provider = await registrar.provider(name)
     if provider is None:
-        # Tried before Powens is asked: the secret is told once, and must have a place then.
+        # Before the call to Powens, which sends the secret once: it must have a place then.
         draft = _draft(file)
         try:
             provider = await registrar.add_provider(name, lambda secret: _store(draft, file, secret))
@@ -163,18 +164,12 @@ def _store(draft: Path, file: Path, secret: str) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     """Raises: WebhooksError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
+        return open_listener(host, port)
     except (OSError, OverflowError) as error:
-        listener.close()
         raise WebhooksError(
             f"{_host(host)}:{port} cannot be listened on ({error}). Choose another --host or --port."
         ) from None
-    return listener
 
 
 def _host(host: str) -> str:

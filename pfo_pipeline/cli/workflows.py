@@ -61,7 +61,7 @@ def run_workflows(
     Args:
         choice: What of the one tenant is run. A bank that is to be asked is asked once, for accounts.
         lock: File that programs started at once queue for while they make or change Dagster's storage.
-        starting, ended: Told before and after each workflow, for progress.
+        starting, ended: Called before and after each workflow, for progress.
     Raises:
         HistoryUnusable: Dagster's storage does not open, or breaks.
     """
@@ -93,7 +93,7 @@ def run_workflows(
 
 
 def _register(instance: dg.DagsterInstance, tenant_ids: list[str], lock: Path) -> None:
-    """Make the tenants partitions; one that another program adds in the same moment is an error to Dagster."""
+    """Add the tenants as partitions, one program at a time: Dagster refuses a partition that another has just added."""
     with alone_in_history(lock):
         new = [tenant_id for tenant_id in tenant_ids if not instance.has_dynamic_partition(TENANTS, tenant_id)]
         instance.add_dynamic_partitions(TENANTS, new)

@@ -12,7 +12,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 from pfo_pipeline.alerts.notify import ALERTS
 from pfo_pipeline.alerts.state import read_book
 from pfo_pipeline.cli import main
-from pfo_pipeline.cli.alerts import check_and_tell
+from pfo_pipeline.cli.alerts import check_and_notify
 from pfo_pipeline.cli.context import find_place
 from pfo_pipeline_tests.alerts.servers import WebServer, free_port
 from pfo_pipeline_tests.cli.test_health import at_work, mine, now, storage, tick
@@ -47,7 +47,7 @@ def pfo(*words: str) -> Result:
 def check(now: datetime) -> tuple[int, list[str]]:
     """The exit status of `pfo alerts check` at that moment, and what it says."""
     said: list[str] = []
-    return check_and_tell(find_place(), now, said.append), said
+    return check_and_notify(find_place(), now, said.append), said
 
 
 def about_dagster(mine: Office) -> dict[str, str]:

@@ -51,7 +51,7 @@ def asked(terminal: Terminal) -> Terminal:
 def test_the_shell_shows_the_ledger_and_nothing_else_can_be_reached(ledger: Ledger, tmp_path: Path) -> None:
     before = sorted(path for path in (tmp_path / "data").rglob("*"))
     with on_a_terminal("sql") as terminal:
-        asked(terminal).type("select max(current_balance) from positions;" + ENTER)
+        asked(terminal).type(f"from positions select max(current_balance);{ENTER}")
         terminal.shows("12345678901234567890.12")
         asked(terminal).type(f"select current_setting('TimeZone') as zone;{ENTER}")
         terminal.shows("zone", "UTC")
