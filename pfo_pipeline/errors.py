@@ -1,8 +1,8 @@
 """The base class of every error that a person can resolve.
 
 PfoError
-├── ConfigError            config/: the configuration file, all mistakes at once
-├── SecretError            config/: a secret reference that does not resolve
+├── ConfigError            errors.py: the configuration file, all mistakes at once
+├── SecretError            errors.py: a secret reference that does not resolve
 ├── PowensError …          powens/errors.py: errors from Powens
 ├── LedgerError …          ledger/errors.py: busy, damaged, newer, full, foreign, key refused
 ├── Export…                ledger/export.py: what cannot be exported, or a folder that cannot be used
@@ -19,3 +19,11 @@ prints it without a traceback.
 
 class PfoError(Exception):
     """A mistake or a state that a person can resolve; `str(error)` says how."""
+
+
+class ConfigError(PfoError):
+    """The configuration cannot be used; the message lists every mistake by its key."""
+
+
+class SecretError(PfoError):
+    """A secret reference does not resolve; the message names the key and the reference, never the value."""

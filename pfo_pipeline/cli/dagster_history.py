@@ -17,8 +17,7 @@ from dagster import DagsterInstance
 from sqlalchemy.exc import SQLAlchemyError
 
 from pfo_pipeline.cli.context import Place, require_admin
-from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
-from pfo_pipeline.defs.partitions import TENANTS
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, CASH_PAGE, TENANTS
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import named_ledger_errors
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for

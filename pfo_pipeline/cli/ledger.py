@@ -232,7 +232,7 @@ def _batch(wanted: Wanted, ending: _Ending, moment: datetime) -> Batch:
         COUNTS,
         ENDED,
     )  # They import an HTTP client, which `pfo verify` does not need.
-    from pfo_pipeline.operations.presence import ended_user, gone_connection, kept_account
+    from pfo_pipeline.operations.sync import ended_user, gone_connection, kept_account
 
     tenant_id = wanted.tenant_id
     rows: list[LedgerRow] = []

@@ -19,10 +19,8 @@ from pfo_pipeline.cli.dagster_history import alone_in_history, opened_history
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.defs.by_hand import run_config
 from pfo_pipeline.defs.failures import CANCELLED, STARTED_BY, described_failure
-from pfo_pipeline.defs.options import job_name
-from pfo_pipeline.defs.partitions import TENANTS
+from pfo_pipeline.defs.from_contract import TENANTS, job_name, run_config
 from pfo_pipeline.operations.selection import EVERYTHING, Choice
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -3,7 +3,6 @@
 Secrets are references (`env:NAME`, `file:PATH`), never values.
 """
 
-from pfo_pipeline.config.errors import ConfigError, SecretError
 from pfo_pipeline.config.loading import (
     CONFIG_VARIABLE,
     DATA_DIR_VARIABLE,
@@ -15,6 +14,7 @@ from pfo_pipeline.config.loading import (
 from pfo_pipeline.config.model import Config, Tenant, User
 from pfo_pipeline.config.token_store import USER_NOTE, MemberFiles, StoredUser
 from pfo_pipeline.config.values import checked_base_url, secret_reference
+from pfo_pipeline.errors import ConfigError, SecretError
 
 __all__ = [
     "CONFIG_VARIABLE",

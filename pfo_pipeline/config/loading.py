@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pfo_pipeline.config.errors import ConfigError
 from pfo_pipeline.config.model import Config
 from pfo_pipeline.contracts.model import Role
+from pfo_pipeline.errors import ConfigError
 
 CONFIG_VARIABLE = "PFO_CONFIG"
 DATA_DIR_VARIABLE = "PFO_DATA_DIR"

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from pfo_pipeline.config.errors import ConfigError, SecretError
 from pfo_pipeline.config.token_store import MemberFiles, read_secret
 from pfo_pipeline.config.values import (
     BaseUrl,
@@ -24,6 +23,7 @@ from pfo_pipeline.config.values import (
     TimeZoneName,
 )
 from pfo_pipeline.contracts.operations import Freshness
+from pfo_pipeline.errors import ConfigError, SecretError
 
 DEFAULT_TIMEZONE = "Europe/Paris"
 

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pfo_pipeline.config.errors import SecretError
+from pfo_pipeline.errors import SecretError
 
 
 def read_secret(reference: str, *, folder: Path, key: str) -> str:

@@ -9,10 +9,9 @@ import dagster as dg
 
 from pfo_pipeline.config import role_of_process
 from pfo_pipeline.contracts.model import Step, Workflow
-from pfo_pipeline.defs.by_hand import BY_HAND, choice_of
 from pfo_pipeline.defs.failures import named_failures
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, BY_HAND, choice_of, step_asset
 from pfo_pipeline.defs.io_manager import TABLES
-from pfo_pipeline.defs.options import ASSET_KEYS, step_asset
 from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.access import authorize, require_integration

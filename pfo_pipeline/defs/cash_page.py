@@ -9,9 +9,8 @@ import dagster as dg
 from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.records import EXACT, plain
 from pfo_pipeline.defs.failures import named_errors
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, CASH_PAGE, tenants
 from pfo_pipeline.defs.metadata import cell, table
-from pfo_pipeline.defs.options import ASSET_KEYS, CASH_PAGE
-from pfo_pipeline.defs.partitions import tenants
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.report.output import PUBLIC_MODE, page_path, remove_pages, write_page

@@ -18,8 +18,8 @@ from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, retry_policy
 from pfo_pipeline.defs.metadata import cell, table
-from pfo_pipeline.defs.options import ASSET_KEYS, retry_policy
 from pfo_pipeline.defs.resources import PARTITION_TAG, OfficeResource
 from pfo_pipeline.ledger.known import Violation
 from pfo_pipeline.ledger.publication import differences

@@ -11,8 +11,8 @@ from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, Table, table_of
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, column_lineage, table_metadata
 from pfo_pipeline.defs.metadata import cell, over_time, table
-from pfo_pipeline.defs.options import ASSET_KEYS, column_lineage, table_metadata
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.ledger.known import Figure, Total
 from pfo_pipeline.ledger.store import utc_now

@@ -6,7 +6,7 @@ import dagster as dg
 
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.defs.options import asset_keys, job_name
+from pfo_pipeline.defs.from_contract import asset_keys, job_name
 
 
 def _workflow_job(workflow: Workflow) -> Any:

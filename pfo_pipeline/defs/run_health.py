@@ -21,7 +21,7 @@ from pfo_pipeline.config import Config, ConfigError, Tenant
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import CANCELLED, broken_rules, described_failure, described_start_failure
-from pfo_pipeline.defs.options import ASSET_KEYS, asset_keys, job_name
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, asset_keys, job_name
 from pfo_pipeline.defs.resources import PARTITION_TAG
 
 SILENCE = timedelta(minutes=5)

@@ -17,9 +17,8 @@ from typing import Any
 import dagster as dg
 
 from pfo_pipeline.config import ConfigError, Tenant, load_config
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, FIRST_SYNC, TENANTS
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
-from pfo_pipeline.defs.options import ASSET_KEYS
-from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS
 
 QUARTER_MINUTES = 15
 _QUARTER = timedelta(minutes=QUARTER_MINUTES)

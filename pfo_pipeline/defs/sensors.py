@@ -26,9 +26,8 @@ from pfo_pipeline.alerts.notify import (
 from pfo_pipeline.alerts.state import AlertsError, Book
 from pfo_pipeline.config import Config, ConfigError, SecretError, load_config
 from pfo_pipeline.defs.failures import broken_rules
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, FIRST_SYNC, TENANTS, tenants
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
-from pfo_pipeline.defs.options import ASSET_KEYS
-from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS, tenants
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.defs.run_health import SILENCE, clock_is_wrong, pulse_findings, run_findings
 from pfo_pipeline.errors import PfoError

@@ -29,11 +29,10 @@ from pfo_pipeline.ledger.errors import (
     named_ledger_errors,
     named_schema_errors,
 )
-from pfo_pipeline.ledger.inspection import holds, inspect, newest_load, open_or_damage
 from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
 from pfo_pipeline.ledger.merge import Batch, MergeResult, apply
 from pfo_pipeline.ledger.reader import Reader, open_published
-from pfo_pipeline.ledger.recovery import Load, last_backup
+from pfo_pipeline.ledger.recovery import Load, holds, inspect, last_backup, newest_load, open_or_damage
 from pfo_pipeline.ledger.schema import bring_up_to_date, enter, make_views, version_of
 from pfo_pipeline.ledger.verify import PERSONAL_COLUMNS, Verified, read_every_block, verify
 from pfo_pipeline.telemetry import counted, measured, tell

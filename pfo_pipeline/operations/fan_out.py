@@ -11,16 +11,21 @@ from pfo_pipeline.contracts.operations import REFRESH_BALANCES, SYNC_ACCOUNTS, R
 from pfo_pipeline.contracts.tables import AccountRow, QuarantineRow, TenantRow, UserRow
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.reader import Reader
-from pfo_pipeline.operations import events
 from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.operations.force_sync import force_sync
 from pfo_pipeline.operations.identities import KnownMatching
-from pfo_pipeline.operations.presence import Lists, Served, no_longer_read, standing_in, told_missing
-from pfo_pipeline.operations.quarantine import OF_REFRESH, OF_SYNC, cleared
 from pfo_pipeline.operations.refresh import NoBalance, refresh_balances
 from pfo_pipeline.operations.selection import Scope
-from pfo_pipeline.operations.step_result import StepResult
-from pfo_pipeline.operations.sync import CommandContext, sync_accounts
+from pfo_pipeline.operations.step_result import OF_REFRESH, OF_SYNC, StepResult, cleared, failure_event, success_event
+from pfo_pipeline.operations.sync import (
+    CommandContext,
+    Lists,
+    Served,
+    no_longer_read,
+    standing_in,
+    sync_accounts,
+    told_missing,
+)
 from pfo_pipeline.powens.errors import Invalid, Missing, PowensError, Refused, Transient, WrongClock, WrongHost
 from pfo_pipeline.powens.mapping import account_id, booked_balance, connection_row, quarantined
 from pfo_pipeline.powens.models import Connection
@@ -115,7 +120,7 @@ async def _sync_user(
     except (PowensError, SecretError) as error:
         for connection_id in requested:
             request = _sync_request(tenant, user, connection_id, mine, scope)
-            result.telemetry += events.failed(SYNC_ACCOUNTS, request, error, context.now)
+            result.telemetry += failure_event(SYNC_ACCOUNTS, request, error, context.now)
         _user_failed(context, user, error, result, count=max(1, len(mine)))
         return result, Served(user, None, connections) if connections else None
     result.add(accounts.quarantine)
@@ -126,13 +131,13 @@ async def _sync_user(
             output, rows = await sync_accounts(context, request)
         except OperationRefused as reason:
             result.add_failure(f"{reason} A run of everything records why.")
-            result.telemetry += events.failed(SYNC_ACCOUNTS, request, reason, context.now)
+            result.telemetry += failure_event(SYNC_ACCOUNTS, request, reason, context.now)
             continue
         result.add(rows)
         result.synced += output.synced
         if output.errors:
             result.add_failure("; ".join(output.errors), count=output.failed)
-        result.telemetry += events.succeeded(SYNC_ACCOUNTS, request, output, context.now)
+        result.telemetry += success_event(SYNC_ACCOUNTS, request, output, context.now)
     for account, raw in accounts.items:
         if account.id_connection not in listed:
             result.add([quarantined(tenant.id, user.id, "account", raw, "id_connection: no connection of this user")])
@@ -216,7 +221,7 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
         served = await context.bank.enabled_accounts(user)
     except (PowensError, SecretError) as error:
         for _, request in requests:
-            result.telemetry += events.failed(REFRESH_BALANCES, request, error, context.now)
+            result.telemetry += failure_event(REFRESH_BALANCES, request, error, context.now)
         _user_failed(context, user, error, result, count=max(1, len(requests)))
         return result
     result.add(served.quarantine)
@@ -232,14 +237,14 @@ async def _refresh_user(context: CommandContext, user: User, known: list[KnownAc
                 missing[account.connection_id] += 1
             else:
                 result.add_failure(str(reason), count=0 if reason.rows else 1)
-            result.telemetry += events.failed(REFRESH_BALANCES, request, reason, context.now)
+            result.telemetry += failure_event(REFRESH_BALANCES, request, reason, context.now)
             continue
         result.add(rows)
         if output.errors:
             result.add_failure("; ".join(output.errors))
         else:
             result.synced += 1
-        result.telemetry += events.succeeded(REFRESH_BALANCES, request, output, context.now)
+        result.telemetry += success_event(REFRESH_BALANCES, request, output, context.now)
     for connection_id, count in missing.items():
         result.add_failure(told_missing(connection_id, count), count=count)
     known_ids = {account.source_id for account in known}

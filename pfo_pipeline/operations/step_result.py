@@ -1,16 +1,97 @@
-"""The data gathered by an attempt of a command step: rows, counts, events and errors."""
+"""The result of an attempt of a command step: rows, counts, telemetry events, errors, and records in quarantine.
+
+An event has exactly the properties that its contract lists, masked. A record leaves the quarantine when a read of the same
+lists no longer puts it there.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
-from pfo_pipeline.contracts.model import Operation, TelemetryRecord
+from pfo_pipeline.contracts.model import Message, Operation, Property, TelemetryEvent, TelemetryRecord
 from pfo_pipeline.contracts.tables import DriftRow, LedgerRow, QuarantineRow, UserRow, table_of
 from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.operations.force_sync import Forced
 from pfo_pipeline.powens.errors import Transient, WrongClock
 from pfo_pipeline.powens.schema_drift import Drift
+from pfo_pipeline.redaction import PERSONAL_FIELDS, mask, scrub
+
+
+def success_event(
+    operation: Operation, request: Message, output: Message, now: datetime
+) -> tuple[TelemetryRecord, ...]:
+    if operation.telemetry is None:
+        return ()
+    return (_record(operation.telemetry.success, request, output, "", now),)
+
+
+def failure_event(
+    operation: Operation, request: Message, error: Exception, now: datetime
+) -> tuple[TelemetryRecord, ...]:
+    if operation.telemetry is None:
+        return ()
+    return (_record(operation.telemetry.failure, request, None, str(error), now),)
+
+
+def _record(
+    event: TelemetryEvent, request: Message, output: Message | None, error: str, now: datetime
+) -> TelemetryRecord:
+    sides: Mapping[str, object] = {"input": request, "output": output, "error": error}
+    properties = {p.name: _value(p, sides[p.source]) for p in event.properties}
+    return TelemetryRecord(event.key, str(properties["tenantId"]), now, properties)
+
+
+def _value(wanted: Property, side: object) -> object:
+    if wanted.source == "error":
+        return scrub(str(side))
+    value = getattr(side, wanted.field, None)
+    if wanted.count:
+        return len(value) if isinstance(value, Sized) else None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str):
+        return mask(value) if wanted.field in PERSONAL_FIELDS else scrub(value)
+    return value
+
+
+OF_SYNC = frozenset({"connection", "account"})
+"""The kinds of records that a full sync reads completely for a user."""
+OF_REFRESH = frozenset({"connection", "balance"})
+"""The kinds of records that a refresh reads completely: its list has no disabled accounts."""
+
+CLEARED = "cleared"
+_KEY = table_of(QuarantineRow).key
+
+
+def cleared(
+    known: Iterable[QuarantineRow],
+    told: Iterable[QuarantineRow],
+    kinds: Collection[str],
+    users: Collection[str],
+    *,
+    is_everyone: bool,
+) -> Iterator[QuarantineRow]:
+    """Yield a row for each record that is no longer quarantined.
+
+    Args:
+        known: The open rows of the ledger.
+        told: The rows of this read.
+        kinds: The kinds of records that this read has completely.
+        users: Users who were read completely.
+        is_everyone: Whether they are all users of the tenant; a row of release 0.1.0 does not name its user.
+    """
+    still = {_key(row) for row in told}
+    for row in known:
+        is_read = row.record in kinds and (row.user_id in users or (row.user_id is None and is_everyone))
+        if is_read and _key(row) not in still:
+            yield replace(row, state=CLEARED)
+
+
+def _key(row: QuarantineRow) -> tuple[str | None, ...]:
+    return tuple(getattr(row, name) for name in _KEY)
+
 
 Row = TypeVar("Row", bound=LedgerRow)
 

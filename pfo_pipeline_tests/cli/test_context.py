@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.dagster_history import HistoryUnusable, alone_in_history, opened_history
-from pfo_pipeline.defs.partitions import TENANTS
+from pfo_pipeline.defs.from_contract import TENANTS
 from pfo_pipeline.ledger.lock import queue_for
 from pfo_pipeline_tests.defs.conftest import empty_history
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pfo_pipeline.ledger import inspection
+from pfo_pipeline.ledger import recovery
 from pfo_pipeline.ledger.errors import LedgerMissing
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.ledger.verify import Verified, verify
@@ -232,7 +232,7 @@ def test_runs_continue_while_a_ledger_is_verified(sound: Ledger, monkeypatch: py
         return verify(con, withheld=withheld)
 
     beside: list[Ledger] = []
-    monkeypatch.setattr(inspection, "verify", verify_beside_a_run)
+    monkeypatch.setattr(recovery, "verify", verify_beside_a_run)
 
     assert sound.verify().findings == ()
     assert len(beside) == 1

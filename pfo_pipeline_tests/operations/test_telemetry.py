@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.contracts.operations import LIST_ACCOUNTS, SYNC_ACCOUNTS, SyncAccountsInput, SyncAccountsOutput
-from pfo_pipeline.operations import events
+from pfo_pipeline.operations.step_result import failure_event, success_event
 from pfo_pipeline.operations.steps import StepFailed, TryAgain
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, REFRESH, SYNC, Household, token_file
 
@@ -173,21 +173,21 @@ def test_personal_messages_of_the_bank_are_not_in_the_ledger(smith: Household) -
     ],
 )
 def test_an_error_is_masked_before_it_becomes_an_event(said: str, told: str) -> None:
-    (record,) = events.failed(SYNC_ACCOUNTS, REQUEST, ValueError(said), NOON)
+    (record,) = failure_event(SYNC_ACCOUNTS, REQUEST, ValueError(said), NOON)
 
     assert record.properties["error"] == told
 
 
 def test_an_event_takes_its_properties_from_both_sides_of_the_call() -> None:
-    (record,) = events.succeeded(SYNC_ACCOUNTS, REQUEST, SyncAccountsOutput(synced=3, failed=1), NOON)
+    (record,) = success_event(SYNC_ACCOUNTS, REQUEST, SyncAccountsOutput(synced=3, failed=1), NOON)
 
     assert (record.event, record.tenant_id, record.emitted_at) == (SYNCED, "smith", NOON)
     assert record.properties == {"tenantId": "smith", "connectionId": "7", "synced": 3, "failed": 1}
 
 
 def test_an_operation_without_telemetry_emits_nothing() -> None:
-    assert events.succeeded(LIST_ACCOUNTS, REQUEST, REQUEST, NOON) == ()
-    assert events.failed(LIST_ACCOUNTS, REQUEST, ValueError("x"), NOON) == ()
+    assert success_event(LIST_ACCOUNTS, REQUEST, REQUEST, NOON) == ()
+    assert failure_event(LIST_ACCOUNTS, REQUEST, ValueError("x"), NOON) == ()
 
 
 def test_a_failed_member_without_accounts_emits_no_event_and_is_recorded(family: Household) -> None:

@@ -10,9 +10,8 @@ import dagster as dg
 
 from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.model import Step
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, FIRST_SYNC, TENANTS
 from pfo_pipeline.defs.jobs import sync_openbanking_accounts
-from pfo_pipeline.defs.options import ASSET_KEYS
-from pfo_pipeline.defs.partitions import FIRST_SYNC, TENANTS
 from pfo_pipeline.defs.schedules import (
     ACCOUNTS,
     BALANCES,

@@ -20,8 +20,8 @@ from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.model import Step
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import described_failure, named_failures
+from pfo_pipeline.defs.from_contract import ASSET_KEYS, job_name
 from pfo_pipeline.defs.io_manager import LedgerIOManager
-from pfo_pipeline.defs.options import ASSET_KEYS, job_name
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.defs.run_health import _failed as condition_of_failure
 from pfo_pipeline.ledger.store import Ledger

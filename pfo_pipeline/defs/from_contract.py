@@ -1,4 +1,7 @@
-"""Translates a contract into Dagster options. Only this module knows both vocabularies."""
+"""Translates a contract into Dagster: retry policy, texts, owners, tags, code version, column schema, names, launch options.
+
+The one place that knows both vocabularies. One dimension of partitions: the tenants of the office, by their slug.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -7,8 +10,15 @@ from typing import Any
 import dagster as dg
 
 from pfo_pipeline.contracts.model import Operation, Retry, Step, Workflow
+from pfo_pipeline.contracts.operations import SyncAccountsInput
 from pfo_pipeline.contracts.tables import PROVENANCE, Table
-from pfo_pipeline.defs.partitions import tenants
+from pfo_pipeline.operations.selection import Choice
+
+TENANTS = "tenants"
+tenants = dg.DynamicPartitionsDefinition(name=TENANTS)
+FIRST_SYNC = "new:"
+"""Prefix of the run key of a new tenant's first run."""
+
 
 _BACKOFF = {"exponential": dg.Backoff.EXPONENTIAL, "linear": dg.Backoff.LINEAR}
 
@@ -124,3 +134,49 @@ def column_lineage(table: Table, source: dg.AssetKey, source_table: Table) -> dg
     """The columns of the previous asset from which this asset's rows come: its own table, or only the identifying columns."""
     shared = table.columns if table is source_table else [c for c in table.columns if c.name in source_table.key]
     return dg.TableColumnLineage({c.name: [dg.TableColumnDep(source, c.name)] for c in shared})
+
+
+_CONTRACT = SyncAccountsInput.model_fields
+
+
+BY_HAND: Mapping[str, dg.Field] = {
+    "connection_id": dg.Field(
+        dg.Noneable(str), default_value=None, description=f"{_CONTRACT['connection_id'].description} Else all."
+    ),
+    "account_ids": dg.Field(
+        dg.Noneable([str]), default_value=None, description=f"{_CONTRACT['account_ids'].description} Else all."
+    ),
+    "force": dg.Field(
+        bool, default_value=False, description=f"{_CONTRACT['force_full_refresh'].description} Only with connection_id."
+    ),
+    "member_present": dg.Field(
+        bool,
+        default_value=False,
+        description="The member is there to answer the bank, which may start a strong authentication. Only with force.",
+    ),
+}
+"""Without options a run covers everything of the tenant, as schedules and sensors do.
+
+Not a `dg.Config`: its text fields also accept `{env: NAME}`, and an error would show the value of that variable.
+"""
+
+
+def choice_of(context: dg.AssetExecutionContext) -> Choice:
+    fields = context.op_execution_context.op_config
+    return Choice(
+        connection_id=fields["connection_id"] or None,
+        account_ids=tuple(fields["account_ids"] or ()),
+        force=fields["force"],
+        member_present=fields["member_present"],
+    )
+
+
+def run_config(workflow: Workflow, choice: Choice) -> dict[str, Any]:
+    """Run config with a choice for the step of a workflow that reads the bank."""
+    fields = {
+        "connection_id": choice.connection_id,
+        "account_ids": list(choice.account_ids),
+        "force": choice.force,
+        "member_present": choice.member_present,
+    }
+    return {"ops": {"__".join(ASSET_KEYS[workflow.entry_step_id].path): {"config": fields}}}
