@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import click
 
-from pfo_pipeline.cli.callback_server import listening_for, wait_for_return
 from pfo_pipeline.cli.context import Place, find_place, require_admin, working
 from pfo_pipeline.cli.ledger import erase_rows
 from pfo_pipeline.cli.options import MEMBER, TENANT, YES, complete_connections, confirming, examples
@@ -87,6 +86,8 @@ def _send_to_page(
     wait: bool,
     open_page: bool,
 ) -> int:
+    from pfo_pipeline.cli.callback_server import listening_for, wait_for_return  # It imports a web server.
+
     assert place.config is not None
     missing = [key for key in ("client_id", "redirect_uri") if getattr(tenant, key) is None]
     if missing:

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import uvicorn
 
-from pfo_pipeline.cli.callback_server import open_listener
 from pfo_pipeline.cli.context import Place, find_place, require_admin
 from pfo_pipeline.cli.options import (
     TENANT,
@@ -21,7 +19,6 @@ from pfo_pipeline.operations.signals import run_interruptible
 from pfo_pipeline.powens.client import client_of
 from pfo_pipeline.powens.webhooks import Registrar, provider_name
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
-from pfo_pipeline.webhooks.receiver import ImpatientProtocol, Receiver
 
 POSTS_AT_ONCE = 32
 GRACE_SECONDS = 10
@@ -39,6 +36,10 @@ def serve_webhooks(place: Place, host: str, port: int, tell: Callable[[str], Non
         WebhooksError: the address cannot be listened on.
         InboxError: there is no place to keep events.
     """
+    import uvicorn  # A web server, which `pfo webhooks register` does not need.
+
+    from pfo_pipeline.webhooks.receiver import ImpatientProtocol, Receiver
+
     config = place.configured()
     if not any(tenant.webhook_secret or tenant.webhook_bearer for tenant in config.tenants):
         raise ConfigError(
@@ -164,6 +165,8 @@ def _store(draft: Path, file: Path, secret: str) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     """Raises: WebhooksError."""
+    from pfo_pipeline.cli.callback_server import open_listener
+
     try:
         return open_listener(host, port)
     except (OSError, OverflowError) as error:
