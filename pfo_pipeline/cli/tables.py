@@ -16,7 +16,7 @@ from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Total
 from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.operations.coverage import REASONS, TenantCoverage, coverage_of
-from pfo_pipeline.operations.freshness import BUDGET_DAYS, CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
+from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.states import waiting_is_enough
 from pfo_pipeline.redaction import scrub
 
@@ -163,20 +163,18 @@ def freshness(views: Sequence[TenantView], now: datetime) -> RenderableType:
     table = Table(
         title="Freshness",
         title_justify="left",
-        caption=f"Stale: older than its limit by the bank's own date. In time: of {BUDGET_DAYS} days' account-days.",
+        caption="Stale: older than its limit by the bank's own date.",
     )
     for name in ("Tenant", "Currency"):
         table.add_column(name)
-    for name in ("Stale", "of", "Stale loans", "of", "In time"):
+    for name in ("Stale", "of", "Stale loans", "of"):
         table.add_column(name, justify="right", no_wrap=True)
     lines: list[Text] = []
     for view in views:
         fresh = view.freshness
-        kept = "—" if fresh.budget.kept_percent is None else f"{fresh.budget.kept_percent} %"
-        budget = Text(kept, style="yellow" if fresh.budget.is_spent else "green")
         for a in fresh.amounts:
             cells = [amount(value, a.currency) for value in (a.stale, a.total, a.stale_loans, a.loans)]
-            table.add_row(view.tenant_id, visible(a.currency), *cells, budget)
+            table.add_row(view.tenant_id, visible(a.currency), *cells)
         table.add_section()
         lines += [_stale_line(view, aged) for aged in fresh.stale]
     ahead = [line for view in views for line in _dated_ahead(view, now)]

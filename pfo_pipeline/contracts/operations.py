@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pfo_pipeline.contracts.model import (
     Message,
@@ -241,15 +241,17 @@ class Freshness(BaseModel):
     """Other limits by Powens account type, shorter or longer."""
     connection_classes: Mapping[ConnectionClass, Hours] = Field(default_factory=dict)
     """Other limits by connection: `consent`, `credentials` or `paused`. They lengthen a limit and never shorten it."""
-    error_budget_percent: Annotated[int, Field(ge=0, le=100)] = 5
-    """Percentage of a tenant's account-days of the last 30 days that may be beyond their limit."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_error_budget(cls, section: object) -> object:
+        """Ignore `error_budget_percent`, a key of release 0.1.0 that has no effect any more."""
+        if isinstance(section, Mapping):
+            return {key: value for key, value in section.items() if key != "error_budget_percent"}
+        return section
 
     def limit(self, account_type: str, connection_class: str | None) -> timedelta:
         """Return the maximum age of a balance of this account type and connection class."""
         by_type = self.account_types.get(account_type, self.hours)
         by_class = next((hours for name, hours in self.connection_classes.items() if name == connection_class), 0)
         return timedelta(hours=max(by_type, by_class))
-
-    @property
-    def longest(self) -> timedelta:
-        return timedelta(hours=max([self.hours, *self.account_types.values(), *self.connection_classes.values()]))

@@ -205,20 +205,6 @@ def _tenant_rows(tenant: TenantFreshness) -> list[tuple[str, ...]]:
     ] or [(tenant.tenant_id, "", "", "", "", "", counts, read)]
 
 
-def spent_budgets(look: Look) -> Seen:
-    spent = [tenant for tenant in look.freshness if tenant.budget.is_spent]
-    ordered = sorted(look.freshness, key=lambda t: not t.budget.is_spent)
-    rows = [
-        (t.tenant_id, str(t.budget.account_days), str(t.budget.stale_days), f"{t.budget.kept_percent} %")
-        for t in ordered
-        if t.budget.account_days
-    ]
-    allowed = look.config.freshness.error_budget_percent
-    shown = table(("tenant", "account-days of 30 days", "stale", "in time"), rows, nothing="No account yet.")
-    told = f"More than {allowed} % of a tenant's account-days were beyond their limit: look for what keeps recurring."
-    return Seen(len(spent), told, {"budgets": shown, "allowed_percent": allowed})
-
-
 def jumps(look: Look) -> Seen:
     since = look.now - LOOK_BACK
     found = [
@@ -302,7 +288,6 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check(
             "tenants_are_fresh", "Every tenant, not only the one that ran, was read, and all is in time.", stale_tenants
         ),
-        Check("error_budgets_hold", "Of 30 days' account-days enough were in time, for every tenant.", spent_budgets),
         Check(
             "balances_move_plausibly",
             "No account of the tenant that ran has moved far beyond what its own history knows.",

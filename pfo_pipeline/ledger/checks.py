@@ -99,45 +99,6 @@ where list_contains($tenants, p.tenant_id)
 order by p.tenant_id, p.account_id
 """
 
-# The newest date known at each of `$days` times, a day apart, the last one at `$now`. Null before the account was known. A
-# date far in the past if nothing was recorded within the look-back: that balance was older than any limit.
-AGES_BY_DAY = """
-with moments as (select $now::timestamptz - to_days($days - 1 - d::int) as moment from range($days) t(d)),
-seen as (
-    select a.tenant_id, i.canonical_id as account_id, min(a.recorded_at) as first_at
-    from accounts a join account_identity i on i.tenant_id = a.tenant_id and i.account_id = a.account_id
-    where list_contains($tenants, a.tenant_id)
-    group by all
-),
-known as (
-    select
-        b.tenant_id, i.canonical_id as account_id, b.recorded_at,
-        max(b.as_of) over (
-            partition by b.tenant_id, i.canonical_id order by b.recorded_at rows unbounded preceding
-        ) as as_of
-    from balances b join account_identity i on i.tenant_id = b.tenant_id and i.account_id = b.account_id
-    where list_contains($tenants, b.tenant_id) and b.recorded_at > $since
-),
-wanted as (
-    select p.tenant_id, p.account_id, s.first_at, m.moment
-    from positions p
-    join seen s on s.tenant_id = p.tenant_id and s.account_id = p.account_id
-    cross join moments m
-    where list_contains($tenants, p.tenant_id)
-)
-select
-    w.tenant_id, w.account_id,
-    list(
-        case when w.moment >= w.first_at then epoch(w.moment - coalesce(k.as_of, $since::timestamptz))::bigint end
-        order by w.moment
-    )
-from wanted w
-asof left join known k
-    on k.tenant_id = w.tenant_id and k.account_id = w.account_id and k.recorded_at <= w.moment
-group by all
-order by all
-"""
-
 LAST_LOADS = """
 select tenant_id, max(recorded_at) from loads
 where list_contains($tenants, tenant_id) and operation = $operation and complete

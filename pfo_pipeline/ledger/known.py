@@ -248,15 +248,6 @@ class LoadsAhead:
 
 
 @dataclass(frozen=True, slots=True)
-class AgesByDay:
-    """Age of an account's balance at one hour of each day, in seconds, oldest day first; null before it was known."""
-
-    tenant_id: str
-    account_id: str
-    seconds: list[int | None]
-
-
-@dataclass(frozen=True, slots=True)
 class Closings:
     """The last balance of one account on each day that has one, oldest first."""
 

@@ -12,7 +12,6 @@ from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.ledger.attention import ATTENTION, NOT_READ, attention_asked
 from pfo_pipeline.ledger.checks import (
-    AGES_BY_DAY,
     CLOSINGS,
     CONSENTS_UNTIL,
     DRIFT_SINCE,
@@ -32,7 +31,6 @@ from pfo_pipeline.ledger.errors import (
     named_schema_errors,
 )
 from pfo_pipeline.ledger.known import (
-    AgesByDay,
     Attention,
     Closings,
     DailyTotals,
@@ -390,15 +388,6 @@ class Reader:
     def figures(self, tenant_ids: list[str]) -> list[Figure]:
         """Return the newest balance of every enabled account of these tenants, with the dates that determine its age."""
         return self.typed(Figure, FIGURES, {"tenants": tenant_ids})
-
-    def ages_by_day(self, tenant_ids: list[str], now: datetime, days: int, longest: timedelta) -> list[AgesByDay]:
-        """Return the age of each of those balances at this hour of each of the last days, as known then.
-
-        Args:
-            longest: Ages beyond this may be reported as any age beyond it, so that earlier records need not be read.
-        """
-        since = now - timedelta(days=days + 1) - longest
-        return self.typed(AgesByDay, AGES_BY_DAY, {"tenants": tenant_ids, "now": now, "days": days, "since": since})
 
     def last_loads(self, tenant_ids: list[str], operation: str) -> dict[str, datetime]:
         """Return the time of the operation's last complete load of each tenant; tenants without one are left out."""

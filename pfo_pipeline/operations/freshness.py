@@ -1,7 +1,7 @@
-"""The freshness of a tenant's balances: three ages of each, the stale amounts per currency, and the error budget."""
+"""The freshness of a tenant's balances: three ages of each, and the stale amounts per currency."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,10 +9,9 @@ from typing import Literal
 
 from pfo_pipeline.contracts.operations import REFRESH_BALANCES, Freshness
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import AgesByDay, Figure
+from pfo_pipeline.ledger.known import Figure
 from pfo_pipeline.ledger.reader import Reader
 
-BUDGET_DAYS = 30
 CLOCK_DRIFT = timedelta(minutes=5)
 """A date of this machine that is further ahead of its clock than this was written by a wrong clock, or just after it."""
 Held = Literal["no figure", "not read by us", "not synced by Powens", "not given by the bank"]
@@ -51,33 +50,12 @@ class Amounts:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Account-days of the last BUDGET_DAYS days, and how many of them were beyond their limit."""
-
-    account_days: int
-    stale_days: int
-    allowed_percent: int
-
-    @property
-    def is_spent(self) -> bool:
-        return self.stale_days * 100 > self.account_days * self.allowed_percent
-
-    @property
-    def kept_percent(self) -> Decimal | None:
-        """The share within the limit, cut after one decimal, so that 100 means all; None without an account."""
-        if not self.account_days:
-            return None
-        return Decimal((self.account_days - self.stale_days) * 1000 // self.account_days) / 10
-
-
-@dataclass(frozen=True)
 class TenantFreshness:
     """The freshness of one tenant; `last_read_at` is when its balances were last read completely."""
 
     tenant_id: str
     accounts: tuple[Aged, ...]
     amounts: tuple[Amounts, ...]
-    budget: Budget
     last_read_at: datetime | None
 
     @property
@@ -91,25 +69,21 @@ class TenantFreshness:
 
 
 def freshness_of(reader: Reader, tenant_ids: list[str], limits: Freshness, now: datetime) -> list[TenantFreshness]:
-    """Return the freshness of each of these tenants, in their order, from four queries for all of them.
+    """Return the freshness of each of these tenants, in their order, from three queries for all of them.
 
     Raises: LedgerError.
     """
     with reader.at_once() as at_once:
         figures = at_once.figures(tenant_ids)
-        ages = at_once.ages_by_day(tenant_ids, now, BUDGET_DAYS, limits.longest)
         read_at = at_once.last_loads(tenant_ids, REFRESH_BALANCES.key)
     by_tenant: dict[str, list[Aged]] = defaultdict(list)
     for figure in figures:
         by_tenant[figure.tenant_id].append(aged(figure, limits, now, read_at.get(figure.tenant_id)))
-    budgets = error_budgets(figures, ages, limits)
-    unspent = Budget(0, 0, limits.error_budget_percent)
     return [
         TenantFreshness(
             tenant_id,
             tuple(by_tenant[tenant_id]),
             amounts_by_currency(by_tenant[tenant_id]),
-            budgets.get(tenant_id, unspent),
             read_at.get(tenant_id),
         )
         for tenant_id in tenant_ids
@@ -158,18 +132,3 @@ def amounts_by_currency(accounts: Iterable[Aged]) -> tuple[Amounts, ...]:
         for column in (first, first + 1) if account.is_stale else (first,):
             sums[currency][column] = EXACT.add(sums[currency][column], amount)
     return tuple(Amounts(currency, *columns) for currency, columns in sorted(sums.items()))
-
-
-def error_budgets(figures: Iterable[Figure], ages: Iterable[AgesByDay], limits: Freshness) -> Mapping[str, Budget]:
-    """Return, by tenant, how many account-days had a stale balance, as known then."""
-    limit_seconds = {
-        (f.tenant_id, f.account_id): limits.limit(f.account_type, f.connection_class).total_seconds() for f in figures
-    }
-    days: Counter[str] = Counter()
-    stale: Counter[str] = Counter()
-    for account in ages:
-        limit = limit_seconds[account.tenant_id, account.account_id]
-        known = [seconds for seconds in account.seconds if seconds is not None]
-        days[account.tenant_id] += len(known)
-        stale[account.tenant_id] += sum(seconds > limit for seconds in known)
-    return {tenant: Budget(count, stale[tenant], limits.error_budget_percent) for tenant, count in days.items()}

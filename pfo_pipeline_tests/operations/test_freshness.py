@@ -1,4 +1,4 @@
-"""The freshness of a tenant: three ages of each balance, stale amounts per currency, and the error budget."""
+"""The freshness of a tenant: three ages of each balance, and stale amounts per currency."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import IdentityRow
 from pfo_pipeline.ledger.known import Figure
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.operations.freshness import Aged, Budget, TenantFreshness, aged, amounts_by_currency, freshness_of
+from pfo_pipeline.operations.freshness import Aged, TenantFreshness, aged, amounts_by_currency, freshness_of
 from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger, account, balance, batch, connection, opened, user
 
 NOW = datetime(2026, 4, 5, 12, tzinfo=UTC)
@@ -90,7 +90,6 @@ def test_a_type_has_its_own_limit_and_a_class_of_connections_only_lengthens_it(
     )
 
     assert limits.limit(account_type, connection_class) == timedelta(hours=hours)
-    assert limits.longest == timedelta(hours=720)
 
 
 @pytest.mark.parametrize(
@@ -125,21 +124,6 @@ def test_stale_amounts_are_exact_per_currency_without_loans() -> None:
     assert (euros.total, euros.stale) == (Decimal("1234567890123456789012345.1234567892"), short)
     assert (euros.loans, euros.stale_loans) == (Decimal(-100), Decimal(-99))
     assert (dollars.currency, dollars.total, dollars.stale) == ("USD", Decimal(5), Decimal(5))
-
-
-@pytest.mark.parametrize(
-    ("budget", "is_spent", "kept"),
-    [
-        (Budget(0, 0, 5), False, None),
-        (Budget(100, 5, 5), False, Decimal(95)),
-        (Budget(100, 6, 5), True, Decimal(94)),
-        (Budget(3000, 1, 0), True, Decimal("99.9")),
-    ],
-)
-def test_an_error_budget_is_spent_beyond_its_share_and_never_rounded_up(
-    budget: Budget, is_spent: bool, kept: Decimal | None
-) -> None:
-    assert (budget.is_spent, budget.kept_percent) == (is_spent, kept)
 
 
 @pytest.fixture
@@ -178,40 +162,16 @@ def known_since(ledger: Ledger, clock: SetClock, at: datetime, **changes: Any) -
     ledger.merge(batch(user(**changes), connection(last_success_at=NOW, **changes), account(**changes)))
 
 
-def test_the_budget_counts_days_when_the_balance_known_then_was_stale(loaded: Ledger, clock: SetClock) -> None:
-    known_since(loaded, clock, NOW - 20 * DAY)
-    load_each_day(loaded, clock, 20, but_not=range(5, 11))
-
-    (found,) = freshness(loaded)
-
-    # Known for 21 days; none on the first; from the 11th day ago on, the balance was 1, 2, 3, 4, 5, 6 days old.
-    assert (found.budget.account_days, found.budget.stale_days) == (21, 1 + 3)
-    assert found.budget.is_spent
-    assert found.is_fresh
-
-
-def test_a_balance_recorded_late_does_not_repair_earlier_days(loaded: Ledger, clock: SetClock) -> None:
-    known_since(loaded, clock, NOW - 9 * DAY - HOUR)
-    loaded.merge(batch(balance("1", NOW - 9 * DAY)))
-    clock.now = NOW
-    loaded.merge(batch(*(balance(str(ago), NOW - ago * DAY) for ago in range(9))))
-
-    (found,) = freshness(loaded)
-
-    assert (found.budget.account_days, found.budget.stale_days) == (10, 5)
-
-
-def test_an_account_without_news_spends_thirty_days_and_no_more(loaded: Ledger, clock: SetClock) -> None:
+def test_an_account_without_news_is_stale(loaded: Ledger, clock: SetClock) -> None:
     known_since(loaded, clock, NOW - 400 * DAY)
     loaded.merge(batch(balance("1", NOW - 400 * DAY)))
 
     (found,) = freshness(loaded)
 
-    assert (found.budget.account_days, found.budget.stale_days) == (30, 30)
     assert [stale.figure.account_id for stale in found.stale] == ["acc_1"]
 
 
-def test_an_account_linked_twice_is_one_balance_and_one_account_day_per_day(loaded: Ledger, clock: SetClock) -> None:
+def test_an_account_linked_twice_is_one_balance(loaded: Ledger, clock: SetClock) -> None:
     clock.now = NOW - HOUR
     loaded.merge(
         batch(
@@ -227,7 +187,6 @@ def test_an_account_linked_twice_is_one_balance_and_one_account_day_per_day(load
 
     assert [a.figure.account_id for a in found.accounts] == ["acc_1"]
     assert (found.amounts[0].total, found.amounts[0].stale) == (Decimal(7), Decimal(0))
-    assert found.budget == Budget(1, 0, 5)
 
 
 def test_each_tenant_is_judged_separately_and_a_never_read_one_is_reported(loaded: Ledger, clock: SetClock) -> None:
@@ -243,7 +202,6 @@ def test_each_tenant_is_judged_separately_and_a_never_read_one_is_reported(loade
     assert [stale.held for stale in jones.stale] == ["not read by us"]
     assert (jones.amounts[0].stale, jones.amounts[0].total) == (Decimal(3), Decimal(3))
     assert new.last_read_at is None
-    assert new.budget.kept_percent is None
 
 
 @pytest.mark.parametrize(
