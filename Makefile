@@ -1,7 +1,7 @@
 # make run    sync accounts and balances once, show the cash positions (a simulated bank when nothing is configured)
 # make dev    the Dagster UI with schedules and sensors running
 # make test   the whole suite, on up to four processors
-# make lint   format, lint, types, layers
+# make lint   format, lint, types, layers, spelling and vocabulary
 # make simulate  tenants' half-years with faults drawn from seeds: SEEDS=5000 (goes on where it ended) or SEED=1234
 # make bench  what it costs, by comparison, into benchmarks/results (takes about twenty minutes)
 # make docs   the documentation as a site, into build/docs
@@ -30,6 +30,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/codespell --dictionary - --dictionary docs/_ext/vocabulary.txt
 
 SEEDS ?= 1000
 

@@ -134,7 +134,7 @@ class SimulatedBank:
         self._send("PATCH", f"/domains/{name}", settings)
 
     def clear_rate_limit(self, name: str) -> None:
-        """Let a domain's minute begin anew."""
+        """Let a domain's minute begin again."""
         self._send("DELETE", f"/domains/{name}/rate-limit")
 
     def add_user(self, domain: str = "smith-sandbox", user_id: int | None = None) -> SimulatedUser:

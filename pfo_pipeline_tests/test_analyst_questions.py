@@ -1,6 +1,6 @@
 """Every question of docs/questions.md is asked, and the answer is the one that the page shows.
 
-When a change is meant, write the answers anew and read the difference:
+When a change is meant, write the answers again and read the difference:
 
     python -m pfo_pipeline_tests.test_analyst_questions
 """

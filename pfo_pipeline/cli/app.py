@@ -36,7 +36,7 @@ HEADINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "Connect banks": (
         ("connect", "connect", "Connect a member's bank."),
-        ("reconnect", "connect", "Mend a connection, or renew its consent."),
+        ("reconnect", "connect", "Fix a connection, or renew its consent."),
         ("connections", "connections", "Whose each connection is, its consent, its accounts."),
         ("disconnect", "connect", "Revoke a token, delete a connection or a member."),
         ("webhooks", "webhooks", "Be told by Powens when a bank was synced."),
@@ -45,7 +45,7 @@ HEADINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("verify", "ledger", "Check that every row is as it was written."),
         ("identity", "identity", "Which linked accounts are one account."),
         ("seen", "identity", "Say that you saw which accounts count differently."),
-        ("rekey", "ledger", "Write the ledger anew under another key."),
+        ("rekey", "ledger", "Write the ledger again under another key."),
         ("end", "ledger", "Say that accounts ended on a date."),
         ("erase", "ledger", "Delete what is held of a tenant or a member."),
     ),
@@ -112,9 +112,9 @@ class PfoGroup(click.Group):
             ctx.exit(1)
         except OSError as error:
             if error.errno == errno.EPIPE:
-                raise  # Click's own: whoever read our output has enough.
+                raise  # Click's own: the reader of our output has enough.
             thing, reason = error.filename or type(error).__name__, error.strerror or error
-            _print_error(f"{thing}: {reason}. Mend that and run again; nothing was lost.")
+            _print_error(f"{thing}: {reason}. Fix that and run again; nothing was lost.")
             ctx.exit(1)
         except (KeyboardInterrupt, RuntimeError) as error:
             # DuckDB's Python makes a RuntimeError of a Ctrl-C.

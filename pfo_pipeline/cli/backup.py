@@ -89,7 +89,7 @@ def back_up(place: Place, to: Path, now: datetime, *, with_secrets: bool = False
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
         thing = getattr(error, "filename", None) or to
-        raise BackupFailed(f"{thing}: {reason}. No backup was made; mend that and run again.") from None
+        raise BackupFailed(f"{thing}: {reason}. No backup was made; fix that and run again.") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
@@ -196,7 +196,7 @@ def _copy(source: Path, target: Path) -> None:
         if problems != [("ok",)]:
             raise BackupFailed(
                 f"{source} is damaged ({problems[0][0]}). No backup was made. Move it away, with its -wal and -shm files; "
-                "the next start makes it anew."
+                "the next start makes it again."
             )
         return
     with source.open("rb") as live_file, _new_file(target) as copied:

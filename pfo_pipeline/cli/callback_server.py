@@ -91,7 +91,7 @@ async def wait_for_return(
         given = request.query_params.get("state", "")
         if not hmac.compare_digest(given.encode(), state.encode()):
             return _page(
-                400, "This is not the link that was opened last. Open that one, or begin anew in the terminal."
+                400, "This is not the link that was opened last. Open that one, or begin again in the terminal."
             )
         answer = _read(request)
         if not returned.done():

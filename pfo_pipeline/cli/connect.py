@@ -55,7 +55,7 @@ def connect_member(place: Place, tenant_id: str, member_id: str, *, open_page: b
 
 
 def reconnect_member(place: Place, tenant_id: str, connection_id: str, *, wait: bool, open_page: bool) -> int:
-    """Have a connection mended by its member, and sync the tenant.
+    """Have a connection fixed by its member, and sync the tenant.
 
     Args:
         wait: Else the link is told, for a member who is elsewhere, and nothing more is done.
@@ -282,7 +282,7 @@ def connect(tenant: str, member: str, open_page: bool) -> None:
 
 
 @click.command(
-    short_help="Mend a connection, or renew its consent.",
+    short_help="Fix a connection, or renew its consent.",
     epilog=examples(
         "pfo reconnect --tenant smith --connection 4822", "pfo reconnect --tenant smith --connection 4822 --no-wait"
     ),
@@ -298,7 +298,7 @@ def connect(tenant: str, member: str, open_page: bool) -> None:
 @click.option("--no-wait", is_flag=True, help="Tell the link alone, for a member who is elsewhere.")
 @OPEN
 def reconnect(tenant: str, connection: str, no_wait: bool, open_page: bool) -> None:
-    """Have a member mend a connection, or renew its consent: tell the link, wait for the member, sync."""
+    """Have a member fix a connection, or renew its consent: tell the link, wait for the member, sync."""
     with working(find_place()) as place:
         status = reconnect_member(place, tenant, connection, wait=not no_wait, open_page=open_page)
     sys.exit(status)

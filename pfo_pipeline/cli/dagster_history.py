@@ -67,7 +67,7 @@ def _unusable(error: Exception) -> HistoryUnusable:
     reason = textwrap.shorten(str(getattr(error, "orig", error)), 300, placeholder=" …")
     return HistoryUnusable(
         f"Dagster's storage in {os.environ['DAGSTER_HOME']} cannot be used: {reason} ({type(error).__name__}). "
-        "Free the disk if it is full, mend dagster.yaml there if that is named; else move the folder away, and the next "
+        "Free the disk if it is full, fix dagster.yaml there if that is named; else move the folder away, and the next "
         "run makes a new one. The ledger is not touched."
     )
 

@@ -96,7 +96,7 @@ def _ledger(place: Place, now: datetime, stale_after: timedelta) -> Iterator[Fin
     published_at = datetime.fromtimestamp(place.files.published.stat().st_mtime, UTC)
     age = now - published_at
     if age < -CLOCK_DRIFT:
-        yield Finding("warn", "ledger", f"opens, published {ago(age)}. The next run publishes anew: pfo run")
+        yield Finding("warn", "ledger", f"opens, published {ago(age)}. The next run publishes again: pfo run")
     else:
         yield Finding(_level(age, stale_after), "ledger", f"opens, published {duration(age)} ago")
     ahead = {found.tenant_id: found for found in place.reader.loads_after(now + CLOCK_DRIFT)}
@@ -188,7 +188,7 @@ def dagster_findings(place: Place, now: datetime) -> Iterator[Finding]:
             repository.load_all_definitions()
         except Exception as error:  # Anything may be wrong with code that does not load.
             name = type(error).__name__
-            yield Finding("critical", "code", f"the code location does not load ({name}). Install the lock anew.")
+            yield Finding("critical", "code", f"the code location does not load ({name}). Install the lock again.")
             return
         yield Finding("ok", "code", "the code location loads")
         for pulse in tick_pulses(instance, repository, now):

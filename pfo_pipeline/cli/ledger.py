@@ -78,7 +78,7 @@ def erase_rows(place: Place, tenant_id: str, user_id: str | None) -> bool:
         if count and name != "balances_current":
             click.echo(f"  {name}  {count}")
     for page in remove_pages(place.data_dir, [tenant_id]):
-        click.echo(f"Removed {page}, which the tenant's next run writes anew, if there is one.")
+        click.echo(f"Removed {page}, which the tenant's next run writes again, if there is one.")
     click.echo("Not erased: backups, exports, pages that `pfo report` wrote, and copies that a reader still has open.")
     return True
 
@@ -151,7 +151,7 @@ def end_accounts(place: Place, wanted: Wanted, confirm: Callable[[str], None]) -
     click.echo(f"Ended on {wanted.on}: {_counted(ending.accounts)} of {wanted.whom}.")
     for account in ending.accounts:
         click.echo(f"  {account.account_id}  {account.institution_name}, {account.account_type}")
-    click.echo("Pages that were written before still have them; the tenant's next run writes its page anew.")
+    click.echo("Pages that were written before still have them; the tenant's next run writes its page again.")
 
 
 def _counted(accounts: Sequence[KnownAccount]) -> str:
@@ -328,12 +328,12 @@ def end(tenant: str, member: str | None, account: str | None, on: datetime, yes:
 
 
 @click.command(
-    short_help="Write the ledger anew under another key.",
+    short_help="Write the ledger again under another key.",
     epilog=examples("pfo rekey", "pfo rekey --old-key file:secrets/old_key"),
 )
 @click.option("--old-key", metavar="REFERENCE", help="env:NAME or file:PATH of the key until now; none if it is plain.")
 def rekey(old_key: str | None) -> None:
-    """Write the ledger anew under the configured encryption_key, or plain where none is configured."""
+    """Write the ledger again under the configured encryption_key, or plain where none is configured."""
     place = find_place()
     with progress():
         require_admin("A new key rewrites the ledger")

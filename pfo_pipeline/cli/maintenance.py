@@ -17,7 +17,7 @@ from pfo_pipeline.operations.identities import KnownMatching
 
 
 def _match_again(place: Place) -> None:
-    """Decide anew which linked accounts are one account, by what the ledger holds."""
+    """Decide again which linked accounts are one account, by what the ledger holds."""
     ledger = place.ledger
     for tenant_id in place.reader.tenants():
         known = KnownMatching.of(ledger.reader(), tenant_id)
@@ -39,7 +39,7 @@ def _totals(place: Place) -> Totals:
         LedgerMissing,
         LedgerDamaged,
         duckdb.Error,
-    ):  # Also where the view was changed, which is about to be mended.
+    ):  # Also where the view was changed, which is about to be fixed.
         return {}
     return {(tenant_id, currency): total for tenant_id, currency, total in rows}
 

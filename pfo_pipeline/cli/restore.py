@@ -114,7 +114,7 @@ def _alone(place: Place) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise RestoreFailed(
-            f"{error.filename or place.data_dir}: {error.strerror or error}. Mend that and run it again; nothing was lost."
+            f"{error.filename or place.data_dir}: {error.strerror or error}. Fix that and run it again; nothing was lost."
         ) from None
 
 

@@ -41,7 +41,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
     Args:
         choice: What of the one tenant named; everything that the tenants have when nothing is chosen.
     Returns:
-        Exit status: 1 when a run failed or a user's token was refused, which an operator must mend; 130 on Ctrl-C.
+        Exit status: 1 when a run failed or a user's token was refused, which an operator must fix; 130 on Ctrl-C.
     Raises:
         ConfigError: a tenant that is not configured.
         OperationRefused: the role is not enough; or the ledger knows no such connection or account.

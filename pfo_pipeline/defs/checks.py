@@ -355,7 +355,7 @@ def _published(step: Step) -> dg.AssetChecksDefinition:
         rows = [tuple(map(cell, (violation.subject, violation.problem))) for violation in found]
         seen = Seen(
             len(rows),
-            "Run `pfo run`, which publishes anew; if it lasts, `pfo verify` tells which of the two is wrong.",
+            "Run `pfo run`, which publishes again; if it lasts, `pfo verify` tells which of the two is wrong.",
             {"differences": table(("about", "problem"), rows, nothing="None.")},
         )
         return result(name, seen, is_rule=True)

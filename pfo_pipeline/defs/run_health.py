@@ -115,7 +115,7 @@ _TELLING = {
     dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
 }
-_WHERE = "The Dagster UI shows run {run}. Once mended: pfo run --tenant {tenant}"
+_WHERE = "The Dagster UI shows run {run}. Once fixed: pfo run --tenant {tenant}"
 
 
 def run_findings(instance: dg.DagsterInstance, config: Config, tenant_ids: Iterable[str] | None = None) -> Findings:
@@ -151,19 +151,19 @@ def _of_workflow(instance: dg.DagsterInstance, tenant: Tenant, workflow: Workflo
     A later run of other steps alone, such as one that only publishes, ends the failures of those steps and no others.
     """
     entry = ASSET_KEYS[workflow.entry_step_id]
-    mended: set[str] = set()
+    fixed: set[str] = set()
     for run in _newest_runs(instance, tenant.id, workflow):
         if run.is_success:
             if not run.asset_selection or entry in run.asset_selection:
                 return []
-            mended |= {"__".join(key.path) for key in run.asset_selection}
+            fixed |= {"__".join(key.path) for key in run.asset_selection}
             continue
         events = [e.dagster_event for e in instance.all_logs(run.run_id, of_type=_TELLING) if e.dagster_event]
         causes = [described_failure(event) for event in events if event.is_step_failure]
         if any(cause["code"] == CANCELLED for cause in causes):
             continue
         blocked = _blocked(events, tenant, run)
-        if not blocked and causes and {cause["step"] for cause in causes} <= mended:
+        if not blocked and causes and {cause["step"] for cause in causes} <= fixed:
             return []
         return blocked or [_failed(events, causes, tenant, workflow, run)]
     return []

@@ -169,7 +169,7 @@ select
     c.tenant_id, c.connection_id, c.connection_id as thing, c.user_id, c.institution_name, 'noAccount' as code,
     'shares no account' as why, 'operator' as who_acts,
     'Which accounts wait for the member''s consent: pfo connections --tenant ' || c.tenant_id || '. Where there is none, the '
-        || 'member chooses anew at the link of: pfo reconnect --tenant ' || c.tenant_id || ' --connection ' || c.connection_id
+        || 'member chooses again at the link of: pfo reconnect --tenant ' || c.tenant_id || ' --connection ' || c.connection_id
         || '. If none is to be shared: pfo disconnect --tenant ' || c.tenant_id || ' --member ' || c.user_id
         || ' --connection ' || c.connection_id as remedy
 from connections_then c

@@ -57,7 +57,7 @@ def open_file(path: Path, *, key: str | None = None, read_only: bool = False) ->
     """Open a connection whose default database is the current file at `path`.
 
     If a process has connected to a path, DuckDB caches the file and returns its old content as long as any such connection is
-    open, even when the file at the path has been replaced. An attached file is always opened anew.
+    open, even when the file at the path has been replaced. An attached file is always opened again.
 
     Args:
         key: The encryption key of the file; None for a plain file.

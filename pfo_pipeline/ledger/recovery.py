@@ -99,7 +99,7 @@ def _is_newer(primary: Copy, backup: LastBackup) -> bool:
 
 def _publish_again(primary: Copy) -> str:
     if primary.findings:
-        return "pfo migrate\n  It makes views and macros anew and touches no row."
+        return "pfo migrate\n  It makes views and macros again and touches no row."
     return "pfo run\n  The primary is whole. The run publishes it again."
 
 
@@ -128,7 +128,7 @@ def _begin_anew(files: LedgerFiles) -> str:
     log = files.primary.with_name(f"{files.primary.name}.wal")
     doomed = " ".join(shlex.quote(str(file)) for file in (files.primary, log, files.published) if file.exists())
     return (
-        f"mkdir {folder} && mv {doomed} {folder} && pfo run\n  No whole copy is known, so the history begins anew. If you "
+        f"mkdir {folder} && mv {doomed} {folder} && pfo run\n  No whole copy is known, so the history begins again. If you "
         "have a backup elsewhere, name it instead: pfo restore --from FOLDER --replace-newer"
     )
 

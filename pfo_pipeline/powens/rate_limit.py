@@ -85,7 +85,7 @@ class Budget:
         except (sqlite3.Error, OSError) as error:
             raise BudgetUnusable(
                 f"{self._path}, which counts the calls to Powens, cannot be used ({error}). "
-                "Free the disk if it is full; else delete that file: it is made anew."
+                "Free the disk if it is full; else delete that file: it is made again."
             ) from None
 
     def _moment(self, counted: sqlite3.Connection, call: str) -> float:

@@ -52,7 +52,7 @@ def demo_folder(demonstration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(scope="session")
 def synced_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """Tenants `smith` (two accounts, one connection that a member must mend) and `jones` (one account)."""
+    """Tenants `smith` (two accounts, one connection that a member must fix) and `jones` (one account)."""
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
         SimulatedBank(now=today()) as bank,

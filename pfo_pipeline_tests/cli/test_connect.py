@@ -1,4 +1,4 @@
-"""`pfo connect` and `pfo reconnect`: a link, a member who comes back, a sync; and whoever comes that was not sent."""
+"""`pfo connect` and `pfo reconnect`: a link, a member who comes back, a sync; and a person who comes that was not sent."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from pfo_pipeline.ledger.lock import queue_for
 from pfo_pipeline_tests.cli.visiting import (
     CANCEL,
     CONSENT,
-    MEND,
+    FIX,
     Visitor,
     free_port,
     new_household,
@@ -263,12 +263,12 @@ def troubled(jane: Visitor, instance: dg.DagsterInstance) -> Visitor:
     return jane
 
 
-def test_a_member_mends_a_connection_and_the_tenant_is_synced(troubled: Visitor) -> None:
+def test_a_member_fixes_a_connection_and_the_tenant_is_synced(troubled: Visitor) -> None:
     (connection,) = connections(troubled)
     assert connection["state"] == "wrongpass"
     words = ("reconnect", "--tenant", "smith", "--connection", str(connection["id"]))
 
-    result = troubled.connect(lambda link: visit(link, MEND), *words)
+    result = troubled.connect(lambda link: visit(link, FIX), *words)
 
     assert result.exit_code == 0, result.output
     troubled.office.bank.advance(minutes=1)
@@ -285,7 +285,7 @@ def test_a_member_who_is_elsewhere_is_sent_the_link(troubled: Visitor) -> None:
     assert result.exit_code == 0, result.output
     (link,) = result.stdout.splitlines()
     assert sorted(parameters(link)) == ["client_id", "code", "connection_id", "domain", "redirect_uri"]
-    assert f"connection_id={connection}" in way_back(link, MEND)
+    assert f"connection_id={connection}" in way_back(link, FIX)
     assert troubled.synced == []
 
 

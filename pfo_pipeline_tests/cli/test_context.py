@@ -92,7 +92,7 @@ def test_what_the_system_refuses_elsewhere_is_told_too(configured: Office) -> No
 
     told = refused("dev")
 
-    assert told == f"{configured.data_dir / 'private'}: File exists. Mend that and run again; nothing was lost.\n"
+    assert told == f"{configured.data_dir / 'private'}: File exists. Fix that and run again; nothing was lost.\n"
 
 
 @pytest.mark.parametrize("words", [*READS, ["run"], ["reconnect", "--tenant", "smith", "--connection", "1"]])
@@ -109,7 +109,7 @@ def test_dagster_settings_that_cannot_be_read_are_named(configured: Office, text
     told = refused("run")
 
     assert told.startswith(f"HistoryUnusable: Dagster's storage in {configured.data_dir / 'dagster'} cannot be used: ")
-    assert "mend dagster.yaml there if that is named" in told
+    assert "fix dagster.yaml there if that is named" in told
 
 
 def garble(path: Path) -> None:

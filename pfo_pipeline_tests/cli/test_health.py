@@ -313,7 +313,7 @@ def test_loads_dated_ahead_are_critical_and_told_with_what_they_mean(mine: Offic
     assert "loads dated ahead of this clock: 2, the newest 399 d ahead of this clock (" in told
     assert "known_at sees the state before that run" in told
     assert "pfo restore --from FOLDER --replace-newer" in told
-    assert "published 399 d ahead of this clock. The next run publishes anew: pfo run" in text(now - FAR, "ledger")
+    assert "published 399 d ahead of this clock. The next run publishes again: pfo run" in text(now - FAR, "ledger")
     assert "dated 400 d ahead of this clock, so nobody can tell how old it is." in text(now - FAR, "backup")
 
 

@@ -64,7 +64,7 @@ def test_what_the_demonstration_does_not_have_is_told_so(
     ],
     ids=str,
 )
-def test_a_script_can_tell_what_is_to_be_mended_from_wrong_words(
+def test_a_script_can_tell_what_is_to_be_fixed_from_wrong_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], status: int
 ) -> None:
     monkeypatch.chdir(tmp_path)

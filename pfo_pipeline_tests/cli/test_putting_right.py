@@ -331,6 +331,6 @@ def test_a_forged_view(mine: Office, which: str, tmp_path: Path) -> None:
     assert f"{about}: is not what the migrations make" in findings(verified)
     assert put_right(verified) == ("pfo run" if which == "published" else "pfo migrate")
     assert run("verify").exit_code == 0
-    with open_file(mine.files.primary, read_only=True) as con:  # `pfo run` has read the bank anew.
+    with open_file(mine.files.primary, read_only=True) as con:  # `pfo run` has read the bank again.
         enter(con)
         assert mine.ask("from totals order by all") == con.execute("from totals order by all").fetchall()

@@ -90,7 +90,7 @@ def test_a_call_that_was_cut_off_is_completed_by_the_next(office: Office, domain
     assert len(listed(domain, "webhooks", "webhooks")) == len(EVENTS)
 
 
-def test_a_secret_whose_telling_was_lost_is_made_anew_once_it_was_taken_out(
+def test_a_secret_whose_telling_was_lost_is_made_again_once_it_was_taken_out(
     office: Office, domain: SimulatedDomain
 ) -> None:
     """Powens tells it once: what was lost on the way back is of no use."""

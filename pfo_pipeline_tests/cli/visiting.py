@@ -26,7 +26,7 @@ CONSENT = {
     "accounts": "all",
     "action": "share",
 }
-MEND = {"login": "jane", "password": "1234", "action": "confirm"}
+FIX = {"login": "jane", "password": "1234", "action": "confirm"}
 CANCEL = {"action": "cancel"}
 
 

@@ -177,7 +177,7 @@ def test_run_ids_dates_and_account_ids_are_left_alone(run: object, moment: objec
     assert scrub(text) == text
 
 
-def test_a_text_as_long_as_a_log_is_scrubbed_without_trying_every_start_anew() -> None:
+def test_a_text_as_long_as_a_log_is_scrubbed_without_trying_every_start_again() -> None:
     # One pass: 300 kB of what nearly matches would take minutes if each character began a search to the end.
     rng = random.Random(7)  # noqa: S311
     near_misses = ("AB12", "https:/", "bearer", "1234567", "x" * 50)

@@ -163,10 +163,10 @@ def test_a_run_after_a_kill_at_any_time_repairs_everything(
             killed += 1
         process.communicate()
 
-    mended = pfo("run", cwd=office.folder, told=office.environment())
+    fixed = pfo("run", cwd=office.folder, told=office.environment())
 
     assert killed
-    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert fixed.returncode == 0, fixed.stdout + fixed.stderr
     assert not list(office.data_dir.glob(".ledger.duckdb.*"))
     after_kills = content(office.files)
     office.elsewhere = office.folder / "undisturbed"

@@ -231,7 +231,7 @@ def drawn(usual: Undisturbed, kind: str) -> Iterator[tuple[Point, ...]]:
 
 @pytest.mark.parametrize("kind", ["step", "line", "moment"])
 @pytest.mark.parametrize("beginning", ["first", "daily"])
-def test_random_crashes_one_upon_the_other_are_mended_by_a_run(
+def test_random_crashes_one_upon_the_other_are_fixed_by_a_run(
     beginning: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     usual: Undisturbed = request.getfixturevalue(beginning)

@@ -117,24 +117,24 @@ def a_connection_is_removed(draft: Draft) -> None:
 
 
 def a_person_must_act(draft: Draft) -> None:
-    _in_state(draft, draft.form(WAITS_FOR_A_PERSON), mended=draft.rng.random() < 0.6)
+    _in_state(draft, draft.form(WAITS_FOR_A_PERSON), fixed=draft.rng.random() < 0.6)
 
 
 def the_bank_is_down(draft: Draft) -> None:
-    _in_state(draft, draft.form(TEMPORARY), mended=draft.rng.random() < 0.8)
+    _in_state(draft, draft.form(TEMPORARY), fixed=draft.rng.random() < 0.8)
 
 
 def a_state_is_unknown(draft: Draft) -> None:
-    _in_state(draft, draft.form(UNKNOWN), mended=draft.rng.random() < 0.5)
+    _in_state(draft, draft.form(UNKNOWN), fixed=draft.rng.random() < 0.5)
 
 
-def _in_state(draft: Draft, state: str, *, mended: bool) -> None:
+def _in_state(draft: Draft, state: str, *, fixed: bool) -> None:
     connection = draft.connection()
     begins, ends = draft.span()
     message = f"Bonjour {draft.person()} {draft.rng.randint(10**6, 10**7)}, confirmez votre code"
     draft.keep_secret(message)
     draft.change_connection(begins, f"state {state}", connection, {"state": state, "error_message": message})
-    if mended:
+    if fixed:
         draft.change_connection(ends, "a state is over", connection, {"state": None, "error_message": None})
 
 
@@ -274,8 +274,8 @@ def _unreadable(draft: Draft, faults: dict[str, dict[str, Any]], whole: Literal[
     begins, ends = draft.span()
     draft.events.append(AccountChanged(begins, what, account.key, fields, whole))
     if draft.rng.random() < 0.7:
-        mended = {"balance": f"{draft.rng.randint(1, 10**6)}", "last_update": True, "currency": account.currency}
-        draft.events.append(AccountChanged(ends, "a record is readable again", account.key, mended, "nothing"))
+        fixed = {"balance": f"{draft.rng.randint(1, 10**6)}", "last_update": True, "currency": account.currency}
+        draft.events.append(AccountChanged(ends, "a record is readable again", account.key, fixed, "nothing"))
 
 
 def one_id_is_told_in_two_ways(draft: Draft) -> None:

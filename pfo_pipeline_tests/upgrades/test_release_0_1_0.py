@@ -278,14 +278,14 @@ def test_dagsters_home_lists_the_runs_and_the_sensors_continue(mine: Kept) -> No
         partitions = instance.get_dynamic_partitions("tenants")
         context = dg.build_sensor_context(instance, cursor=told["cursors"]["after_sync"])
         looked = after_sync(context)
-        anew = after_sync(dg.build_sensor_context(instance))
+        again = after_sync(dg.build_sensor_context(instance))
 
     assert runs == told["runs"]
     assert len(failures) == 1
     assert sorted(partitions) == ["lindqvist", "martin", "moreau"]
     assert isinstance(looked, dg.SkipReason)
-    assert isinstance(anew, dg.SensorResult)
-    assert anew.run_requests == []
+    assert isinstance(again, dg.SensorResult)
+    assert again.run_requests == []
 
 
 def test_the_configuration_loads_with_every_key(mine: Kept) -> None:
