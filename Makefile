@@ -1,8 +1,10 @@
 # make run    sync accounts and balances once, show the cash positions (a simulated bank when nothing is configured)
 # make dev    the Dagster UI with schedules and sensors running
+# make quick  the tests that start no program, browser or Dagster: before each commit
 # make test   the whole suite, on up to four processors
 # make lint   format, lint, types, layers, spelling and vocabulary
 # make simulate  tenants' half-years with faults drawn from seeds: SEEDS=5000 (goes on where it ended) or SEED=1234
+# make torture   kills the ledger's writers at random: CRASHES=300 of each kind, SEED=word
 # make bench  what it costs, by comparison, into benchmarks/results (takes about twenty minutes)
 # make docs   the documentation as a site, into build/docs
 # make lock   renew requirements.lock after a change in pyproject.toml (needs uv)
@@ -14,13 +16,16 @@ READY := $(VENV)/.ready
 # Not in pyproject.toml: a single test starts at once, with a debugger. `make test PARALLEL=` runs the suite in one process.
 PARALLEL ?= --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run dev test lint simulate bench docs lock setup
+.PHONY: run dev quick test torture lint simulate bench docs lock setup
 
 run: $(READY)
 	@$(VENV)/bin/pfo run
 
 dev: $(READY)
 	@$(VENV)/bin/pfo dev
+
+quick: $(READY)
+	$(VENV)/bin/pytest $(PARALLEL) -m "not long"
 
 test: $(READY)
 	$(VENV)/bin/pytest $(PARALLEL)
@@ -31,6 +36,11 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/codespell --dictionary - --dictionary docs/_ext/vocabulary.txt
+
+# A day has its own seed: fresh ones find what fixed ones cannot. The names of the tests say what was covered.
+torture: $(READY)
+	@echo "CRASHES=$(or $(CRASHES),300) SEED=$(or $(SEED),$(shell date +%F))"
+	CRASHES=$(or $(CRASHES),300) SEED=$(or $(SEED),$(shell date +%F)) $(VENV)/bin/pytest $(PARALLEL) -v pfo_pipeline_tests/ledger/test_crashes.py
 
 SEEDS ?= 1000
 

@@ -31,6 +31,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.removeprefix(f"{_TESTS}/").startswith(_LONG):
+            item.add_marker(pytest.mark.long)
     if find_browser() is None and "PFO_TESTS_NEED_BROWSER" not in os.environ:
         for item in items:
             if "chromium" in getattr(item, "fixturenames", ()):
@@ -68,6 +71,12 @@ _ALONE = (f"{_TESTS}/simulation/test_seeds.py",)
 """Files whose tests share nothing and are long."""
 _TOGETHER = (f"{_TESTS}/browser/",)
 """Folders that run in one process: two servers with all that they start are too much for two processors."""
+_LONG = (
+    *("browser/", "defs/", "docs/", "integration/", "oracle/", "simulation/", "upgrades/"),
+    *("ledger/test_crashes.py", "ledger/test_turns.py", "ledger/test_writers_and_readers.py"),
+    *("test_analyst_questions.py", "test_benchmarks.py", "test_deploy.py", "test_docs.py", "test_wheel.py"),
+)
+"""Folders and files that `make quick` leaves out."""
 _YEAR = (f"{_TESTS}/docs/test_for_other_tools.py", f"{_TESTS}/test_analyst_questions.py")
 """Files that ask for the year below."""
 
