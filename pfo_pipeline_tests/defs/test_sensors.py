@@ -219,7 +219,7 @@ def test_several_syncs_of_one_tenant_are_followed_once_by_the_newest(
 def test_more_syncs_than_one_page_are_all_followed(
     office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pfo_pipeline.defs.sensors._PAGE", 3)
+    monkeypatch.setattr("pfo_pipeline.defs.sensors._MATERIALIZATIONS", 3)
     tenants = [f"household-{number}" for number in range(8)]
     instance.add_dynamic_partitions("tenants", tenants)
     materialize(instance, "accounts/fetched", *tenants)

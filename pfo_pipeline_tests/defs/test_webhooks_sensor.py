@@ -90,7 +90,7 @@ def test_a_sync_that_failed_without_accounts_is_not_lost(posts: Posts, ticks: Ti
 def test_more_events_than_one_page_are_all_followed(
     posts: Posts, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pfo_pipeline.defs.sensors._PAGE", 2)
+    monkeypatch.setattr("pfo_pipeline.defs.sensors._EVENTS", 2)
     for tenant in ("smith", "smith", "jones", "smith", "moreau"):
         posts.add(tenant)
 
