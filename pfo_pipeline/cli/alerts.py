@@ -126,7 +126,7 @@ def send_test(place: Place, say: Callable[[str], None], *, send: Send = send) ->
 
 @click.group(
     invoke_without_command=True,
-    short_help="What is not in order, who acts, who was told.",
+    short_help="Show open alerts and their targets.",
     epilog=examples("pfo alerts", "pfo alerts --tenant moreau --json"),
 )
 @TENANTS

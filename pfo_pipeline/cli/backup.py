@@ -255,7 +255,7 @@ def _remove_others(made: Path, office: str, keep: int | None) -> tuple[Path, ...
 
 
 @click.command(
-    short_help="Write all that a new machine needs into a folder.",
+    short_help="Back up everything that a new machine needs.",
     epilog=examples("pfo backup --to backups", "pfo backup --to backups --keep 14"),
 )
 @click.option("--to", "folder", required=True, metavar="PATH", type=click.Path(path_type=Path), help="For backups.")

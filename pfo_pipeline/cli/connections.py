@@ -148,7 +148,7 @@ def _enable(place: Place, tenant_id: str, account: KnownAccount) -> None:
 
 @click.group(
     invoke_without_command=True,
-    short_help="Whose each connection is, its consent, its accounts.",
+    short_help="List connections with their users, consents and accounts.",
     epilog=examples("pfo connections", "pfo connections --tenant moreau --json"),
 )
 @TENANTS

@@ -118,7 +118,7 @@ def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
-    short_help="A Powens on loopback, with a clock and faults.",
+    short_help="Serve a simulated Powens on loopback.",
     epilog=examples("pfo simulator", "pfo simulator --world empty --port 8700"),
 )
 @click.pass_context
@@ -131,7 +131,7 @@ def simulator(ctx: click.Context) -> None:
 
 @click.group(epilog=examples("pfo demo remove"))
 def demo() -> None:
-    """The demonstration that runs when nothing is configured."""
+    """Manage the demonstration, which runs when nothing is configured."""
 
 
 @demo.command(epilog=examples("pfo demo remove"))

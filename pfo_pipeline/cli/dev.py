@@ -118,7 +118,7 @@ def _signal_session(child: subprocess.Popen[bytes], number: int) -> bool:
 
 
 @click.command(
-    short_help="The Dagster UI, with schedules and sensors running.", epilog=examples("pfo dev", "pfo dev --port 3001")
+    short_help="Serve the Dagster UI, with schedules and sensors.", epilog=examples("pfo dev", "pfo dev --port 3001")
 )
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI, on loopback.")
 def dev(port: int) -> None:

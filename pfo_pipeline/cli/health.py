@@ -240,7 +240,8 @@ def _webhooks(place: Place, state: "InstigatorState | None", now: datetime) -> F
 
 
 @click.command(
-    short_help="Is everything at work? For monitors.", epilog=examples("pfo health", "pfo health --json --hours 24")
+    short_help="Check system health (exit status for monitoring plugins).",
+    epilog=examples("pfo health", "pfo health --json --hours 24"),
 )
 @click.option(
     "--hours",
@@ -251,5 +252,5 @@ def _webhooks(place: Place, state: "InstigatorState | None", now: datetime) -> F
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def health(hours: int, as_json: bool) -> None:
-    """Is everything at work? For monitors: exit status 0 ok, 1 warning, 2 critical; one line for each finding."""
+    """Check system health, for monitoring: exit status 0 ok, 1 warning, 2 critical; one line for each finding."""
     sys.exit(print_health(utc_now(), timedelta(hours=hours), as_json=as_json))

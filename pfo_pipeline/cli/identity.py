@@ -222,7 +222,7 @@ def _waiting(reader: Reader, tenant_id: str, connection_id: str | None) -> list[
 
 @click.group(
     invoke_without_command=True,
-    short_help="Which linked accounts are one account.",
+    short_help="Show and decide which linked accounts are one account.",
     epilog=examples("pfo identity", "pfo identity --tenant martin --json"),
 )
 @TENANTS
@@ -282,7 +282,7 @@ def undo(tenant: str, account: str, other: str) -> None:
 
 
 @click.command(
-    short_help="Say that you saw which accounts count differently.",
+    short_help="Acknowledge accounts that count differently.",
     epilog=examples("pfo seen --tenant martin", "pfo seen --tenant martin --connection 17"),
 )
 @TENANT

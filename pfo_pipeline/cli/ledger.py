@@ -244,7 +244,7 @@ def _batch(wanted: Wanted, ending: _Ending, moment: datetime) -> Batch:
     return Batch.by_hand(tenant_id, OPERATION, "1.0.0", rows)
 
 
-@click.command(short_help="Check that every row is as it was written.", epilog=examples("pfo verify"))
+@click.command(short_help="Verify that no row was changed.", epilog=examples("pfo verify"))
 @without_pandas
 def verify() -> None:
     """Check that every row is as it was written, that none is missing, and that the published copy holds the same.
@@ -267,7 +267,7 @@ def verify() -> None:
 
 
 @click.command(
-    short_help="Delete what is held of a tenant or a member.",
+    short_help="Delete the data of a tenant or a member.",
     epilog=examples("pfo erase --tenant martin --member claire", "pfo erase --tenant martin --member claire --yes"),
 )
 @TENANT
@@ -288,7 +288,7 @@ def erase(tenant: str, member: str | None, yes: bool) -> None:
 
 
 @click.command(
-    short_help="Say that accounts ended on a date.",
+    short_help="End accounts on a date.",
     epilog=examples(
         "pfo end --tenant martin --member claire --on 2026-03-31 --yes",
         "pfo end --tenant martin --account acc_f040f667820e4d7f0d25 --on 2026-03-31 --yes",

@@ -64,7 +64,7 @@ def with_class(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @click.command(
-    short_help="The bank accounts, now or at a moment.",
+    short_help="List the accounts, now or at a time.",
     epilog=examples("pfo accounts", "pfo accounts --tenant martin --as-of 2026-10-31", "pfo accounts --json"),
 )
 @TENANTS
@@ -92,7 +92,7 @@ def accounts(tenants: tuple[str, ...], as_of: date | None, known_at: date | None
 
 
 @click.command(
-    short_help="The newest balances, or those of a moment.",
+    short_help="List the newest balances, or those at a time.",
     epilog=examples(
         "pfo balances --tenant martin --csv",
         "pfo balances --as-of 2026-10-31",

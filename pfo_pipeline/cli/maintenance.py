@@ -57,7 +57,7 @@ def _amount(amount: Decimal | None) -> str:
     return "nothing" if amount is None else plain(amount)
 
 
-@click.command(short_help="Bring the ledger to this version of pfo.", epilog=examples("pfo migrate"))
+@click.command(short_help="Migrate the ledger to this version.", epilog=examples("pfo migrate"))
 def migrate() -> None:
     """Bring the ledger and Dagster's storage to this version; make Dagster's where there is none. End the servers first.
 

@@ -83,8 +83,8 @@ class Moment(click.ParamType[date]):
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is no moment. Give a date such as 2026-03-31 (the end of that day in the tenant's time zone), or "
-                "a date and time such as 2026-03-31T18:00+02:00 (without a zone: UTC).",
+                f"{value!r} is not a valid date or time. Give a date such as 2026-03-31 (the end of that day in the tenant's "
+                "time zone), or a date and time such as 2026-03-31T18:00+02:00 (without a zone: UTC).",
                 param,
                 ctx,
             )

@@ -285,7 +285,7 @@ def _show_aside(aside: Path | None) -> None:
 
 
 @click.command(
-    short_help="Put a backup or the published copy back.",
+    short_help="Restore a backup or the published copy.",
     epilog=examples("pfo restore --from backups/pfo-smith-2026-11-05T120000Z", "pfo restore --from-published"),
 )
 @click.option(

@@ -47,7 +47,7 @@ def known_connections(place: Place, tenant_id: str, known_at: date | None) -> li
 
 
 @click.command(
-    short_help="Every connection: how it stands, who must act.",
+    short_help="Show connections, action items, freshness and coverage.",
     epilog=examples("pfo status", "pfo status --tenant moreau", "pfo status --known-at 2026-11-05 --json"),
 )
 @TENANTS

@@ -180,7 +180,7 @@ def _host(host: str) -> str:
 
 
 @click.group(
-    short_help="Be told by Powens when a bank was synced.",
+    short_help="Receive webhooks from Powens.",
     epilog=examples("pfo webhooks register --tenant smith --url https://hooks.office.example", "pfo webhooks serve"),
 )
 def webhooks() -> None:

@@ -70,7 +70,7 @@ class Asked:
             if moment.tzinfo is None:
                 raise MomentRefused(f"{name}: {moment.isoformat()} has no time zone. Add one, such as Z for UTC.")
             if moment.year not in _YEARS:
-                raise MomentRefused(f"{name}: the year {moment.year} is none of a ledger. Take another moment.")
+                raise MomentRefused(f"{name}: the year {moment.year} is out of range. Take a year from 1900 to 8999.")
 
 
 def gather(

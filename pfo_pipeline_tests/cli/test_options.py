@@ -28,7 +28,7 @@ def test_a_date_stays_one_and_no_zone_means_utc(text: str, moment: date) -> None
 
 @pytest.mark.parametrize("text", ["", "now", "31.3.2026", "2026-13-01", "2026-03-31T25:00", "0001-01-01T00:00+14:00"])
 def test_any_other_text_is_no_moment(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is no moment"):
+    with pytest.raises(click.BadParameter, match="is not a valid date or time"):
         Moment().convert(text, None, None)
 
 
@@ -40,4 +40,6 @@ def test_a_wrong_moment_is_a_wrong_word_of_the_command_line(words: tuple[str, ..
     result = CliRunner().invoke(main, [*words, option, "yesterday"])
 
     assert result.exit_code == 2
-    assert f"Invalid value for '{option}': 'yesterday' is no moment. Give a date such as" in result.stderr
+    assert (
+        f"Invalid value for '{option}': 'yesterday' is not a valid date or time. Give a date such as" in result.stderr
+    )

@@ -71,7 +71,7 @@ def test_the_page_that_is_there_is_replaced(here: Office) -> None:
     ("words", "mistake"),
     [
         (("--tenant", "nobody"), "The ledger has no tenant 'nobody'. It has: jones, smith."),
-        (("--as-of", "yesterday"), "'yesterday' is no moment. Give a date such as 2026-03-31"),
+        (("--as-of", "yesterday"), "'yesterday' is not a valid date or time. Give a date such as 2026-03-31"),
         (("--since", "2026-01-02", "--as-of", "2026-01-01"), "since"),
     ],
 )

@@ -377,7 +377,7 @@ def test_a_page_as_of_an_earlier_time_is_compared_with_the_report_before_it(told
         ({"as_of": YESTERDAY, "since": NOW}, "after the page's own moment"),
         ({"known_at": YESTERDAY, "since": NOW - HOUR}, "after what the page may know"),
         ({"since": datetime(2026, 4, 1)}, "since: 2026-04-01T00:00:00 has no time zone"),  # noqa: DTZ001
-        ({"as_of": datetime(1, 1, 1, tzinfo=UTC)}, "as_of: the year 1 is none of a ledger"),
+        ({"as_of": datetime(1, 1, 1, tzinfo=UTC)}, "as_of: the year 1 is out of range"),
         ({"known_at": datetime(9999, 1, 1, tzinfo=UTC)}, "known_at: the year 9999"),
     ],
 )
