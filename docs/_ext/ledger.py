@@ -16,7 +16,7 @@ def render() -> str:
         parts = [
             "# The ledger",
             "What `data/ledger.duckdb` holds, in its schema `ledger`. Written from the catalogue of the file itself; a test "
-            "keeps this page equal to it. How to open and ask it: [analyst.md](analyst.md). A column that is marked "
+            "keeps this page equal to it. How to open and query it: [analyst.md](analyst.md). A column that is marked "
             "*personal* is left out where `publish_personal_columns` is off.",
             "## Tables",
             "Rows are only ever appended. The key says which rows are versions of the same thing; the one with the highest "
@@ -25,11 +25,11 @@ def render() -> str:
             "## Views",
             *(_view(con, name, text) for name, text in _relations(con, "view")),
             "## Macros",
-            "Functions that answer rows: `from balances_as_of(date '2026-06-30')`. An optional parameter is given by its "
+            "Table functions: `from balances_as_of(date '2026-06-30')`. An optional parameter is given by its "
             "name. A moment is a `timestamptz`, or a date: the end of that day in the tenant's time zone.",
             *(_macro(con, name, parameters, text) for name, parameters, text in macros),
             "## Functions",
-            "What the macros are made of.",
+            "Helper functions of the macros.",
             "| function | answers |\n|---|---|\n"
             + "\n".join(f"| `{name}({', '.join(parameters)})` | {text} |" for name, parameters, text in functions),
         ]

@@ -66,7 +66,7 @@ _DIGEST = "SHA-256 of the provider's record that the row was read from; the reco
 
 @dataclass(frozen=True, slots=True)
 class TenantRow:
-    """A tenant's time zone, as configured; the newest row holds. A date means the end of that day there."""
+    """A tenant's time zone, as configured; the newest row is current. A date means the end of that day there."""
 
     tenant_id: str = _column("varchar", _TENANT)
     time_zone: str = _column("varchar", "IANA name, such as Europe/Paris.")
@@ -74,7 +74,7 @@ class TenantRow:
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """How reading one Powens user went: a member of the tenant's household."""
+    """Result of a read of one Powens user, a member of the tenant's household."""
 
     tenant_id: str = _column("varchar", _TENANT)
     user_id: str = _column("varchar", "Slug of the user, as configured or once configured.")
@@ -83,16 +83,16 @@ class UserRow:
         "ok, refused (token or user no longer valid), unreachable (after all attempts), not_configured (no longer read by us) "
         "or ended (likewise, and nothing of theirs counts).",
     )
-    code: str | None = _column("varchar", "Powens' error code, or ours when nothing readable came.", null=True)
+    code: str | None = _column("varchar", "Powens' error code, or ours if the answer was unreadable.", null=True)
     who_acts: str | None = _column(
-        "varchar", "Who must act: operator, powens, nobody; null when all is well.", null=True
+        "varchar", "Who must act: operator, powens, nobody; null if there is none.", null=True
     )
     remedy: str | None = _column("varchar", "What to do, in words.", null=True)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRow:
-    """The state of one connection between a user and a bank, as Powens last told it."""
+    """The state of one connection between a user and a bank, as last reported by Powens."""
 
     tenant_id: str = _column("varchar", _TENANT)
     connection_id: str = _column("varchar", "Powens' id of the connection.")
@@ -122,18 +122,18 @@ class ConnectionRow:
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """One version of a bank account; the newest is what holds."""
+    """One version of a linked account; the newest is current."""
 
     tenant_id: str = _column("varchar", _TENANT)
-    account_id: str = _column("varchar", "Canonical id, ours; stable over re-syncs.")
-    user_id: str = _column("varchar", "Slug of the user through whom the account is seen.")
+    account_id: str = _column("varchar", "Id of the account; stable across syncs.")
+    user_id: str = _column("varchar", "Slug of the user whose connection lists the account.")
     connection_id: str = _column("varchar", "Powens' id of the connection.")
     source_id: str = _column("varchar", "Powens' id of the account.")
     institution_id: str = _column("varchar", "Stable uuid of the connector (the bank).")
     institution_name: str = _column("varchar", "Name of the bank.")
     account_type: str = _column("varchar", "Powens' account type, such as checking, savings, card, loan; open list.")
     currency: str | None = _column("varchar", "ISO 4217 code, or the coin's; null while Powens gives none.", null=True)
-    display_name: str = _column("varchar", "Name of the account as the member sees it.", personal=True)
+    display_name: str = _column("varchar", "Name of the account as shown to the user.", personal=True)
     number: str | None = _column("varchar", "Account number at the bank.", null=True, personal=True)
     iban: str | None = _column("varchar", "IBAN.", null=True, personal=True)
     bic: str | None = _column("varchar", "BIC of the bank.", null=True, personal=True)
@@ -144,7 +144,7 @@ class AccountRow:
         "timestamptz", "Since when Powens does not sync it: no consent given.", null=True
     )
     deleted_at: datetime | None = _column(
-        "timestamptz", "Since when it is gone, so that it no longer counts; ended_by says by whom.", null=True
+        "timestamptz", "When the account ended, so that it no longer counts; see ended_by.", null=True
     )
     provider_updated_at: datetime | None = _column(
         "timestamptz", "Powens' own time of the record that this version was read from.", null=True
@@ -152,7 +152,7 @@ class AccountRow:
     payload_digest: str = _column("varchar", _DIGEST)
     connection_source_id: str | None = _column(
         "varchar",
-        "Powens' id of the connection's source that lists it; null where Powens names none.",
+        "Powens' id of the connection's source that lists it; null if Powens names none.",
         null=True,
         default=None,
     )
@@ -161,20 +161,20 @@ class AccountRow:
     )
     missing_since: datetime | None = _column(
         "timestamptz",
-        "Since when no list has it and nothing says that it ended. It counts with its last balance.",
+        "Since when no list contains it, although it has not ended. It counts with its last balance.",
         null=True,
         default=None,
     )
     ended_by: str | None = _column(
         "varchar",
         "Why deleted_at is set: bank (Powens' own date), connection (it was removed), missing (no list had it for a day), "
-        "operator (ended by a person). While it is missing: missing once a read has shown its source at work without it.",
+        "operator (ended by a person). While it is missing: missing once a read of its source did not list it.",
         null=True,
         default=None,
     )
     trouble: str | None = _column(
         "varchar",
-        "Powens' error of this account alone, such as actionNeeded; null when all is well.",
+        "Powens' error of this account alone, such as actionNeeded; null if there is none.",
         null=True,
         default=None,
     )
@@ -182,12 +182,14 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class BalanceRow:
-    """What an account's balance was at one moment, as learnt at another. Corrections are further rows."""
+    """Balance of a linked account at one time, as recorded at another. Corrections are further rows."""
 
     tenant_id: str = _column("varchar", _TENANT)
-    account_id: str = _column("varchar", "Canonical id of the account.")
-    as_of: datetime = _column("timestamptz", "When the figure was true: Powens' last successful update of the account.")
-    connection_id: str = _column("varchar", "Powens' id of the connection that it came through.")
+    account_id: str = _column("varchar", "Id of the linked account.")
+    as_of: datetime = _column(
+        "timestamptz", "Date and time of the balance: Powens' last successful update of the account."
+    )
+    connection_id: str = _column("varchar", "Powens' id of the connection that gave it.")
     source_id: str = _column("varchar", "Powens' id of the account.")
     currency: str = _column("varchar", "ISO 4217 code, or the coin's.")
     current_balance: Decimal = _column(MONEY, "Booked balance, in units of currency, exact; negative where owed.")
@@ -213,22 +215,22 @@ class QuarantineRow:
     """A provider's record that breaks the contract, kept out of the ledger, with the reason."""
 
     tenant_id: str = _column("varchar", _TENANT)
-    record: str = _column("varchar", "What it would have been: connection, account or balance.")
+    record: str = _column("varchar", "Kind of record: connection, account or balance.")
     source_id: str | None = _column("varchar", "Powens' id of the record, where it has one.", null=True)
     reason: str = _column("varchar", "Which field breaks which rule; never the value.")
     payload_digest: str = _column("varchar", _DIGEST)
     user_id: str | None = _column(
-        "varchar", "Slug of the user whose list has it; null in rows of release 0.1.0.", null=True, default=None
+        "varchar", "Slug of the user whose list contains it; null in rows of release 0.1.0.", null=True, default=None
     )
     connection_id: str | None = _column(
-        "varchar", "Powens' id of its connection, where that can be read.", null=True, default=None
+        "varchar", "Powens' id of its connection, if that can be read.", null=True, default=None
     )
     institution_name: str | None = _column(
-        "varchar", "Name of the bank, where the record says it.", null=True, default=None
+        "varchar", "Name of the bank, if the record names it.", null=True, default=None
     )
     state: str | None = _column(
         "varchar",
-        "open, or cleared: a later read no longer had to put it aside. Null, as in rows of release 0.1.0, is open.",
+        "open, or cleared by a later read. Null, as in rows of release 0.1.0, is open.",
         null=True,
         default=None,
     )
@@ -236,7 +238,7 @@ class QuarantineRow:
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """Something that Powens sends and no documentation knows: accepted, kept, told once."""
+    """Unknown values and fields from Powens; each is reported once."""
 
     tenant_id: str = _column("varchar", _TENANT)
     field: str = _column("varchar", "Where, such as account.type.")
@@ -247,12 +249,14 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True)
 class IdentityRow:
-    """Which account a linked account is, and whether it counts there; the newest row holds."""
+    """The account of a linked account, and whether it counts there; the newest row is current."""
 
     tenant_id: str = _column("varchar", _TENANT)
-    account_id: str = _column("varchar", "Canonical id of the linked account that it is said of.")
-    same_as: str = _column("varchar", "Id of the account that it is; its own where it is an account by itself.")
-    evidence: str = _column("varchar", "iban, number, successor, balance of the parent, or a person's decision.")
+    account_id: str = _column("varchar", "Id of the linked account.")
+    same_as: str = _column("varchar", "Id of the account; its own id if it is an account by itself.")
+    evidence: str = _column(
+        "varchar", "iban, number, successor, balance of the parent, by itself, or decision (of a person)."
+    )
     decided_by: str = _column(
         "varchar",
         "evidence or operator. Rows of release 0.1.0 may say proposed; see account_proposals for those of today.",
@@ -280,7 +284,7 @@ class IdentityRow:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """What a person decided about two linked accounts; the newest row of a pair holds."""
+    """A person's decision about two linked accounts; the newest row of a pair is current."""
 
     tenant_id: str = _column("varchar", _TENANT)
     account_id: str = _column("varchar", "Id of one linked account, the first of the two in order.")
@@ -290,26 +294,26 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class ProposalRow:
-    """That a linked account may be another account, on evidence that does not decide; the newest row of a pair holds."""
+    """A pair of accounts that may be one, on evidence that does not decide; the newest row of a pair is current."""
 
     tenant_id: str = _column("varchar", _TENANT)
     account_id: str = _column("varchar", "Id of the linked account.")
     other_id: str = _column("varchar", "Id of the account that it may be.")
-    evidence: str = _column("varchar", "iban, number, end of number, name, or gap: no live link for over 180 days.")
+    evidence: str = _column("varchar", "iban, number, name, or gap: no live link for over 180 days.")
     state: str = _column("varchar", "open, or withdrawn: decided, or the evidence is gone.")
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """That an account counts differently than before; it waits for the operator until the newest row of it was seen."""
+    """A known account that counts differently than before; it is an action item until a person has seen it."""
 
     tenant_id: str = _column("varchar", _TENANT)
     account_id: str = _column("varchar", "Id of the account.")
-    was: str = _column("varchar", "How it stood before; as stands.")
+    was: str = _column("varchar", "Status before; the values of stands.")
     stands: str = _column(
         "varchar", "counts, loan, unclassified, disabled, ended, one_of, part_of, or same as another account."
     )
-    seen: bool = _column("boolean", "Whether a person asked for the change, or has said that they saw it.")
+    seen: bool = _column("boolean", "Whether a person asked for the change, or has acknowledged it.")
 
 
 LedgerRow = (
