@@ -150,8 +150,8 @@ _MACRO_COMMENTS = {
     "proposals_as_of": "Open proposals that two accounts are one, at a time.",
     "quarantine_as_of": "Records of Powens in quarantine at a time, each with its last reason.",
     "links_as_of": "Every linked account with its last balance at a time, and the reason why it does not count (out).",
-    "positions_as_of": "Each account that counts at a time, once, with its newest balance, as known at another time (known_at; "
-    "default: all).",
+    "positions_as_of": "Each account that counts at a time, once, with its newest balance, as known at another time "
+    "(known_at; default: all).",
     "coverage_as_of": "Like coverage, at a time and as known at another (known_at; default: all).",
     "account_identity_as_of": "The account of each linked account, by the decisions up to a time.",
     "balances_as_of": "Balance of each account at a time, as known at another time (known_at; default: all); "
