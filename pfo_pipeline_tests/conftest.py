@@ -72,8 +72,14 @@ _ALONE = (f"{_TESTS}/simulation/test_seeds.py",)
 _TOGETHER = (f"{_TESTS}/browser/",)
 """Folders that run in one process: two servers with all that they start are too much for two processors."""
 _LONG = (
-    *("browser/", "defs/", "docs/", "integration/", "oracle/", "simulation/", "upgrades/"),
-    *("ledger/test_crashes.py", "ledger/test_turns.py", "ledger/test_writers_and_readers.py"),
+    *("browser/", "cli/", "defs/", "docs/", "integration/", "oracle/", "simulation/", "telemetry/", "upgrades/"),
+    *(
+        "ledger/test_crashes.py",
+        "ledger/test_recovery.py",
+        "ledger/test_turns.py",
+        "ledger/test_writers_and_readers.py",
+    ),
+    *("report/test_gathering.py", "simulator/test_program.py"),
     *("test_analyst_questions.py", "test_benchmarks.py", "test_deploy.py", "test_docs.py", "test_wheel.py"),
 )
 """Folders and files that `make quick` leaves out."""
