@@ -211,8 +211,8 @@ def _dated_ahead(tenant_id: str, read_at: datetime) -> Condition:
         severity="warning",
         code="datedAhead",
         text=(
-            f"The tenant's last load is dated {read_at:%Y-%m-%d %H:%M} UTC, ahead of this machine's clock: until then nobody "
-            "is told when its figures are no longer read"
+            f"The tenant's last load is dated {read_at:%Y-%m-%d %H:%M} UTC, ahead of this machine's clock: until then no "
+            "alert reports that its balances are no longer read"
         ),
         remedy="pfo health says what it means, and what to do.",
     )

@@ -294,5 +294,5 @@ def _named(path: Path) -> Iterator[None]:
     except OSError as error:
         raise AlertsError(
             f"{path} cannot be written: {error.strerror}. Free the disk if it is full, or give this account the right to "
-            "write there; until then no alert is told."
+            "write there; until then no alert is sent."
         ) from None

@@ -134,7 +134,7 @@ def send_test(place: Place, say: Callable[[str], None], *, send: Send = send) ->
 @click.pass_context
 @without_pandas
 def alerts(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> None:
-    """What is not in order and who acts, since when, and when that was told last."""
+    """Show each open condition: who must act, since when, and the last notification."""
     if ctx.invoked_subcommand is not None:
         return
 
@@ -143,7 +143,7 @@ def alerts(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> No
 
 @alerts.command(epilog=examples("pfo alerts check"))
 def check() -> None:
-    """Look now, from outside the daemon, and tell who is to be told; for cron or a monitor.
+    """Check now, outside the daemon, and notify the targets; for cron or a monitor.
 
     Exit status 1 while something critical is open or a target is not reached.
     """

@@ -58,7 +58,7 @@ def reconnect_member(place: Place, tenant_id: str, connection_id: str, *, wait: 
     """Have a connection fixed by its member, and sync the tenant.
 
     Args:
-        wait: Else the link is told, for a member who is elsewhere, and nothing more is done.
+        wait: If False, the link is printed, for a member who is elsewhere, and nothing else is done.
     Returns, Raises: as `connect_member`; OperationRefused also where the ledger knows no such connection.
     """
     require_admin(_OPENS_DATA)

@@ -90,7 +90,7 @@ def enable_accounts(place: Place, tenant_id: str, account_ids: Sequence[str], co
     Raises:
         ConfigError, SecretError: nothing is configured, or not this tenant, or the token is missing.
         OperationRefused: not an admin, or no such account waits for consent.
-        NotConnected: Powens refused or could not be reached; what was told as enabled before it is.
+        NotConnected: Powens refused or could not be reached; accounts reported as enabled before that are enabled.
     """
     require_admin("Enabling an account gives a member's consent")
     place.configured().tenant(tenant_id)

@@ -135,7 +135,7 @@ def find_place() -> Place:
     """
     Raises:
         ConfigError: there is a configuration, and it has mistakes; or the role is none.
-        PlaceError: what is told to be the data folder is none, or a folder is in the ledger's place.
+        PlaceError: the data folder is not a folder, or a folder has the name of the ledger.
     """
     role_of_process()  # Refused at once, and by every command.
     is_demonstration = not os.environ.get(CONFIG_VARIABLE) and not config_path().exists()

@@ -108,7 +108,7 @@ def split_accounts(place: Place, tenant_id: str, account_id: str, other_id: str 
     Args:
         other_id: None for all that it is the same as, or may be.
     Returns:
-        What it was told apart from.
+        The accounts from which it was separated.
     Raises: OperationRefused: not an admin, an unknown account, nothing to tell it apart from, or joined by a person.
     """
     known = _known(place, tenant_id, account_id, *((other_id,) if other_id else ()))

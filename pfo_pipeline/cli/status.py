@@ -57,7 +57,7 @@ def known_connections(place: Place, tenant_id: str, known_at: date | None) -> li
 def status(tenants: tuple[str, ...], known_at: date | None, form: str | None) -> None:
     """Every connection: how it stands, who must act, until when the consent holds.
 
-    With --known-at only the connections, as they were known to stand: what waits and what is stale is told of now.
+    With --known-at: only the connections, as known then. Action items and freshness are those of now.
     """
     with find_place().at_once() as place:
         chosen = chosen_tenants(place, tenants)

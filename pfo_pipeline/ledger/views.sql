@@ -3,9 +3,8 @@
 -- (`use`). The default of known_at is infinity, which means everything known: now() would be the time when the macro was
 -- created.
 
--- The argument of a macro is a time or a date. A date is a DATE, or a text such as '2026-06-30', and means the end of that day
--- in
--- the tenant's own time zone.
+-- The argument of a macro is a time or a date. A date is a DATE, or a text such as '2026-06-30', and means the end of that
+-- day in the tenant's own time zone.
 create macro is_date(moment) as
     typeof(moment) = 'DATE' or (typeof(moment) = 'VARCHAR' and regexp_full_match(moment::varchar, '\d{4}-\d{2}-\d{2}'));
 
@@ -223,10 +222,9 @@ create view runs as
     from loads
     group by all;
 
--- The balance of each linked account, which balances_as_of and cash_position combine. Only the row number of the newest row
--- goes
--- through the aggregation, not the row. Its key is one scalar: the date and, for that date, the load recorded last. A pair as
--- the key is seven times slower.
+-- The balance of each linked account, which balances_as_of and cash_position combine. Only the row number of the newest
+-- row goes through the aggregation, not the row. Its key is one scalar: the date and, for that date, the load recorded last. A
+-- pair as the key is seven times slower.
 create macro linked_balances_as_of("at", known_at := 'infinity'::timestamptz) as table
     select b.*
     from balances b
@@ -295,8 +293,7 @@ create macro cash_position("at", known_at := 'infinity'::timestamptz) as table
     where as_of is not null
     group by tenant_id, currency;
 
--- Every linked account that a bank ever sent: counted, or with the one reason why not. Records that could not be read are rows
--- too.
+-- Every linked account that a bank ever sent: counted, or with the one reason why not. Unreadable records are rows too.
 create macro coverage_as_of("at", known_at := 'infinity'::timestamptz) as table
     with speaking as (
         select *, row_number() over (
@@ -362,9 +359,8 @@ create macro balance_history(account) as table
     )
     order by as_of, load_id;
 
--- Balances as known at a time beside those known now. Only dates for which something was recorded since are looked up, and
--- none
--- after the last date known then.
+-- Balances as known at a time beside those known now. Only dates for which something was recorded since are looked up, and of
+-- those none after the last date known then.
 create macro restatements(since) as table
     with lately as (
         select tenant_id, account_id, as_of, arg_max(rowid, load_id) as newest

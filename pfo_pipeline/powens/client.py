@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from pfo_pipeline.config import Config, Tenant
+from pfo_pipeline.config import Config, ConfigError, Tenant
 from pfo_pipeline.powens.errors import (
     Invalid,
     Missing,
@@ -116,13 +116,18 @@ CLOCK_TOLERANCE = timedelta(minutes=30)
 """More than a clock without NTP drifts in years, and less than the error of a wrong time zone or summer time."""
 _ENCODING = "gzip"
 
+_WITHOUT_PROXY: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(
+    ("all://127.0.0.1", "all://localhost", "all://[::1]")
+)
+"""No proxy reaches a server on this machine."""
+
 TransportFactory = Callable[[], httpx.AsyncBaseTransport]
 
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """The certificates of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi; read once per process."""
-    return httpx.create_ssl_context()
+    """The certificates of this machine, or of `SSL_CERT_FILE`: an office may have an authority of its own. Read once."""
+    return ssl.create_default_context()
 
 
 class PowensClient:
@@ -149,16 +154,23 @@ class PowensClient:
         self._budget = budget
         self._clock = clock
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
-        self._http = httpx.AsyncClient(
-            transport=transport() if transport else None,
-            verify=_certificates(),
-            limits=httpx.Limits(max_connections=CALLS_AT_ONCE),
-            timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
-            headers={"Accept": "application/json", "Accept-Encoding": _ENCODING, "User-Agent": "pfo-pipeline"},
-            follow_redirects=False,
-            # One client serves several users: a cookie of one user must not be sent for another.
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                transport=transport() if transport else None,
+                mounts=_WITHOUT_PROXY,
+                verify=_certificates(),
+                limits=httpx.Limits(max_connections=CALLS_AT_ONCE),
+                timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
+                headers={"Accept": "application/json", "Accept-Encoding": _ENCODING, "User-Agent": "pfo-pipeline"},
+                follow_redirects=False,
+                # One client serves several users: a cookie of one user must not be sent for another.
+                cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+            )
+        except (ImportError, ValueError, httpx.InvalidURL):  # Its text has the proxy's URL, which may hold a password.
+            raise ConfigError(
+                "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment: not a proxy that can be used. "
+                "Set it to http://HOST:PORT, or unset it."
+            ) from None
 
     async def __aenter__(self) -> "PowensClient":
         return self

@@ -14,9 +14,10 @@ from pfo_pipeline.cli.context import Place, find_place
 from pfo_pipeline.cli.sql import QueryError, ShellUnavailable, run_sql, start_shell
 from pfo_pipeline.config import load_config
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline_tests.cli.typing_at import CTRL_D, ENTER, Terminal, on_a_terminal
+from pfo_pipeline_tests.cli.typing_at import CTRL_C, CTRL_D, ENTER, Terminal, on_a_terminal
 from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger, account, balance, batch
 
+ENDLESS = "select count(*) from range(100000) a, range(1000000) b where hash(a.range, b.range) = 0;"
 ASKS = "ledger.ledger D "
 
 needs_shell = pytest.mark.skipif(
@@ -65,6 +66,22 @@ def test_the_shell_shows_the_ledger_and_nothing_else_can_be_reached(ledger: Ledg
 
     assert not (tmp_path / "touched").exists()
     assert sorted(path for path in (tmp_path / "data").rglob("*")) == before
+
+
+@needs_shell
+def test_ctrl_c_ends_a_long_query_and_the_shell_stays(ledger: Ledger) -> None:
+    with on_a_terminal("sql") as terminal:
+        asked(terminal).type(ENDLESS + ENTER)
+        terminal.shows("= 0;")
+        terminal.reads_keys(yes=False)
+        terminal.presses_until(CTRL_C, ASKS)  # One before the query has begun is ignored.
+        terminal.reads_keys()
+        terminal.type(f"select 6 * 7;{ENTER}")
+        terminal.shows("42")
+        asked(terminal).type(CTRL_D)
+
+        terminal.ends()
+    assert "Traceback" not in terminal.text
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from pfo_pipeline.errors import ConfigError
 from pfo_pipeline.ledger.store import Clock, utc_now
 from pfo_pipeline.powens import client as client_module
 from pfo_pipeline.powens.client import CALLS_AT_ONCE, Listing, PowensClient, TransportFactory
@@ -404,6 +405,36 @@ class TestClock:
 
     def test_a_changing_call_reports_its_result_under_a_wrong_clock(self) -> None:
         assert self.ask(self.THEIRS + timedelta(days=2), "POST") == {"id": 1}
+
+
+class TestProxies:
+    """Of the environment, as every program of this machine has them."""
+
+    def test_a_server_on_this_machine_is_called_without_a_proxy(
+        self, bank: SimulatedBank, user: SimulatedUser, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://proxy.powens.invalid:3128")
+
+        assert call(user)["id"] == user.id
+
+    def test_other_servers_are_called_through_the_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with listen() as listener:
+            nobody = url_of(listener)
+        monkeypatch.setenv("HTTP_PROXY", nobody)
+        elsewhere = SimulatedUser("smith", "http://smith.powens.invalid/2.0", 1, "t0ken")
+
+        assert failure(lambda: call(elsewhere)).code == "unreachable"  # Not unknownHost: the proxy would look it up.
+
+    @pytest.mark.parametrize("proxy", ["gopher://jane:s3cret@proxy:1", "socks5://jane:s3cret@proxy:1", "http://[::1"])
+    def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
+        self, user: SimulatedUser, proxy: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+
+        with pytest.raises(ConfigError, match=r"HTTPS_PROXY.*not a proxy that can be used.*unset it") as raised:
+            call(user)
+        assert "s3cret" not in str(raised.value)
 
 
 class TestConnectionsThatFail:
