@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import signal
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -186,6 +186,16 @@ def _one_tenant(place: Place, tenant_id: str) -> Iterator[duckdb.DuckDBPyConnect
         con.close()
 
 
+def find_shell() -> str | None:
+    """The path of DuckDB's shell: that of the package duckdb-cli, else `duckdb` on the PATH; None if there is none.
+
+    Not the command `duckdb` of the package (1.5): that is a Python program around the shell, which Ctrl-C would end.
+    """
+    package = find_spec("duckdb_cli")
+    bundled = Path(package.origin).with_name("duckdb") if package is not None and package.origin else None
+    return str(bundled) if bundled is not None and bundled.is_file() else shutil.which("duckdb")
+
+
 def start_shell(place: Place, tenant_id: str | None, form: str | None) -> NoReturn:
     """Replace this process by DuckDB's shell on the published ledger, read-only and in the ledger's schema.
 
@@ -202,7 +212,7 @@ def start_shell(place: Place, tenant_id: str | None, form: str | None) -> NoRetu
         )
     if place.config is not None and place.config.encryption_key is not None:
         raise ShellUnavailable('DuckDB\'s shell does not open an encrypted ledger. Give the query: pfo sql "QUERY"')
-    program = shutil.which("duckdb", path=sysconfig.get_path("scripts")) or shutil.which("duckdb")
+    program = find_shell()
     if program is None:
         raise ShellUnavailable(
             "DuckDB's shell is not installed. Install it, or give the query: "
@@ -210,8 +220,6 @@ def start_shell(place: Place, tenant_id: str | None, form: str | None) -> NoRetu
         )
     with place.opened():
         pass
-    # The shell has a handler of its own for Ctrl-C; the Python program that starts it (duckdb-cli 1.5) would end it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     enter = f"set TimeZone = 'UTC'; use {place.files.published.stem}.{SCHEMA}"
     os.execv(program, [program, "-readonly", "-cmd", enter, "-cmd", ".safe_mode", str(place.files.published)])  # noqa: S606 - no shell is wanted
 

@@ -1,8 +1,6 @@
 """`pfo sql` on a terminal: DuckDB's own shell without a query, and a table as narrow as the terminal with one."""
 
-import shutil
 import sys
-import sysconfig
 from pathlib import Path
 
 import duckdb
@@ -11,19 +9,15 @@ from click.testing import CliRunner
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.context import Place, find_place
-from pfo_pipeline.cli.sql import QueryError, ShellUnavailable, run_sql, start_shell
+from pfo_pipeline.cli.sql import QueryError, ShellUnavailable, find_shell, run_sql, start_shell
 from pfo_pipeline.config import load_config
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline_tests.cli.typing_at import CTRL_C, CTRL_D, ENTER, Terminal, on_a_terminal
+from pfo_pipeline_tests.cli.typing_at import CTRL_D, ENTER, Terminal, on_a_terminal
 from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger, account, balance, batch
 
-ENDLESS = "select count(*) from range(100000) a, range(1000000) b where hash(a.range, b.range) = 0;"
 ASKS = "ledger.ledger D "
 
-needs_shell = pytest.mark.skipif(
-    not (shutil.which("duckdb", path=sysconfig.get_path("scripts")) or shutil.which("duckdb")),
-    reason="duckdb-cli is not installed",
-)
+needs_shell = pytest.mark.skipif(find_shell() is None, reason="duckdb-cli is not installed")
 
 
 @pytest.fixture
@@ -68,22 +62,6 @@ def test_the_shell_shows_the_ledger_and_nothing_else_can_be_reached(ledger: Ledg
     assert sorted(path for path in (tmp_path / "data").rglob("*")) == before
 
 
-@needs_shell
-def test_ctrl_c_ends_a_long_query_and_the_shell_stays(ledger: Ledger) -> None:
-    with on_a_terminal("sql") as terminal:
-        asked(terminal).type(ENDLESS + ENTER)
-        terminal.shows("= 0;")
-        terminal.reads_keys(yes=False)
-        terminal.presses_until(CTRL_C, ASKS)  # One before the query has begun is ignored.
-        terminal.reads_keys()
-        terminal.type(f"select 6 * 7;{ENTER}")
-        terminal.shows("42")
-        asked(terminal).type(CTRL_D)
-
-        terminal.ends()
-    assert "Traceback" not in terminal.text
-
-
 @pytest.mark.parametrize(
     ("tenant", "form", "words"), [("smith", None, "--tenant smith"), (None, "json", "--json")], ids=["tenant", "form"]
 )
@@ -109,7 +87,7 @@ def test_the_shell_is_refused_for_an_encrypted_ledger(ledger: Ledger, tmp_path: 
 def test_where_the_shell_is_missing_the_command_that_installs_it_is_printed(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("pfo_pipeline.cli.sql.find_shell", lambda: None)
 
     with pytest.raises(ShellUnavailable) as missing:
         start_shell(find_place(), None, None)

@@ -53,15 +53,6 @@ class Terminal:
             assert time.monotonic() < deadline, self.text
             self._read(patience_seconds=0.01)
 
-    def presses_until(self, key: str, expected: str) -> None:
-        """Type a key again and again until the text comes."""
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        while (found := self.text.find(expected, self._seen)) < 0:
-            assert time.monotonic() < deadline, self.text
-            self.type(key)
-            self._read(patience_seconds=0.2)
-        self._seen = found + len(expected)
-
     def works(self, seconds: float) -> None:
         """Wait until the program has had so much more of the processor: by then it is amid what it was told to do."""
         enough = self._processor_seconds() + seconds
