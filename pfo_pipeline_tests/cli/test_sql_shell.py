@@ -12,9 +12,10 @@ from pfo_pipeline.cli.context import Place, find_place
 from pfo_pipeline.cli.sql import QueryError, ShellUnavailable, find_shell, run_sql, start_shell
 from pfo_pipeline.config import load_config
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline_tests.cli.typing_at import CTRL_D, ENTER, Terminal, on_a_terminal
+from pfo_pipeline_tests.cli.typing_at import CTRL_C, CTRL_D, ENTER, Terminal, on_a_terminal
 from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger, account, balance, batch
 
+ENDLESS = "select count(*) from range(100000) a, range(1000000) b where hash(a.range, b.range) = 0;"
 ASKS = "ledger.ledger D "
 
 needs_shell = pytest.mark.skipif(find_shell() is None, reason="duckdb-cli is not installed")
@@ -34,32 +35,53 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     return ledger
 
 
-def asked(terminal: Terminal) -> Terminal:
-    """A terminal on which the next statement may be typed."""
+def ask(terminal: Terminal, statement: str) -> None:
+    """Type a statement at the prompt, and Enter by itself: in one burst the shell takes it for a part of a pasted line."""
     terminal.shows(ASKS)
     terminal.reads_keys()
-    return terminal
+    terminal.type(statement)
+    terminal.shows(statement[-4:])
+    terminal.type(ENTER)
+
+
+def leave(terminal: Terminal) -> None:
+    terminal.shows(ASKS)
+    terminal.reads_keys()
+    terminal.type(CTRL_D)
+    terminal.ends()
 
 
 @needs_shell
 def test_the_shell_shows_the_ledger_and_nothing_else_can_be_reached(ledger: Ledger, tmp_path: Path) -> None:
     before = sorted(path for path in (tmp_path / "data").rglob("*"))
     with on_a_terminal("sql") as terminal:
-        asked(terminal).type(f"from positions select max(current_balance);{ENTER}")
+        ask(terminal, "from positions select max(current_balance);")
         terminal.shows("12345678901234567890.12")
-        asked(terminal).type(f"select current_setting('TimeZone') as zone;{ENTER}")
+        ask(terminal, "select current_setting('TimeZone') as zone;")
         terminal.shows("zone", "UTC")
-        asked(terminal).type(f"create table more (a int);{ENTER}")
+        ask(terminal, "create table more (a int);")
         terminal.shows("read-only")
-        asked(terminal).type(f"copy totals to 'totals.csv';{ENTER}")
+        ask(terminal, "copy totals to 'totals.csv';")
         terminal.shows("Permission Error")
-        asked(terminal).type(f".shell touch touched{ENTER}")
+        ask(terminal, ".shell touch touched")
         terminal.shows("cannot be used in -safe mode")
-        asked(terminal).type(CTRL_D)
-        terminal.ends()
+        leave(terminal)
 
     assert not (tmp_path / "touched").exists()
     assert sorted(path for path in (tmp_path / "data").rglob("*")) == before
+
+
+@needs_shell
+def test_ctrl_c_ends_a_long_query_and_the_shell_stays(ledger: Ledger) -> None:
+    with on_a_terminal("sql") as terminal:
+        ask(terminal, ENDLESS)
+        terminal.reads_keys(yes=False)
+        terminal.works(0.5)  # Ctrl-C before the query has begun is ignored, and the third one ends the shell.
+        terminal.type(CTRL_C)
+        ask(terminal, "select 6 * 7;")
+        terminal.shows("42")
+        leave(terminal)
+    assert "Traceback" not in terminal.text
 
 
 @pytest.mark.parametrize(
