@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 
 from pfo_pipeline.config import Config, Tenant
 from pfo_pipeline.contracts.operations import Freshness
-from pfo_pipeline.ledger.known import Attention, Figure, KnownConnection, KnownUser
+from pfo_pipeline.ledger.known import Figure
 from pfo_pipeline.ledger.reader import Reader
+from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.consents import EndingConsent, ending_consents
 from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Held, aged
 from pfo_pipeline.powens.auth import reconnect_link
@@ -94,34 +95,31 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
 
 
 def _of_tenant(tenant: Tenant, reader: Reader, limits: Freshness, now: datetime) -> Iterator[Condition]:
-    connections = reader.connections(tenant.id)
     configured = {user.id for user in tenant.users}
-    users = reader.users(tenant.id)
-    for user in users:
-        if user.user_id in configured and user.is_troubled and not waiting_is_enough(user.who_acts):
-            yield _user(tenant, user)
-    if not_read := [u for u in users if u.status == "not_configured" and u.user_id not in configured]:
-        yield _not_read(tenant.id, len(not_read))
-    for connection in connections:
-        if connection.is_troubled and not waiting_is_enough(connection.who_acts):
-            yield _connection(tenant, connection)
-    for attention in reader.attention([tenant.id], limits, now):
-        yield _accounts(tenant, attention)
+    items = [i for i in find_action_items(reader, [tenant.id], limits, now) if i.needs_person]
+    for item in items:
+        if item.subject != "user":
+            yield _connection(tenant, item)
+        elif item.user_id in configured:
+            yield _user(tenant, item)
+    if removed := [i for i in items if i.code == "not_configured" and i.user_id not in configured]:
+        yield _not_read(tenant.id, len(removed))
+    connections = reader.connections(tenant.id)
     if ending_consents(tenant.id, connections, (), now):  # The affected accounts are only needed if a consent ends.
         for consent in ending_consents(tenant.id, connections, reader.accounts(tenant.id), now):
             yield _consent(tenant, consent, now)
 
 
-def _user(tenant: Tenant, user: KnownUser) -> Condition:
-    which = without_users(tenant, user.user_id)
+def _user(tenant: Tenant, item: ActionItem) -> Condition:
+    which = without_users(tenant, item.user_id)
     return Condition(
         kind="user",
         tenant_id=tenant.id,
         thing=which,
-        owner=user.who_acts or "operator",
-        severity="critical" if user.status == "refused" else "warning",
-        code=user.code or user.status,
-        text=f"User {which} in the tenant's configuration cannot be read: {user.status} ({scrub(user.code or 'no code')})",
+        owner=item.who_acts,
+        severity="critical" if item.is_critical else "warning",
+        code=item.code,
+        text=f"User {which} in the tenant's configuration cannot be read: {scrub(item.why)}",
         remedy="pfo status names the user, and what to do.",
     )
 
@@ -141,31 +139,17 @@ def _not_read(tenant_id: str, count: int) -> Condition:
     )
 
 
-def _accounts(tenant: Tenant, attention: Attention) -> Condition:
+def _connection(tenant: Tenant, item: ActionItem) -> Condition:
     return Condition(
-        kind="accounts",
+        kind=item.subject,
         tenant_id=tenant.id,
-        thing=attention.thing,
-        owner=attention.who_acts,
+        thing=item.thing,
+        owner=item.who_acts,
         severity="warning",
-        code=attention.code,
-        text=f"Connection {attention.connection_id} ({_bank(attention.institution_name)}): {attention.why}",
-        remedy=without_users(tenant, attention.remedy),
-    )
-
-
-def _connection(tenant: Tenant, connection: KnownConnection) -> Condition:
-    state = connection.state or connection.status
-    return Condition(
-        kind="connection",
-        tenant_id=tenant.id,
-        thing=connection.connection_id,
-        owner=connection.who_acts or "operator",
-        severity="warning",
-        code=state,
-        text=f"Connection {connection.connection_id} ({_bank(connection.institution_name)}): {state}",
-        remedy=connection.remedy or "pfo status says more.",
-        link=reconnect_link(tenant, connection.connection_id) if connection.who_acts == "member" else "",
+        code=item.code,
+        text=f"Connection {item.connection_id} ({_bank(item.institution_name or '')}): {item.why}",
+        remedy=without_users(tenant, item.remedy) or "pfo status says more.",
+        link=item.link or "",
     )
 
 

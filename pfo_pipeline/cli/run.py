@@ -88,7 +88,7 @@ def run_and_show(place: Place, tenants: tuple[str, ...], choice: Choice = EVERYT
     failed = [run for run in runs if not run.succeeded]
     for run in failed:
         out.print(Text.assemble(("✗ ", "red"), f"{run.tenant_id}: {run.workflow.title} failed; its reason is above."))
-    refused = [user for view in views for user in view.troubled_users if user.status == "refused"]
+    refused = [item for view in views for item in view.action_items if item.is_critical]
     return 1 if refused or failed else 0
 
 

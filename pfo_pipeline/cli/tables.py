@@ -13,12 +13,11 @@ from pfo_pipeline.alerts.state import AlertsError, read_book
 from pfo_pipeline.cli.context import Place
 from pfo_pipeline.cli.output import age, ago, amount, duration, moment, until, visible
 from pfo_pipeline.contracts.operations import Freshness
-from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Total
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, Total
+from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.operations.coverage import REASONS, TenantCoverage, coverage_of
 from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
-from pfo_pipeline.powens.states import waiting_is_enough
-from pfo_pipeline.redaction import scrub
 
 
 @dataclass(frozen=True)
@@ -28,25 +27,16 @@ class TenantView:
     tenant_id: str
     accounts: list[KnownAccount]
     connections: list[KnownConnection]
-    users: list[KnownUser]
     totals: list[Total]
-    attention: list[Attention]
+    action_items: list[ActionItem]
     coverage: TenantCoverage
     freshness: TenantFreshness
     limits: Freshness
 
-    @property
-    def troubled_connections(self) -> list[KnownConnection]:
-        return [c for c in self.connections if c.is_troubled]
-
-    @property
-    def troubled_users(self) -> list[KnownUser]:
-        return [u for u in self.users if u.is_troubled]
-
-    def stands(self, connection: KnownConnection) -> str:
+    def status(self, connection: KnownConnection) -> str:
         """The status of a connection in a few words."""
-        said = [a.why for a in self.attention if a.connection_id == connection.connection_id]
-        return ", ".join(said) if said and connection.status == "healthy" else connection.status
+        items = [item.why for item in self.action_items if item.connection_id == connection.connection_id]
+        return ", ".join(items) if items and connection.status == "healthy" else connection.status
 
 
 def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantView]:
@@ -62,9 +52,8 @@ def views_of(place: Place, tenant_ids: list[str], now: datetime) -> list[TenantV
                     key=lambda a: (a.institution_name, a.account_type, a.display_name, a.account_id),
                 ),
                 reader.connections(fresh.tenant_id),
-                reader.users(fresh.tenant_id),
                 reader.totals(fresh.tenant_id),
-                reader.attention([fresh.tenant_id], limits, now),
+                find_action_items(reader, [fresh.tenant_id], limits, now),
                 coverages[fresh.tenant_id],
                 fresh,
                 limits,
@@ -209,25 +198,23 @@ def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> Rend
     waiting: list[Text] = []
     lines: list[Text] = []
     for view in views:
-        for user in view.troubled_users:
-            target = waiting if waiting_is_enough(user.who_acts) else lines
-            target.append(_headline(view.tenant_id, f"user {user.user_id}", user.stands, user.who_acts))
-            target.append(Text(visible(f"    {scrub(user.remedy or '')}")))
-        for c in view.troubled_connections:
-            target = waiting if waiting_is_enough(c.who_acts) else lines
-            where = f"connection {c.connection_id}, {c.institution_name}, user {c.user_id}"
-            target.append(_headline(view.tenant_id, where, c.state or c.status, c.who_acts))
-            next_try = f" Next try {moment(c.next_try_at)}." if c.next_try_at else ""
-            target.append(Text(visible(f"    {c.remedy}{next_try}")))
-            if c.link:
-                target.append(Text(visible(f"    {c.link}"), style="blue"))
-                if not is_demonstration:
-                    target.append(Text(f"    with an access code: {_reconnect(view.tenant_id, c.connection_id)}"))
-        for a in view.attention:
-            where = f"connection {a.connection_id}, {a.institution_name}, user {a.user_id}"
-            lines += [_headline(view.tenant_id, where, a.why, a.who_acts), Text(visible(f"    {a.remedy}"))]
+        for item in view.action_items:
+            (lines if item.needs_person else waiting).extend(_action(item, is_demonstration=is_demonstration))
     acting = [Text("Who must act", style="italic"), *lines] if lines else [Text("Nobody must act.")]
     return Group(*acting, *([Text(), Text("In trouble, and tried again", style="italic"), *waiting] if waiting else []))
+
+
+def _action(item: ActionItem, *, is_demonstration: bool) -> Iterator[Text]:
+    where = f"user {item.user_id}"
+    if item.subject != "user":
+        where = f"connection {item.connection_id}, {item.institution_name}, {where}"
+    yield _headline(item.tenant_id, where, item.why, item.who_acts)
+    next_try = f" Next try {moment(item.next_try_at)}." if item.next_try_at else ""
+    yield Text(visible(f"    {item.remedy}{next_try}"))
+    if item.link:
+        yield Text(visible(f"    {item.link}"), style="blue")
+        if not is_demonstration:
+            yield Text(f"    with an access code: {_reconnect(item.tenant_id, item.thing)}")
 
 
 def consents_that_end(views: Iterable[TenantView], now: datetime, *, is_demonstration: bool) -> RenderableType:
@@ -254,8 +241,8 @@ def _reconnect(tenant_id: str, connection_id: str) -> str:
     return f".venv/bin/pfo reconnect --tenant {tenant_id} --connection {connection_id}"
 
 
-def _headline(tenant_id: str, what: str, why: str, who: str | None) -> Text:
-    acting = visible(who or "nobody")
+def _headline(tenant_id: str, what: str, why: str, who: str) -> Text:
+    acting = visible(who)
     return Text.assemble(
         (tenant_id, "bold"), f" · {visible(what)}: ", (visible(why), "yellow"), " → ", (acting, "bold")
     )
@@ -273,7 +260,7 @@ def print_status(console: Console, place: Place, views: list[TenantView], now: d
                 c.user_id,
                 c.connection_id,
                 visible(c.institution_name),
-                Text(visible(stands := view.stands(c)), style="green" if stands == "healthy" else "yellow"),
+                Text(visible(status := view.status(c)), style="green" if status == "healthy" else "yellow"),
                 f"{moment(c.last_success_at)} {age(c.last_success_at, now, timedelta(hours=view.limits.hours))}",
                 moment(c.next_try_at),
                 until(c.consent_expires_at, now),

@@ -25,11 +25,11 @@ from pfo_pipeline.ledger.known import Violation
 from pfo_pipeline.ledger.publication import differences
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import utc_now
+from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.anomalies import LOOK_BACK, implausible_jumps
 from pfo_pipeline.operations.consents import STAGES_DAYS, EndingConsent, ending_consents
 from pfo_pipeline.operations.freshness import Aged, TenantFreshness, freshness_of
 from pfo_pipeline.powens.auth import reconnect_link
-from pfo_pipeline.powens.states import waiting_is_enough
 
 NEWS_DAYS = 7
 """Number of days for which drift is a warning. Powens may send it forever."""
@@ -95,15 +95,19 @@ def _is_allowed(config: Config, rule: str, tenant_id: str, violation: Violation)
 
 
 def who_must_act(look: Look) -> Seen:
-    troubles = [
-        t
-        for t in look.reader.troubles(look.everyone, look.config.freshness, look.now)
-        if not waiting_is_enough(t.who_acts)
+    items = find_action_items(look.reader, look.everyone, look.config.freshness, look.now)
+    rows = [
+        tuple(map(cell, (i.tenant_id, _subject(i), i.institution_name, i.why, i.who_acts, i.remedy)))
+        for i in items
+        if i.needs_person
     ]
-    rows = [tuple(map(cell, (t.tenant_id, t.what, t.institution, t.why, t.who_acts, t.remedy))) for t in troubles]
     head = ("tenant", "what", "bank", "state", "who acts", "what to do")
     told = "Each line says who acts and how. A member's link: `pfo reconnect --tenant TENANT --connection ID`."
     return Seen(len(rows), told, {"who_must_act": table(head, rows, nothing="Nobody.")})
+
+
+def _subject(item: ActionItem) -> str:
+    return f"user {item.user_id}" if item.subject == "user" else f"connection {item.connection_id}"
 
 
 def failed_to_be_read(look: Look) -> Seen:

@@ -73,10 +73,6 @@ class KnownConnection:
     next_try_at: datetime | None
     consent_expires_at: datetime | None
 
-    @property
-    def is_troubled(self) -> bool:
-        return self.status not in ("healthy", "gone", "not_read")
-
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
@@ -88,21 +84,6 @@ class KnownUser:
     who_acts: str | None
     remedy: str | None
     recorded_at: datetime
-
-    @property
-    def is_troubled(self) -> bool:
-        return self.status not in ("ok", "ended")
-
-    @property
-    def stands(self) -> str:
-        return user_stands(self.status, self.code)
-
-
-def user_stands(status: str, code: str | None) -> str:
-    """Describe the result of reading a user."""
-    if status == "not_configured":
-        return "no longer read by us"
-    return f"{status} ({code})" if code else status
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,39 +136,6 @@ class KnownProposal:
     account_id: str
     other_id: str
     evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A user that could not be read, or a connection with an error."""
-
-    tenant_id: str
-    what: str
-    institution: str
-    why: str
-    who_acts: str | None
-    remedy: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """A condition that needs attention although the connection is healthy; of one connection, and of one source if Powens
-    names it.
-    """
-
-    tenant_id: str
-    connection_id: str
-    thing: str
-    """Id of the condition: that of the connection, with the source or the reason."""
-    user_id: str
-    institution_name: str
-    code: str
-    """missing, noAccount, proposed, oneOf, unclassified, changed, quarantined, noBalance; or a Powens error of single
-    accounts.
-    """
-    why: str
-    who_acts: str
-    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,18 +276,6 @@ class FigureThen:
     account_id: str
     currency: str
     current_balance: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class TroubledUser:
-    """A user that could not be read."""
-
-    tenant_id: str
-    user_id: str
-    status: str
-    code: str | None
-    who_acts: str | None
-    remedy: str | None
 
 
 @dataclass(frozen=True, slots=True)

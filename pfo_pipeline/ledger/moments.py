@@ -19,7 +19,6 @@ from pfo_pipeline.ledger.known import (
     FigureThen,
     NewestLoad,
     Shared,
-    TroubledUser,
 )
 from pfo_pipeline.ledger.reader import Reader
 
@@ -126,22 +125,6 @@ def figures_of(
         },
     )
     return {(f.tenant_id, f.account_id): f for f in found}
-
-
-_TROUBLED_USERS = """
-select tenant_id, user_id, status, code, who_acts, remedy
-from (
-    from users
-    where list_contains($tenants, tenant_id) and recorded_at <= $known_at
-    qualify row_number() over (partition by tenant_id, user_id order by load_id desc) = 1
-)
-where status not in ('ok', 'ended')
-order by tenant_id, user_id
-"""
-
-
-def troubled_users_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> list[TroubledUser]:
-    return reader.typed(TroubledUser, _TROUBLED_USERS, {"tenants": list(tenant_ids), "known_at": known_at})
 
 
 # Like `possibly_double` of the view totals: each such account once, for any number of proposals.

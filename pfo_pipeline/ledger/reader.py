@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import QuarantineRow
-from pfo_pipeline.ledger.attention import ATTENTION, NOT_READ, attention_asked
 from pfo_pipeline.ledger.checks import (
     CLOSINGS,
     CONSENTS_UNTIL,
@@ -31,7 +29,6 @@ from pfo_pipeline.ledger.errors import (
     named_schema_errors,
 )
 from pfo_pipeline.ledger.known import (
-    Attention,
     Closings,
     DailyTotals,
     Drift,
@@ -44,7 +41,6 @@ from pfo_pipeline.ledger.known import (
     KnownUser,
     LoadsAhead,
     Total,
-    Trouble,
     Violation,
 )
 from pfo_pipeline.ledger.schema import known_migrations, refuse_other_office, version_of
@@ -129,7 +125,10 @@ ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 # The state of a connection is unknown if its user is no longer read; then the user is reported instead.
 _CONNECTIONS = f"""
-with not_read as {NOT_READ}
+with not_read as (
+    select tenant_id, user_id from users where list_contains($tenants, tenant_id) and recorded_at <= $known_at
+    group by all having arg_max(status, load_id) = 'not_configured'
+)
 select connection_id, user_id, institution_id, institution_name,
     case when is_read then state end, case when is_read then status else 'not_read' end,
     case when is_read then who_acts else 'operator' end,
@@ -147,21 +146,6 @@ order by connection_id
 _USERS = """
 select user_id, status, code, who_acts, remedy, recorded_at
 from users_latest where tenant_id = $tenant order by user_id
-"""
-
-_TROUBLES = f"""
-select tenant_id, 'user ' || user_id as what, '' as institution,
-    case status when 'not_configured' then 'no longer read by us' else status || ' ' || coalesce(code, '') end as why,
-    who_acts, remedy
-from users_latest
-where list_contains($tenants, tenant_id) and status not in ('ok', 'ended')
-union all
-select tenant_id, 'connection ' || connection_id, institution_name, coalesce(state, status), who_acts, remedy
-from connections_latest
-where list_contains($tenants, tenant_id) and status not in ('healthy', 'gone') and (tenant_id, user_id) not in {NOT_READ}
-union all
-select tenant_id, 'connection ' || connection_id, institution_name, why, who_acts, remedy from ({ATTENTION})
-order by all
 """
 
 _TOTALS = """
@@ -355,16 +339,6 @@ class Reader:
         """Return the class of each account type."""
         with self._connect() as con:
             return dict(con.execute("from account_types").fetchall())
-
-    def troubles(self, tenant_ids: list[str], limits: Freshness, now: datetime) -> list[Trouble]:
-        """Return the users and connections of these tenants that have errors."""
-        return self.typed(Trouble, _TROUBLES, dict(attention_asked(tenant_ids, limits, now, ALWAYS)))
-
-    def attention(
-        self, tenant_ids: list[str], limits: Freshness, now: datetime, *, known_at: datetime | None = None
-    ) -> list[Attention]:
-        """Return the conditions of these tenants that need attention although the connection is healthy."""
-        return self.typed(Attention, ATTENTION, dict(attention_asked(tenant_ids, limits, now, known_at or ALWAYS)))
 
     def with_consents_until(self, tenant_ids: list[str], until: datetime) -> list[str]:
         """Return the tenants with a consent that expires by `until` or has expired."""

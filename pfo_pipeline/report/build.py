@@ -1,6 +1,7 @@
 """Builds the cash page of a tenant from one opening of the published ledger, and the configuration."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from pfo_pipeline.config import Config
 from pfo_pipeline.config.model import DEFAULT_TIMEZONE, ReportSettings
 from pfo_pipeline.contracts.operations import REFRESH_BALANCES, Freshness
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.known import AccountThen, Figure
+from pfo_pipeline.ledger.known import APART, AccountThen, Figure, KnownConnection
 from pfo_pipeline.ledger.moments import (
     accounts_at,
     covered_at,
@@ -20,15 +21,15 @@ from pfo_pipeline.ledger.moments import (
     newest_loads,
     shared_at,
     totals_by_day,
-    troubled_users_at,
 )
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
+from pfo_pipeline.operations.action_items import ActionItem, find_action_items
+from pfo_pipeline.operations.consents import consents_that_matter
 from pfo_pipeline.operations.coverage import double_by_currency
 from pfo_pipeline.operations.freshness import aged
-from pfo_pipeline.report.action_items import consents_of, tasks_of
 from pfo_pipeline.report.changes import changes_since
 from pfo_pipeline.report.layout import render
-from pfo_pipeline.report.model import CashPage, Position, Source
+from pfo_pipeline.report.model import CashPage, Consent, Position, Source
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline.report.totals import (
     amounts_of,
@@ -37,6 +38,7 @@ from pfo_pipeline.report.totals import (
     coverage_lines,
     days_up_to,
     ends_of,
+    exact_sum,
     history_of,
     reference_history_of,
     reference_of,
@@ -136,12 +138,8 @@ def gather(
             changes=changes_since(ledger, tenant_ids, since, last_report, accounts, known_at, stale, covered)
             if since
             else None,
-            tasks=tasks_of(
-                troubled_users_at(ledger, tenant_ids, known_at),
-                connections,
-                ledger.attention(list(tenant_ids), limits, moment, known_at=known_at),
-            ),
-            consents=consents_of(connections, (a for a in accounts if a.counts), moment),
+            action_items=_in_order(find_action_items(ledger, tenant_ids, limits, moment, known_at=known_at)),
+            consents=_consents(connections, (a for a in accounts if a.counts), moment),
             sources=tuple(Source(load.tenant_id, load.run_id, load.recorded_at, load.hash) for load in loads),
             first_as_of=first_figure(ledger, tenant_ids, known_at),
         )
@@ -213,6 +211,52 @@ def _figure(account: AccountThen) -> Figure:
         synced_at=account.synced_at,
         recorded_at=account.recorded_at,
     )
+
+
+def _in_order(items: list[ActionItem]) -> tuple[ActionItem, ...]:
+    """Those that need a person first; then by tenant, user and bank."""
+    return tuple(
+        sorted(items, key=lambda i: (not i.needs_person, i.tenant_id, i.user_id, i.institution_name or "", i.why))
+    )
+
+
+def _consents(
+    connections: Iterable[tuple[str, KnownConnection]], accounts: Iterable[AccountThen], moment: datetime
+) -> tuple[Consent, ...]:
+    """Every consent with an end, the earliest first.
+
+    Args:
+        accounts: The counted accounts.
+    """
+    behind: dict[tuple[str, str], list[AccountThen]] = defaultdict(list)
+    for account in accounts:
+        behind[account.tenant_id, account.connection_id].append(account)
+    tenants: dict[str, list[KnownConnection]] = defaultdict(list)
+    for tenant_id, connection in connections:
+        tenants[tenant_id].append(connection)
+    consents = [
+        Consent(
+            tenant_id=tenant_id,
+            connection_id=connection.connection_id,
+            user_id=connection.user_id,
+            institution_name=connection.institution_name,
+            ends_at=ends_at,
+            days_left=(ends_at - moment).days,
+            accounts=len(mine := behind[tenant_id, connection.connection_id]),
+            amounts=_amounts(mine),
+        )
+        for tenant_id, some in tenants.items()
+        for connection, ends_at in consents_that_matter(some)
+    ]
+    return tuple(sorted(consents, key=lambda consent: (consent.ends_at, consent.tenant_id, consent.connection_id)))
+
+
+def _amounts(accounts: Sequence[AccountThen]) -> tuple[tuple[str, Decimal], ...]:
+    by_currency: dict[str, list[Decimal]] = defaultdict(list)
+    for account in accounts:
+        if account.current_balance is not None and account.currency and account.account_class not in APART:
+            by_currency[account.currency].append(account.current_balance)
+    return tuple((currency, exact_sum(amounts)) for currency, amounts in sorted(by_currency.items()))
 
 
 def timezone_of(config: Config | None, tenant_ids: Collection[str]) -> str:

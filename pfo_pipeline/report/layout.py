@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pfo_pipeline.contracts.records import EXACT, plain
+from pfo_pipeline.operations.action_items import ActionItem
 from pfo_pipeline.report import charts, wording
-from pfo_pipeline.report.model import Breakdown, Bridge, CashPage, Change, ClassTotal, History, Position, Rate, Task
+from pfo_pipeline.report.model import Breakdown, Bridge, CashPage, Change, ClassTotal, History, Position, Rate
 from pfo_pipeline.report.wording import Wording
 from pfo_pipeline.telemetry import steps
 
@@ -95,8 +96,8 @@ class View:
     """Without rates, differences in two currencies cannot be compared."""
     changes: tuple[Change, ...]
     more_changes: tuple[Change, ...]
-    waiting: tuple[Task, ...]
-    mending: tuple[Task, ...]
+    open_items: tuple[ActionItem, ...]
+    retried_items: tuple[ActionItem, ...]
     histories: tuple[Shown, ...]
     undrawn: int
     """Number of histories without a plot."""
@@ -133,8 +134,8 @@ def view(page: CashPage) -> View:
         changes_by_currency=not rates and len({change.currency for change in changes}) > 1,
         changes=changes[:MOST_CHANGES],
         more_changes=changes[MOST_CHANGES:],
-        waiting=tuple(task for task in page.tasks if task.needs_person),
-        mending=tuple(task for task in page.tasks if not task.needs_person),
+        open_items=tuple(item for item in page.action_items if item.needs_person),
+        retried_items=tuple(item for item in page.action_items if not item.needs_person),
         histories=histories,
         undrawn=sum(not shown.is_drawn for shown in histories),
     )

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import Shared
+from pfo_pipeline.operations.action_items import ActionItem
 
 Reason = Literal["movement", "new account", "account gone", "restatement", "carried forward", "not counted"]
 """Why a balance differs from the previous one, or does not although it should: a `carried forward` balance is older than its
@@ -202,21 +203,6 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Task:
-    """An open item: `who` must act (member, operator), or it ends by itself."""
-
-    tenant_id: str
-    user_id: str
-    institution_name: str | None
-    why: str
-    who: str | None
-    remedy: str | None
-    link: str | None
-    next_try_at: datetime | None
-    needs_person: bool
-
-
-@dataclass(frozen=True)
 class Consent:
     """A consent with an end; `amounts` and `accounts` are the part of the total that goes stale then."""
 
@@ -274,7 +260,7 @@ class CashPage:
     reference_history: History | None
     changes: Changes | None
     """None if there was no earlier report."""
-    tasks: tuple[Task, ...]
+    action_items: tuple[ActionItem, ...]
     consents: tuple[Consent, ...]
     sources: tuple[Source, ...]
     first_as_of: datetime | None
@@ -287,4 +273,4 @@ class CashPage:
 
     @property
     def waiting_for_a_person(self) -> int:
-        return sum(task.needs_person for task in self.tasks)
+        return sum(item.needs_person for item in self.action_items)

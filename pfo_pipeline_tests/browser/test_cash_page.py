@@ -228,7 +228,7 @@ def hostile() -> CashPage:
         samples.position(str(n), amounts[n % 4], name=name, institution=name, currency=("EUR", "BTC", name[:60])[n % 3])
         for n, name in enumerate(HOSTILE.values())
     ]
-    return replace(samples.page(*positions, days=40), title=HOSTILE["long"], tasks=samples.family().tasks)
+    return replace(samples.page(*positions, days=40), title=HOSTILE["long"], action_items=samples.family().action_items)
 
 
 @pytest.mark.parametrize("content", [samples.family, hostile, samples.page], ids=["family", "hostile", "empty"])

@@ -80,7 +80,7 @@ def test_the_tables_that_end_a_run_show_names_and_obey_none(hostile: Path, capsy
     told = capsys.readouterr().out
 
     assert not OBEYED.search(told)
-    assert told.count("[red]Bank[/]") == 14
+    assert told.count("[red]Bank[/]") == 13
     assert told.count("last") == told.count(r"\nlast")
 
 

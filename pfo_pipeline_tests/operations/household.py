@@ -16,10 +16,11 @@ from pfo_pipeline.contracts.model import Role, Step
 from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.ledger.connection import LedgerFiles
-from pfo_pipeline.ledger.known import Attention, KnownAccount, KnownConnection, KnownUser, Trouble
+from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, KnownUser
 from pfo_pipeline.ledger.merge import MergeResult
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Ledger
+from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.force_sync import Sleep
 from pfo_pipeline.operations.queries import QueryContext
 from pfo_pipeline.operations.selection import EVERYTHING, Choice
@@ -118,12 +119,9 @@ class Household:
         found = self.ledger.reader().linked_accounts(self.tenant.id)
         return sorted(found, key=lambda account: int(account.source_id))
 
-    def troubles(self) -> list[Trouble]:
-        """Return what is not in order, by the usual limits."""
-        return self.ledger.reader().troubles([self.tenant.id], Freshness(), self.now)
-
-    def attention(self) -> list[Attention]:
-        return self.ledger.reader().attention([self.tenant.id], Freshness(), self.now)
+    def action_items(self) -> list[ActionItem]:
+        """Return the open action items, by the usual limits."""
+        return find_action_items(self.ledger.reader(), [self.tenant.id], Freshness(), self.now)
 
     def connections(self) -> list[KnownConnection]:
         found = self.ledger.reader().connections(self.tenant.id)

@@ -8,7 +8,7 @@ from pfo_pipeline_tests.operations.household import Household
 def told(household: Household) -> list[tuple[str, str | None]]:
     household.sync()
     household.refresh()
-    return [(trouble.why, trouble.who_acts) for trouble in household.troubles()]
+    return [(item.why, item.who_acts) for item in household.action_items()]
 
 
 @pytest.mark.parametrize(("error", "who"), [("actionNeeded", "member"), ("neverHeardOf", "operator")])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.config import Tenant, User
-from pfo_pipeline.ledger.known import Trouble
 from pfo_pipeline.operations.steps import TryAgain
 from pfo_pipeline_tests.operations.household import ACCOUNTS, CONNECTIONS, Household
 from pfo_pipeline_tests.simulated_bank import NOON, SimulatedConnection
@@ -44,10 +43,6 @@ def missing(household: Household) -> list[str]:
 
 def ended(household: Household) -> dict[str, str | None]:
     return {a.source_id: a.ended_by for a in household.accounts() if a.deleted_at}
-
-
-def troubles(household: Household) -> list[Trouble]:
-    return household.troubles()
 
 
 def two_sources(household: Household) -> tuple[SimulatedConnection, list[int]]:
@@ -100,14 +95,14 @@ def test_one_empty_answer_changes_no_total_and_is_reported_at_once(smith: Househ
     assert total(smith) == 1_250_000
     assert missing(smith) == [str(number) for number in made.account_ids]
     assert outcome.batch.failed == 5
-    (told,) = troubles(smith)
-    assert (told.what, told.who_acts) == (f"connection {made.id}", "operator")
+    (told,) = smith.action_items()
+    assert (told.connection_id, told.who_acts) == (str(made.id), "operator")
     assert told.why == "5 accounts missing from the bank's list since 2026-03-11"
     assert "pfo end --help" in (told.remedy or "")
     assert {row for (row,) in smith.ask("select note from coverage")} == {"missing"}
     assert len(outcome.errors) == 1
     smith.sync()
-    assert (missing(smith), troubles(smith), total(smith)) == ([], [], 1_250_000)
+    assert (missing(smith), smith.action_items(), total(smith)) == ([], [], 1_250_000)
 
 
 @pytest.mark.parametrize("fault", [EMPTY, *NO_ACCOUNT], ids=["empty", "409", "400"])
@@ -123,7 +118,7 @@ def test_while_all_accounts_of_a_bank_are_missing_none_is_gone(smith: Household,
     assert {a.missing_since for a in smith.accounts()} == {smith.now.replace(day=11)}
     smith.bank.clear_faults()
     next_day(smith)
-    assert (total(smith), missing(smith), troubles(smith)) == (3, [], [])
+    assert (total(smith), missing(smith), smith.action_items()) == (3, [], [])
 
 
 def test_one_missing_account_is_reported_with_a_command_that_names_it(smith: Household) -> None:
@@ -134,7 +129,7 @@ def test_one_missing_account_is_reported_with_a_command_that_names_it(smith: Hou
     next_day(smith)
 
     gone = smith.accounts()[0]
-    (told,) = troubles(smith)
+    (told,) = smith.action_items()
     assert told.why == "1 account missing from the bank's list since 2026-03-11"
     assert f"pfo end --tenant smith --account {gone.account_id} --on 2026-03-11" in (told.remedy or "")
 
@@ -152,7 +147,7 @@ def test_a_missing_account_whose_source_advances_is_gone_after_two_reads(smith: 
     assert ended(smith) == {str(made.account_ids[0]): "missing"}
     assert smith.accounts()[0].deleted_at == missed_at
     assert (total(smith), missing(smith)) == (2, [])
-    (told,) = troubles(smith)
+    (told,) = smith.action_items()
     assert told.why.endswith("is gone: the totals changed by it")
     assert smith.ask("select reason from coverage where reason is not null") == [("gone",)]
 
@@ -249,8 +244,8 @@ def test_a_source_whose_accounts_are_all_missing_loses_none(smith: Household) ->
         next_day(smith)
 
     assert (ended(smith), missing(smith), total(smith)) == ({}, [str(third), str(fourth)], 15)
-    (told,) = troubles(smith)
-    assert (told.what, told.why[:10]) == (f"connection {made.id}", "2 accounts")
+    (told,) = smith.action_items()
+    assert (told.connection_id, told.why[:10]) == (str(made.id), "2 accounts")
 
 
 def test_each_source_is_judged_by_its_own_accounts(smith: Household) -> None:
@@ -260,7 +255,7 @@ def test_each_source_is_judged_by_its_own_accounts(smith: Household) -> None:
     smith.bank.change_account(smith.domain, fourth, verbatim={"id_source": 777, "last_update": "2026-03-10 04:00:00"})
 
     next_day(smith)
-    assert len(troubles(smith)) == 2
+    assert len(smith.action_items()) == 2
     next_day(smith)
 
     assert (ended(smith), missing(smith)) == ({str(first): "missing"}, [str(third)])
@@ -366,7 +361,7 @@ def test_missing_accounts_of_a_removed_connection_are_gone(smith: Household) -> 
 
     assert ended(smith) == {str(number): "connection" for number in made.account_ids}
     assert (missing(smith), total(smith)) == ([], None)
-    assert [told.why.endswith("count differently than before (is gone)") for told in troubles(smith)] == [True]
+    assert [told.why.endswith("count differently than before (is gone)") for told in smith.action_items()] == [True]
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -394,7 +389,7 @@ def test_a_connection_that_may_be_an_unreadable_record_is_reported_but_not_gone(
 
     assert "gone" not in {c.status for c in smith.connections()}
     assert (ended(smith), total(smith)) == ({}, 3)
-    assert f"connection {broken.id}" in {t.what for t in troubles(smith)}
+    assert str(broken.id) in {t.connection_id for t in smith.action_items()}
     assert kept.id != broken.id
 
 
@@ -461,8 +456,8 @@ def test_a_user_who_is_no_longer_configured_is_reported_with_a_remedy(family: Ho
         "pfo erase --tenant smith",
     ):
         assert way in (user.remedy or "")
-    (told,) = troubles(family)
-    assert (told.what, told.why) == ("user john", "no longer read by us")
+    (told,) = family.action_items()
+    assert (told.user_id, told.why) == ("john", "no longer read by us")
     assert total(family) == 3
     assert {row for (row,) in family.ask("select note from coverage where user_id = 'john'")} == {"user_not_read"}
     assert len(family.ask("from users where user_id = 'john'")) == 2
@@ -492,7 +487,7 @@ def test_a_user_who_is_configured_again_is_in_order(family: Household) -> None:
     family.banking = replace_tenant(family)
     next_day(family)
 
-    assert (family.users()["john"].status, troubles(family)) == ("ok", [])
+    assert (family.users()["john"].status, family.action_items()) == ("ok", [])
 
 
 def replace_tenant(household: Household) -> Any:
@@ -513,7 +508,7 @@ def test_a_user_of_whom_nothing_counts_is_not_an_action_item(family: Household) 
     next_day(family)
 
     assert {user.status for name, user in family.users().items() if name != "jane"} == {"ended"}
-    assert [told.what for told in troubles(family)] == [f"connection {made.id}"]  # Its account is gone.
+    assert [told.connection_id for told in family.action_items()] == [str(made.id)]  # Its account is gone.
 
 
 @pytest.mark.parametrize("accounts", [[], [{"balance": "1", "disabled": True}]], ids=["none", "disabled"])
@@ -523,8 +518,8 @@ def test_a_bank_that_shares_no_account_needs_attention(smith: Household, account
 
     read(smith)
 
-    (told,) = troubles(smith)
-    assert (told.what, told.why, told.who_acts) == (f"connection {made.id}", "shares no account", "operator")
+    (told,) = smith.action_items()
+    assert (told.connection_id, told.why, told.who_acts) == (str(made.id), "shares no account", "operator")
     assert f"pfo reconnect --tenant smith --connection {made.id}" in (told.remedy or "")
 
 
@@ -535,7 +530,7 @@ def test_a_bank_with_missing_accounts_is_not_reported_as_sharing_none(smith: Hou
 
     next_day(smith)
 
-    assert [t.why for t in troubles(smith)] == ["1 account missing from the bank's list since 2026-03-11"]
+    assert [t.why for t in smith.action_items()] == ["1 account missing from the bank's list since 2026-03-11"]
 
 
 NUMBER = {"number": "00012345678"}
@@ -557,7 +552,12 @@ def test_an_account_whose_bank_was_added_again_gets_its_new_balance(smith: House
     added_again(smith)
     read(smith)
 
-    assert (total(smith), list(ended(smith).values()), missing(smith), troubles(smith)) == (8, ["connection"], [], [])
+    assert (total(smith), list(ended(smith).values()), missing(smith), smith.action_items()) == (
+        8,
+        ["connection"],
+        [],
+        [],
+    )
 
 
 def test_an_account_whose_bank_was_added_again_without_a_balance_keeps_the_last_one(smith: Household) -> None:

@@ -16,7 +16,9 @@ from pfo_pipeline_tests.operations.household import ACCOUNTS, Household
 def told(household: Household, code: str = "quarantined") -> list[tuple[str, str, str]]:
     household.sync()
     household.refresh()
-    return [(a.connection_id, a.institution_name, a.why) for a in household.attention() if a.code == code]
+    return [
+        (a.connection_id or "", a.institution_name or "", a.why) for a in household.action_items() if a.code == code
+    ]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_an_unreadable_record_needs_attention_until_it_is_readable(
     smith.bank.change_account(smith.domain, number, verbatim=right)
 
     assert told(smith) == []
-    assert smith.troubles() == []
+    assert smith.action_items() == []
     assert smith.ask("select count(*) from quarantine_latest") == [(0,)]
 
 
@@ -82,7 +84,7 @@ def test_a_user_who_cannot_be_read_clears_nothing(smith: Household) -> None:
     with pytest.raises(TryAgain):
         smith.sync()
 
-    assert [a.code for a in smith.attention()] == ["quarantined"]
+    assert [a.code for a in smith.action_items()] == ["quarantined"]
 
 
 def test_records_of_a_user_who_is_no_longer_read_are_not_action_items(family: Household) -> None:
@@ -93,7 +95,7 @@ def test_records_of_a_user_who_is_no_longer_read_are_not_action_items(family: Ho
     family.tenant = family.tenant.model_copy(update={"users": users})
     family.sync()
 
-    assert [a.code for a in family.attention() if a.code == "quarantined"] == []
+    assert [a.code for a in family.action_items() if a.code == "quarantined"] == []
 
 
 def test_the_next_read_clears_a_record_that_an_earlier_release_quarantined(smith: Household) -> None:
@@ -101,7 +103,7 @@ def test_the_next_read_clears_a_record_that_an_earlier_release_quarantined(smith
     smith.sync()
     old = QuarantineRow("smith", "account", "999", "iban: no", "digest")
     smith.ledger.merge(Batch.by_hand("smith", "test", "1", [old]))
-    assert [a.code for a in smith.attention()] == ["quarantined"]
+    assert [a.code for a in smith.action_items()] == ["quarantined"]
 
     assert told(smith) == []
 

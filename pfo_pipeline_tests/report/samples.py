@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import CLASSES
+from pfo_pipeline.operations.action_items import ActionItem
 from pfo_pipeline.report.model import (
     Amount,
     Breakdown,
@@ -25,7 +26,6 @@ from pfo_pipeline.report.model import (
     Reference,
     Side,
     Source,
-    Task,
     Unconverted,
 )
 
@@ -148,7 +148,7 @@ def page(*positions: Position, days: int = 0) -> CashPage:
         history=tuple(History(one.currency, listed, (one.total,) * days) for one in per_currency),
         reference_history=None,
         changes=None,
-        tasks=(),
+        action_items=(),
         consents=(),
         sources=(Source("lindqvist", "0d6f8c1e-4a8e-5e0b-9f57-1f6f3f1a2b3c", NOW, "9f" * 32),),
         first_as_of=min((one.as_of for one in positions if one.as_of), default=None),
@@ -206,7 +206,7 @@ def family() -> CashPage:
         ),
         reference_history=History("EUR", days, moving(reference_total, len(days), 4)),
         changes=_changes(),
-        tasks=_tasks(),
+        action_items=_action_items(),
         consents=(
             _consent("11", "Crédit des Deux Rives", 9, ("EUR", Decimal("234220.15"))),
             _consent("12", "Harbour & Vale", 130, ("GBP", Decimal("96750.1"))),
@@ -263,29 +263,37 @@ def _change(
     )
 
 
-def _tasks() -> tuple[Task, ...]:
+def _action_items() -> tuple[ActionItem, ...]:
     return (
-        Task(
+        ActionItem(
             "lindqvist",
+            "connection",
+            "11",
             "nils",
+            "11",
             "Crédit des Deux Rives",
+            "wrongpass",
             "wrongpass",
             "member",
             "The member opens the link and enters the new credentials.",
             "https://webview.example/reconnect?connection_id=11&state=a%20b",
             None,
-            needs_person=True,
+            is_critical=False,
         ),
-        Task(
+        ActionItem(
             "lindqvist",
+            "connection",
+            "12",
             "nils",
+            "12",
             "Kita Bank",
+            "websiteUnavailable",
             "websiteUnavailable",
             "bank",
             "Nothing to do: Powens tries again by itself.",
             None,
             NOW + timedelta(hours=5),
-            needs_person=False,
+            is_critical=False,
         ),
     )
 

@@ -186,8 +186,10 @@ def test_only_items_for_a_person_have_a_link_without_a_referrer(shown: Element) 
     ],
 )
 def test_a_link_that_is_not_a_web_address_is_not_shown_as_one(address: str) -> None:
-    task = replace(samples.family().tasks[0], link=address)
-    assert not [a for a in rendered(replace(page(position()), tasks=(task,))).all("a") if a.attributes.get("rel")]
+    item = replace(samples.family().action_items[0], link=address)
+    assert not [
+        a for a in rendered(replace(page(position()), action_items=(item,))).all("a") if a.attributes.get("rel")
+    ]
 
 
 def test_the_footer_names_run_and_digest(family: CashPage, shown: Element) -> None:
@@ -261,8 +263,9 @@ def test_every_name_is_text(name: str) -> None:
             office=name,
             title=name,
             names={("lindqvist", name): name},
-            tasks=tuple(
-                replace(task, institution_name=name, why=name, who=name, remedy=name) for task in samples.family().tasks
+            action_items=tuple(
+                replace(item, institution_name=name, why=name, who_acts=name, remedy=name)
+                for item in samples.family().action_items
             ),
             changes=Changes(
                 NOW,
@@ -519,4 +522,4 @@ def test_all_of_a_ledger_is_shown(world: Callable[[ledgers.Told], None], tmp_pat
         if "data-currency" in row.attributes
     }
     assert totals == {amount.currency: amount.total for amount in gathered.cash}
-    assert len(shown.one("section", id="waiting").all("li")) == len(gathered.tasks)
+    assert len(shown.one("section", id="waiting").all("li")) == len(gathered.action_items)

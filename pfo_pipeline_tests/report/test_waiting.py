@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.contracts.tables import ConnectionRow, IdentityRow
-from pfo_pipeline.report.model import Consent, Task
+from pfo_pipeline.operations.action_items import ActionItem
+from pfo_pipeline.report.model import Consent
 from pfo_pipeline_tests.ledger.samples import connection, user
 from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, Told, figure, linked, written
 
@@ -31,23 +32,27 @@ def told(tmp_path: Path) -> Iterator[Told]:
 
 
 def test_without_problems_there_are_no_action_items(told: Told) -> None:
-    assert told.page().tasks == ()
+    assert told.page().action_items == ()
 
 
 def test_a_connection_that_needs_its_user_has_an_action_item_with_a_link(told: Told) -> None:
     told.tell(NOW - HOUR, connection(**MEMBERS_TURN))
 
-    assert told.page().tasks == (
-        Task(
+    assert told.page().action_items == (
+        ActionItem(
             tenant_id="smith",
+            subject="connection",
+            thing="7",
             user_id="jane",
+            connection_id="7",
             institution_name="Banque Exemple",
+            code="SCARequired",
             why="SCARequired",
-            who="member",
+            who_acts="member",
             remedy="The member opens the link.",
             link="https://webview.powens.com/en/reconnect?connection_id=7",
             next_try_at=NOW.replace(day=1, hour=5),
-            needs_person=True,
+            is_critical=False,
         ),
     )
 
@@ -56,7 +61,7 @@ def test_an_action_item_lasts_from_its_discovery_to_its_resolution(told: Told) -
     told.tell(NOW - 3 * DAY, connection(**MEMBERS_TURN))
     told.tell(NOW - DAY, connection())
 
-    known = {days: len(told.page(known_at=NOW - days * DAY).tasks) for days in (4, 2, 0)}
+    known = {days: len(told.page(known_at=NOW - days * DAY).action_items) for days in (4, 2, 0)}
 
     assert known == {4: 0, 2: 1, 0: 0}
 
@@ -70,7 +75,7 @@ def test_temporary_problems_come_last_and_need_nobody(told: Told) -> None:
         connection("11", status="gone"),
     )
 
-    found = [(task.institution_name, task.why, task.who, task.needs_person) for task in told.page().tasks]
+    found = [(item.institution_name, item.why, item.who_acts, item.needs_person) for item in told.page().action_items]
 
     assert found == [
         ("Banque Exemple", "silent", "operator", True),
@@ -86,11 +91,13 @@ def test_a_user_who_cannot_be_read_names_the_owner(told: Told) -> None:
         user("ann", status="unreachable", who_acts="powens"),
     )
 
-    found = [(t.user_id, t.institution_name, t.why, t.who, t.remedy, t.needs_person) for t in told.page().tasks]
+    found = [
+        (t.user_id, t.institution_name, t.why, t.who_acts, t.remedy, t.needs_person) for t in told.page().action_items
+    ]
 
     assert found == [
         ("bob", None, "refused (invalidToken)", "operator", "Connect again: pfo connect.", True),
-        ("ann", None, "unreachable", "powens", None, False),
+        ("ann", None, "unreachable", "powens", "", False),
     ]
 
 
@@ -101,7 +108,7 @@ def test_no_secret_of_a_remedy_is_shown(told: Told) -> None:
         connection(**MEMBERS_TURN | {"remedy": "Transfer from FR7699999000820000011200012 first."}),
     )
 
-    shown = " ".join(task.remedy or "" for task in told.page().tasks)
+    shown = " ".join(item.remedy for item in told.page().action_items)
 
     assert "token=abc" not in shown
     assert "https://x.example/…" in shown
@@ -128,9 +135,9 @@ def test_no_secret_of_a_remedy_is_shown(told: Told) -> None:
 def test_only_links_that_a_browser_may_follow_are_shown(told: Told, link: str | None, is_shown: bool) -> None:
     told.tell(NOW - HOUR, connection(**MEMBERS_TURN | {"link": link}))
 
-    [task] = told.page().tasks
+    [item] = told.page().action_items
 
-    assert task.link == (link if is_shown else None)
+    assert item.link == (link if is_shown else None)
 
 
 def proposal(decided_by: str = "proposed", same_as: str = "acc_1") -> IdentityRow:
@@ -141,23 +148,22 @@ def test_a_possible_match_waits_for_the_operator_until_decided(told: Told) -> No
     told.tell(NOW - 3 * DAY, proposal())
     told.tell(NOW - DAY, proposal("operator"))
 
-    assert told.page().tasks == ()
-    [task] = told.page(known_at=NOW - 2 * DAY).tasks
-    assert (task.who, task.needs_person, task.why) == (
+    assert told.page().action_items == ()
+    [item] = told.page(known_at=NOW - 2 * DAY).action_items
+    assert (item.who_acts, item.needs_person, item.why) == (
         "operator",
         True,
         "account acc_2 may be acc_1 (end of number): both count meanwhile",
     )
-    assert task.remedy is not None
-    assert "pfo identity join --tenant smith acc_2 acc_1" in task.remedy
-    assert told.page(known_at=NOW - 4 * DAY).tasks == ()
+    assert "pfo identity join --tenant smith acc_2 acc_1" in item.remedy
+    assert told.page(known_at=NOW - 4 * DAY).action_items == ()
 
 
 def test_separated_accounts_are_not_proposed_again(told: Told) -> None:
     told.tell(NOW - 3 * DAY, proposal("operator", same_as="acc_2"))
     told.tell(NOW - DAY, proposal())
 
-    assert told.page().tasks == ()
+    assert told.page().action_items == ()
 
 
 def ending(left: timedelta, connection_id: str = "7", **changes: Any) -> ConnectionRow:
