@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
@@ -25,9 +26,20 @@ def pytest_configure() -> None:
     # A shell's background job ignores Ctrl-C, and so would every program that it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Every worker has a processor of its own, and DuckDB's threads would only compete with the other workers.
+    duckdb.connect = _connect_with_one_thread  # type: ignore[assignment]
     # Beside other work a machine may be slow; that is no reason to fail.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
+
+
+_connect = duckdb.connect
+
+
+def _connect_with_one_thread(
+    database: str = ":memory:", read_only: bool = False, config: dict[str, Any] | None = None
+) -> duckdb.DuckDBPyConnection:
+    return _connect(database, read_only=read_only, config={"threads": 1, **(config or {})})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -160,7 +160,8 @@ def row_text_sql(table: str, prefix: str = "", *, without: Collection[str] = ())
     microseconds since 1970 in UTC. A column that a later version adds is null in earlier rows, so their text does not change.
     """
     columns = sorted((name, kind) for name, kind in sealed_columns(table).items() if name not in without)
-    return " || ".join(_column_text(name, kind, prefix) for name, kind in columns)
+    # `concat` skips nulls. A chain of `||` with `coalesce` gives the same text and takes twice as long to plan.
+    return f"concat({', '.join(_column_text(name, kind, prefix) for name, kind in columns)})"
 
 
 def sealed_columns(table: str) -> dict[str, ColumnType]:
@@ -172,4 +173,4 @@ def sealed_columns(table: str) -> dict[str, ColumnType]:
 def _column_text(name: str, kind: ColumnType, prefix: str) -> str:
     column = f"{prefix}{name}"
     value = f"epoch_us({column})::varchar" if kind == "timestamptz" else f"{column}::varchar"
-    return f"coalesce('{name}=' || strlen({value}) || ':' || {value} || ';', '')"
+    return f"'{name}=' || strlen({value}) || ':' || {value} || ';'"

@@ -181,6 +181,8 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> MergeR
         for kind, rows in batch.rows.items():
             if rows:
                 table = table_of(kind)
+                if len({tuple(getattr(row, name) for name in table.key) for row in rows}) < len(rows):
+                    raise DuplicateKeys(f"{table.name}: the batch holds the same {', '.join(table.key)} more than once")
                 stage = to_arrow(table, rows)
                 counts[table.name] = _append_changed(con, table, stage, batch, load_id, recorded_at)
         if counts.get(table_of(BalanceRow).name, TableCount(0, 0)).added:
@@ -216,10 +218,6 @@ def _append_changed(
     con: duckdb.DuckDBPyConnection, table: Table, stage: "pa.Table", batch: Batch, load_id: int, recorded_at: datetime
 ) -> TableCount:
     con.register(_STAGE, stage)
-    keys = ", ".join(table.key)
-    repeated = con.execute(f"select count(*) - count(distinct ({keys})) from stage").fetchall()
-    if repeated != [(0,)]:
-        raise DuplicateKeys(f"{table.name}: the batch holds the same {keys} more than once")
     parameters = {
         "tenant_id": batch.tenant_id,
         "load_id": load_id,

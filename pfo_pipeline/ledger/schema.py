@@ -29,6 +29,7 @@ class Migration:
     sql: str
 
 
+@cache
 def known_migrations() -> tuple[Migration, ...]:
     """Return every migration, oldest first."""
     found = sorted(
@@ -156,7 +157,7 @@ def refuse_other_office(
 ) -> None:
     """Check the office of the ledger. Raises: LedgerForeign: it belongs to another office; LedgerDamaged: it names none."""
     # No variable here has the table's name: if the table is missing, DuckDB would use the variable instead.
-    owners = [name for (name,) in con.execute("select distinct office from office order by 1").fetchall()]
+    owners = sorted({name for (name,) in con.execute("select office from office").fetchall()})
     if not owners:
         raise LedgerDamaged(f"{path} does not say which office it is of. {if_damaged}")
     if owners != [expected]:
@@ -166,23 +167,22 @@ def refuse_other_office(
         )
 
 
-def enter(con: duckdb.DuckDBPyConnection) -> None:
-    """Make `ledger` the default schema and UTC the time zone, for any catalog name under which the file is opened."""
-    con.execute("set TimeZone = 'UTC'")
-    con.execute(f"use {_schema_of(con)}")
+def enter(con: duckdb.DuckDBPyConnection) -> str:
+    """Make `ledger` the default schema and UTC the time zone, for any catalog name under which the file is opened.
+
+    Returns: the schema's name, with the catalog's, quoted.
+    """
+    [(database,)] = con.execute("select current_database()").fetchall()
+    schema = f"{quoted(database)}.{SCHEMA}"
+    con.execute(f"set TimeZone = 'UTC'; use {schema}")
+    return schema
 
 
 def version_of(con: duckdb.DuckDBPyConnection) -> int:
     """Return the schema version of the ledger behind `con`, which is entered; 0 if there is none."""
     try:
-        enter(con)
-        query = f"select coalesce(max(version), 0) from {_schema_of(con)}.migrations"
+        query = f"select coalesce(max(version), 0) from {enter(con)}.migrations"
         [(newest,)] = con.execute(query).fetchall()
     except duckdb.CatalogException:  # Querying the catalog first takes several times as long.
         return 0
     return int(newest)
-
-
-def _schema_of(con: duckdb.DuckDBPyConnection) -> str:
-    [(database,)] = con.execute("select current_database()").fetchall()
-    return f'"{database}".{SCHEMA}'

@@ -15,6 +15,7 @@ from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
 from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.ledger.connection import LedgerFiles
+from pfo_pipeline_tests.new_ledger import begin_ledger
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedDomain, SimulatedUser
 
 ACCOUNTS_JOB = "sync_openbanking_accounts"
@@ -161,6 +162,7 @@ def run_job(
         assets: Only these, such as `accounts/synced`.
         config: Run config, as in the launchpad.
     """
+    begin_ledger(office.data_dir, office.name)
     if tenant not in instance.get_dynamic_partitions("tenants"):
         instance.add_dynamic_partitions("tenants", [tenant])
     repository = (defs or hurried_defs()).get_repository_def()

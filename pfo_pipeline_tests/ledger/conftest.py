@@ -1,6 +1,5 @@
 """Fixtures of the ledger's tests: a ledger in its own folder, and its clock."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +14,9 @@ def clock() -> SetClock:
     return SetClock()
 
 
-@pytest.fixture(scope="session")
-def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger's files before the first load; made once, because that takes most of a small test's time."""
-    ledger = a_ledger(tmp_path_factory.mktemp("new") / "data")
-    ledger.reader().tenants()
-    return ledger.files.data_dir
-
-
 @pytest.fixture
-def ledger(tmp_path: Path, new_ledger: Path, clock: SetClock) -> Ledger:
+def ledger(tmp_path: Path, clock: SetClock) -> Ledger:
     """A ledger without a load, in its own folder."""
-    shutil.copytree(new_ledger, tmp_path / "data")
     return a_ledger(tmp_path / "data", clock=clock)
 
 

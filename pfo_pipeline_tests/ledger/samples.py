@@ -24,6 +24,7 @@ from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.schema import enter
 from pfo_pipeline.ledger.store import Clock, Ledger
+from pfo_pipeline_tests.new_ledger import begin_ledger
 
 OFFICE = "willow"
 MARCH_30 = datetime(2026, 3, 30, 5, 0, tzinfo=UTC)
@@ -53,6 +54,7 @@ class SetClock:
 def a_ledger(
     data_dir: Path, *, clock: Clock | None = None, office: str = OFFICE, deadline_seconds: float = 60
 ) -> Ledger:
+    begin_ledger(data_dir, office)
     return Ledger(LedgerFiles(data_dir), office, deadline_seconds=deadline_seconds, clock=clock or SetClock())
 
 

@@ -28,10 +28,10 @@ BOBS = {"user_id": "bob", "connection_id": "8"}
 
 
 @pytest.fixture(scope="module")
-def loads(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Path:
+def loads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger's files: Jane and Bob of tenant smith, and tenant jones; Bob's data in three loads, beside Jane's."""
     clock = SetClock()
-    ledger = a_ledger(shutil.copytree(new_ledger, tmp_path_factory.mktemp("family") / "data"), clock=clock)
+    ledger = a_ledger(tmp_path_factory.mktemp("family") / "data", clock=clock)
     bobs = account("acc_2", source_id="80", iban=IBAN, display_name="Bob's own", **BOBS)
     ledger.merge(batch(user(), connection(), account(), balance("10")))
     clock.advance(hours=1)

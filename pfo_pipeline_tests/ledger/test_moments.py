@@ -1,6 +1,5 @@
 """The state at any time, as known at another. Queried like an analyst does, from the published file."""
 
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -43,11 +42,10 @@ def tell(ledger: Ledger, clock: SetClock) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Ask:
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Queries of that ledger's published copy."""
     clock = SetClock()
-    folder = shutil.copytree(new_ledger, tmp_path_factory.mktemp("moments") / "data")
-    path = tell(a_ledger(folder, clock=clock), clock)
+    path = tell(a_ledger(tmp_path_factory.mktemp("moments") / "data", clock=clock), clock)
 
     def asked(query: str, **parameters: object) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(path), read_only=True) as con:
@@ -208,13 +206,11 @@ def test_freshness_is_the_age_of_each_enabled_accounts_newest_balance(ask: Ask) 
 )
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
-    told: list[tuple[int, int, int]], at: int, known: int, tmp_path_factory: pytest.TempPathFactory, new_ledger: Path
+    told: list[tuple[int, int, int]], at: int, known: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Balances are (day recorded, day of the balance, amount), in the order of recording."""
-    folder = tmp_path_factory.mktemp("replay") / "data"
-    shutil.copytree(new_ledger, folder)
     clock = SetClock()
-    ledger = a_ledger(folder, clock=clock)
+    ledger = a_ledger(tmp_path_factory.mktemp("replay") / "data", clock=clock)
     believed: dict[int, int] = {}
     with opened(ledger):
         for learnt, day, amount in sorted(told, key=lambda figure: figure[0]):

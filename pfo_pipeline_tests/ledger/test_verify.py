@@ -31,10 +31,10 @@ JONES = {"tenant_id": "jones"}
 
 
 @pytest.fixture(scope="module")
-def loads(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Path:
+def loads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger's files: two tenants, three loads, published."""
     clock = SetClock()
-    ledger = a_ledger(shutil.copytree(new_ledger, tmp_path_factory.mktemp("sound") / "data"), clock=clock)
+    ledger = a_ledger(tmp_path_factory.mktemp("sound") / "data", clock=clock)
     ledger.merge(batch(user(), connection(), account(), balance("10.00"), put_aside(), drift()))
     clock.advance(hours=1)
     ledger.merge(batch(user(**JONES), connection(**JONES), account(**JONES), balance("7", tenant_id="jones")))

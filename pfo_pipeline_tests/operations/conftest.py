@@ -1,6 +1,5 @@
 """Fixtures of the operations' tests: a simulated bank, a ledger, and tenants whose users have accounts there."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,19 +17,9 @@ def bank() -> Iterator[SimulatedBank]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger's files before the first load; made once, because that takes most of a small test's time."""
-    with SimulatedBank() as clock:
-        ledger = a_ledger(tmp_path_factory.mktemp("new") / "data", clock)
-        ledger.reader().tenants()
-    return ledger.files.data_dir
-
-
 @pytest.fixture
-def ledger(tmp_path: Path, new_ledger: Path, bank: SimulatedBank) -> Iterator[Ledger]:
+def ledger(tmp_path: Path, bank: SimulatedBank) -> Iterator[Ledger]:
     """A ledger without a load; its file stays open during the test."""
-    shutil.copytree(new_ledger, tmp_path / "data")
     made = a_ledger(tmp_path / "data", bank)
     with opened(made):
         yield made

@@ -27,6 +27,7 @@ from pfo_pipeline.operations.selection import EVERYTHING, Choice
 from pfo_pipeline.operations.steps import Attempt, StepContext, StepOutcome, perform
 from pfo_pipeline.operations.sync import CommandContext
 from pfo_pipeline.powens.session import OpenBanking
+from pfo_pipeline_tests.new_ledger import begin_ledger
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedConnection, SimulatedUser
 
 SYNC = SYNC_OPENBANKING_ACCOUNTS.step("sync-accounts")
@@ -195,4 +196,5 @@ def opened(ledger: Ledger) -> duckdb.DuckDBPyConnection:
 
 
 def a_ledger(data_dir: Path, bank: SimulatedBank) -> Ledger:
+    begin_ledger(data_dir, OFFICE)
     return Ledger(LedgerFiles(data_dir), OFFICE, clock=bank.now)

@@ -1,7 +1,6 @@
 """The step sync-accounts: every connection and account of every user, as Powens has them now, and quarantined records."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -172,9 +171,8 @@ class Troubled:
 
 
 @pytest.fixture(scope="module")
-def troubled(tmp_path_factory: pytest.TempPathFactory, new_ledger: Path) -> Iterator[Troubled]:
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
     folder = tmp_path_factory.mktemp("troubled") / "data"
-    shutil.copytree(new_ledger, folder)
     with SimulatedBank() as bank, opened(ledger := a_ledger(folder, bank)):
         household = settle(bank, ledger)
         ids = {

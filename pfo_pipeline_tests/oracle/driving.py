@@ -18,6 +18,7 @@ from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.identities import DIFFERENT, SAME, KnownMatching
 from pfo_pipeline.operations.steps import Attempt, StepContext, perform
 from pfo_pipeline.powens.session import OpenBanking
+from pfo_pipeline_tests.new_ledger import begin_ledger
 from pfo_pipeline_tests.oracle.bank import Bank
 from pfo_pipeline_tests.oracle.cases import Case
 from pfo_pipeline_tests.oracle.classes import UNCLASSIFIED
@@ -63,6 +64,7 @@ class Product:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        begin_ledger(self.folder / "data", _OFFICE)
         self.ledger = Ledger(LedgerFiles(self.folder / "data"), _OFFICE, clock=self.bank.now)
         for member in self.bank.script.members:
             (self.folder / f"{member}.token").write_text(self.bank.token(member))

@@ -1,13 +1,9 @@
 """Published ledgers with difficult content, written through the ledger's own writer, as sources of pages."""
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,24 +196,10 @@ WORLDS: dict[str, Callable[[Told], None]] = {
 """Small enough for fast tests; `large` is separate."""
 
 
-def empty(folder: Path) -> Told:
-    """A ledger without a load, copied from one that is made once: making it is most of a small test's time."""
-    shutil.copytree(_new_ledger(), folder)
-    return Told(folder)
-
-
-@cache
-def _new_ledger() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="pfo-new-ledger-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    Told(folder / "data").ledger.reader().tenants()
-    return folder / "data"
-
-
 @contextmanager
 def written(folder: Path, world: Callable[[Told], None] = nothing) -> Iterator[Told]:
     """A world's ledger; its file stays open, so that further loads are fast."""
-    told = empty(folder / "data")
+    told = Told(folder / "data")
     with opened(told.ledger):
         world(told)
         yield told

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.operations.access import OperationRefused
+from pfo_pipeline_tests.new_ledger import begin_ledger
 from pfo_pipeline_tests.operations.household import opened
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 from pfo_pipeline_tests.simulation.automation import Automation, Hearing, quarters
@@ -90,15 +90,11 @@ class Played:
 
 
 @contextmanager
-def played(plan: Plan, folder: Path, empty_ledger: Path) -> Iterator[Played]:
-    """Play a plan in its own folder; the bank stays open until the block ends.
-
-    Args:
-        empty_ledger: The data folder of an empty ledger of OFFICE: creating one takes as long as a reading.
-    """
+def played(plan: Plan, folder: Path) -> Iterator[Played]:
+    """Play a plan in its own folder; the bank stays open until the block ends."""
     with ExitStack() as stack:
         data = folder / "data"
-        shutil.copytree(empty_ledger, data)
+        begin_ledger(data, OFFICE)
         environment = {"PFO_CONFIG": str(folder / "pfo.toml"), "PFO_DATA_DIR": str(data)}
         stack.enter_context(patch.dict(os.environ, environment))
         said: list[str] = []

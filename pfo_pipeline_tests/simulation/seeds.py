@@ -5,15 +5,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from pfo_pipeline.ledger.connection import LedgerFiles
-from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.simulation.judge import judged
 from pfo_pipeline_tests.simulation.plan import draw
 from pfo_pipeline_tests.simulation.play import Played, played
-from pfo_pipeline_tests.simulation.world import OFFICE
 
 _MEMORY = Path("/dev/shm")  # noqa: S108
 _LAST_EVENTS = 30
@@ -28,8 +24,6 @@ def workplace() -> Iterator[Path]:
     """A folder for seeds, in memory if the machine allows it: it need not survive a power cut."""
     folder = Path(tempfile.mkdtemp(prefix="pfo-seeds-", dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
-        files = LedgerFiles(folder / "empty")
-        Ledger(files, OFFICE, clock=lambda: datetime(2025, 1, 1, tzinfo=UTC)).reader().tenants()
         gc.freeze()  # Exclude imported objects from garbage collection, which saves a tenth of the time.
         yield folder
     finally:
@@ -42,7 +36,7 @@ def half_year(seed: int, workplace: Path) -> Iterator[Played]:
     """Play a seed in a temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=workplace))
     try:
-        with played(draw(seed), folder, workplace / "empty") as over:
+        with played(draw(seed), folder) as over:
             yield over
     finally:
         shutil.rmtree(folder)
