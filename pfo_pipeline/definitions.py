@@ -11,7 +11,7 @@ from pfo_pipeline.defs.cash_page import cash_page
 from pfo_pipeline.defs.checks import ledger_checks
 from pfo_pipeline.defs.io_manager import LedgerIOManager
 from pfo_pipeline.defs.jobs import refresh_openbanking_balances, sync_openbanking_accounts
-from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
+from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantLockResource
 from pfo_pipeline.defs.schedules import accounts_nightly, balances_by_day
 from pfo_pipeline.defs.sensors import after_sync, alerts_sensor, send_alerts, tenants_sensor, webhooks_sensor
 from pfo_pipeline.telemetry import is_json
@@ -38,7 +38,7 @@ def build_defs(
         sensors=[tenants_sensor, after_sync, webhooks_sensor, alerts_sensor],
         resources={
             "office": office,
-            "primary_open_banking": OpenBankingResource(office=office, tenant_turn=TenantTurnResource(office=office)),
+            "primary_open_banking": OpenBankingResource(office=office, tenant_lock=TenantLockResource(office=office)),
             "ledger": LedgerIOManager(office=office),
             **(resources or {}),
         },

@@ -68,7 +68,7 @@ def tell(event: str, *, tenant_id: str, run_id: str, **properties: object) -> No
         return
     _begin()
     known = {"event": event, "tenant_id": tenant_id, "run_id": run_id, "trace_id": trace_id(run_id)}
-    _LOGGER.info(event, extra={"told": known | {"properties": properties}})
+    _LOGGER.info(event, extra={"fields": known | {"properties": properties}})
 
 
 def _begin() -> None:
@@ -84,7 +84,7 @@ def _begin() -> None:
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "level": record.levelname, **getattr(record, "told", {"event": record.getMessage()})}
+        line = {"at": at, "level": record.levelname, **getattr(record, "fields", {"event": record.getMessage()})}
         # Our own ids are not secret, and one that begins like bc49… would be masked as an IBAN.
         return json.dumps({key: value if key in _IDS else _scrubbed(value) for key, value in line.items()})
 

@@ -88,10 +88,10 @@ _LONG = (
     *(
         "ledger/test_crashes.py",
         "ledger/test_recovery.py",
-        "ledger/test_turns.py",
+        "ledger/test_lock_of_processes.py",
         "ledger/test_writers_and_readers.py",
     ),
-    *("report/test_gathering.py", "simulator/test_program.py"),
+    *("report/test_build.py", "simulator/test_program.py"),
     *("test_analyst_questions.py", "test_benchmarks.py", "test_deploy.py", "test_docs.py", "test_wheel.py"),
 )
 """Folders and files that `make quick` leaves out."""

@@ -162,7 +162,7 @@ def build(data_dir: Path) -> Path:
         return ledger.publish().path
 
 
-def _configured(bank: SimulatedBank, tenant: demo.Tenant, folder: Path) -> Tenant:
+def _configured(bank: SimulatedBank, tenant: demo.DemoTenant, folder: Path) -> Tenant:
     for member in tenant.members:
         token = bank.demo_token(tenant.domain, member.powens_id)
         (folder / f"{tenant.key}.{member.key}.token").write_text(token, encoding="utf-8")

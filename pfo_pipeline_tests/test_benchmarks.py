@@ -66,14 +66,14 @@ def test_the_minimum_loads_the_same_accounts(parts: Parts) -> None:
 
 
 def test_a_merge_writes_the_changed_rows_and_no_other_at_every_size(parts: Parts) -> None:
-    merges = {name: told["added"] for name, told in facts(parts["b"]).items() if "rows, " in name}
+    merges = {name: output["added"] for name, output in facts(parts["b"]).items() if "rows, " in name}
     assert len(merges) == 2 * len(QUICK.ledgers)
     assert set(merges.values()) == {QUICK.changed_rows}
 
 
 @pytest.mark.parametrize("side", ["published", "by hand"])
 def test_queries_answer_for_every_account_that_was_known(parts: Parts, side: str) -> None:
-    rows = {name: told["rows"] for name, told in facts(parts["c"]).items() if name.endswith(f", {side}")}
+    rows = {name: output["rows"] for name, output in facts(parts["c"]).items() if name.endswith(f", {side}")}
     for name in ("latest balances", "balances as of now", "balances as of the middle"):
         assert rows[f"{name}, {side}"] == LARGEST.accounts
     for name in ("cash position now", "cash position in the middle"):

@@ -681,10 +681,10 @@ def test_a_return_address_may_have_a_query_but_no_password_or_fragment(tmp_path:
 def test_how_posts_are_proved_is_said_once_and_by_reference(tmp_path: Path, line: str, mistake: str) -> None:
     text = GOOD.replace('domain = "jones"', f'domain = "jones"\n{line}')
 
-    (told,) = mistakes(tmp_path, text)
+    (output,) = mistakes(tmp_path, text)
 
-    assert told.strip().startswith(mistake)
-    assert "s3cret" not in told
+    assert output.strip().startswith(mistake)
+    assert "s3cret" not in output
 
 
 def test_the_pages_for_members_are_those_of_powens_unless_told_otherwise(tmp_path: Path) -> None:

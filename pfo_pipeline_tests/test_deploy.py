@@ -100,19 +100,19 @@ def test_systemd_understands_every_unit(tmp_path: Path) -> None:
 
 def test_every_unit_runs_private_and_writes_only_where_it_says() -> None:
     for unit in SERVICES:
-        told = settings(unit)
-        assert (told["User"], told["UMask"], told["ProtectSystem"]) == (["pfo"], ["0077"], ["strict"]), unit
-        assert told["EnvironmentFile"][0] == "/etc/pfo/pfo.env"
-        writable = [path for line in told["ReadWritePaths"] for path in line.split()]
+        output = settings(unit)
+        assert (output["User"], output["UMask"], output["ProtectSystem"]) == (["pfo"], ["0077"], ["strict"]), unit
+        assert output["EnvironmentFile"][0] == "/etc/pfo/pfo.env"
+        writable = [path for line in output["ReadWritePaths"] for path in line.split()]
         assert all(path.startswith(("/var/lib/pfo", "/var/backups/pfo")) for path in writable)
 
 
 def test_the_web_servers_and_the_daemon_reach_neither_secrets_nor_the_private_ledger() -> None:
     for name in ("pfo-daemon", "pfo-web", "pfo-web-readonly"):
-        told = settings(UNITS / f"{name}.service")
-        assert told["InaccessiblePaths"] == ["/etc/pfo/secrets -/etc/pfo/secrets.env /var/lib/pfo/private"]
-        assert told["ReadWritePaths"] == ["/var/lib/pfo/dagster"]
-        assert told["EnvironmentFile"] == ["/etc/pfo/pfo.env"]
+        output = settings(UNITS / f"{name}.service")
+        assert output["InaccessiblePaths"] == ["/etc/pfo/secrets -/etc/pfo/secrets.env /var/lib/pfo/private"]
+        assert output["ReadWritePaths"] == ["/var/lib/pfo/dagster"]
+        assert output["EnvironmentFile"] == ["/etc/pfo/pfo.env"]
     assert "--read-only" in settings(UNITS / "pfo-web-readonly.service")["ExecStart"][0]
 
 

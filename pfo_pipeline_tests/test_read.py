@@ -23,7 +23,7 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def told(tmp_path: Path, clock: SetClock) -> Ledger:
+def output(tmp_path: Path, clock: SetClock) -> Ledger:
     """Two tenants; the account of one has a figure of March, corrected in April, and one of April."""
     ledger = a_ledger(tmp_path, clock=clock)
     ledger.merge(batch(account(), balance("10.00")))
@@ -35,8 +35,8 @@ def told(tmp_path: Path, clock: SetClock) -> Ledger:
 
 
 @pytest.fixture
-def published(told: Ledger) -> Published:
-    return Published(told.files.published)
+def published(output: Ledger) -> Published:
+    return Published(output.files.published)
 
 
 def test_amounts_and_moments_stay_what_they_are(published: Published) -> None:
@@ -70,11 +70,11 @@ def test_any_moment_is_shown_as_it_is_known_now_or_was_known_then(published: Pub
     assert published.accounts(known_at=MARCH_31 - timedelta(days=9)).empty
 
 
-def test_the_next_call_shows_what_was_published_meanwhile(told: Ledger, published: Published) -> None:
+def test_the_next_call_shows_what_was_published_meanwhile(output: Ledger, published: Published) -> None:
     before = published.totals(tenant="jones")
 
-    told.merge(batch(balance("7", tenant_id="jones", as_of=APRIL_30), tenant_id="jones"))
-    told.publish()
+    output.merge(batch(balance("7", tenant_id="jones", as_of=APRIL_30), tenant_id="jones"))
+    output.publish()
 
     assert list(before["current_balance"]) == [5]
     assert list(published.totals(tenant="jones")["current_balance"]) == [7]

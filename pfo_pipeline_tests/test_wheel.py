@@ -81,14 +81,14 @@ def test_the_workspace_in_it_names_the_location_as_the_repositorys_does(wheel: P
 
 
 def test_installed_alone_it_runs_the_demonstration_in_an_empty_folder(installed: Installed, tmp_path: Path) -> None:
-    told = run(
+    output = run(
         installed.python,
         "-c",
         "import pfo_pipeline, sys; print(pfo_pipeline.__file__, *sys.path, sep='\\n')",
         cwd=tmp_path,
     ).splitlines()
-    assert Path(told[0]).is_relative_to(installed.python.parents[1])
-    found = [Path(path or tmp_path) for path in told[1:]]
+    assert Path(output[0]).is_relative_to(installed.python.parents[1])
+    found = [Path(path or tmp_path) for path in output[1:]]
     assert [path for path in found if path.is_relative_to(PROJECT) and path != DEPENDENCIES] == []
 
     shown = run(installed.pfo, "run", cwd=tmp_path)

@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 
 from pfo_pipeline.config import Config, Tenant
 from pfo_pipeline.contracts.operations import Freshness
-from pfo_pipeline.ledger.known import Figure
+from pfo_pipeline.ledger.known import DatedBalance
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.consents import EndingConsent, ending_consents
-from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Held, aged
+from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Delay, compute_age
 from pfo_pipeline.powens.auth import reconnect_link
 from pfo_pipeline.powens.states import waiting_is_enough
 from pfo_pipeline.redaction import scrub
@@ -82,7 +82,7 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
     with reader.at_once() as at_once:
         last_read = at_once.last_read()
         found = [condition for tenant in tenants for condition in _of_tenant(tenant, at_once, config.freshness, now)]
-        figures = at_once.figures([tenant.id for tenant in tenants])
+        figures = at_once.dated_balances([tenant.id for tenant in tenants])
     found += _held_up(figures, config.freshness, last_read, now)
     stale_after = timedelta(hours=config.alerts.stale_hours)
     for tenant in tenants:
@@ -203,12 +203,12 @@ def _dated_ahead(tenant_id: str, read_at: datetime) -> Condition:
 
 
 def _held_up(
-    figures: list[Figure], limits: Freshness, last_read: Mapping[str, datetime], now: datetime
+    figures: list[DatedBalance], limits: Freshness, last_read: Mapping[str, datetime], now: datetime
 ) -> Iterator[Condition]:
     """Stale balances that no other condition covers: we read the tenant, and its connection needs no action from a person."""
-    held: dict[str, Counter[Held]] = defaultdict(Counter)
+    held: dict[str, Counter[Delay]] = defaultdict(Counter)
     for figure in figures:
-        where = aged(figure, limits, now, last_read.get(figure.tenant_id)).held
+        where = compute_age(figure, limits, now, last_read.get(figure.tenant_id)).held
         if where in ("not synced by Powens", "not given by the bank") and waiting_is_enough(figure.who_acts):
             held[figure.tenant_id][where] += 1
     for tenant_id, counts in held.items():

@@ -18,18 +18,18 @@ from pathlib import Path
 
 from pfo_pipeline.alerts.conditions import Condition, Findings, Severity
 from pfo_pipeline.alerts.state import (
-    Book,
+    AlertState,
     Event,
     Notice,
     Repeats,
-    alone_in_telling,
-    change_book,
+    change_alerts,
     due,
     is_resting,
-    looked,
-    read_book,
-    told,
-    unreached,
+    mark_notified,
+    mark_unreached,
+    read_alerts,
+    record_findings,
+    sending_alone,
 )
 from pfo_pipeline.config import Config, SecretError, data_dir
 from pfo_pipeline.config.model import AlertSettings
@@ -41,7 +41,7 @@ _HEADINGS: dict[Event, str] = {"opened": "NEW", "repeated": "STILL", "resolved":
 
 
 @dataclass(frozen=True)
-class Message:
+class AlertMessage:
     """`severity` is that of its worst condition; None if all its conditions are over."""
 
     title: str
@@ -50,7 +50,7 @@ class Message:
     notices: tuple[Notice, ...]
 
 
-def messages(notices: Iterable[Notice]) -> list[Message]:
+def messages(notices: Iterable[Notice]) -> list[AlertMessage]:
     """Group notices into messages, in the order of tenants; those of the whole office come first. No message covers two
     tenants.
     """
@@ -60,12 +60,12 @@ def messages(notices: Iterable[Notice]) -> list[Message]:
     return [_message(tenant_id, owner, groups[tenant_id, owner]) for tenant_id, owner in sorted(groups)]
 
 
-def _message(tenant_id: str, owner: str, notices: list[Notice]) -> Message:
+def _message(tenant_id: str, owner: str, notices: list[Notice]) -> AlertMessage:
     about = f"tenant {tenant_id}" if tenant_id else "the whole office"
     counts = ((heading, sum(n.event == event for n in notices)) for event, heading in _HEADINGS.items())
     summary = ", ".join(f"{count} {heading.lower()}" for heading, count in counts if count)
     present = [n.condition.severity for n in notices if n.event != "resolved"]
-    return Message(
+    return AlertMessage(
         title=f"pfo: {about}, {owner} acts: {summary}",
         body="\n\n".join(_paragraph(notice) for notice in notices),
         severity=min(present, key=_SEVERITIES.index, default=None),
@@ -149,12 +149,12 @@ def targets_of(config: Config) -> list[Target]:
     ]
 
 
-Send = Callable[[str, Message], None]
+Send = Callable[[str, AlertMessage], None]
 """Sends a message to a URL, or raises NotTaken."""
 
 
 def send(
-    url: str, message: Message, *, timeout_seconds: float = TIMEOUT_SECONDS, whole_seconds: float = WHOLE_SECONDS
+    url: str, message: AlertMessage, *, timeout_seconds: float = TIMEOUT_SECONDS, whole_seconds: float = WHOLE_SECONDS
 ) -> None:
     """Send a message to a URL.
 
@@ -177,7 +177,7 @@ def send(
         raise NotTaken(reason)
 
 
-def _sent(url: str, message: Message, timeout_seconds: float) -> str | None:
+def _sent(url: str, message: AlertMessage, timeout_seconds: float) -> str | None:
     """Send a message. Returns the reason if it failed; None if it was sent."""
     _silence()
     try:
@@ -186,7 +186,7 @@ def _sent(url: str, message: Message, timeout_seconds: float) -> str | None:
         return f"an error in the way there ({type(error).__name__})"
 
 
-def _tried(url: str, message: Message, timeout_seconds: float) -> str | None:
+def _tried(url: str, message: AlertMessage, timeout_seconds: float) -> str | None:
     import apprise  # takes a quarter of a second, so only if needed
 
     asset = apprise.AppriseAsset(
@@ -212,7 +212,7 @@ def _tried(url: str, message: Message, timeout_seconds: float) -> str | None:
     )
     if result:
         return None
-    status = next((found.group(1) for entry in result.logs() if (found := _STATUS.search(entry.message))), None)
+    status = next((found.group(1) for alert in result.logs() if (found := _STATUS.search(alert.message))), None)
     return f"it answered {status}" if status else "it could not be reached, or refused the message"
 
 
@@ -227,7 +227,7 @@ def _silence() -> None:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class SentMessages:
     """The result for one target. `reason` says why it did not accept all messages; empty if it did."""
 
     target: str
@@ -244,7 +244,7 @@ def repeats_of(settings: AlertSettings) -> Repeats:
     return {"critical": hours.critical, "warning": hours.warning, "notice": hours.notice}
 
 
-def look(config: Config | None, findings: Iterable[Findings], now: datetime) -> Book:
+def record(config: Config | None, findings: Iterable[Findings], now: datetime) -> AlertState:
     """Record the findings, and write the log.
 
     Args:
@@ -256,50 +256,51 @@ def look(config: Config | None, findings: Iterable[Findings], now: datetime) -> 
     private = LedgerFiles(folder).private
     names = [ALERTS, *(target.name for target in targets_of(config))] if config else None
 
-    def with_findings(book: Book) -> Book:
+    def with_findings(state: AlertState) -> AlertState:
         for each in findings:
             # A broken configuration does not say which targets exist, so their states are kept.
-            book = looked(book, each, now, [ALERTS, *book.targets] if names is None else names)
-        return _log_told(book, folder, repeats_of(config.alerts if config else AlertSettings()), now)
+            state = record_findings(state, each, now, [ALERTS, *state.targets] if names is None else names)
+        return _write_log(state, folder, repeats_of(config.alerts if config else AlertSettings()), now)
 
-    return change_book(private, with_findings)
+    return change_alerts(private, with_findings)
 
 
-def _log_told(book: Book, folder: Path, repeats: Repeats, now: datetime) -> Book:
-    notices = due(book, ALERTS, repeats, now)
+def _write_log(state: AlertState, folder: Path, repeats: Repeats, now: datetime) -> AlertState:
+    notices = due(state, ALERTS, repeats, now)
     if not notices:
-        return book
+        return state
     try:
         append_to_log(folder, notices, now)
     except OSError as error:
-        return unreached(book, ALERTS, f"it cannot be written ({error.strerror})", now)
-    return told(book, ALERTS, notices, now)
+        return mark_unreached(state, ALERTS, f"it cannot be written ({error.strerror})", now)
+    return mark_notified(state, ALERTS, notices, now)
 
 
-def outstanding(config: Config, book: Book, now: datetime) -> list[Target]:
+def outstanding(config: Config, state: AlertState, now: datetime) -> list[Target]:
     """Targets with notices to send, except those that did not answer recently."""
     repeats = repeats_of(config.alerts)
     return [
         target
         for target in targets_of(config)
-        if not is_resting(book, target.name, now) and due(book, target.name, repeats, now, target.tenant_id)
+        if not is_resting(state, target.name, now) and due(state, target.name, repeats, now, target.tenant_id)
     ]
 
 
-def tell(config: Config, now: datetime, *, send: Send = send) -> list[Delivery]:
+def notify(config: Config, now: datetime, *, send: Send = send) -> list[SentMessages]:
     """Send each target its due notices, one message for each owner and tenant. If another process does so, do nothing.
 
     Raises: AlertsError: the state could not be stored.
     """
     private = LedgerFiles(data_dir(config)).private
-    with alone_in_telling(private) as alone:
+    with sending_alone(private) as alone:
         if not alone:
             return []
-        return [_tell(config, private, target, now, send) for target in outstanding(config, read_book(private), now)]
+        targets = outstanding(config, read_alerts(private), now)
+        return [_notify_target(config, private, target, now, send) for target in targets]
 
 
-def _tell(config: Config, private: Path, target: Target, now: datetime, send: Send) -> Delivery:
-    notices = due(read_book(private), target.name, repeats_of(config.alerts), now, target.tenant_id)
+def _notify_target(config: Config, private: Path, target: Target, now: datetime, send: Send) -> SentMessages:
+    notices = due(read_alerts(private), target.name, repeats_of(config.alerts), now, target.tenant_id)
     sent, reasons = 0, list[str]()
     for message in messages(notices):
         if len(reasons) == _REFUSALS:
@@ -310,23 +311,23 @@ def _tell(config: Config, private: Path, target: Target, now: datetime, send: Se
             reasons.append(str(why))  # The message itself may be wrong; it must not delay the others.
             continue
         # Store after each message, so that a crash or the next message does not cause a repetition.
-        change_book(private, partial(told, target=target.name, notices=message.notices, now=now))
+        change_alerts(private, partial(mark_notified, target=target.name, notices=message.notices, now=now))
         sent += 1
     if reasons:
-        change_book(private, partial(unreached, target=target.name, reason=reasons[0], now=now))
-    return Delivery(target.name, sent, reasons[0] if reasons else "")
+        change_alerts(private, partial(mark_unreached, target=target.name, reason=reasons[0], now=now))
+    return SentMessages(target.name, sent, reasons[0] if reasons else "")
 
 
-def unreached_targets(book: Book) -> list[str]:
+def list_unreached(state: AlertState) -> list[str]:
     """One line for each target that does not accept messages."""
     return [
         f"Alert target {name} has not been reached since {outage.since:%Y-%m-%d %H:%M} UTC: {outage.reason}."
-        for name, memory in sorted(book.targets.items())
-        if (outage := memory.outage) is not None
+        for name, target_state in sorted(state.targets.items())
+        if (outage := target_state.outage) is not None
     ]
 
 
-def unreadable_configuration(mistake: PfoError) -> Findings:
+def configuration_findings(mistake: PfoError) -> Findings:
     """The finding that the configuration cannot be read. Nothing else can be checked then."""
     condition = Condition(
         kind="configuration",

@@ -1,8 +1,8 @@
-"""The state of alerts: which conditions each target was notified of, kept in `data/private/alerts.json`.
+"""The state of alerts: which conditions each target was notified of, updated in `data/private/alerts.json`.
 
 A condition ends once it has been absent for `SETTLED_AFTER`: one that comes and goes is one condition. Each target has its own
-memory: one that was unreachable gets only the conditions that are still true when it is back. One process at a time changes
-the file. A damaged file counts as empty: notifying twice is better than never.
+state: one that was unreachable gets only the conditions that are still true when it is back. One process at a time changes the
+file. A damaged file counts as empty: notifying twice is better than never.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pfo_pipeline.alerts.conditions import Condition, Findings, Key, Severity
 from pfo_pipeline.atomic_files import draft_of
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 
 SETTLED_AFTER = timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(days=7)
@@ -30,7 +30,7 @@ Repeats = Mapping[Severity, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Entry:
+class Alert:
     """A condition as it was last found."""
 
     condition: Condition
@@ -42,7 +42,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Told:
+class Notification:
     """The last notification of a condition to a target."""
 
     at: datetime
@@ -61,15 +61,15 @@ class Outage:
 
 
 @dataclass(frozen=True)
-class TargetMemory:
-    told: Mapping[Key, Told] = field(default_factory=dict)
+class TargetState:
+    notifications: Mapping[Key, Notification] = field(default_factory=dict)
     outage: Outage | None = None
 
 
 @dataclass(frozen=True)
-class Book:
-    entries: Mapping[Key, Entry] = field(default_factory=dict)
-    targets: Mapping[str, TargetMemory] = field(default_factory=dict)
+class AlertState:
+    alerts: Mapping[Key, Alert] = field(default_factory=dict)
+    targets: Mapping[str, TargetState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,124 +81,124 @@ class Notice:
     since: datetime
 
 
-def looked(book: Book, findings: Findings, now: datetime, targets: Iterable[str]) -> Book:
-    """The book after new findings. States of targets that are no longer configured are dropped."""
-    book = _put_back(book, now)
+def record_findings(state: AlertState, findings: Findings, now: datetime, targets: Iterable[str]) -> AlertState:
+    """Return the state after new findings. States of targets that are no longer configured are dropped."""
+    state = _without_future_dates(state, now)
     found = {condition.key: condition for condition in findings.conditions}
-    memories = {name: book.targets.get(name, TargetMemory()) for name in targets}
-    entries: dict[Key, Entry] = {}
-    for key, entry in book.entries.items():
-        kept = _kept(entry, found.get(key), now, absent=findings.looked_at(key))
-        awaited = any(key in memory.told for memory in memories.values())
-        if not kept.is_over(now) or (awaited and _age(kept, now) < FORGOTTEN_AFTER):
-            entries[key] = kept
+    target_states = {name: state.targets.get(name, TargetState()) for name in targets}
+    alerts: dict[Key, Alert] = {}
+    for key, alert in state.alerts.items():
+        updated = _update(alert, found.get(key), now, absent=findings.looked_at(key))
+        awaited = any(key in target_state.notifications for target_state in target_states.values())
+        if not updated.is_over(now) or (awaited and _age(updated, now) < FORGOTTEN_AFTER):
+            alerts[key] = updated
     for key, condition in found.items():
-        entries.setdefault(key, Entry(condition, since=now))
+        alerts.setdefault(key, Alert(condition, since=now))
     remembered = {
-        name: replace(memory, told={key: told for key, told in memory.told.items() if key in entries})
-        for name, memory in memories.items()
+        name: replace(one, notifications={key: last for key, last in one.notifications.items() if key in alerts})
+        for name, one in target_states.items()
     }
-    return Book(entries, remembered)
+    return AlertState(alerts, remembered)
 
 
-def _put_back(book: Book, now: datetime) -> Book:
+def _without_future_dates(state: AlertState, now: datetime) -> AlertState:
     """Remove future dates, which a clock that was ahead has left: until then nothing would be repeated or retried."""
-    entries = {
+    alerts = {
         key: replace(
-            entry, since=min(entry.since, now), absent_since=entry.absent_since and min(entry.absent_since, now)
+            alert, since=min(alert.since, now), absent_since=alert.absent_since and min(alert.absent_since, now)
         )
-        for key, entry in book.entries.items()
+        for key, alert in state.alerts.items()
     }
-    targets = {name: _memory_put_back(memory, now) for name, memory in book.targets.items()}
-    return Book(entries, targets)
+    targets = {name: _target_without_future_dates(target_state, now) for name, target_state in state.targets.items()}
+    return AlertState(alerts, targets)
 
 
-def _memory_put_back(memory: TargetMemory, now: datetime) -> TargetMemory:
-    told = {key: replace(told, at=min(told.at, now)) for key, told in memory.told.items()}
-    outage = memory.outage
+def _target_without_future_dates(target_state: TargetState, now: datetime) -> TargetState:
+    notifications = {key: replace(last, at=min(last.at, now)) for key, last in target_state.notifications.items()}
+    outage = target_state.outage
     if outage is not None:
         next_try_at = min(outage.next_try_at, now + RETRY_LAST)
         outage = replace(outage, since=min(outage.since, now), next_try_at=next_try_at)
-    return TargetMemory(told, outage)
+    return TargetState(notifications, outage)
 
 
-def _kept(entry: Entry, found: Condition | None, now: datetime, *, absent: bool) -> Entry:
+def _update(alert: Alert, found: Condition | None, now: datetime, *, absent: bool) -> Alert:
     if found is not None:
-        return Entry(found, now if entry.is_over(now) else entry.since)
-    return replace(entry, absent_since=entry.absent_since or now) if absent else entry
+        return Alert(found, now if alert.is_over(now) else alert.since)
+    return replace(alert, absent_since=alert.absent_since or now) if absent else alert
 
 
-def _age(entry: Entry, now: datetime) -> timedelta:
-    return now - (entry.absent_since or now)
+def _age(alert: Alert, now: datetime) -> timedelta:
+    return now - (alert.absent_since or now)
 
 
-def due(book: Book, target: str, repeats: Repeats, now: datetime, tenant_id: str | None = None) -> list[Notice]:
+def due(state: AlertState, target: str, repeats: Repeats, now: datetime, tenant_id: str | None = None) -> list[Notice]:
     """The notices that are due for a target, new conditions first.
 
     Args:
         tenant_id: The one tenant whose alerts the target gets; None: all tenants, and the office.
     """
-    memory = book.targets.get(target, TargetMemory())
+    target_state = state.targets.get(target, TargetState())
     found = []
-    for key, entry in book.entries.items():
+    for key, alert in state.alerts.items():
         if tenant_id is not None and key.tenant_id != tenant_id:
             continue
-        event = _event(entry, memory.told.get(key), repeats, now)
+        event = _event(alert, target_state.notifications.get(key), repeats, now)
         if event is not None:
-            found.append(Notice(event, entry.condition, entry.since))
+            found.append(Notice(event, alert.condition, alert.since))
     order = ("opened", "repeated", "resolved")
     return sorted(found, key=lambda notice: (order.index(notice.event), notice.condition.key))
 
 
-def _event(entry: Entry, told: Told | None, repeats: Repeats, now: datetime) -> Event | None:
-    if entry.is_over(now):
-        return "resolved" if told else None
-    if entry.absent_since is not None:
+def _event(alert: Alert, last: Notification | None, repeats: Repeats, now: datetime) -> Event | None:
+    if alert.is_over(now):
+        return "resolved" if last else None
+    if alert.absent_since is not None:
         return None
-    if told is None:
+    if last is None:
         return "opened"
-    if entry.condition.stage < told.stage:
+    if alert.condition.stage < last.stage:
         return "repeated"
-    waits = repeats[entry.condition.severity]
+    waits = repeats[alert.condition.severity]
     if not waits:
         return None
-    wait = timedelta(hours=waits[min(told.times, len(waits)) - 1])
-    return "repeated" if now - told.at >= wait else None
+    wait = timedelta(hours=waits[min(last.times, len(waits)) - 1])
+    return "repeated" if now - last.at >= wait else None
 
 
-def is_resting(book: Book, target: str, now: datetime) -> bool:
+def is_resting(state: AlertState, target: str, now: datetime) -> bool:
     """Whether a target that did not answer is not tried for now."""
-    outage = book.targets.get(target, TargetMemory()).outage
+    outage = state.targets.get(target, TargetState()).outage
     return outage is not None and now < outage.next_try_at
 
 
-def told(book: Book, target: str, notices: Iterable[Notice], now: datetime) -> Book:
-    """The book after a target has accepted these notices."""
-    memory = book.targets.get(target, TargetMemory())
-    remembered = dict(memory.told)
+def mark_notified(state: AlertState, target: str, notices: Iterable[Notice], now: datetime) -> AlertState:
+    """Return the state after a target has accepted these notices."""
+    target_state = state.targets.get(target, TargetState())
+    notifications = dict(target_state.notifications)
     for notice in notices:
         key = notice.condition.key
-        before = remembered.pop(key, None)
+        before = notifications.pop(key, None)
         if notice.event != "resolved":
-            remembered[key] = Told(now, (before.times if before else 0) + 1, notice.condition.stage)
-    return _with(book, target, TargetMemory(remembered))
+            notifications[key] = Notification(now, (before.times if before else 0) + 1, notice.condition.stage)
+    return _with(state, target, TargetState(notifications))
 
 
-def unreached(book: Book, target: str, reason: str, now: datetime) -> Book:
-    """The book after a target has not accepted a message: the first retry comes soon, later ones each hour."""
-    memory = book.targets.get(target, TargetMemory())
-    before = memory.outage
+def mark_unreached(state: AlertState, target: str, reason: str, now: datetime) -> AlertState:
+    """Return the state after a target has not accepted a message: the first retry comes soon, later ones each hour."""
+    target_state = state.targets.get(target, TargetState())
+    before = target_state.outage
     tries = before.tries + 1 if before else 1
     wait = min(RETRY_LAST, RETRY_FIRST * 2 ** min(tries - 1, 10))
     outage = Outage(before.since if before else now, tries, now + wait, reason)
-    return _with(book, target, replace(memory, outage=outage))
+    return _with(state, target, replace(target_state, outage=outage))
 
 
-def _with(book: Book, target: str, memory: TargetMemory) -> Book:
-    return replace(book, targets={**book.targets, target: memory})
+def _with(state: AlertState, target: str, target_state: TargetState) -> AlertState:
+    return replace(state, targets={**state.targets, target: target_state})
 
 
-BOOK = "alerts.json"
+ALERTS_FILE = "alerts.json"
 _LOCK_SECONDS = 30.0
 
 
@@ -209,7 +209,7 @@ class AlertsError(PfoError):
 @dataclass(frozen=True)
 class _Told:
     key: Key
-    told: Told
+    told: Notification
 
 
 @dataclass(frozen=True)
@@ -221,64 +221,66 @@ class _Target:
 
 @dataclass(frozen=True)
 class _File:
-    entries: list[Entry]
+    """The names of the fields are those of the file."""
+
+    entries: list[Alert]
     targets: list[_Target]
 
 
 _FILE = TypeAdapter(_File)
 
 
-def read_book(private: Path) -> Book:
-    """Read the book. Raises: AlertsError: it cannot be read."""
-    path = private / BOOK
+def read_alerts(private: Path) -> AlertState:
+    """Read the state. Raises: AlertsError: it cannot be read."""
+    path = private / ALERTS_FILE
     try:
         found = _FILE.validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
-        return Book()
+        return AlertState()
     except OSError as error:
         raise AlertsError(
             f"{path} cannot be read: {error.strerror}. Give this account the right to read it, or move it away: "
-            "every open alert is then told again."
+            "every open alert is then sent again."
         ) from None
-    return Book(
-        {entry.condition.key: entry for entry in found.entries},
-        {t.name: TargetMemory({each.key: each.told for each in t.told}, t.outage) for t in found.targets},
+    return AlertState(
+        {alert.condition.key: alert for alert in found.entries},
+        {t.name: TargetState({each.key: each.told for each in t.told}, t.outage) for t in found.targets},
     )
 
 
-def change_book(private: Path, change: Callable[[Book], Book]) -> Book:
-    """Read, change and replace the book under a lock. Returns: the new book.
+def change_alerts(private: Path, change: Callable[[AlertState], AlertState]) -> AlertState:
+    """Read, change and replace the state under a lock. Returns: the new state.
 
     Raises: AlertsError.
     """
-    path = private / BOOK
-    with _named(path), queue_for(path.with_suffix(".lock"), deadline_seconds=_LOCK_SECONDS):
-        before = read_book(private)
+    path = private / ALERTS_FILE
+    with _named(path), hold_lock(path.with_suffix(".lock"), deadline_seconds=_LOCK_SECONDS):
+        before = read_alerts(private)
         after = change(before)
         if after != before:
             _write(path, after)
     return after
 
 
-def _write(path: Path, book: Book) -> None:
+def _write(path: Path, state: AlertState) -> None:
     targets = [
-        _Target(name, [_Told(key, told) for key, told in memory.told.items()], memory.outage)
-        for name, memory in book.targets.items()
+        _Target(name, [_Told(key, last) for key, last in target_state.notifications.items()], target_state.outage)
+        for name, target_state in state.targets.items()
     ]
     with draft_of(path, 0o600) as draft:
-        draft.write_bytes(_FILE.dump_json(_File(list(book.entries.values()), targets)))
+        draft.write_bytes(_FILE.dump_json(_File(list(state.alerts.values()), targets)))
 
 
 @contextmanager
-def alone_in_telling(private: Path) -> Iterator[bool]:
+def sending_alone(private: Path) -> Iterator[bool]:
     """Whether no other process sends alerts now, which would send the same ones. Raises: AlertsError."""
-    path = private / BOOK
+    path = private / ALERTS_FILE
     with _named(path):
         try:
-            with queue_for(path.with_suffix(".telling.lock"), deadline_seconds=0):
+            with hold_lock(path.with_suffix(".telling.lock"), deadline_seconds=0):
                 yield True
                 return
-        except TurnNotReached:
+        except LockTimeout:
             pass
         yield False
 
@@ -287,7 +289,7 @@ def alone_in_telling(private: Path) -> Iterator[bool]:
 def _named(path: Path) -> Iterator[None]:
     try:
         yield
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise AlertsError(
             f"{path}: {holder} has held it for over {_LOCK_SECONDS:g} s. Let it finish, or end it."
         ) from None

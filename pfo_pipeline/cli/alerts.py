@@ -8,17 +8,18 @@ from datetime import datetime
 import click
 
 from pfo_pipeline.alerts.conditions import Key
-from pfo_pipeline.alerts.notify import ALERTS, Message, NotTaken, Send, send, targets_of, tell, unreached_targets
-from pfo_pipeline.alerts.state import Book, TargetMemory, read_book
-from pfo_pipeline.cli.context import Place, chosen_tenants, find_place
+from pfo_pipeline.alerts.notify import ALERTS, AlertMessage, NotTaken, Send, list_unreached, notify, send, targets_of
+from pfo_pipeline.alerts.state import AlertState, TargetState, read_alerts
+from pfo_pipeline.cli.context import Place, find_place, select_tenants
 from pfo_pipeline.cli.options import TENANTS, examples, formats, without_pandas
 from pfo_pipeline.cli.output import print_rows
 from pfo_pipeline.config import SecretError
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.store import utc_now
 
-COLUMNS = ("severity", "tenant", "who_acts", "what", "since", "told", "to_do", "link", "kind", "thing", "code")
-SHOWN = ("severity", "tenant", "who_acts", "what", "since", "told", "to_do")
+SHOWN = ("severity", "tenant", "who_acts", "what", "since", "notified", "to_do")
+COLUMNS = (*SHOWN, "link", "kind", "thing", "code", "told")
+"""`told` is the name of `notified` in release 0.1.0."""
 
 
 class NoTarget(PfoError):
@@ -26,49 +27,50 @@ class NoTarget(PfoError):
 
 
 def open_alerts(place: Place, tenants: tuple[str, ...]) -> list[dict[str, object]]:
-    """Open alerts, the most severe first; `told` is the time of the last notification of a target, or of the log without one.
+    """Open alerts, the most severe first; `notified` is when a target, or without one the log, was last notified.
 
     Raises: AlertsError; ConfigError: no such tenant.
     """
     _refuse_strangers(place, tenants)
-    book = read_book(place.files.private)
-    people = {name: memory for name, memory in book.targets.items() if name != ALERTS}
-    memories = people or book.targets
-    entries = [
-        entry
-        for entry in book.entries.values()
-        if entry.absent_since is None and (not tenants or entry.condition.tenant_id in tenants)
+    state = read_alerts(place.files.private)
+    people = {name: target_state for name, target_state in state.targets.items() if name != ALERTS}
+    target_states = people or state.targets
+    alerts = [
+        alert
+        for alert in state.alerts.values()
+        if alert.absent_since is None and (not tenants or alert.condition.tenant_id in tenants)
     ]
     order = ("critical", "warning", "notice")
     return [
         {
-            "severity": (c := entry.condition).severity,
+            "severity": (c := alert.condition).severity,
             "tenant": c.tenant_id,
             "who_acts": c.owner,
             "what": c.text,
-            "since": entry.since,
-            "told": _last_notified(memories.values(), entry.condition.key),
+            "since": alert.since,
+            "notified": (notified := _last_notified(target_states.values(), alert.condition.key)),
             "to_do": c.remedy,
             "link": c.link,
             "kind": c.kind,
             "thing": c.thing,
             "code": c.code,
+            "told": notified,
         }
-        for entry in sorted(entries, key=lambda e: (order.index(e.condition.severity), e.condition.key))
+        for alert in sorted(alerts, key=lambda e: (order.index(e.condition.severity), e.condition.key))
     ]
 
 
 def _refuse_strangers(place: Place, tenants: tuple[str, ...]) -> None:
     if place.config is None:
         if tenants:
-            chosen_tenants(place, tenants)
+            select_tenants(place, tenants)
         return
     for tenant_id in tenants:
         place.config.tenant(tenant_id)
 
 
-def _last_notified(memories: Iterable[TargetMemory], key: Key) -> datetime | None:
-    return max((memory.told[key].at for memory in memories if key in memory.told), default=None)
+def _last_notified(target_states: Iterable[TargetState], key: Key) -> datetime | None:
+    return max((one.notifications[key].at for one in target_states if key in one.notifications), default=None)
 
 
 def check_and_notify(place: Place, now: datetime, say: Callable[[str], None]) -> int:
@@ -81,22 +83,22 @@ def check_and_notify(place: Place, now: datetime, say: Callable[[str], None]) ->
     os.environ["DAGSTER_HOME"] = str(place.dagster_home)
     from pfo_pipeline.cli.dagster_history import opened_history  # Importing Dagster costs a second.
     from pfo_pipeline.definitions import build_defs
-    from pfo_pipeline.defs.sensors import look_everywhere
+    from pfo_pipeline.defs.sensors import record_all_findings
 
     with opened_history(place.history_lock) as instance:
-        look_everywhere(config, instance, now, repository=build_defs().get_repository_def())
-    sent = sum(delivery.sent for delivery in tell(config, now))
-    book = read_book(place.files.private)
-    silent = unreached_targets(book)
-    say(f"{_counted(book)}; {sent} messages sent.")
+        record_all_findings(config, instance, now, repository=build_defs().get_repository_def())
+    sent = sum(delivery.sent for delivery in notify(config, now))
+    state = read_alerts(place.files.private)
+    silent = list_unreached(state)
+    say(f"{_counted(state)}; {sent} messages sent.")
     for line in silent:
         say(line)
-    is_critical = any(e.condition.severity == "critical" and e.absent_since is None for e in book.entries.values())
+    is_critical = any(e.condition.severity == "critical" and e.absent_since is None for e in state.alerts.values())
     return 1 if is_critical or silent else 0
 
 
-def _counted(book: Book) -> str:
-    present = [entry.condition.severity for entry in book.entries.values() if entry.absent_since is None]
+def _counted(state: AlertState) -> str:
+    present = [alert.condition.severity for alert in state.alerts.values() if alert.absent_since is None]
     return ", ".join(f"{present.count(severity)} {severity}" for severity in ("critical", "warning", "notice"))
 
 
@@ -112,7 +114,7 @@ def send_test(place: Place, say: Callable[[str], None], *, send: Send = send) ->
     status = 0
     for target in targets:
         about = f"tenant {target.tenant_id}" if target.tenant_id else "the whole office"
-        test = Message(
+        test = AlertMessage(
             f"pfo: test for {about}", f"A test: alerts of {about} arrive here. Nothing is to be done.", None, ()
         )
         try:

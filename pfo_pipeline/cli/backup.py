@@ -32,7 +32,7 @@ from pfo_pipeline.config import USER_NOTE, Config
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.connection import LedgerFiles, open_file
 from pfo_pipeline.ledger.errors import ASK_VERIFY, LedgerDamaged, named_ledger_errors
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.ledger.schema import version_of
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.ledger.verify import Verified, verify
@@ -74,7 +74,7 @@ def back_up(place: Place, to: Path, now: datetime, *, with_secrets: bool = False
     target = to.absolute() / f"pfo-{office}-{now.astimezone(UTC):{_STAMP}}"
     draft = target.with_name(f".{target.name}.draft")
     try:
-        with queue_for(place.files.private / "backup.lock", deadline_seconds=0):
+        with hold_lock(place.files.private / "backup.lock", deadline_seconds=0):
             _begin(target, draft, office)
             manifest, unread = _write(place, office, draft, now, with_secrets=with_secrets)
             for path in (*draft.rglob("*"), draft):
@@ -82,7 +82,7 @@ def back_up(place: Place, to: Path, now: datetime, *, with_secrets: bool = False
             draft.rename(target)
             removed = _remove_others(target, office, keep)
             _remember(place.files.backup_memory, target, now)
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise BackupFailed(f"{holder} is making a backup of {place.data_dir}. Let it finish.") from None
     except LedgerDamaged as damage:
         raise BackupFailed(f"No backup was made, and the ones before are as they were. {damage}") from None

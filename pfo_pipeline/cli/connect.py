@@ -14,7 +14,7 @@ from pfo_pipeline.cli.ledger import erase_rows
 from pfo_pipeline.cli.options import MEMBER, TENANT, YES, complete_connections, confirming, examples
 from pfo_pipeline.cli.run import run_and_show
 from pfo_pipeline.config import Config, ConfigError, Tenant, User
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.operations.access import OperationRefused
 from pfo_pipeline.operations.onboarding import (
     MemberAccess,
@@ -94,7 +94,7 @@ def _send_to_page(
         raise ConfigError(f"tenants.{tenant.id}.{missing[0]}: is missing; without it Powens' page does not open.")
     redirect_uri = tenant.redirect_uri or ""
     with ExitStack() as held:
-        held.enter_context(alone_with_member(place, tenant, user))
+        held.enter_context(locking_member(place, tenant, user))
         listener = listening_for(redirect_uri) if wait else None
         if listener is not None:
             held.enter_context(listener)
@@ -121,7 +121,7 @@ def _send_to_page(
 
 
 @contextmanager
-def alone_with_member(place: Place, tenant: Tenant, user: User) -> Iterator[None]:
+def locking_member(place: Place, tenant: Tenant, user: User) -> Iterator[None]:
     """Exclude other programs that make or delete a member's access at Powens.
 
     Raises: NotConnected: another one is at it.
@@ -129,8 +129,8 @@ def alone_with_member(place: Place, tenant: Tenant, user: User) -> Iterator[None
     with ExitStack() as held:
         lock = place.files.private / "members" / f"{tenant.id}.{user.id}.lock"
         try:
-            held.enter_context(queue_for(lock, deadline_seconds=0))
-        except TurnNotReached as holder:
+            held.enter_context(hold_lock(lock, deadline_seconds=0))
+        except LockTimeout as holder:
             raise NotConnected(
                 f"{holder} is at work for member {user.id} of {tenant.id} (pfo connect, reconnect or disconnect). "
                 "End it, or wait until it has ended."
@@ -173,7 +173,7 @@ def disconnect_member(
     """
     require_admin("Disconnecting takes a member's data away")
     config, tenant, user = configured_member(place, tenant_id, member_id)
-    with alone_with_member(place, tenant, user):
+    with locking_member(place, tenant, user):
         if connection_id is not None:
             _delete_connection(place, config, tenant, user, connection_id, confirm)
         elif erase:

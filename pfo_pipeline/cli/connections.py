@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pfo_pipeline.cli.context import Place, chosen_tenants, find_place, require_admin
+from pfo_pipeline.cli.context import Place, find_place, require_admin, select_tenants
 from pfo_pipeline.cli.options import (
     TENANT,
     TENANTS,
@@ -161,7 +161,7 @@ def connections(ctx: click.Context, tenants: tuple[str, ...], form: str | None) 
         return
 
     with find_place().at_once() as place:
-        chosen = chosen_tenants(place, tenants)
+        chosen = select_tenants(place, tenants)
         rows = [row for tenant_id in chosen for row in connection_records(place, tenant_id)]
         waiting = [row for tenant_id in chosen for row in waiting_accounts(place, tenant_id)]
     print_rows(list(COLUMNS), rows, form)

@@ -225,7 +225,7 @@ def _copy_settings(home: Path) -> None:
         raise PlaceError(f"{home / 'dagster.yaml'} cannot be written: {error.strerror}. {_OTHER_HOME}") from None
 
 
-def chosen_tenants(place: Place, wanted: tuple[str, ...]) -> list[str]:
+def select_tenants(place: Place, wanted: tuple[str, ...]) -> list[str]:
     """The tenants that a read is for: those named, else all that the ledger has.
 
     Raises: ConfigError: a name that the ledger does not have.

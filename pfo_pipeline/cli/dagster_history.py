@@ -20,7 +20,7 @@ from pfo_pipeline.cli.context import Place, require_admin
 from pfo_pipeline.defs.from_contract import ASSET_KEYS, CASH_PAGE, TENANTS
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import named_ledger_errors
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.telemetry import steps
 
 _DEADLINE_SECONDS = 60.0
@@ -36,7 +36,7 @@ def opened_history(lock: Path) -> Iterator[DagsterInstance]:
 
     Raises: HistoryUnusable.
     """
-    with alone_in_history(lock):
+    with locking_history(lock):
         try:
             instance = DagsterInstance.get()
         except Exception as error:  # Settings and databases that anything may be wrong with: each has its own class.
@@ -49,15 +49,15 @@ def opened_history(lock: Path) -> Iterator[DagsterInstance]:
 
 
 @contextmanager
-def alone_in_history(lock: Path) -> Iterator[None]:
+def locking_history(lock: Path) -> Iterator[None]:
     """Programs that are started at once make or change the storage in turn.
 
     Raises: HistoryUnusable, LedgerError.
     """
     try:
-        with named_ledger_errors(lock), queue_for(lock, deadline_seconds=_DEADLINE_SECONDS):
+        with named_ledger_errors(lock), hold_lock(lock, deadline_seconds=_DEADLINE_SECONDS):
             yield
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise HistoryUnusable(
             f"{holder} has been making Dagster's storage for over {_DEADLINE_SECONDS:g} s. Let it finish, or end it."
         ) from None

@@ -15,7 +15,7 @@ from pfo_pipeline.cli.context import DEMO_OFFICE, find_place, require_admin, ser
 from pfo_pipeline.cli.options import examples
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.connection import LedgerFiles
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.ledger.reader import open_published, published_reader
 from pfo_pipeline.report.output import pages_folder
 
@@ -69,11 +69,11 @@ def remove_demo(data_dir: Path) -> list[Path]:
         if not files.private.exists():
             return _remove(data_dir, files)
         with ExitStack() as held:
-            for lock in (serving_lock(data_dir), *turns(files), files.lock):
-                held.enter_context(queue_for(lock, deadline_seconds=0))
+            for lock in (serving_lock(data_dir), *tenant_locks(files), files.lock):
+                held.enter_context(hold_lock(lock, deadline_seconds=0))
             _refuse_other_ledger(files)
             return _remove(data_dir, files)
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise DemoError(
             f"{holder} is at work in {data_dir} (pfo dev or a run). End it first; nothing was removed."
         ) from None
@@ -83,10 +83,10 @@ def remove_demo(data_dir: Path) -> list[Path]:
         ) from None
 
 
-def turns(files: LedgerFiles) -> list[Path]:
+def tenant_locks(files: LedgerFiles) -> list[Path]:
     """The locks that runs hold: of every tenant in the ledger, and of every tenant that a run was begun for."""
     known = published_reader(files.published).tenants() if files.published.exists() else []
-    return sorted({*map(files.turn, known), *files.turn("").parent.glob("*.lock")})
+    return sorted({*map(files.tenant_lock, known), *files.tenant_lock("").parent.glob("*.lock")})
 
 
 def _refuse_other_ledger(files: LedgerFiles) -> None:

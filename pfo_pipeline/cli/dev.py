@@ -20,7 +20,7 @@ import click
 from pfo_pipeline.cli.context import find_place, serving_lock, working
 from pfo_pipeline.cli.options import examples
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 
 GRACE_SECONDS = 20
 _WORKSPACE = Path(__file__).with_name("workspace.yaml")
@@ -33,12 +33,12 @@ class ServerError(PfoError):
 
 
 @contextmanager
-def serving_alone(data_dir: Path) -> Iterator[None]:
+def locking_server(data_dir: Path) -> Iterator[None]:
     """Raises: ServerError: another `pfo dev` works on the same data folder; two daemons would start every run twice."""
     try:
-        with queue_for(serving_lock(data_dir), deadline_seconds=0):
+        with hold_lock(serving_lock(data_dir), deadline_seconds=0):
             yield
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise ServerError(f"{holder} already serves {data_dir}. End it first, or set PFO_DATA_DIR.") from None
 
 
@@ -123,7 +123,7 @@ def _signal_session(child: subprocess.Popen[bytes], number: int) -> bool:
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI, on loopback.")
 def dev(port: int) -> None:
     """The Dagster UI with schedules and sensors running; a simulated bank beside it when nothing is configured."""
-    with working(find_place()) as place, serving_alone(place.data_dir):
+    with working(find_place()) as place, locking_server(place.data_dir):
         serve_dagster(
             port,
             lock=place.history_lock,

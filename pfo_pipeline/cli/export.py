@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from pfo_pipeline.cli.context import chosen_tenants, find_place
+from pfo_pipeline.cli.context import find_place, select_tenants
 from pfo_pipeline.cli.options import AS_OF, KNOWN_AT, TENANT, TENANTS, Moment, examples, without_pandas
 from pfo_pipeline.cli.output import progress, visible
 from pfo_pipeline.ledger.export import export_tenant
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import utc_now
-from pfo_pipeline.report.build import Asked, MomentRefused, make_page
+from pfo_pipeline.report.build import MomentRefused, PageRequest, make_page
 from pfo_pipeline.report.output import write_page
 from pfo_pipeline.report.rates import rates_of
 
@@ -63,11 +63,11 @@ def export(tenant: str, folder: Path, form: Any, as_of: date | None, known_at: d
     """
     place = find_place()
     with progress():
-        chosen_tenants(place, (tenant,))
+        select_tenants(place, (tenant,))
         moments = {"as_of": as_of, "known_at": known_at}
-        asked = {name: place.reader.moment(tenant, given) for name, given in moments.items()}
+        request = {name: place.reader.moment(tenant, given) for name, given in moments.items()}
         with place.opened() as con:
-            exported = export_tenant(con, tenant, folder, form, **asked, now=utc_now())
+            exported = export_tenant(con, tenant, folder, form, **request, now=utc_now())
         click.echo(visible(f"{exported.folder}: tenant {tenant}"))
         for name, count in exported.rows.items():
             click.echo(f"  {name}  {count} {'row' if count == 1 else 'rows'}")
@@ -104,11 +104,11 @@ def report(tenants: tuple[str, ...], as_of: date | None, known_at: date | None, 
     """
     place = find_place()
     with progress():
-        chosen = tuple(chosen_tenants(place, tenants))
-        asked = Asked(chosen, *(_moment(place.reader, chosen, given) for given in (as_of, known_at, since)))
+        chosen = tuple(select_tenants(place, tenants))
+        request = PageRequest(chosen, *(_moment(place.reader, chosen, given) for given in (as_of, known_at, since)))
         rates = rates_of(place.config) if place.config else None
         office = place.office
-        page, html = make_page(place.reader, asked, office=office, config=place.config, rates=rates, now=utc_now())
+        page, html = make_page(place.reader, request, office=office, config=place.config, rates=rates, now=utc_now())
         write_page(path, html, mode=_PRIVATE_MODE)
         written = f"{path}: {len(page.positions)} accounts as of {page.as_of:%Y-%m-%d %H:%M}Z"
         click.echo(visible(f"{written}, {page.stale_accounts} of them stale or without a figure"))

@@ -37,13 +37,13 @@ _MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthFinding:
     level: Level
     about: str
     text: str
 
 
-def check_health(now: datetime, stale_after: timedelta) -> list[Finding]:
+def check_health(now: datetime, stale_after: timedelta) -> list[HealthFinding]:
     """All findings with their levels; nothing is changed.
 
     Args:
@@ -53,8 +53,8 @@ def check_health(now: datetime, stale_after: timedelta) -> list[Finding]:
     try:
         place = find_place()
     except PfoError as mistake:
-        return [Finding("critical", "configuration", scrub(str(mistake)))]
-    looks: dict[str, Callable[[], Iterator[Finding]]] = {
+        return [HealthFinding("critical", "configuration", scrub(str(mistake)))]
+    looks: dict[str, Callable[[], Iterator[HealthFinding]]] = {
         "configuration": lambda: _configuration(place),
         "ledger": lambda: _ledger(place, now, stale_after),
         "disk": lambda: _disk(place),
@@ -64,12 +64,12 @@ def check_health(now: datetime, stale_after: timedelta) -> list[Finding]:
     return [finding for about, look in looks.items() for finding in _named(about, look)]
 
 
-def _named(about: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _named(about: str, look: Callable[[], Iterator[HealthFinding]]) -> Iterator[HealthFinding]:
     """A look that fails is a finding; the others go on."""
     try:
         yield from look()
     except (PfoError, OSError) as problem:
-        yield Finding("critical", about, scrub(str(problem)))
+        yield HealthFinding("critical", about, scrub(str(problem)))
 
 
 def print_health(now: datetime, stale_after: timedelta, *, as_json: bool) -> int:
@@ -84,37 +84,37 @@ def print_health(now: datetime, stale_after: timedelta, *, as_json: bool) -> int
     return LEVELS.index(worst)
 
 
-def _configuration(place: Place) -> Iterator[Finding]:
+def _configuration(place: Place) -> Iterator[HealthFinding]:
     if place.config is None:
-        yield Finding("ok", "configuration", "none; this is the demonstration")
+        yield HealthFinding("ok", "configuration", "none; this is the demonstration")
         return
-    yield Finding("ok", "configuration", f"{len(place.config.tenants)} tenants of office {place.config.office}")
+    yield HealthFinding("ok", "configuration", f"{len(place.config.tenants)} tenants of office {place.config.office}")
 
 
-def _ledger(place: Place, now: datetime, stale_after: timedelta) -> Iterator[Finding]:
+def _ledger(place: Place, now: datetime, stale_after: timedelta) -> Iterator[HealthFinding]:
     last_read = place.reader.last_read()
     published_at = datetime.fromtimestamp(place.files.published.stat().st_mtime, UTC)
     age = now - published_at
     if age < -CLOCK_DRIFT:
-        yield Finding("warn", "ledger", f"opens, published {ago(age)}. The next run publishes again: pfo run")
+        yield HealthFinding("warn", "ledger", f"opens, published {ago(age)}. The next run publishes again: pfo run")
     else:
-        yield Finding(_level(age, stale_after), "ledger", f"opens, published {duration(age)} ago")
+        yield HealthFinding(_level(age, stale_after), "ledger", f"opens, published {duration(age)} ago")
     ahead = {found.tenant_id: found for found in place.reader.loads_after(now + CLOCK_DRIFT)}
     yield from (_dated_ahead(found, now) for found in ahead.values())
     for tenant_id in _expected(place.config) if place.config else last_read:
         if tenant_id in ahead:
             continue
         if tenant_id not in last_read:
-            yield Finding("warn", f"tenant {tenant_id}", "nothing of it was ever read. Look at: pfo status")
+            yield HealthFinding("warn", f"tenant {tenant_id}", "nothing of it was ever read. Look at: pfo status")
             continue
         age = now - last_read[tenant_id]
-        yield Finding(_level(age, stale_after), f"tenant {tenant_id}", f"last read {duration(age)} ago")
+        yield HealthFinding(_level(age, stale_after), f"tenant {tenant_id}", f"last read {duration(age)} ago")
 
 
-def _dated_ahead(found: LoadsAhead, now: datetime) -> Finding:
+def _dated_ahead(found: LoadsAhead, now: datetime) -> HealthFinding:
     """Loads of a run under a wrong clock, and those since, which are dated a microsecond apart just after it."""
     until = f"{found.newest_at:%Y-%m-%d %H:%M} UTC"
-    return Finding(
+    return HealthFinding(
         "critical",
         f"tenant {found.tenant_id}",
         f"loads dated ahead of this clock: {found.loads}, the newest {ago(now - found.newest_at)} ({until}). "
@@ -133,7 +133,7 @@ def _level(age: timedelta, stale_after: timedelta) -> Level:
     return "ok" if age <= stale_after else "warn" if age <= 2 * stale_after else "critical"
 
 
-def _disk(place: Place) -> Iterator[Finding]:
+def _disk(place: Place) -> Iterator[HealthFinding]:
     """A publication writes a copy beside the old one, and a reader may hold the old one open: three ledgers at once."""
     size = place.files.primary.stat().st_size if place.files.primary.exists() else 0
     if not place.data_dir.exists():
@@ -141,26 +141,26 @@ def _disk(place: Place) -> Iterator[Finding]:
     free = shutil.disk_usage(place.data_dir).free
     needed = 2 * size + 100 * _MEGABYTE
     level: Level = "critical" if free < needed else "warn" if free < 5 * needed else "ok"
-    yield Finding(level, "disk", f"{free // _MEGABYTE} MB free; a publication needs {needed // _MEGABYTE} MB")
+    yield HealthFinding(level, "disk", f"{free // _MEGABYTE} MB free; a publication needs {needed // _MEGABYTE} MB")
 
 
-def _backup(place: Place, now: datetime) -> Iterator[Finding]:
+def _backup(place: Place, now: datetime) -> Iterator[HealthFinding]:
     last = last_backup(place.files)
     if last is None:
-        yield Finding("warn", "backup", "none was ever made. Make one: pfo backup --to FOLDER")
+        yield HealthFinding("warn", "backup", "none was ever made. Make one: pfo backup --to FOLDER")
         return
     at = last.at
     if at - now > CLOCK_DRIFT:
         lacking = "so nobody can tell how old it is. Make one: pfo backup --to FOLDER"
-        yield Finding("warn", "backup", f"dated {ago(now - at)}, {lacking}")
+        yield HealthFinding("warn", "backup", f"dated {ago(now - at)}, {lacking}")
         return
-    yield Finding("ok" if now - at <= BACKUP_AGE else "warn", "backup", f"made {duration(now - at)} ago")
+    yield HealthFinding("ok" if now - at <= BACKUP_AGE else "warn", "backup", f"made {duration(now - at)} ago")
 
 
-def _dagster(place: Place, now: datetime) -> Iterator[Finding]:
+def _dagster(place: Place, now: datetime) -> Iterator[HealthFinding]:
     if not (place.dagster_home / "dagster.yaml").exists():
         lacking = f"{place.dagster_home} holds no dagster.yaml: no server has run there. Make it: pfo migrate"
-        yield Finding("critical", "dagster", lacking)
+        yield HealthFinding("critical", "dagster", lacking)
         return
     os.environ["DAGSTER_HOME"] = str(place.dagster_home)
     yield from dagster_findings(place, now)
@@ -169,7 +169,7 @@ def _dagster(place: Place, now: datetime) -> Iterator[Finding]:
 _START = "Start it (systemctl start pfo-daemon, or pfo dev); until then runs wait in the queue, and no schedule runs."
 
 
-def dagster_findings(place: Place, now: datetime) -> Iterator[Finding]:
+def dagster_findings(place: Place, now: datetime) -> Iterator[HealthFinding]:
     """The daemon, the last tick of each sensor and schedule, whether the code loads, and events that wait for a run.
 
     Read from Dagster's storage. The web server is not asked: it shows the same storage.
@@ -188,55 +188,61 @@ def dagster_findings(place: Place, now: datetime) -> Iterator[Finding]:
             repository.load_all_definitions()
         except Exception as error:  # Anything may be wrong with code that does not load.
             name = type(error).__name__
-            yield Finding("critical", "code", f"the code location does not load ({name}). Install the lock again.")
+            yield HealthFinding(
+                "critical", "code", f"the code location does not load ({name}). Install the lock again."
+            )
             return
-        yield Finding("ok", "code", "the code location loads")
+        yield HealthFinding("ok", "code", "the code location loads")
         for pulse in tick_pulses(instance, repository, now):
             yield _instigator(pulse, now)
         state = instigator_states(instance, repository).get("webhooks")
     yield _webhooks(place, state, now)
 
 
-def _daemon(pulse: "DaemonPulse", now: datetime) -> Finding:
+def _daemon(pulse: "DaemonPulse", now: datetime) -> HealthFinding:
     parts = ", ".join(pulse.parts)
     if pulse.last is None:
-        return Finding("critical", "daemon", f"has never run. {_START}")
+        return HealthFinding("critical", "daemon", f"has never run. {_START}")
     age = duration(now - pulse.last)
     if pulse.state == "silent":
-        return Finding("critical", "daemon", f"no sign of life for {age} ({parts}). {_START}")
+        return HealthFinding("critical", "daemon", f"no sign of life for {age} ({parts}). {_START}")
     if pulse.state == "failing":
-        return Finding("warn", "daemon", f"{parts} had errors; its log tells which.")
-    return Finding("ok", "daemon", f"last sign of life {age} ago")
+        return HealthFinding("warn", "daemon", f"{parts} had errors; its log tells which.")
+    return HealthFinding("ok", "daemon", f"last sign of life {age} ago")
 
 
-def _instigator(pulse: "TickPulse", now: datetime) -> Finding:
+def _instigator(pulse: "TickPulse", now: datetime) -> HealthFinding:
     about = f"automation {pulse.name}"
     age = duration(now - (pulse.last or now))
     match pulse.state:
         case "never ticked":
-            return Finding("warn", about, "has never ticked")
+            return HealthFinding("warn", about, "has never ticked")
         case "switched off":
-            return Finding("warn", about, "was switched off. Switch it on again in the Dagster UI, under Automation.")
+            return HealthFinding(
+                "warn", about, "was switched off. Switch it on again in the Dagster UI, under Automation."
+            )
         case "no tick yet":
-            return Finding("ok", about, "is switched on; no tick yet")
+            return HealthFinding("ok", about, "is switched on; no tick yet")
         case "silent":
-            return Finding("warn", about, f"last ticked {age} ago, and should every {duration(pulse.interval)}")
+            return HealthFinding("warn", about, f"last ticked {age} ago, and should every {duration(pulse.interval)}")
         case "failing":
-            return Finding("warn", about, "its last tick failed; the Dagster UI shows why, under Automation.")
+            return HealthFinding("warn", about, "its last tick failed; the Dagster UI shows why, under Automation.")
         case "well":
-            return Finding("ok", about, f"ticked {age} ago")
+            return HealthFinding("ok", about, f"ticked {age} ago")
 
 
-def _webhooks(place: Place, state: "InstigatorState | None", now: datetime) -> Finding:
+def _webhooks(place: Place, state: "InstigatorState | None", now: datetime) -> HealthFinding:
     from pfo_pipeline.defs.run_health import SILENCE
     from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
 
     cursor = getattr(state.instigator_data, "cursor", None) if state else None
     waiting = Inbox(inbox_path(place.files.private), lambda: now).after(int(cursor or 0), 1)
     if not waiting:
-        return Finding("ok", "webhooks", "none waits for a run")
+        return HealthFinding("ok", "webhooks", "none waits for a run")
     age = now - datetime.fromtimestamp(waiting[0].seq / 1e6, UTC)
-    return Finding("warn" if age > SILENCE else "ok", "webhooks", f"the oldest has waited {duration(age)} for its run")
+    return HealthFinding(
+        "warn" if age > SILENCE else "ok", "webhooks", f"the oldest has waited {duration(age)} for its run"
+    )
 
 
 @click.command(

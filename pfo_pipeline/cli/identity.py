@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pfo_pipeline.cli.context import Place, chosen_tenants, find_place, require_admin
+from pfo_pipeline.cli.context import Place, find_place, require_admin, select_tenants
 from pfo_pipeline.cli.options import (
     TENANT,
     TENANTS,
@@ -236,7 +236,7 @@ def identity(ctx: click.Context, tenants: tuple[str, ...], form: str | None) -> 
     """
     if ctx.invoked_subcommand is None:
         with find_place().at_once() as place:
-            rows = [row for tenant_id in chosen_tenants(place, tenants) for row in identity_records(place, tenant_id)]
+            rows = [row for tenant_id in select_tenants(place, tenants) for row in identity_records(place, tenant_id)]
         print_rows(list(COLUMNS), rows, form)
 
 

@@ -22,7 +22,7 @@ from pfo_pipeline.config import Config, ConfigError, secret_reference
 from pfo_pipeline.contracts.tables import ChangeRow, LedgerRow
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import KnownAccount, KnownConnection
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.ledger.merge import Batch
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import utc_now
@@ -64,9 +64,9 @@ def erase_rows(place: Place, tenant_id: str, user_id: str | None) -> bool:
     if tenant_id not in place.reader.tenants():
         return False
     try:
-        with queue_for(place.files.turn(tenant_id), deadline_seconds=0):
+        with hold_lock(place.files.tenant_lock(tenant_id), deadline_seconds=0):
             erased = place.ledger.erase(tenant_id, user_id, f"erase-{uuid.uuid4()}")
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise OperationRefused(
             f"{holder} is at work on tenant {tenant_id} and would write again what it has read. End it first."
         ) from None
@@ -140,11 +140,11 @@ def end_accounts(place: Place, wanted: Wanted, confirm: Callable[[str], None]) -
         "Balances and history stay. An account lives again when its bank lists it again."
     )
     try:
-        with queue_for(place.files.turn(wanted.tenant_id), deadline_seconds=0):
+        with hold_lock(place.files.tenant_lock(wanted.tenant_id), deadline_seconds=0):
             ending = _found(place, place.ledger.reader(), wanted)
             place.ledger.merge(_batch(wanted, ending, moment))
             place.ledger.publish()
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise OperationRefused(
             f"{holder} is at work on tenant {wanted.tenant_id} and would write again what it has read. End it first."
         ) from None

@@ -131,11 +131,11 @@ def _print_records(
     shown: tuple[str, ...],
 ) -> None:
 
-    from pfo_pipeline.cli.context import chosen_tenants, find_place
+    from pfo_pipeline.cli.context import find_place, select_tenants
     from pfo_pipeline.cli.output import print_rows
 
     with find_place().at_once() as place:
-        chosen = chosen_tenants(place, tenants)
+        chosen = select_tenants(place, tenants)
         rows = [row for tenant_id in chosen for row in wire(read(place, tenant_id, as_of, known_at))]
     columns = [field.alias for field in kind.model_fields.values()] if form else list(shown)
     print_rows(columns, rows if form else [with_class(row) for row in rows], form)

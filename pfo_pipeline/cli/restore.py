@@ -24,7 +24,7 @@ from pfo_pipeline.config import USER_NOTE, Config, SecretError, config_path, loa
 from pfo_pipeline.config.token_store import read_secret
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.errors import LedgerForeign, LedgerMissing
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.ledger.recovery import free_name
 from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger, utc_now
@@ -102,13 +102,13 @@ def _alone(place: Place) -> Iterator[None]:
     Raises: RestoreFailed: a server or a run is at work, or a file cannot be written.
     """
     tenants = [tenant.id for tenant in place.config.tenants] if place.config else []
-    runs = {*map(place.files.turn, tenants), *place.files.turn("").parent.glob("*.lock")}
+    runs = {*map(place.files.tenant_lock, tenants), *place.files.tenant_lock("").parent.glob("*.lock")}
     try:
         with ExitStack() as held:
             for lock in (serving_lock(place.data_dir), *sorted(runs)):
-                held.enter_context(queue_for(lock, deadline_seconds=0))
+                held.enter_context(hold_lock(lock, deadline_seconds=0))
             yield
-    except TurnNotReached as holder:
+    except LockTimeout as holder:
         raise RestoreFailed(
             f"{holder} is at work on the data folder (pfo dev or a run). End it, and run again."
         ) from None
@@ -235,15 +235,15 @@ def _unresolved(config: Config) -> list[str]:
 def restore_from_backup(backup: Path, now: datetime, *, replace_newer: bool) -> None:
     """Raises: as `restore_backup`."""
     done = restore_backup(backup, now, replace_newer=replace_newer)
-    told, place = done.manifest, done.place
+    manifest, place = done.manifest, done.place
     click.echo(
-        f"Restored the ledger of office {told.office} as of {told.made_at:%Y-%m-%d %H:%M} UTC, and Dagster's history:"
+        f"Restored the ledger of office {manifest.office} as of {manifest.made_at:%Y-%m-%d %H:%M} UTC, and Dagster's history:"
     )
     for path in (place.files.primary, place.files.published, place.dagster_home, *done.secrets_written):
         click.echo(f"  {path}")
     for tenant_id, head in done.heads.items():
         click.echo(f"  {tenant_id}  {head}")
-    if done.heads != told.heads and told.schema_version == known_migrations()[-1].version:
+    if done.heads != manifest.heads and manifest.schema_version == known_migrations()[-1].version:
         raise RestoreFailed("The chains do not end as the manifest says. Restore another backup.")
     click.echo("Every row is as it was written.")
     if done.config_written:

@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from pfo_pipeline.alerts.notify import tell, unreached_targets
-from pfo_pipeline.alerts.state import read_book
+from pfo_pipeline.alerts.notify import list_unreached, notify
+from pfo_pipeline.alerts.state import read_alerts
 from pfo_pipeline.cli.context import Place, find_place, working
 from pfo_pipeline.cli.options import TENANTS, complete_accounts, complete_connections, examples
 from pfo_pipeline.cli.output import console, visible
@@ -98,14 +98,14 @@ def _tell(place: Place, tenant_ids: list[str]) -> list[str]:
     Returns: Failed notifications with their reasons; they do not change the result of the runs.
     """
     from pfo_pipeline.cli.dagster_history import opened_history
-    from pfo_pipeline.defs.sensors import look_everywhere
+    from pfo_pipeline.defs.sensors import record_all_findings
 
     assert place.config is not None
     try:
         with opened_history(place.history_lock) as instance:
-            look_everywhere(place.config, instance, utc_now(), repository=None, tenant_ids=tenant_ids)
-        tell(place.config, utc_now())
-        return unreached_targets(read_book(place.files.private))
+            record_all_findings(place.config, instance, utc_now(), repository=None, tenant_ids=tenant_ids)
+        notify(place.config, utc_now())
+        return list_unreached(read_alerts(place.files.private))
     except PfoError as problem:
         return [str(problem)]
 

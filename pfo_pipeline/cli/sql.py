@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 import duckdb
 
-from pfo_pipeline.cli.context import Place, chosen_tenants, find_place
+from pfo_pipeline.cli.context import Place, find_place, select_tenants
 from pfo_pipeline.cli.options import complete_tenants, examples, formats, without_pandas
 from pfo_pipeline.cli.output import console, show, write
 from pfo_pipeline.errors import PfoError
@@ -35,7 +35,7 @@ class QueryError(PfoError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """The result of a query.
 
     rows: All of them, or the first SHOWN.
@@ -47,7 +47,7 @@ class Answer:
     found: int | None
 
 
-def run_sql(place: Place, query: str, tenant_id: str | None, *, whole: bool = True) -> Answer:
+def run_sql(place: Place, query: str, tenant_id: str | None, *, whole: bool = True) -> QueryResult:
     """Run one query on the published ledger; with a tenant, on a copy in memory that holds that tenant alone.
 
     The query reaches no other file, and writes none: not even for a sort that memory does not hold.
@@ -78,7 +78,7 @@ def run_sql(place: Place, query: str, tenant_id: str | None, *, whole: bool = Tr
         raise KeyboardInterrupt if isinstance(error.__cause__, KeyboardInterrupt) else error from None
 
 
-def print_answer(answer: Answer, form: str | None) -> None:
+def print_answer(answer: QueryResult, form: str | None) -> None:
     """As a table, or as `form` (json, csv) has it."""
     if form:
         write(sys.stdout, answer.columns, answer.rows, form)
@@ -91,14 +91,14 @@ def shows_all(form: str | None) -> bool:
     return form is not None or not sys.stdout.isatty()
 
 
-def _counted(answer: Answer) -> str | None:
+def _counted(answer: QueryResult) -> str | None:
     if answer.found == len(answer.rows):
         return None
     found = f"more than {_COUNTED}" if answer.found is None else answer.found
     return f"{found} rows, the first {len(answer.rows)} shown; all of them: --csv, --json, or a pipe"
 
 
-def _interruptibly(con: duckdb.DuckDBPyConnection, ask: Callable[[], Answer]) -> Answer:
+def _interruptibly(con: duckdb.DuckDBPyConnection, ask: Callable[[], QueryResult]) -> QueryResult:
     """DuckDB's Python (1.5) sees a Ctrl-C only between two pieces of its work, of which a join may have one of hours."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         answer = pool.submit(ask)
@@ -111,7 +111,7 @@ def _interruptibly(con: duckdb.DuckDBPyConnection, ask: Callable[[], Answer]) ->
             raise
 
 
-def _answered(con: duckdb.DuckDBPyConnection, query: str, whole: bool) -> Answer:
+def _answered(con: duckdb.DuckDBPyConnection, query: str, whole: bool) -> QueryResult:
     try:
         query.encode()  # DuckDB's own error for that depends on its version.
     except UnicodeEncodeError:
@@ -124,7 +124,7 @@ def _answered(con: duckdb.DuckDBPyConnection, query: str, whole: bool) -> Answer
     values = cursor.fetchall() if whole else cursor.fetchmany(_COUNTED + 1)
     found = len(values) if whole or len(values) <= _COUNTED else None
     rows = [dict(zip(columns, row, strict=True)) for row in (values if whole else values[:SHOWN])]
-    return Answer(columns, rows, found)
+    return QueryResult(columns, rows, found)
 
 
 def _too_large(place: Place) -> str:
@@ -241,7 +241,7 @@ def sql(query: str | None, tenant: str | None, form: str | None) -> None:
     """
     place = find_place()
     if tenant is not None:
-        chosen_tenants(place, (tenant,))
+        select_tenants(place, (tenant,))
     if query is None and sys.stdin.isatty():
         start_shell(place, tenant, form)
     text = sys.stdin.read() if query is None else query

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pfo_pipeline.cli.context import Place, chosen_tenants, find_place
+from pfo_pipeline.cli.context import Place, find_place, select_tenants
 from pfo_pipeline.cli.options import KNOWN_AT, TENANTS, examples, formats, without_pandas
 from pfo_pipeline.cli.output import console, print_rows
 from pfo_pipeline.contracts.records import plain
@@ -27,18 +27,18 @@ KNOWN_SHOWN = (
 )
 
 
-def known_connections(place: Place, tenant_id: str, known_at: date | None) -> list[dict[str, Any]]:
+def connection_states(place: Place, tenant_id: str, known_at: date | None) -> list[dict[str, Any]]:
     """Every connection as it is known, or was at a moment, with the coverage of its tenant's accounts."""
     reader = place.reader
     moment = reader.moment(tenant_id, known_at) or ALWAYS
-    [told] = coverage_of(reader, [tenant_id], at=moment, known_at=moment)
+    [coverage] = coverage_of(reader, [tenant_id], at=moment, known_at=moment)
     covered = {
-        "linked": told.linked,
-        "counted": told.counted,
-        "not_counted": dict(told.reasons),
-        "unclassified_types": list(told.types),
-        "missing": told.missing,
-        "possibly_double": {currency: plain(amount) for currency, amount in told.possibly_double},
+        "linked": coverage.linked,
+        "counted": coverage.counted,
+        "not_counted": dict(coverage.reasons),
+        "unclassified_types": list(coverage.types),
+        "missing": coverage.missing,
+        "possibly_double": {currency: plain(amount) for currency, amount in coverage.possibly_double},
     }
     return [
         {"tenant_id": tenant_id, **asdict(c), "tenant_coverage": covered}
@@ -60,9 +60,9 @@ def status(tenants: tuple[str, ...], known_at: date | None, form: str | None) ->
     With --known-at: only the connections, as known then. Action items and freshness are those of now.
     """
     with find_place().at_once() as place:
-        chosen = chosen_tenants(place, tenants)
+        chosen = select_tenants(place, tenants)
         if form or known_at:
-            rows = [row for tenant_id in chosen for row in known_connections(place, tenant_id, known_at)]
+            rows = [row for tenant_id in chosen for row in connection_states(place, tenant_id, known_at)]
             print_rows(list(KNOWN_COLUMNS if form else KNOWN_SHOWN), rows, form)
         else:
             from pfo_pipeline.cli.tables import print_status, views_of  # Programs wait for no table.

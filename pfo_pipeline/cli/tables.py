@@ -8,8 +8,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pfo_pipeline.alerts.notify import unreached_targets
-from pfo_pipeline.alerts.state import AlertsError, read_book
+from pfo_pipeline.alerts.notify import list_unreached
+from pfo_pipeline.alerts.state import AlertsError, read_alerts
 from pfo_pipeline.cli.context import Place
 from pfo_pipeline.cli.output import age, ago, amount, duration, moment, until, visible
 from pfo_pipeline.contracts.operations import Freshness
@@ -17,7 +17,7 @@ from pfo_pipeline.ledger.known import KnownAccount, KnownConnection, Total
 from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.consents import ending_consents
 from pfo_pipeline.operations.coverage import REASONS, TenantCoverage, coverage_of
-from pfo_pipeline.operations.freshness import CLOCK_DRIFT, Aged, TenantFreshness, freshness_of
+from pfo_pipeline.operations.freshness import CLOCK_DRIFT, BalanceAge, TenantFreshness, freshness_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def positions(views: Iterable[TenantView], now: datetime) -> Table:
     table.add_column("As of", no_wrap=True)
     table.add_column("Freshness", no_wrap=True)
     for view in views:
-        limits = {aged.figure.account_id: aged.limit for aged in view.freshness.accounts}
+        limits = {one.balance.account_id: one.limit for one in view.freshness.accounts}
         for a in view.accounts:
             freshness = age(a.as_of, now, limits[a.account_id])
             table.add_row(
@@ -131,17 +131,18 @@ def coverage(views: Iterable[TenantView]) -> RenderableType:
     """Counted and uncounted linked accounts by tenant; and amounts that may be counted twice, with the remedy."""
     lines: list[Text] = []
     for view in views:
-        told = view.coverage
+        tenant = view.coverage
         counts = [
-            f"{told.counted} counted" + (f" ({told.missing} missing from the bank's list)" if told.missing else "")
+            f"{tenant.counted} counted"
+            + (f" ({tenant.missing} missing from the bank's list)" if tenant.missing else "")
         ]
-        for reason, count in told.reasons:
-            types = f" ({', '.join(told.types)})" if reason == "unclassified" else ""
+        for reason, count in tenant.reasons:
+            types = f" ({', '.join(tenant.types)})" if reason == "unclassified" else ""
             counts.append(f"{count} {REASONS[reason]}{types}")
-        linked = f"{told.linked} linked account{'s' * (told.linked != 1)}"
+        linked = f"{tenant.linked} linked account{'s' * (tenant.linked != 1)}"
         lines.append(Text.assemble((view.tenant_id, "bold"), visible(f" · {linked}: {'; '.join(counts)}")))
-        if told.possibly_double:
-            amounts = ", ".join(f"{amount(value, currency)} {currency}" for currency, value in told.possibly_double)
+        if tenant.possibly_double:
+            amounts = ", ".join(f"{amount(value, currency)} {currency}" for currency, value in tenant.possibly_double)
             remedy = f". Which accounts: pfo identity --tenant {view.tenant_id}"
             lines.append(Text.assemble("    ", (visible(f"possibly double: {amounts}"), "yellow"), remedy))
     return Group(Text("What is counted", style="italic"), *lines, Text()) if lines else Group()
@@ -165,19 +166,19 @@ def freshness(views: Sequence[TenantView], now: datetime) -> RenderableType:
             cells = [amount(value, a.currency) for value in (a.stale, a.total, a.stale_loans, a.loans)]
             table.add_row(view.tenant_id, visible(a.currency), *cells)
         table.add_section()
-        lines += [_stale_line(view, aged) for aged in fresh.stale]
+        lines += [_stale_line(view, one) for one in fresh.stale]
     ahead = [line for view in views for line in _dated_ahead(view, now)]
     return Group(table, *ahead, *([Text("Stale figures", style="italic"), *lines] if lines else []))
 
 
-def _stale_line(view: TenantView, aged: Aged) -> Text:
-    f = aged.figure
+def _stale_line(view: TenantView, one: BalanceAge) -> Text:
+    f = one.balance
     ages = ", ".join(
         f"{name} {_length(old)}"
-        for name, old in (("bank", aged.at_bank), ("Powens", aged.at_powens), ("ledger", aged.in_ledger))
+        for name, old in (("bank", one.at_bank), ("Powens", one.at_powens), ("ledger", one.in_ledger))
     )
-    what = f"{f.account_id}, {f.institution_name}, {f.account_type}: {ages}; limit {duration(aged.limit)}"
-    return Text.assemble((view.tenant_id, "bold"), f" · {visible(what)}: ", (aged.held or "", "yellow"))
+    what = f"{f.account_id}, {f.institution_name}, {f.account_type}: {ages}; limit {duration(one.limit)}"
+    return Text.assemble((view.tenant_id, "bold"), f" · {visible(what)}: ", (one.held or "", "yellow"))
 
 
 def _length(old: timedelta | None) -> str:
@@ -189,8 +190,8 @@ def _length(old: timedelta | None) -> str:
 def _dated_ahead(view: TenantView, now: datetime) -> Iterator[Text]:
     read_at = view.freshness.last_read_at
     if read_at is not None and read_at - now > CLOCK_DRIFT:
-        told = f" · newest load: {moment(read_at)}, {ago(now - read_at)}. What that means, and what to do: pfo health"
-        yield Text.assemble((view.tenant_id, "bold"), (told, "yellow"))
+        tenant = f" · newest load: {moment(read_at)}, {ago(now - read_at)}. What that means, and what to do: pfo health"
+        yield Text.assemble((view.tenant_id, "bold"), (tenant, "yellow"))
 
 
 def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> RenderableType:
@@ -280,15 +281,15 @@ _SHOWN_ABOVE = ("user", "connection", "accounts", "consent")
 def open_alerts(place: Place, tenant_ids: set[str]) -> RenderableType:
     """Other open alerts: failed runs and checks, stale tenants, silent sensors; and alert targets that cannot be reached."""
     try:
-        book = read_book(place.files.private)
+        state = read_alerts(place.files.private)
     except AlertsError as unreadable:  # An analyst may have no right to it.
         return Text(visible(str(unreadable)))
     lines = [
-        Text(visible(f"{c.tenant_id or place.data_dir}: {c.text} (since {moment(entry.since)})"), style="red")
-        for entry in book.entries.values()
-        if entry.absent_since is None
-        and (c := entry.condition).kind not in _SHOWN_ABOVE
+        Text(visible(f"{c.tenant_id or place.data_dir}: {c.text} (since {moment(alert.since)})"), style="red")
+        for alert in state.alerts.values()
+        if alert.absent_since is None
+        and (c := alert.condition).kind not in _SHOWN_ABOVE
         and (not c.tenant_id or c.tenant_id in tenant_ids)
     ]
-    lines += [Text(visible(line), style="red") for line in unreached_targets(book)]
+    lines += [Text(visible(line), style="red") for line in list_unreached(state)]
     return Group(Text(), Text("Open alerts", style="italic"), *lines) if lines else Group()

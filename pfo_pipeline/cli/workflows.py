@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
-from pfo_pipeline.cli.dagster_history import alone_in_history, opened_history
+from pfo_pipeline.cli.dagster_history import locking_history, opened_history
 from pfo_pipeline.contracts.model import Workflow
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.definitions import build_defs
@@ -92,7 +92,7 @@ def run_workflows(
 
 def _register(instance: dg.DagsterInstance, tenant_ids: list[str], lock: Path) -> None:
     """Add the tenants as partitions, one program at a time: Dagster refuses a partition that another has just added."""
-    with alone_in_history(lock):
+    with locking_history(lock):
         new = [tenant_id for tenant_id in tenant_ids if not instance.has_dynamic_partition(TENANTS, tenant_id)]
         instance.add_dynamic_partitions(TENANTS, new)
 

@@ -113,9 +113,9 @@ def _reason(issue: Any) -> str:
 
 def data_dir(config: Config | None) -> Path:
     """Return the data folder: `PFO_DATA_DIR`, else the configuration's `data_dir`, else `data` in the working directory."""
-    told = os.environ.get(DATA_DIR_VARIABLE)
-    if told:
-        return Path(told).absolute()
+    folder = os.environ.get(DATA_DIR_VARIABLE)
+    if folder:
+        return Path(folder).absolute()
     if config is not None and config.data_dir is not None:
         return (config.source.parent / config.data_dir).absolute()
     return Path("data").absolute()

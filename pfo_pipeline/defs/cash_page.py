@@ -58,13 +58,18 @@ def cash_page(
 def _made(context: dg.AssetExecutionContext, office: OfficeResource, config: Config) -> dg.MaterializeResult[None]:
     """Write the page of the run's tenant."""
     # Imported late: only a run that writes a page needs it, and it takes a fifth of this package's load time.
-    from pfo_pipeline.report.build import Asked, make_page
+    from pfo_pipeline.report.build import PageRequest, make_page
 
     rates, checked = _rates(config)
     tenant_id = context.partition_key
     with measured("pfo.report", tenant=tenant_id, run_id=context.run.run_id):
         page, html = make_page(
-            office.published(), Asked((tenant_id,)), office=config.office, config=config, rates=rates, now=utc_now()
+            office.published(),
+            PageRequest((tenant_id,)),
+            office=config.office,
+            config=config,
+            rates=rates,
+            now=utc_now(),
         )
         path = page_path(office.files().data_dir, tenant_id)
         write_page(path, html, mode=PUBLIC_MODE)

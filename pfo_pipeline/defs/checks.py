@@ -28,7 +28,7 @@ from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.anomalies import LOOK_BACK, implausible_jumps
 from pfo_pipeline.operations.consents import STAGES_DAYS, EndingConsent, ending_consents
-from pfo_pipeline.operations.freshness import Aged, TenantFreshness, freshness_of
+from pfo_pipeline.operations.freshness import BalanceAge, TenantFreshness, freshness_of
 from pfo_pipeline.powens.auth import reconnect_link
 
 NEWS_DAYS = 7
@@ -36,7 +36,7 @@ NEWS_DAYS = 7
 
 
 @dataclass(frozen=True)
-class Look:
+class CheckContext:
     """One check of the ledger after a step: for the tenant of a run, or for all tenants if a person started it."""
 
     config: Config
@@ -61,31 +61,33 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Seen:
+class CheckResult:
     """The number of problems, a text with the remedy, and metadata for the UI."""
 
     found: int
-    told: str = ""
+    text: str = ""
     shown: Mapping[str, Any] = field(default_factory=dict)
 
 
-Question = Callable[[Look], Seen]
+Query = Callable[[CheckContext], CheckResult]
 
 
-def broken(rule: str, remedy: str) -> Question:
+def invariant(rule: str, remedy: str) -> Query:
     """A rule of ledger/checks.py for the tenants of the look."""
 
-    def ask(look: Look) -> Seen:
+    def check(context: CheckContext) -> CheckResult:
         found = [
             (tenant_id, violation)
-            for tenant_id in look.about
-            for violation in look.reader.violations(rule, tenant_id, look.run_id)
-            if not _is_allowed(look.config, rule, tenant_id, violation)
+            for tenant_id in context.about
+            for violation in context.reader.violations(rule, tenant_id, context.run_id)
+            if not _is_allowed(context.config, rule, tenant_id, violation)
         ]
         rows = [tuple(map(cell, (tenant_id, v.subject, v.problem))) for tenant_id, v in found]
-        return Seen(len(found), remedy, {"broken": table(("tenant", "about", "problem"), rows, nothing="Nothing.")})
+        return CheckResult(
+            len(found), remedy, {"broken": table(("tenant", "about", "problem"), rows, nothing="Nothing.")}
+        )
 
-    return ask
+    return check
 
 
 def _is_allowed(config: Config, rule: str, tenant_id: str, violation: Violation) -> bool:
@@ -94,46 +96,48 @@ def _is_allowed(config: Config, rule: str, tenant_id: str, violation: Violation)
     return config.tenant(tenant_id).currency_changes.get(violation.subject) == violation.problem
 
 
-def who_must_act(look: Look) -> Seen:
-    items = find_action_items(look.reader, look.everyone, look.config.freshness, look.now)
+def open_action_items(context: CheckContext) -> CheckResult:
+    items = find_action_items(context.reader, context.everyone, context.config.freshness, context.now)
     rows = [
         tuple(map(cell, (i.tenant_id, _subject(i), i.institution_name, i.why, i.who_acts, i.remedy)))
         for i in items
         if i.needs_person
     ]
     head = ("tenant", "what", "bank", "state", "who acts", "what to do")
-    told = "Each line says who acts and how. A member's link: `pfo reconnect --tenant TENANT --connection ID`."
-    return Seen(len(rows), told, {"who_must_act": table(head, rows, nothing="Nobody.")})
+    text = "Each line says who acts and how. A member's link: `pfo reconnect --tenant TENANT --connection ID`."
+    return CheckResult(len(rows), text, {"who_must_act": table(head, rows, nothing="Nobody.")})
 
 
 def _subject(item: ActionItem) -> str:
     return f"user {item.user_id}" if item.subject == "user" else f"connection {item.connection_id}"
 
 
-def failed_to_be_read(look: Look) -> Seen:
-    failed = sum(look.reader.failed_last(tenant_id, look.operation) for tenant_id in look.about)
-    return Seen(
+def failed_to_be_read(context: CheckContext) -> CheckResult:
+    failed = sum(context.reader.failed_last(tenant_id, context.operation) for tenant_id in context.about)
+    return CheckResult(
         failed,
         "Their older figures stay. The step's metadata says why (problems); the next run asks again.",
-        {"tenant_that_ran": look.tenant_id or "all", "failed": failed},
+        {"tenant_that_ran": context.tenant_id or "all", "failed": failed},
     )
 
 
-def ending(look: Look) -> Seen:
-    until = look.now + timedelta(days=max(STAGES_DAYS))
+def ending_consents_listed(context: CheckContext) -> CheckResult:
+    until = context.now + timedelta(days=max(STAGES_DAYS))
     consents = [
         consent
-        for tenant_id in look.reader.with_consents_until(look.everyone, until)
+        for tenant_id in context.reader.with_consents_until(context.everyone, until)
         for consent in ending_consents(
-            tenant_id, look.reader.connections(tenant_id), look.reader.accounts(tenant_id), look.now
+            tenant_id, context.reader.connections(tenant_id), context.reader.accounts(tenant_id), context.now
         )
     ]
     calendar = table(
         ("tenant", "connection", "bank", "user", "ends", "accounts that go stale", "their totals", "link"),
-        [_consent_row(look.config, consent) for consent in consents],
+        [_consent_row(context.config, consent) for consent in consents],
         nothing="No consent ends within 14 days.",
     )
-    return Seen(len(consents), "Each member renews at the link.", {"ending": len(consents), "calendar": calendar})
+    return CheckResult(
+        len(consents), "Each member renews at the link.", {"ending": len(consents), "calendar": calendar}
+    )
 
 
 def _consent_row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
@@ -145,33 +149,33 @@ def _consent_row(config: Config, consent: EndingConsent) -> tuple[str, ...]:
     return (*map(cell, texts), *figures, f"[renew]({link})")
 
 
-def drifted(look: Look) -> Seen:
+def undocumented_values(context: CheckContext) -> CheckResult:
     """An undocumented field does no harm, and is only shown; an undocumented value may mean anything."""
-    drift = look.reader.drift_since(look.everyone, look.now - timedelta(days=NEWS_DAYS))
+    drift = context.reader.drift_since(context.everyone, context.now - timedelta(days=NEWS_DAYS))
     drift.sort(key=lambda d: not d.value)
     rows = [(*map(cell, (d.tenant_id, d.field, d.value)), f"{d.first_at:%Y-%m-%d}") for d in drift]
-    return Seen(
+    return CheckResult(
         sum(bool(d.value) for d in drift),
         "Kept as it came. Look the value up in Powens' documentation, or ask Powens support what it means. "
-        f"Told for {NEWS_DAYS} days.",
+        f"Shown for {NEWS_DAYS} days.",
         {"drift": table(("tenant", "field", "value", "since"), rows, nothing="None.")},
     )
 
 
-def stale_accounts(look: Look) -> Seen:
-    mine = [tenant for tenant in look.freshness if tenant.tenant_id in look.about]
-    stale = [aged for tenant in mine for aged in tenant.stale]
+def stale_accounts(context: CheckContext) -> CheckResult:
+    mine = [tenant for tenant in context.freshness if tenant.tenant_id in context.about]
+    stale = [age for tenant in mine for age in tenant.stale]
     head = ("tenant", "account", "bank", "type", "currency", "by the bank", "Powens' sync", "our record", "limit")
-    shown = table((*head, "held up", "who acts"), [_stale_row(aged) for aged in stale], nothing="None.")
-    told = "Powens syncs by itself; where nobody acts, ask Powens support. `[freshness]` has the limits."
-    return Seen(len(stale), told, {"tenant_that_ran": look.tenant_id or "all", "stale": shown})
+    shown = table((*head, "held up", "who acts"), [_stale_row(age) for age in stale], nothing="None.")
+    text = "Powens syncs by itself; where nobody acts, ask Powens support. `[freshness]` has the limits."
+    return CheckResult(len(stale), text, {"tenant_that_ran": context.tenant_id or "all", "stale": shown})
 
 
-def _stale_row(aged: Aged) -> tuple[str, ...]:
-    f = aged.figure
+def _stale_row(age: BalanceAge) -> tuple[str, ...]:
+    f = age.balance
     texts = (f.tenant_id, f.account_id, f.institution_name, f.account_type, f.currency)
-    ages = [_hours(age) for age in (aged.at_bank, aged.at_powens, aged.in_ledger, aged.limit)]
-    return (*map(cell, texts), *ages, aged.held or "", cell(f.who_acts))
+    ages = [_hours(age) for age in (age.at_bank, age.at_powens, age.in_ledger, age.limit)]
+    return (*map(cell, texts), *ages, age.held or "", cell(f.who_acts))
 
 
 def _hours(age: timedelta | None) -> str:
@@ -181,13 +185,13 @@ def _hours(age: timedelta | None) -> str:
     return f"{hours} h" if age >= timedelta(0) else f"{hours} h ahead"
 
 
-def stale_tenants(look: Look) -> Seen:
-    stale = [tenant for tenant in look.freshness if not tenant.is_fresh]
-    told = "; ".join(_stale_parts(tenant) for tenant in stale[:3]) + ("; …" if len(stale) > 3 else "")
+def stale_tenants(context: CheckContext) -> CheckResult:
+    stale = [tenant for tenant in context.freshness if not tenant.is_fresh]
+    text = "; ".join(_stale_parts(tenant) for tenant in stale[:3]) + ("; …" if len(stale) > 3 else "")
     head = ("tenant", "currency", "stale", "of", "stale loans", "of", "accounts stale", "last read")
     # Stale tenants first: the table does not show all of many tenants.
-    rows = [row for tenant in sorted(look.freshness, key=lambda t: t.is_fresh) for row in _tenant_rows(tenant)]
-    return Seen(len(stale), told, {"tenants": table(head, rows, nothing="None."), "stale_tenants": len(stale)})
+    rows = [row for tenant in sorted(context.freshness, key=lambda t: t.is_fresh) for row in _tenant_rows(tenant)]
+    return CheckResult(len(stale), text, {"tenants": table(head, rows, nothing="None."), "stale_tenants": len(stale)})
 
 
 def _stale_parts(tenant: TenantFreshness) -> str:
@@ -209,29 +213,29 @@ def _tenant_rows(tenant: TenantFreshness) -> list[tuple[str, ...]]:
     ] or [(tenant.tenant_id, "", "", "", "", "", counts, read)]
 
 
-def jumps(look: Look) -> Seen:
-    since = look.now - LOOK_BACK
+def jumps(context: CheckContext) -> CheckResult:
+    since = context.now - LOOK_BACK
     found = [
         (tenant_id, jump)
-        for tenant_id in look.about
-        for jump in implausible_jumps(look.reader.closings(tenant_id, since))
+        for tenant_id in context.about
+        for jump in implausible_jumps(context.reader.daily_balances(tenant_id, since))
     ]
     rows = [(t, cell(j.account_id), plain(j.move), plain(j.largest_before)) for t, j in found]
-    told = ", ".join(jump.account_id for _, jump in found[:5])
-    return Seen(
+    text = ", ".join(jump.account_id for _, jump in found[:5])
+    return CheckResult(
         len(found),
-        f"Compare with the bank's own site: {told}." if found else "",
+        f"Compare with the bank's own site: {text}." if found else "",
         {"jumps": table(("tenant", "account", "newest move", "largest before"), rows, nothing="None.")},
     )
 
 
-def result(name: str, seen: Seen, *, is_rule: bool) -> dg.AssetCheckResult:
+def asset_check_result(name: str, result: CheckResult, *, is_rule: bool) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=name,
-        passed=not seen.found,
+        passed=not result.found,
         severity=dg.AssetCheckSeverity.ERROR if is_rule else dg.AssetCheckSeverity.WARN,
-        description=f"{seen.found} found. {seen.told}" if seen.found else None,
-        metadata={**seen.shown},
+        description=f"{result.found} found. {result.text}" if result.found else None,
+        metadata={**result.shown},
     )
 
 
@@ -241,12 +245,12 @@ class Check:
 
     name: str
     description: str
-    ask: Question
+    check: Query
     is_rule: bool = False
 
 
 def _rule(name: str, description: str, remedy: str) -> Check:
-    return Check(name, description, broken(name, remedy), is_rule=True)
+    return Check(name, description, invariant(name, remedy), is_rule=True)
 
 
 _VERIFY = "Run `pfo verify`, and put a backup back if it finds more; nothing of this run was published."
@@ -256,7 +260,9 @@ _COVERED = _rule(
     "Every account that was ever linked is in the totals, or has one reason why not.",
     'Compare `pfo sql "from coverage"` with `pfo sql "from totals"`; nothing of this run was published.',
 )
-_ACTS = Check("nobody_has_to_act", "No user, connection or account of any tenant waits for a person.", who_must_act)
+_ACTS = Check(
+    "nobody_has_to_act", "No user, connection or account of any tenant waits for a person.", open_action_items
+)
 _READ = "Every record of the tenant that ran could be brought up to date."
 
 CHECKS: Mapping[str, tuple[Check, ...]] = {
@@ -268,9 +274,11 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check(
             "consents_hold",
             "No consent of any tenant ends within 14 days: after that its accounts go stale until the member renews.",
-            ending,
+            ending_consents_listed,
         ),
-        Check("contract_has_not_drifted", "Powens has not begun to send what no documentation knows.", drifted),
+        Check(
+            "contract_has_not_drifted", "Powens has not begun to send what no documentation knows.", undocumented_values
+        ),
     ),
     "refresh-balances": (
         _IDS,
@@ -330,17 +338,19 @@ def _checks(step: Step, checks: tuple[Check, ...]) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         with named_failures(step):
             with office.ledger().reader().at_once() as reader:
-                look = _look(context, office, reader, step)
-                seen = [check.ask(look) for check in checks]
-            results = [result(c.name, s, is_rule=c.is_rule) for c, s in zip(checks, seen, strict=True)]
+                ledger = _ledger_context(context, office, reader, step)
+                found = [check.check(ledger) for check in checks]
+            results = [asset_check_result(c.name, one, is_rule=c.is_rule) for c, one in zip(checks, found, strict=True)]
         yield from results
 
     return ledger_is_in_order
 
 
-def _look(context: dg.AssetCheckExecutionContext, office: OfficeResource, reader: Reader, step: Step) -> Look:
+def _ledger_context(
+    context: dg.AssetCheckExecutionContext, office: OfficeResource, reader: Reader, step: Step
+) -> CheckContext:
     tenant_id = context.run.tags.get(PARTITION_TAG)
-    return Look(office.config(), reader, tenant_id, context.run.run_id, step.operation.key, utc_now())
+    return CheckContext(office.config(), reader, tenant_id, context.run.run_id, step.operation.key, utc_now())
 
 
 def _published(step: Step) -> dg.AssetChecksDefinition:
@@ -357,11 +367,11 @@ def _published(step: Step) -> dg.AssetChecksDefinition:
         with named_failures(step):
             found = differences(office.ledger().reader(), office.published(), context.run.run_id)
         rows = [tuple(map(cell, (violation.subject, violation.problem))) for violation in found]
-        seen = Seen(
+        result = CheckResult(
             len(rows),
-            "Run `pfo run`, which publishes again; if it lasts, `pfo verify` tells which of the two is wrong.",
+            "Run `pfo run`, which publishes again; if it lasts, `pfo verify` shows which of the two is wrong.",
             {"differences": table(("about", "problem"), rows, nothing="None.")},
         )
-        return result(name, seen, is_rule=True)
+        return asset_check_result(name, result, is_rule=True)
 
     return published_equals_primary

@@ -73,16 +73,18 @@ def _failure(operation: str, error: BaseException, code: str, who_acts: str, *, 
 
 def described_failure(event: dg.DagsterEvent) -> dict[str, str | None]:
     """Code, owner and reason of a failed step, from `named_failures`; scrubbed."""
-    told = event.step_failure_data.user_failure_data
+    failure = event.step_failure_data.user_failure_data
     error = event.step_failure_data.error
-    if told is None and error is not None and error.cls_name == _CHECK_FAILED:
+    if failure is None and error is not None and error.cls_name == _CHECK_FAILED:
         return _described_checks(event.step_key, error.message)
-    metadata = {key: str(value.value) for key, value in (told.metadata if told else {}).items()}
+    metadata = {key: str(value.value) for key, value in (failure.metadata if failure else {}).items()}
     return {
         "step": event.step_key,
         "code": metadata.get("code", "error"),
         "who_acts": metadata.get("who_acts", "operator"),
-        "reason": scrub((told.description if told else None) or "an error of the program itself; see the run's log"),
+        "reason": scrub(
+            (failure.description if failure else None) or "an error of the program itself; see the run's log"
+        ),
     }
 
 
@@ -105,5 +107,5 @@ def broken_rules(events: Iterable[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluat
 
 def described_start_failure(events: Iterable[dg.DagsterEvent]) -> dict[str, str | None]:
     """The same for a run without a failed step: it did not start, or its process ended."""
-    told = next((e.message for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE), None)
-    return {"code": "run", "who_acts": "operator", "reason": scrub(told or "see the run in the Dagster UI")}
+    failure = next((e.message for e in events if e.event_type == dg.DagsterEventType.RUN_FAILURE), None)
+    return {"code": "run", "who_acts": "operator", "reason": scrub(failure or "see the run in the Dagster UI")}

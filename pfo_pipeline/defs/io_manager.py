@@ -14,7 +14,7 @@ from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.from_contract import ASSET_KEYS, column_lineage, table_metadata
 from pfo_pipeline.defs.metadata import cell, over_time, table
 from pfo_pipeline.defs.resources import OfficeResource
-from pfo_pipeline.ledger.known import Figure, Total
+from pfo_pipeline.ledger.known import DatedBalance, Total
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.queries import Snapshot
 from pfo_pipeline.operations.steps import StepOutcome
@@ -86,7 +86,7 @@ class LedgerIOManager(dg.ConfigurableIOManager):
     def _publish(self, snapshot: Snapshot) -> dict[str, Any]:
         publication = self.office.ledger().publish()
         with self.office.published().at_once() as reader:
-            figures = reader.figures([snapshot.tenant_id])
+            figures = reader.dated_balances([snapshot.tenant_id])
             totals = reader.totals(snapshot.tenant_id)
             by_day = reader.totals_by_day(snapshot.tenant_id, utc_now(), PLOT_DAYS)
         return {
@@ -120,7 +120,7 @@ def _read(rows: Sequence[object]) -> dg.MarkdownMetadataValue:
     return table(("account", "currency", "as of"), balances, nothing="Nothing was read.")
 
 
-def _preview(figures: Sequence[Figure]) -> dg.MarkdownMetadataValue:
+def _preview(figures: Sequence[DatedBalance]) -> dg.MarkdownMetadataValue:
     rows = [
         (*map(cell, (f.account_id, f.institution_name, f.account_type, f.currency)), _minute(f.as_of)) for f in figures
     ]
@@ -145,8 +145,8 @@ def _waits(context: dg.OutputContext, step: Step) -> dict[str, Any]:
         context.step_context.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY
     )
     mine = "__".join(ASSET_KEYS[step.id].path)
-    told = [r.dagster_event.step_retry_data for r in retries if r.dagster_event and r.step_key == mine]
-    return {"retries": len(told), "waited_seconds": sum(retry.seconds_to_wait or 0 for retry in told)}
+    waits = [r.dagster_event.step_retry_data for r in retries if r.dagster_event and r.step_key == mine]
+    return {"retries": len(waits), "waited_seconds": sum(retry.seconds_to_wait or 0 for retry in waits)}
 
 
 def _problems(errors: Sequence[str]) -> dg.MarkdownMetadataValue:

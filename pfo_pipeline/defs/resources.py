@@ -14,7 +14,7 @@ from pfo_pipeline.config import Config, load_config
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.errors import named_ledger_errors
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.ledger.office import files_of, ledger_of, reader_of
 from pfo_pipeline.ledger.reader import Reader
 from pfo_pipeline.ledger.store import Ledger, utc_now
@@ -22,11 +22,11 @@ from pfo_pipeline.powens.session import OpenBanking
 from pfo_pipeline.telemetry import flush, is_asked_for, recorded
 
 PARTITION_TAG = "dagster/partition"
-TURN_SECONDS = 900.0
+TENANT_LOCK_SECONDS = 900.0
 
 
-class TurnRefused(PfoError):
-    """Another run of the tenant takes longer than TURN_SECONDS."""
+class TenantLockRefused(PfoError):
+    """Another run of the tenant takes longer than TENANT_LOCK_SECONDS."""
 
 
 class OfficeResource(dg.ConfigurableResource[None]):
@@ -52,7 +52,7 @@ class OfficeResource(dg.ConfigurableResource[None]):
         return reader_of(self.config())
 
 
-class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
+class TenantLockResource(dg.ConfigurableResource["TenantLockResource"]):
     """The tenant lock: at most one run of a tenant at a time. The daemon's queue does not see runs from the command line.
 
     A run waits here before its first step. The operating system releases the lock with the process, so a crashed run blocks
@@ -63,17 +63,17 @@ class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
     _refused: PfoError | None = PrivateAttr(default=None)
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TenantTurnResource"]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TenantLockResource"]:
         # Keep an error for the step to raise: Dagster shows an error of a resource as a traceback.
-        with ExitStack() as turn:
+        with ExitStack() as tenant_lock:
             try:
                 tenant_id = context.run.tags.get(PARTITION_TAG) if context.run else None
-                path = self.office.files().turn(str(tenant_id))
+                path = self.office.files().tenant_lock(str(tenant_id))
                 with named_ledger_errors(path):
-                    turn.enter_context(queue_for(path, deadline_seconds=TURN_SECONDS))
-            except TurnNotReached as holder:
-                self._refused = TurnRefused(
-                    f"Tenant {tenant_id} is being worked on by {holder} for over {TURN_SECONDS:g} s. "
+                    tenant_lock.enter_context(hold_lock(path, deadline_seconds=TENANT_LOCK_SECONDS))
+            except LockTimeout as holder:
+                self._refused = TenantLockRefused(
+                    f"Tenant {tenant_id} is being worked on by {holder} for over {TENANT_LOCK_SECONDS:g} s. "
                     "Let that run finish, or end it, and run again."
                 )
             except PfoError as error:
@@ -85,7 +85,7 @@ class TenantTurnResource(dg.ConfigurableResource["TenantTurnResource"]):
                 flush()
 
     def require(self) -> None:
-        """Raises: TurnRefused, LedgerError, ConfigError: this run does not have the lock, and must not continue."""
+        """Raises: TenantLockRefused, LedgerError, ConfigError: this run does not have the lock, and must not continue."""
         if self._refused is not None:
             raise self._refused
 
@@ -103,7 +103,7 @@ class OpenBankingResource(dg.ConfigurableResource[None]):
     """The integration slot `primaryOpenBanking`, bound to Powens. Its user must hold the tenant lock."""
 
     office: dg.ResourceDependency[OfficeResource]
-    tenant_turn: dg.ResourceDependency[TenantTurnResource]
+    tenant_lock: dg.ResourceDependency[TenantLockResource]
     _banking: OpenBanking | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
@@ -112,9 +112,9 @@ class OpenBankingResource(dg.ConfigurableResource[None]):
     def banking(self) -> OpenBanking:
         """One object for the whole run, which keeps the answers of a step's earlier attempts.
 
-        Raises: TurnRefused, LedgerError, ConfigError.
+        Raises: TenantLockRefused, LedgerError, ConfigError.
         """
-        self.tenant_turn.require()
+        self.tenant_lock.require()
         if self._banking is None:
             self._banking = OpenBanking(self.office.config())
         return self._banking

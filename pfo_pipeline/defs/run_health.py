@@ -251,12 +251,12 @@ def _daemon(pulse: DaemonPulse) -> Condition:
 
 def _automation(pulse: TickPulse) -> Condition:
     last = f"{pulse.last:%Y-%m-%d %H:%M} UTC" if pulse.last else ""
-    told = {
+    texts = {
         "switched off": ("is switched off", "Switch it on again in the Dagster UI, under Automation."),
         "failing": ("fails", "The Dagster UI shows why, under Automation."),
         "silent": (f"last ticked at {last}", "Look at the daemon's log."),
     }
-    text, remedy = told[pulse.state]
+    text, remedy = texts[pulse.state]
     return Condition(
         kind="sensor",
         tenant_id="",

@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, frozenset[dg.AssetKey]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Turn:
+class JobHours:
     """The hours at which a job is due. A run of one of `served_by` reads the same data as the job."""
 
     job: str
@@ -43,14 +43,14 @@ class Turn:
     served_by: frozenset[dg.AssetKey]
 
 
-ACCOUNTS = Turn(sync_openbanking_accounts.name, (5,), frozenset({_ACCOUNTS}))
+ACCOUNTS = JobHours(sync_openbanking_accounts.name, (5,), frozenset({_ACCOUNTS}))
 """After the bank day's end, before the family's office opens."""
-BALANCES = Turn(refresh_openbanking_balances.name, (7, 12, 16, 20), frozenset({_BALANCES, _ACCOUNTS}))
+BALANCES = JobHours(refresh_openbanking_balances.name, (7, 12, 16, 20), frozenset({_BALANCES, _ACCOUNTS}))
 """Balances follow accounts (sensor `after_sync`)."""
 
 
 @dataclass(frozen=True)
-class Slot:
+class DueTime:
     """A due time of a tenant. `name` is local, such as `2026-03-29T05`; `begins` is in UTC."""
 
     tenant_id: str
@@ -67,7 +67,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedRun:
     """A requested run. `failed`: it ended without success, and was not the first run of a new tenant."""
 
     tenant_id: str
@@ -78,63 +78,73 @@ class Asked:
     failed: bool = False
 
 
-def newest_slot(tenant: Tenant, turn: Turn, at: datetime) -> Slot | None:
+def newest_due_time(tenant: Tenant, job_hours: JobHours, at: datetime) -> DueTime | None:
     """The tenant's latest due time up to `at`; None if that is at least a day ago."""
     today = at.astimezone(tenant.zone).date()
     quarter = int(hashlib.sha256(tenant.id.encode()).hexdigest(), 16) % (60 // QUARTER_MINUTES)
-    times = [time(hour, quarter * QUARTER_MINUTES, tzinfo=tenant.zone) for hour in turn.hours]
+    times = [time(hour, quarter * QUARTER_MINUTES, tzinfo=tenant.zone) for hour in job_hours.hours]
     # An hour that October repeats is taken at its first pass; one that March skips begins when it would have.
     wall = [datetime.combine(day, moment) for day in (today - _DAY, today) for moment in times]
-    slots = (Slot(tenant.id, f"{local:%Y-%m-%dT%H}", local.astimezone(UTC)) for local in wall)
-    begun = [slot for slot in slots if at - _DAY < slot.begins <= at]
-    return max(begun, key=lambda slot: (slot.begins, slot.name), default=None)
+    due_times = (DueTime(tenant.id, f"{local:%Y-%m-%dT%H}", local.astimezone(UTC)) for local in wall)
+    begun = [due_time for due_time in due_times if at - _DAY < due_time.begins <= at]
+    return max(begun, key=lambda due_time: (due_time.begins, due_time.name), default=None)
 
 
-def due(tenants: Iterable[Tenant], turn: Turn, at: datetime, asked: Collection[Asked]) -> list[Slot]:
+def due(
+    tenants: Iterable[Tenant], job_hours: JobHours, at: datetime, requested: Collection[RequestedRun]
+) -> list[DueTime]:
     """The newest due time of each tenant that has neither its own run nor a later run without failure.
 
     A due time's own run counts whatever its result: its steps have had their attempts. Another run (from the command line, the
     UI,
     a webhook) reads the same data, so it counts until it fails; then the tenant is due after all.
     """
-    own = {run.run_key for run in asked if run.job == turn.job}
+    own = {run.run_key for run in requested if run.job == job_hours.job}
     served: dict[str, datetime] = {}
-    for run in asked:
-        if not run.failed and run.commands & turn.served_by:
+    for run in requested:
+        if not run.failed and run.commands & job_hours.served_by:
             served[run.tenant_id] = max(run.at, served.get(run.tenant_id, run.at))
-    newest = [slot for tenant in tenants if (slot := newest_slot(tenant, turn, at))]
+    newest = [due_time for tenant in tenants if (due_time := newest_due_time(tenant, job_hours, at))]
     return [
-        slot
-        for slot in newest
-        if slot.run_key not in own and not (slot.tenant_id in served and served[slot.tenant_id] >= slot.begins)
+        due_time
+        for due_time in newest
+        if due_time.run_key not in own
+        and not (due_time.tenant_id in served and served[due_time.tenant_id] >= due_time.begins)
     ]
 
 
 _PARTITION = "dagster/partition"
 _RUN_KEY = "dagster/run_key"
-_ASKED = [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.NOT_STARTED]
+_REQUESTED = [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.NOT_STARTED]
 """A run that was created but not launched comes from an interrupted tick: Dagster launches it when it is requested again."""
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
-def asked_for(instance: dg.DagsterInstance, tenants: Sequence[Tenant], at: datetime) -> list[Asked]:
+def requested_runs(instance: dg.DagsterInstance, tenants: Sequence[Tenant], at: datetime) -> list[RequestedRun]:
     """The runs that decide whether the tenants are due: one query, and a second one if a due time has no run yet."""
-    slots = [slot for turn in (ACCOUNTS, BALANCES) for t in tenants if (slot := newest_slot(t, turn, at))]
-    if not slots:
+    due_times = [
+        due_time
+        for job_hours in (ACCOUNTS, BALANCES)
+        for t in tenants
+        if (due_time := newest_due_time(t, job_hours, at))
+    ]
+    if not due_times:
         return []
-    own = _runs(instance, dg.RunsFilter(statuses=_ASKED, tags={_RUN_KEY: [slot.run_key for slot in slots]}))
-    lacking = [slot.begins for turn in (ACCOUNTS, BALANCES) for slot in due(tenants, turn, at, own)]
+    own = _runs(
+        instance, dg.RunsFilter(statuses=_REQUESTED, tags={_RUN_KEY: [due_time.run_key for due_time in due_times]})
+    )
+    lacking = [due_time.begins for job_hours in (ACCOUNTS, BALANCES) for due_time in due(tenants, job_hours, at, own)]
     if not lacking:
         return own
-    return own + _runs(instance, dg.RunsFilter(statuses=_ASKED, created_after=min(lacking)))
+    return own + _runs(instance, dg.RunsFilter(statuses=_REQUESTED, created_after=min(lacking)))
 
 
-def _runs(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> list[Asked]:
+def _runs(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> list[RequestedRun]:
     found = []
     for record in instance.get_run_records(wanted):
         run, key = record.dagster_run, record.dagster_run.tags.get(_RUN_KEY)
         found.append(
-            Asked(
+            RequestedRun(
                 tenant_id=run.tags.get(_PARTITION, ""),
                 job=run.job_name,
                 commands=frozenset(run.asset_selection or COMMANDS.get(run.job_name) or ()),
@@ -146,11 +156,11 @@ def _runs(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> list[Asked]:
     return found
 
 
-def run_for(slot: Slot) -> dg.RunRequest:
-    return dg.RunRequest(run_key=slot.run_key, partition_key=slot.tenant_id, tags={"pfo/slot": slot.name})
+def run_for(due_time: DueTime) -> dg.RunRequest:
+    return dg.RunRequest(run_key=due_time.run_key, partition_key=due_time.tenant_id, tags={"pfo/slot": due_time.name})
 
 
-def _requests(context: dg.ScheduleEvaluationContext, turn: Turn) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def _requests(context: dg.ScheduleEvaluationContext, job_hours: JobHours) -> Iterator[dg.RunRequest | dg.SkipReason]:
     try:
         config = load_config()
     except ConfigError as mistake:
@@ -159,19 +169,23 @@ def _requests(context: dg.ScheduleEvaluationContext, turn: Turn) -> Iterator[dg.
     at = context.scheduled_execution_time.astimezone(UTC)
     registered = set(context.instance.get_dynamic_partitions(TENANTS))
     tenants = [tenant for tenant in config.tenants if tenant.id in registered]
-    asked = asked_for(context.instance, tenants, at)
-    slots = due(tenants, turn, at, asked)
-    if turn is BALANCES and slots and not _is_switched_off(context.instance, accounts_nightly.name):
+    requested = requested_runs(context.instance, tenants, at)
+    due_times = due(tenants, job_hours, at, requested)
+    if job_hours is BALANCES and due_times and not _is_switched_off(context.instance, accounts_nightly.name):
         # After a night without service both jobs are due, and Dagster evaluates the two schedules in any order.
-        following = {slot.tenant_id for slot in due(tenants, ACCOUNTS, at, asked)}
-        for slot in (slot for slot in slots if slot.tenant_id in following):
-            context.log.info(f"{slot.tenant_id}: slot {slot.name} is left to the balances that follow due accounts")
-        slots = [slot for slot in slots if slot.tenant_id not in following]
-    for slot in slots:
-        why = f"caught up: slot {slot.name} was missed" if slot.is_missed(at) else f"slot {slot.name} begins"
-        context.log.info(f"{slot.tenant_id}: {why}")
-        yield run_for(slot)
-    if not slots:
+        following = {due_time.tenant_id for due_time in due(tenants, ACCOUNTS, at, requested)}
+        for due_time in (due_time for due_time in due_times if due_time.tenant_id in following):
+            context.log.info(
+                f"{due_time.tenant_id}: slot {due_time.name} is left to the balances that follow due accounts"
+            )
+        due_times = [due_time for due_time in due_times if due_time.tenant_id not in following]
+    for due_time in due_times:
+        why = (
+            f"caught up: slot {due_time.name} was missed" if due_time.is_missed(at) else f"slot {due_time.name} begins"
+        )
+        context.log.info(f"{due_time.tenant_id}: {why}")
+        yield run_for(due_time)
+    if not due_times:
         yield dg.SkipReason(
             f"No tenant is due at {at:%H:%M} UTC: of each one's newest slot a run was asked for, or its accounts come first."
         )

@@ -17,13 +17,13 @@ import dagster as dg
 from pfo_pipeline.alerts.conditions import Findings, ledger_findings
 from pfo_pipeline.alerts.notify import (
     READABLE_CONFIGURATION,
-    look,
+    configuration_findings,
+    list_unreached,
+    notify,
     outstanding,
-    tell,
-    unreached_targets,
-    unreadable_configuration,
+    record,
 )
-from pfo_pipeline.alerts.state import AlertsError, Book
+from pfo_pipeline.alerts.state import AlertsError, AlertState
 from pfo_pipeline.config import Config, ConfigError, SecretError, load_config
 from pfo_pipeline.defs.failures import broken_rules
 from pfo_pipeline.defs.from_contract import ASSET_KEYS, FIRST_SYNC, TENANTS, tenants
@@ -47,7 +47,7 @@ _BALANCES_ONLY = {"ACCOUNT_SYNCED"}
     jobs=[sync_openbanking_accounts, refresh_openbanking_balances],
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Syncs a tenant when Powens has told that its data changed, or that a sync at the bank has failed.",
+    description="Syncs a tenant when Powens reports that its data changed, or that a sync at the bank has failed.",
 )
 def webhooks_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     cursor = int(context.cursor or 0)
@@ -110,11 +110,11 @@ def _request(events: list[Event]) -> dg.RunRequest:
 INTERVAL_SECONDS = 60
 
 
-@dg.op(name="tell")
-def _tell(context: dg.OpExecutionContext, office: OfficeResource) -> None:
+@dg.op(name="notify")
+def _notify(context: dg.OpExecutionContext, office: OfficeResource) -> None:
     """Send each target its due alerts. A message that a target does not accept is sent again later."""
     try:
-        for delivery in tell(office.config(), utc_now()):
+        for delivery in notify(office.config(), utc_now()):
             result = f"not reached: {delivery.reason}" if delivery.reason else "reached"
             context.log.info(f"{delivery.target}: {delivery.sent} messages sent, {result}")
     except (ConfigError, AlertsError) as problem:
@@ -123,7 +123,7 @@ def _tell(context: dg.OpExecutionContext, office: OfficeResource) -> None:
 
 @dg.job(description="Sends the alerts that are due, each to its targets. The sensor `alerts` asks for it.")
 def send_alerts() -> None:
-    _tell()
+    _notify()
 
 
 @dg.sensor(
@@ -131,7 +131,7 @@ def send_alerts() -> None:
     job_name=send_alerts.name,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks for what is not in order, and has it told: runs, who must act, consents, staleness, sensors.",
+    description="Finds problems and notifies the alert targets: runs, action items, consents, stale balances, sensors.",
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     now = utc_now()
@@ -141,22 +141,22 @@ def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.Ski
     )
     try:
         config = load_config()
-        book = look_everywhere(
+        state = record_all_findings(
             config, context.instance, now, repository=context.repository_def if was_at_work else None
         )
     except ConfigError as mistake:
         return _without_configuration(mistake, now)
     except AlertsError as problem:
         return dg.SkipReason(scrub(str(problem)))
-    if outstanding(config, book, now) and not _is_under_way(context.instance):
+    if outstanding(config, state, now) and not _is_under_way(context.instance):
         return dg.RunRequest()
-    open_now = sum(entry.absent_since is None for entry in book.entries.values())
-    return dg.SkipReason(" ".join([f"{open_now} open, nothing new to send.", *unreached_targets(book)]))
+    open_now = sum(alert.absent_since is None for alert in state.alerts.values())
+    return dg.SkipReason(" ".join([f"{open_now} open, nothing new to send.", *list_unreached(state)]))
 
 
 def _without_configuration(mistake: ConfigError, now: datetime) -> dg.SkipReason:
     try:
-        look(None, [unreadable_configuration(mistake)], now)
+        record(None, [configuration_findings(mistake)], now)
     except AlertsError as problem:
         return dg.SkipReason(scrub(f"{mistake} {problem}"))
     return dg.SkipReason(scrub(str(mistake)))
@@ -177,14 +177,14 @@ def _is_under_way(instance: dg.DagsterInstance) -> bool:
     return bool(instance.get_run_records(unfinished, limit=1))
 
 
-def look_everywhere(
+def record_all_findings(
     config: Config,
     instance: dg.DagsterInstance,
     now: datetime,
     *,
     repository: dg.RepositoryDefinition | None,
     tenant_ids: Iterable[str] | None = None,
-) -> Book:
+) -> AlertState:
     """Record the problems in the ledger and in Dagster's storage, and write the log.
 
     Args:
@@ -199,7 +199,7 @@ def look_everywhere(
     if not clock_is_wrong(instance):  # With a wrong clock everything of every tenant would look stale or over.
         with suppress(LedgerError, SecretError):  # A run fails then too, with the reason.
             findings.append(ledger_findings(config, reader_of(config), now, chosen))
-    return look(config, findings, now)
+    return record(config, findings, now)
 
 
 _SYNCED = ASSET_KEYS["sync-accounts"]
@@ -271,7 +271,7 @@ def after_sync(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Progress:
     """The result of a look at the materializations of one asset."""
 
     found: int
@@ -290,7 +290,7 @@ def _look(
     registered: set[str],
     after: int,
     awaited: list[int],
-) -> _Look:
+) -> _Progress:
     new = _materializations(instance, dg.AssetRecordsFilter(asset_key=key, after_storage_id=after))
     earlier = dg.AssetRecordsFilter(asset_key=key, storage_ids=awaited)
     events = [*(_materializations(instance, earlier) if awaited else []), *new]
@@ -298,7 +298,7 @@ def _look(
     open_ones = [event for event in newest.values() if not _followed(instance, event, follower)]
     runs = {event.storage_id: instance.get_run_by_id(event.run_id) for event in open_ones}
     planned = {i for i, run in runs.items() if run is not None and not run.is_finished and _plans(run, follower)}
-    return _Look(
+    return _Progress(
         found=len(events),
         through=new[-1].storage_id if new else after,
         lacking=[

@@ -85,7 +85,7 @@ its problem, because only the configuration knows whether the currency is allowe
 """
 
 
-FIGURES = """
+DATED_BALANCES = """
 select
     p.tenant_id, p.account_id, p.institution_name, p.account_type, p.account_class, p.currency, p.current_balance,
     p.connection_id, c.status as connection_status,
@@ -110,7 +110,7 @@ select tenant_id, count(*), max(recorded_at) from loads where recorded_at > $aft
 """
 
 # The last balance of an account on each day, oldest first, as known now.
-CLOSINGS = """
+DAILY_BALANCES = """
 select account_id, list(current_balance order by day)
 from (
     select i.canonical_id as account_id, b.as_of::date as day, b.current_balance

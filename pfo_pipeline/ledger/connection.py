@@ -42,7 +42,7 @@ class LedgerFiles:
         """Return the path of the file that records the time and place of the last backup."""
         return self.private / "backup.json"
 
-    def turn(self, tenant_id: str) -> Path:
+    def tenant_lock(self, tenant_id: str) -> Path:
         """Return the path of the tenant lock, which a run holds from its first step to its last."""
         return self.private / "turns" / f"{tenant_id}.lock"
 

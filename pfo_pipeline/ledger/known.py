@@ -162,7 +162,7 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class DatedBalance:
     """The newest balance of one enabled account, and the three dates that determine its age."""
 
     tenant_id: str
@@ -196,7 +196,7 @@ class LoadsAhead:
 
 
 @dataclass(frozen=True, slots=True)
-class Closings:
+class DailyBalances:
     """The last balance of one account on each day that has one, oldest first."""
 
     account_id: str
@@ -230,7 +230,7 @@ class DailyTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountThen:
+class AccountAsOf:
     """One account at one time, as known at another; values are those of its newest enabled linked account."""
 
     tenant_id: str
@@ -260,7 +260,7 @@ class AccountThen:
 
 
 @dataclass(frozen=True, slots=True)
-class Belonging:
+class AccountLink:
     """The account to which a linked account was assigned."""
 
     tenant_id: str
@@ -269,7 +269,7 @@ class Belonging:
 
 
 @dataclass(frozen=True, slots=True)
-class FigureThen:
+class BalanceAsOf:
     """The last balance of an account up to a date."""
 
     tenant_id: str
@@ -279,7 +279,7 @@ class FigureThen:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubled:
+class PossibleDouble:
     """The amount that an account adds to a total although it may be the same as another account in that total."""
 
     tenant_id: str
@@ -289,7 +289,7 @@ class Doubled:
 
 
 @dataclass(frozen=True, slots=True)
-class Covered:
+class CoverageRow:
     """A linked account, or a record that could not be read: counted, or the one reason why not."""
 
     tenant_id: str

@@ -21,16 +21,16 @@ from pfo_pipeline.telemetry import recorded
 _POLL_SECONDS = 0.02
 
 
-class TurnNotReached(Exception):
+class LockTimeout(Exception):
     """The deadline passed; the text names the process that holds the lock."""
 
 
 @contextmanager
-def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
+def hold_lock(path: Path, *, deadline_seconds: float) -> Iterator[None]:
     """Hold the lock file `path`.
 
     Raises:
-        TurnNotReached: the deadline passed.
+        LockTimeout: the deadline passed.
     """
     holder = path.with_suffix(path.suffix + ".holder")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -39,7 +39,7 @@ def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
     with _ticket(path) as ticket:
         while _is_anyone_before(ticket, path):
             if time.monotonic() >= until:
-                raise TurnNotReached(_who(holder))
+                raise LockTimeout(_who(holder))
             time.sleep(_POLL_SECONDS)
         try:
             left = max(0.0, until - time.monotonic())
@@ -51,7 +51,7 @@ def queue_for(path: Path, *, deadline_seconds: float) -> Iterator[None]:
                 finally:
                     holder.unlink(missing_ok=True)
         except Timeout:
-            raise TurnNotReached(_who(holder)) from None
+            raise LockTimeout(_who(holder)) from None
 
 
 def _kind(path: Path) -> str:

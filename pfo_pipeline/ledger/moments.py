@@ -11,13 +11,13 @@ from typing import Any
 
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import (
-    AccountThen,
-    Belonging,
-    Covered,
+    AccountAsOf,
+    AccountLink,
+    BalanceAsOf,
+    CoverageRow,
     DayTotal,
-    Doubled,
-    FigureThen,
     NewestLoad,
+    PossibleDouble,
     Shared,
 )
 from pfo_pipeline.ledger.reader import Reader
@@ -59,9 +59,9 @@ order by a.tenant_id, a.canonical_id
 """
 
 
-def accounts_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[AccountThen]:
+def accounts_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[AccountAsOf]:
     """Return every account once, as decided at `known_at`, with its last balance up to `at`; includes hidden accounts."""
-    return reader.typed(AccountThen, _ACCOUNTS, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+    return reader.typed(AccountAsOf, _ACCOUNTS, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
 # Every linked account of the tenants, known at that time or not: an account that was not known has no row that counts.
@@ -71,9 +71,9 @@ where list_contains($tenants, tenant_id)
 """
 
 
-def belongings_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> dict[tuple[str, str], str]:
+def account_ids_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> dict[tuple[str, str], str]:
     """Return the account of each linked account, by tenant and linked account."""
-    found = reader.typed(Belonging, _BELONGINGS, {"tenants": list(tenant_ids), "known_at": known_at})
+    found = reader.typed(AccountLink, _BELONGINGS, {"tenants": list(tenant_ids), "known_at": known_at})
     return {(b.tenant_id, b.linked_id): b.account_id for b in found}
 
 
@@ -106,16 +106,16 @@ qualify row_number() over (
 """
 
 
-def figures_of(
+def balances_at(
     reader: Reader, dates: Mapping[tuple[str, str], datetime], known_at: datetime
-) -> dict[tuple[str, str], FigureThen]:
+) -> dict[tuple[str, str], BalanceAsOf]:
     """Return the last balance of each account up to its own date; includes hidden accounts.
 
     Args:
         dates: The dates, by tenant and account.
     """
     found = reader.typed(
-        FigureThen,
+        BalanceAsOf,
         _FIGURES_OF_DATES,
         {
             "tenants": [tenant_id for tenant_id, _ in dates],
@@ -143,9 +143,11 @@ order by all
 """
 
 
-def doubled_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Doubled]:
+def possible_doubles_at(
+    reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime
+) -> list[PossibleDouble]:
     """Return the accounts that may be counted twice according to open proposals."""
-    return reader.typed(Doubled, _DOUBLED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+    return reader.typed(PossibleDouble, _DOUBLED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
 _COVERED = """
@@ -159,9 +161,9 @@ order by all
 """
 
 
-def covered_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Covered]:
+def coverage_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[CoverageRow]:
     """Return every linked account, counted or with the reason why not."""
-    return reader.typed(Covered, _COVERED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+    return reader.typed(CoverageRow, _COVERED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
 # Matched by IBAN. A published ledger may leave IBANs out; then there are no matches and nothing is reported.
@@ -177,7 +179,7 @@ order by all
 """
 
 
-def shared_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Shared]:
+def shared_accounts_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[Shared]:
     """Return the accounts that several of these tenants have and count."""
     return reader.typed(Shared, _SHARED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
@@ -216,7 +218,7 @@ select min(as_of) from balances where list_contains($tenants, tenant_id) and rec
 """
 
 
-def first_figure(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> datetime | None:
+def first_balance_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> datetime | None:
     """Return the bank's date of the earliest balance of these tenants."""
     return _moment(reader, _FIRST_FIGURE, {"tenants": list(tenant_ids), "known_at": known_at})
 

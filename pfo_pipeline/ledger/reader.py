@@ -10,10 +10,10 @@ import duckdb
 
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.ledger.checks import (
-    CLOSINGS,
     CONSENTS_UNTIL,
+    DAILY_BALANCES,
+    DATED_BALANCES,
     DRIFT_SINCE,
-    FIGURES,
     INVARIANTS,
     LAST_LOADS,
     LOADS_AFTER,
@@ -29,10 +29,10 @@ from pfo_pipeline.ledger.errors import (
     named_schema_errors,
 )
 from pfo_pipeline.ledger.known import (
-    Closings,
+    DailyBalances,
     DailyTotals,
+    DatedBalance,
     Drift,
-    Figure,
     KnownAccount,
     KnownConnection,
     KnownDecision,
@@ -359,9 +359,9 @@ class Reader:
             found = con.execute(_FAILED_LAST, {"tenant": tenant_id, "operation": operation}).fetchall()
         return int(found[0][0]) if found else 0
 
-    def figures(self, tenant_ids: list[str]) -> list[Figure]:
+    def dated_balances(self, tenant_ids: list[str]) -> list[DatedBalance]:
         """Return the newest balance of every enabled account of these tenants, with the dates that determine its age."""
-        return self.typed(Figure, FIGURES, {"tenants": tenant_ids})
+        return self.typed(DatedBalance, DATED_BALANCES, {"tenants": tenant_ids})
 
     def last_loads(self, tenant_ids: list[str], operation: str) -> dict[str, datetime]:
         """Return the time of the operation's last complete load of each tenant; tenants without one are left out."""
@@ -373,9 +373,9 @@ class Reader:
         """Return the loads of every tenant dated after `moment`. A load dated after now was dated by a wrong clock."""
         return self.typed(LoadsAhead, LOADS_AFTER, {"after": moment})
 
-    def closings(self, tenant_id: str, since: datetime) -> list[Closings]:
+    def daily_balances(self, tenant_id: str, since: datetime) -> list[DailyBalances]:
         """Return the last balance of each day since `since`, for every account of the tenant that has one."""
-        return self.typed(Closings, CLOSINGS, {"tenant": tenant_id, "since": since})
+        return self.typed(DailyBalances, DAILY_BALANCES, {"tenant": tenant_id, "since": since})
 
     def totals_by_day(self, tenant_id: str, now: datetime, days: int) -> list[DailyTotals]:
         """Return the tenant's total per currency on each of the last days, from the first balance on, without loans."""

@@ -153,7 +153,7 @@ def open_or_damage(path: Path, connect: Callable[[], duckdb.DuckDBPyConnection |
 
 
 @dataclass(frozen=True)
-class _Look:
+class _FileCheck:
     """The result of checking one file. `verified` is None if its content could not be checked."""
 
     verified: Verified | None
@@ -201,24 +201,24 @@ def inspect(
     return replace(verified, findings=tuple(findings), remedy=remedy(files, first, second))
 
 
-def _look(path: Path, opened: Opened, name: str, *, withheld: Sequence[tuple[str, str]]) -> _Look:
+def _look(path: Path, opened: Opened, name: str, *, withheld: Sequence[tuple[str, str]]) -> _FileCheck:
     if opened is None:
-        return _Look(None, (Finding("", name, "is not there"),))
+        return _FileCheck(None, (Finding("", name, "is not there"),))
     if isinstance(opened, LedgerDamaged):
-        return _Look(None, (Finding("", name, _without_advice(opened)),))
+        return _FileCheck(None, (Finding("", name, _without_advice(opened)),))
     newest = _newest_load_if_any(opened)
     try:
         with named_schema_errors(path):
             if not is_of_today(opened):
-                return _Look(None, (Finding("", name, "is of an earlier version"),), newest, is_earlier=True)
+                return _FileCheck(None, (Finding("", name, "is of an earlier version"),), newest, is_earlier=True)
             verified = verify(opened, withheld=withheld)
     except LedgerDamaged as damage:
-        return _Look(None, (Finding("", name, _without_advice(damage)),), newest)
+        return _FileCheck(None, (Finding("", name, _without_advice(damage)),), newest)
     is_complete = not any(finding.is_of_tables for finding in verified.findings)
-    return _Look(verified if is_complete else None, verified.findings, newest)
+    return _FileCheck(verified if is_complete else None, verified.findings, newest)
 
 
-def _said_again(ours: _Look) -> tuple[Finding, ...]:
+def _said_again(ours: _FileCheck) -> tuple[Finding, ...]:
     """Report a finding once for two equal files."""
     return (Finding("", COPY, "is the same to the byte"),) if ours.findings else ()
 

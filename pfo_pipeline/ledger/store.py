@@ -29,7 +29,7 @@ from pfo_pipeline.ledger.errors import (
     named_ledger_errors,
     named_schema_errors,
 )
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 from pfo_pipeline.ledger.merge import Batch, MergeResult, apply
 from pfo_pipeline.ledger.reader import Reader, open_published
 from pfo_pipeline.ledger.recovery import Load, holds, inspect, last_backup, newest_load, open_or_damage
@@ -99,7 +99,7 @@ class Ledger:
         Raises:
             LedgerError: as for `merge`, or the primary lacks published loads; the earlier published copy stays.
         """
-        with measured("pfo.ledger.publish"), self._turn():
+        with measured("pfo.ledger.publish"), self._writer_lock():
             return self._publish()
 
     def erase(self, tenant_id: str, user_id: str | None, run_id: str) -> Erased:
@@ -112,7 +112,7 @@ class Ledger:
             LedgerError: as for `publish`. After a crash, erase again to finish.
             LedgerDamaged: the ledger is not as it was written; new seals would make the remaining rows look correct.
         """
-        with self._turn():
+        with self._writer_lock():
             with self._rewriting_primary(self._key) as con:
                 if verify(con).findings:
                     raise LedgerDamaged(f"{self.files.primary} is not what was written into it. {ASK_VERIFY}")
@@ -128,7 +128,7 @@ class Ledger:
         Raises:
             LedgerError: as for `publish`; LedgerKeyRefused: wrong old key; both files stay unchanged.
         """
-        with self._turn():
+        with self._writer_lock():
             with self._rewriting_primary(old_key):
                 pass
             return self._publish()
@@ -144,7 +144,7 @@ class Ledger:
         self._require_any()
         files = self.files
         with ExitStack() as until_checked:
-            with self._turn():
+            with self._writer_lock():
                 primary = open_or_damage(files.primary, lambda: until_checked.enter_context(self._copied_primary()))
                 published = open_or_damage(files.published, lambda: until_checked.enter_context(self._published()))
                 is_same = (
@@ -157,7 +157,7 @@ class Ledger:
 
     def remake_views(self) -> Publication:
         """Recreate the primary's views and macros, and publish it. Raises: LedgerError: as for `publish`."""
-        with self._turn():
+        with self._writer_lock():
             with self._connection(self._key) as con:
                 _remake_views(con)
             return self._publish()
@@ -171,7 +171,11 @@ class Ledger:
         """
         self._require_any()
         with ExitStack() as until_read:
-            with named_ledger_errors(self.files.primary), self._turn(), scratch_beside(self.files.primary) as draft:
+            with (
+                named_ledger_errors(self.files.primary),
+                self._writer_lock(),
+                scratch_beside(self.files.primary) as draft,
+            ):
                 self._copy_primary(draft, lest_history_is_lost=True)
                 taken = until_read.enter_context(draft.open("rb"))
             yield taken
@@ -189,7 +193,7 @@ class Ledger:
         path = self.files.primary
         with named_ledger_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._turn(), named_ledger_errors(path):
+        with self._writer_lock(), named_ledger_errors(path):
             with draft_of(path, 0o600) as draft:
                 shutil.copyfile(copy, draft)
                 with named_schema_errors(copy, if_damaged=_TAKE_ANOTHER):
@@ -213,18 +217,18 @@ class Ledger:
 
     @contextmanager
     def _primary(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._turn(), self._connection(self._key) as con:
+        with self._writer_lock(), self._connection(self._key) as con:
             yield con
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _writer_lock(self) -> Iterator[None]:
         try:
             with (
                 named_ledger_errors(self.files.lock),
-                queue_for(self.files.lock, deadline_seconds=self._deadline_seconds),
+                hold_lock(self.files.lock, deadline_seconds=self._deadline_seconds),
             ):
                 yield
-        except TurnNotReached as holder:
+        except LockTimeout as holder:
             raise LedgerBusy(
                 f"{self.files.primary}: {holder} has been writing for over {self._deadline_seconds:g} s. "
                 "Let it finish, or end it, and run again; nothing was lost."

@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import Closings
+from pfo_pipeline.ledger.known import DailyBalances
 
 LOOK_BACK = timedelta(days=90)
 FEWEST_MOVES = 10
@@ -30,12 +30,12 @@ class Jump:
     largest_before: Decimal
 
 
-def implausible_jumps(accounts: Iterable[Closings]) -> list[Jump]:
+def implausible_jumps(accounts: Iterable[DailyBalances]) -> list[Jump]:
     """Return the accounts whose newest daily balance is implausible after the one before."""
     return [jump for account in accounts if (jump := _jump(account)) is not None]
 
 
-def _jump(account: Closings) -> Jump | None:
+def _jump(account: DailyBalances) -> Jump | None:
     pairs = zip(account.balances, account.balances[1:], strict=False)
     moves = [EXACT.subtract(after, before) for before, after in pairs]
     earlier = [move for move in moves[:-1] if move]

@@ -7,8 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import Covered, Doubled
-from pfo_pipeline.ledger.moments import covered_at, doubled_at
+from pfo_pipeline.ledger.known import CoverageRow, PossibleDouble
+from pfo_pipeline.ledger.moments import coverage_at, possible_doubles_at
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
 
 REASONS: Mapping[str, str] = {
@@ -48,17 +48,17 @@ def coverage_of(
     reader: Reader, tenant_ids: Sequence[str], *, at: datetime = ALWAYS, known_at: datetime = ALWAYS
 ) -> list[TenantCoverage]:
     """Return the coverage of each of these tenants, in their order. Raises: LedgerError."""
-    by_tenant: dict[str, list[Covered]] = defaultdict(list)
-    for covered in covered_at(reader, tenant_ids, at, known_at):
+    by_tenant: dict[str, list[CoverageRow]] = defaultdict(list)
+    for covered in coverage_at(reader, tenant_ids, at, known_at):
         by_tenant[covered.tenant_id].append(covered)
-    doubled = doubled_at(reader, tenant_ids, at, known_at)
+    doubled = possible_doubles_at(reader, tenant_ids, at, known_at)
     return [
         _of_tenant(tenant_id, by_tenant[tenant_id], [d for d in doubled if d.tenant_id == tenant_id])
         for tenant_id in tenant_ids
     ]
 
 
-def _of_tenant(tenant_id: str, covered: Sequence[Covered], doubled: Iterable[Doubled]) -> TenantCoverage:
+def _of_tenant(tenant_id: str, covered: Sequence[CoverageRow], doubled: Iterable[PossibleDouble]) -> TenantCoverage:
     reasons = Counter(one.reason for one in covered if one.reason is not None)
     return TenantCoverage(
         tenant_id,
@@ -67,11 +67,11 @@ def _of_tenant(tenant_id: str, covered: Sequence[Covered], doubled: Iterable[Dou
         reasons=tuple((reason, reasons[reason]) for reason in REASONS if reasons[reason]),
         types=tuple(sorted({one.account_type or "" for one in covered if one.reason == "unclassified"})),
         missing=sum(one.counted and one.note == "missing" for one in covered),
-        possibly_double=double_by_currency(doubled),
+        possibly_double=possibly_double_by_currency(doubled),
     )
 
 
-def double_by_currency(doubled: Iterable[Doubled]) -> tuple[tuple[str, Decimal], ...]:
+def possibly_double_by_currency(doubled: Iterable[PossibleDouble]) -> tuple[tuple[str, Decimal], ...]:
     sums: dict[str, Decimal] = {}
     for one in doubled:
         sums[one.currency] = EXACT.add(sums.get(one.currency, Decimal(0)), one.current_balance)

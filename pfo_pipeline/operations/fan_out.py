@@ -31,7 +31,7 @@ from pfo_pipeline.powens.mapping import account_id, booked_balance, connection_r
 from pfo_pipeline.powens.models import Connection
 from pfo_pipeline.powens.schema_drift import dated_ahead
 from pfo_pipeline.powens.session import Records
-from pfo_pipeline.powens.values import Kept
+from pfo_pipeline.powens.values import StoredAmount
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ async def _balances(context: CommandContext, users: list[User]) -> dict[str, Dec
     for user in users:
         for account, record in (await context.bank.accounts(user)).items:
             booked = booked_balance(account, record, context.now)
-            found[account_id(context.tenant, account.id)] = booked.amount if isinstance(booked, Kept) else None
+            found[account_id(context.tenant, account.id)] = booked.amount if isinstance(booked, StoredAmount) else None
     return found
 
 

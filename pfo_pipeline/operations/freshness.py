@@ -9,28 +9,28 @@ from typing import Literal
 
 from pfo_pipeline.contracts.operations import REFRESH_BALANCES, Freshness
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import Figure
+from pfo_pipeline.ledger.known import DatedBalance
 from pfo_pipeline.ledger.reader import Reader
 
 CLOCK_DRIFT = timedelta(minutes=5)
 """A date of this machine that is further ahead of its clock than this was written by a wrong clock, or just after it."""
-Held = Literal["no figure", "not read by us", "not synced by Powens", "not given by the bank"]
+Delay = Literal["no figure", "not read by us", "not synced by Powens", "not given by the bank"]
 """Where a stale balance is delayed."""
 
 
 @dataclass(frozen=True)
-class Aged:
+class BalanceAge:
     """A balance and its three ages: since the bank's own date, since Powens' last successful sync, since we recorded it.
 
     The last is negative if a wrong clock has dated the record ahead of ours.
     """
 
-    figure: Figure
+    balance: DatedBalance
     limit: timedelta
     at_bank: timedelta | None
     at_powens: timedelta | None
     in_ledger: timedelta | None
-    held: Held | None
+    held: Delay | None
     """None while the balance is within its limit."""
 
     @property
@@ -54,13 +54,13 @@ class TenantFreshness:
     """The freshness of one tenant; `last_read_at` is when its balances were last read completely."""
 
     tenant_id: str
-    accounts: tuple[Aged, ...]
+    accounts: tuple[BalanceAge, ...]
     amounts: tuple[Amounts, ...]
     last_read_at: datetime | None
 
     @property
-    def stale(self) -> list[Aged]:
-        return [aged for aged in self.accounts if aged.is_stale]
+    def stale(self) -> list[BalanceAge]:
+        return [age for age in self.accounts if age.is_stale]
 
     @property
     def is_fresh(self) -> bool:
@@ -74,11 +74,11 @@ def freshness_of(reader: Reader, tenant_ids: list[str], limits: Freshness, now: 
     Raises: LedgerError.
     """
     with reader.at_once() as at_once:
-        figures = at_once.figures(tenant_ids)
+        figures = at_once.dated_balances(tenant_ids)
         read_at = at_once.last_loads(tenant_ids, REFRESH_BALANCES.key)
-    by_tenant: dict[str, list[Aged]] = defaultdict(list)
+    by_tenant: dict[str, list[BalanceAge]] = defaultdict(list)
     for figure in figures:
-        by_tenant[figure.tenant_id].append(aged(figure, limits, now, read_at.get(figure.tenant_id)))
+        by_tenant[figure.tenant_id].append(compute_age(figure, limits, now, read_at.get(figure.tenant_id)))
     return [
         TenantFreshness(
             tenant_id,
@@ -90,7 +90,7 @@ def freshness_of(reader: Reader, tenant_ids: list[str], limits: Freshness, now: 
     ]
 
 
-def aged(figure: Figure, limits: Freshness, now: datetime, read_at: datetime | None) -> Aged:
+def compute_age(figure: DatedBalance, limits: Freshness, now: datetime, read_at: datetime | None) -> BalanceAge:
     """Compute the ages of one balance, and whether it is stale. A bank's date ahead of our clock is age zero.
 
     Args:
@@ -103,15 +103,15 @@ def aged(figure: Figure, limits: Freshness, now: datetime, read_at: datetime | N
     in_ledger = None if figure.recorded_at is None else now - figure.recorded_at
     if in_ledger is not None and -CLOCK_DRIFT <= in_ledger < timedelta(0):
         in_ledger = timedelta(0)
-    held: Held | None = None
+    held: Delay | None = None
     if at_bank is None:
         held = "no figure"
     elif at_bank > limit:
         held = _held(limit, at_powens, since_read if figure.is_read else None)
-    return Aged(figure, limit, at_bank, at_powens, in_ledger, held)
+    return BalanceAge(figure, limit, at_bank, at_powens, in_ledger, held)
 
 
-def _held(limit: timedelta, at_powens: timedelta | None, since_read: timedelta | None) -> Held:
+def _held(limit: timedelta, at_powens: timedelta | None, since_read: timedelta | None) -> Delay:
     if since_read is None or since_read > limit:
         return "not read by us"
     if at_powens is None or at_powens > limit:
@@ -119,16 +119,16 @@ def _held(limit: timedelta, at_powens: timedelta | None, since_read: timedelta |
     return "not given by the bank"
 
 
-def amounts_by_currency(accounts: Iterable[Aged]) -> tuple[Amounts, ...]:
+def amounts_by_currency(accounts: Iterable[BalanceAge]) -> tuple[Amounts, ...]:
     """Return booked balances per currency, all and stale, without loans. An account without balance or class has no amount."""
     sums: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 4)
     for account in accounts:
-        amount, currency = account.figure.current_balance, account.figure.currency
+        amount, currency = account.balance.current_balance, account.balance.currency
         if amount is None or currency is None:
             continue
-        if account.figure.account_class == "unclassified":
+        if account.balance.account_class == "unclassified":
             continue
-        first = 2 if account.figure.account_class == "loan" else 0
+        first = 2 if account.balance.account_class == "loan" else 0
         for column in (first, first + 1) if account.is_stale else (first,):
             sums[currency][column] = EXACT.add(sums[currency][column], amount)
     return tuple(Amounts(currency, *columns) for currency, columns in sorted(sums.items()))

@@ -38,7 +38,7 @@ class _Link:
 def changes(
     tenant_id: str,
     known: Sequence[KnownLink],
-    told: Iterable[AccountRow],
+    rows: Iterable[AccountRow],
     matching: Matching,
     classes: Mapping[str, str],
     *,
@@ -48,12 +48,12 @@ def changes(
 
     Args:
         known: The linked accounts as the ledger has them.
-        told: The accounts that are about to be written.
+        rows: The accounts that are about to be written.
         classes: Class of each account type.
         is_asked: Whether a person requested the change: then it counts as acknowledged.
     """
     now: dict[str, KnownLink | AccountRow] = {link.account_id: link for link in known}
-    now |= {row.account_id: row for row in told}
+    now |= {row.account_id: row for row in rows}
     before = [_link(link, link.canonical_id, link.counts_as, classes) for link in known]
     # Of all links: an account may count by a new link from now on.
     placed = matching.placements.values()
@@ -182,12 +182,12 @@ class KnownMatching:
         ]
 
     def changes(
-        self, tenant_id: str, matching: Matching, told: Iterable[AccountRow] = (), *, is_asked: bool = False
+        self, tenant_id: str, matching: Matching, rows: Iterable[AccountRow] = (), *, is_asked: bool = False
     ) -> list[ChangeRow]:
-        """Return a row for each known account that counts differently than before; `told` has the accounts about to be
+        """Return a row for each known account that counts differently than before; `rows` has the accounts about to be
         written.
         """
-        return changes(tenant_id, self.links, told, matching, self.classes, is_asked=is_asked)
+        return changes(tenant_id, self.links, rows, matching, self.classes, is_asked=is_asked)
 
     def is_changed_by(self, matching: Matching) -> bool:
         """Whether a matching decides or proposes anything that differs from the ledger."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pfo_pipeline.config import Config, ConfigError, MemberFiles, SecretError, StoredUser, Tenant, User
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.powens.auth import Member, Onboarding
+from pfo_pipeline.powens.auth import Onboarding, PowensUser
 from pfo_pipeline.powens.client import PowensClient
 from pfo_pipeline.powens.errors import Missing, PowensError, Refused, Unreachable
 
@@ -36,8 +36,8 @@ class MemberAccess:
     def files(self) -> MemberFiles | None:
         return self.config.member_files(self.user)
 
-    def member(self, token: str) -> Member:
-        return Member(self.client, self.tenant.root, token)
+    def member(self, token: str) -> PowensUser:
+        return PowensUser(self.client, self.tenant.root, token)
 
     def stored_token(self) -> str | None:
         """The stored token. Raises: SecretError: it exists and cannot be read."""

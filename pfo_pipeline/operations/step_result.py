@@ -67,7 +67,7 @@ _KEY = table_of(QuarantineRow).key
 
 def cleared(
     known: Iterable[QuarantineRow],
-    told: Iterable[QuarantineRow],
+    rows: Iterable[QuarantineRow],
     kinds: Collection[str],
     users: Collection[str],
     *,
@@ -77,12 +77,12 @@ def cleared(
 
     Args:
         known: The open rows of the ledger.
-        told: The rows of this read.
+        rows: The rows of this read.
         kinds: The kinds of records that this read has completely.
         users: Users who were read completely.
         is_everyone: Whether they are all users of the tenant; a row of release 0.1.0 does not name its user.
     """
-    still = {_key(row) for row in told}
+    still = {_key(row) for row in rows}
     for row in known:
         is_read = row.record in kinds and (row.user_id in users or (row.user_id is None and is_everyone))
         if is_read and _key(row) not in still:

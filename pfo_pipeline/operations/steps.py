@@ -137,8 +137,10 @@ async def _gathered(step: Step, context: StepContext, scope: Scope) -> StepResul
 
 
 def _try_again(failures: list[Transient]) -> TryAgain:
-    told = [f.retry_after_seconds for f in failures if isinstance(f, RateLimited) and f.retry_after_seconds is not None]
-    wait = min(max(told), LONGEST_WAIT_SECONDS) if told else None
+    waits = [
+        f.retry_after_seconds for f in failures if isinstance(f, RateLimited) and f.retry_after_seconds is not None
+    ]
+    wait = min(max(waits), LONGEST_WAIT_SECONDS) if waits else None
     return TryAgain("; ".join(sorted({str(failure) for failure in failures})), wait)
 
 

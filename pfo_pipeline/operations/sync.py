@@ -167,17 +167,17 @@ class Lists:
         self._live = {c.connection_id: c for c in connections if c.status != "gone"}
 
     def absent(
-        self, accounts: Iterable[KnownAccount], told: Iterable[AccountRow], read_before: datetime | None
+        self, accounts: Iterable[KnownAccount], read: Iterable[AccountRow], read_before: datetime | None
     ) -> Absent:
         """
         Args:
             accounts: The ledger's accounts of the tenant.
-            told: The rows of this read.
+            read: The rows of this read.
             read_before: When the tenant was last read completely before this read.
         """
         rows: list[AccountRow | ConnectionRow] = [row for c in self._live.values() if (row := self._connection(c))]
         missing: Counter[tuple[str, str | None]] = Counter()
-        written = {row.account_id for row in told}
+        written = {row.account_id for row in read}
         alive = [a for a in accounts if a.deleted_at is None and a.user_id in self._served]
         for account in alive:
             if account.account_id in written:
@@ -186,8 +186,8 @@ class Lists:
             if said is None:
                 continue
             rows.append(said)
-            is_told = account.source_id in self._accounts  # As a quarantined record.
-            if said.deleted_at is None and said.missing_since and said.disabled_at is None and not is_told:
+            is_listed = account.source_id in self._accounts  # As a quarantined record.
+            if said.deleted_at is None and said.missing_since and said.disabled_at is None and not is_listed:
                 missing[account.connection_id, account.connection_source_id] += 1
         return Absent(rows, [(connection, count) for (connection, _), count in sorted(missing.items(), key=str)])
 
@@ -273,7 +273,7 @@ class Lists:
 def standing_in(
     tenant_id: str,
     accounts: Sequence[KnownAccount],
-    told: Iterable[AccountRow],
+    rows: Iterable[AccountRow],
     account_of: Mapping[str, str],
     balances: Mapping[str, Decimal | None],
 ) -> list[AccountRow]:
@@ -283,12 +283,12 @@ def standing_in(
 
     Args:
         accounts: The ledger's accounts of the tenant.
-        told: The rows of this read.
+        rows: The rows of this read.
         account_of: The account of each linked account.
         balances: The balances of this read, by linked account; the refresh that follows stores them.
     """
     known = {a.account_id: a for a in accounts}
-    now: dict[str, KnownAccount | AccountRow] = {**known, **{row.account_id: row for row in told}}
+    now: dict[str, KnownAccount | AccountRow] = {**known, **{row.account_id: row for row in rows}}
     links: dict[str, list[KnownAccount | AccountRow]] = defaultdict(list)
     for linked_id, account_id in account_of.items():
         links[account_id].append(now[linked_id])

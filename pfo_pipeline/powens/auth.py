@@ -50,7 +50,7 @@ ME = "/users/me"
 
 
 @dataclass(frozen=True)
-class Member:
+class PowensUser:
     """One Powens user, identified by the token. Every call raises: PowensError."""
 
     client: "PowensClient"
@@ -74,10 +74,10 @@ class Member:
     async def may_return_to(self, client_id: str, redirect_uri: str) -> bool:
         """Whether Powens allows the address as a redirect; true if Powens does not say."""
         try:
-            told = (await self._call("GET", f"/clients/{client_id}")).get("redirect_uris")
+            registered = (await self._call("GET", f"/clients/{client_id}")).get("redirect_uris")
         except Permanent:
             return True
-        return not (isinstance(told, list) and told) or redirect_uri in told
+        return not (isinstance(registered, list) and registered) or redirect_uri in registered
 
     async def connection_ids(self) -> list[str]:
         listing = await self.client.read_list(f"{ME}/connections", "connections", self.token)
@@ -143,7 +143,7 @@ class Onboarding:
 
     async def make_permanent(self, user: AnonymousUser) -> str:
         """Exchange the user's code for a permanent token. From now on Powens bills the user."""
-        code = await Member(self.client, self.root, user.token).exchange_code()
+        code = await PowensUser(self.client, self.root, user.token).exchange_code()
         return await self._token("/auth/token/access", {"grant_type": "authorization_code", "code": code})
 
     async def renew(self, powens_id: int) -> str:

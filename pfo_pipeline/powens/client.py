@@ -34,7 +34,7 @@ from pfo_pipeline.powens.errors import (
     WrongClock,
     WrongHost,
 )
-from pfo_pipeline.powens.rate_limit import Budget, budget_of
+from pfo_pipeline.powens.rate_limit import RateLimiter, find_rate_limiter
 from pfo_pipeline.powens.values import parse_json, record_id
 from pfo_pipeline.redaction import word
 from pfo_pipeline.telemetry import measured
@@ -139,19 +139,19 @@ class PowensClient:
         *,
         timeout_seconds: float,
         transport: TransportFactory | None = None,
-        budget: Budget | None = None,
+        rate_limiter: RateLimiter | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
         Args:
             root: `https://{domain}.biapi.pro/2.0`, without a trailing slash.
             timeout_seconds: For a whole call. Reads take seconds; a busy aggregator takes longer.
-            budget: Rate limiter of all calls; None for no limit.
+            rate_limiter: Rate limiter of all calls; None for no limit.
             clock: This machine's clock, which also dates the rows of the ledger; aware.
         """
         self._root = root
         self._timeout_seconds = timeout_seconds
-        self._budget = budget
+        self._rate_limiter = rate_limiter
         self._clock = clock
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
         try:
@@ -215,12 +215,12 @@ class PowensClient:
     async def call(self, method: str, url: str, token: str | None, json: object = None) -> dict[str, Any]:
         """Make one call and decode its JSON object. If the status means no content, the result is empty.
 
-        Raises: PowensError, BudgetUnusable.
+        Raises: PowensError, RateLimitUnusable.
         """
         name = f"{method} {_path(url)}"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        if self._budget is not None:
-            await self._budget.turn(name)
+        if self._rate_limiter is not None:
+            await self._rate_limiter.wait(name)
         with measured("pfo.powens.call", method=method, route=_route(url)):
             return await self._call(method, url, headers, json, name)
 
@@ -271,7 +271,10 @@ class PowensClient:
 def client_of(config: Config, tenant: Tenant, transport: TransportFactory | None = None) -> PowensClient:
     """Create a client for the tenant's domain, with its rate limit."""
     return PowensClient(
-        tenant.root, timeout_seconds=tenant.timeout_seconds, transport=transport, budget=budget_of(config, tenant)
+        tenant.root,
+        timeout_seconds=tenant.timeout_seconds,
+        transport=transport,
+        rate_limiter=find_rate_limiter(config, tenant),
     )
 
 
@@ -352,11 +355,11 @@ def _request_id(value: object) -> str | None:
 
 def _retry_after_seconds(response: httpx.Response) -> float | None:
     """Seconds to wait according to `Retry-After` (seconds or an HTTP date); None if it is missing or not usable."""
-    told = response.headers.get("Retry-After", "").strip()
-    if told.isascii() and told.isdigit() and len(told) < 10:
-        return float(told)
+    header = response.headers.get("Retry-After", "").strip()
+    if header.isascii() and header.isdigit() and len(header) < 10:
+        return float(header)
     try:
-        until = parsedate_to_datetime(told)
+        until = parsedate_to_datetime(header)
         now = parsedate_to_datetime(response.headers["Date"])
         return max(0.0, (until - now).total_seconds())
     except (ValueError, KeyError, TypeError, OverflowError):

@@ -8,7 +8,7 @@ PowensError
 │   ├── ServerFault        5xx, including HTML from the edge
 │   ├── NotJson            invalid UTF-8, JSON cut short or nested too deeply, damaged gzip, an error that is not JSON
 │   └── RateLimited        429; `retry_after_seconds` is what Powens asked for
-│       └── BudgetSpent    no call made: our own rate limit requires a wait that is too long
+│       └── RateLimitReached    no call made: our own rate limit requires a wait that is too long
 └── Permanent              another attempt cannot help
     ├── Refused            401, 403: token revoked or of the wrong kind
     ├── WrongClock         our own clock differs from Powens' clock
@@ -71,7 +71,7 @@ class RateLimited(Transient):
     __str__ = PowensError.__str__
 
 
-class BudgetSpent(RateLimited):
+class RateLimitReached(RateLimited):
     pass
 
 

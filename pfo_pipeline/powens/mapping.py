@@ -17,7 +17,7 @@ from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ConnectionRow,
 from pfo_pipeline.powens.auth import reconnect_link
 from pfo_pipeline.powens.models import Account, Connection, Misfit, Since, Wire, id_if_any, text_if_any
 from pfo_pipeline.powens.states import FailingSource, Situation, read_state
-from pfo_pipeline.powens.values import Kept, digest, kept, record_id
+from pfo_pipeline.powens.values import StoredAmount, digest, kept, record_id
 from pfo_pipeline.redaction import word
 
 UNKNOWN = "unknown"
@@ -208,7 +208,7 @@ def _hidden_at(since: Since | None, known: datetime | None, now: datetime) -> da
     return _not_ahead(since.at, now) or _not_ahead(known, now) or now
 
 
-def booked_balance(account: Account, record: Mapping[str, Any], now: datetime) -> Kept | str | None:
+def booked_balance(account: Account, record: Mapping[str, Any], now: datetime) -> StoredAmount | str | None:
     """The booked balance of an account, in the ledger's form.
 
     Returns:
@@ -238,7 +238,7 @@ def balance_row(
         The row; None if Powens has no balance yet; or the reason why the balance cannot be stored.
     """
     booked = booked_balance(account, record, now)
-    if not isinstance(booked, Kept):
+    if not isinstance(booked, StoredAmount):
         return booked
     assert account.last_update is not None
     assert account.currency is not None
@@ -273,7 +273,7 @@ def _available(account: Account, booked: Decimal, record: Mapping[str, Any]) -> 
     return EXACT.add(booked, announced.amount), "balance+coming"
 
 
-def _kept(account: Account, name: str, sent: Decimal, record: Mapping[str, Any]) -> Kept | str:
+def _kept(account: Account, name: str, sent: Decimal, record: Mapping[str, Any]) -> StoredAmount | str:
     """One of an account's amounts in the ledger's form, or the reason why it cannot be stored."""
     currency = account.currency
     found = kept(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pfo_pipeline.config import Config, Tenant, data_dir
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.powens.errors import BudgetSpent
+from pfo_pipeline.powens.errors import RateLimitReached
 from pfo_pipeline.telemetry import recorded
 
 SANDBOX_PER_MINUTE = 30
@@ -32,11 +32,11 @@ _FORGET = "delete from calls where at < :day_ago or at > :farthest"
 _NTH_NEWEST = "select at from calls order by at desc limit 1 offset :n"
 
 
-class BudgetUnusable(PfoError):
+class RateLimitUnusable(PfoError):
     """The file that counts the calls cannot be read or written."""
 
 
-class Budget:
+class RateLimiter:
     """Rate limiter of one domain: each caller reserves a distinct time."""
 
     def __init__(
@@ -60,15 +60,15 @@ class Budget:
         self._clock = clock
         self._sleep = sleep
 
-    async def turn(self, call: str) -> None:
+    async def wait(self, call: str) -> None:
         """Wait until the call may be made.
 
         Raises:
-            BudgetSpent: the wait would be longer than the limit; the call is then not counted.
-            BudgetUnusable: the file cannot be read or written.
+            RateLimitReached: the wait would be longer than the limit; the call is then not counted.
+            RateLimitUnusable: the file cannot be read or written.
         """
         wait_seconds = self._reserve(call)
-        recorded("pfo.powens.budget_wait", wait_seconds)
+        recorded("pfo.powens.rate_limit_wait", wait_seconds)
         if wait_seconds > 0:
             await self._sleep(wait_seconds)
 
@@ -81,14 +81,14 @@ class Budget:
                 with counted:
                     for statement in _CREATE:
                         counted.execute(statement)
-                    return self._moment(counted, call)
+                    return self._next_time(counted, call)
         except (sqlite3.Error, OSError) as error:
-            raise BudgetUnusable(
+            raise RateLimitUnusable(
                 f"{self._path}, which counts the calls to Powens, cannot be used ({error}). "
                 "Free the disk if it is full; else delete that file: it is made again."
             ) from None
 
-    def _moment(self, counted: sqlite3.Connection, call: str) -> float:
+    def _next_time(self, counted: sqlite3.Connection, call: str) -> float:
         now = self._clock()
         farthest = now + self._longest_wait_seconds
         counted.execute(_FORGET, {"day_ago": now - _DAY_SECONDS - MARGIN_SECONDS, "farthest": farthest})
@@ -99,17 +99,19 @@ class Budget:
                 continue
             at = found[0] + seconds + MARGIN_SECONDS
             if at > farthest:
-                reason = f"the budget of {calls} calls in {seconds} s is spent for another {at - now:.0f} s"
-                raise BudgetSpent("budget", call, reason, retry_after_seconds=at - now)
+                reason = f"the limit of {calls} calls in {seconds} s is reached for another {at - now:.0f} s"
+                raise RateLimitReached("rateLimit", call, reason, retry_after_seconds=at - now)
         counted.execute("insert into calls values (?)", (at,))
         return at - now
 
 
-def budget_of(config: Config, tenant: Tenant) -> Budget | None:
+def find_rate_limiter(config: Config, tenant: Tenant) -> RateLimiter | None:
     """The rate limiter of the tenant, shared by all tenants of one domain; None for no limit."""
     # With a base_url the server is not Powens' own sandbox.
     is_sandbox = tenant.domain.endswith("-sandbox") and not tenant.base_url
     per_minute = tenant.requests_per_minute or (SANDBOX_PER_MINUTE if is_sandbox else None)
     per_day = tenant.requests_per_day or (SANDBOX_PER_DAY if is_sandbox else None)
     limits = tuple((calls, seconds) for calls, seconds in ((per_minute, 60), (per_day, _DAY_SECONDS)) if calls)
-    return Budget(data_dir(config) / "private" / "budget" / f"{tenant.domain}.sqlite", limits) if limits else None
+    return (
+        RateLimiter(data_dir(config) / "private" / "rate_limit" / f"{tenant.domain}.sqlite", limits) if limits else None
+    )

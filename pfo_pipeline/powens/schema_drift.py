@@ -79,22 +79,22 @@ def unread_fields(record: Connection | Account, raw: Mapping[str, Any]) -> set[D
     """Dates, amounts, texts and flags that Powens sent but that cannot be read; the record is kept without them."""
     if isinstance(record, Account):
         since = {"disabled": record.disabled, "deleted": record.deleted}
-        dates = {(f"account.{name}", NO_DATE) for name, told in since.items() if told and told.at is None}
+        dates = {(f"account.{name}", NO_DATE) for name, fact in since.items() if fact and fact.at is None}
         announced = [n for n in ("coming", "coming_balance") if raw.get(n) is not None and getattr(record, n) is None]
         texts = [n for n in _INFORMING if raw.get(n) is not None and getattr(record, n) is None]
         dates |= {(f"account.{name}", NO_TEXT) for name in texts}
         misfit = {("account.balance", DOES_NOT_FIT)} if isinstance(record.balance, Misfit) else set()
         return dates | {(f"account.{name}", NO_AMOUNT) for name in announced} | misfit
-    told: list[tuple[str, Wire, Mapping[str, Any], tuple[str, ...]]] = [
+    parts: list[tuple[str, Wire, Mapping[str, Any], tuple[str, ...]]] = [
         ("connection", record, raw, ("created", "last_update", "next_try", "expire"))
     ]
     sources = zip(record.sources or (), raw.get("sources") or (), strict=True)
-    told += [
+    parts += [
         ("source", source, record_of, ("last_update", "next_try", "access_expire")) for source, record_of in sources
     ]
     dates = {
         (f"{what}.{name}", NO_DATE)
-        for what, read, from_raw, names in told
+        for what, read, from_raw, names in parts
         for name in names
         if from_raw.get(name) is not None and getattr(read, name) is None
     }

@@ -63,7 +63,7 @@ class Records(Generic[R]):
 
 
 @dataclass
-class Kept:
+class KeptAnswers:
     """Answers that a step already has. A retried attempt requests only the others."""
 
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Kept:
 class BankSession:
     """Reads of one tenant during one attempt. A failed call is not repeated within the attempt."""
 
-    def __init__(self, config: Config, tenant: Tenant, client: "PowensClient", kept: Kept) -> None:
+    def __init__(self, config: Config, tenant: Tenant, client: "PowensClient", kept: KeptAnswers) -> None:
         self._config = config
         self._tenant = tenant
         self._client = client
@@ -223,7 +223,7 @@ class OpenBanking:
     def __init__(self, config: Config, transport: "TransportFactory | None" = None) -> None:
         self._config = config
         self._transport = transport
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, KeptAnswers] = {}
 
     @property
     def config(self) -> Config:
@@ -262,7 +262,7 @@ class OpenBanking:
         # Import the HTTP client only here: Dagster loads this module to know assets, jobs and schedules.
         from pfo_pipeline.powens.client import client_of
 
-        kept = self._kept.setdefault(f"{tenant.id}/{step}", Kept())
+        kept = self._kept.setdefault(f"{tenant.id}/{step}", KeptAnswers())
         async with client_of(self._config, tenant, self._transport) as client:
             yield BankSession(self._config, tenant, client, kept)
 

@@ -168,14 +168,14 @@ NOISE = Decimal("0.000001")
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAmount:
     """An amount that the ledger can store, in units of its currency; `text` is the original if the amount was rounded."""
 
     amount: Decimal
     text: str | None = None
 
 
-def kept(sent: Decimal, currency: str, *, is_number: bool, is_crypto: bool) -> Kept | str:
+def kept(sent: Decimal, currency: str, *, is_number: bool, is_crypto: bool) -> StoredAmount | str:
     """The amount in the ledger's form, or the reason why it cannot be stored.
 
     Args:
@@ -188,11 +188,11 @@ def kept(sent: Decimal, currency: str, *, is_number: bool, is_crypto: bool) -> K
     if is_number and not is_coin and _decimals(sent) > (usual := _usual_decimals(currency)):
         rounded = _rounded(sent, usual)
         if EXACT.subtract(rounded, sent).copy_abs() <= NOISE:
-            return Kept(rounded, str(sent))
+            return StoredAmount(rounded, str(sent))
     if _decimals(sent) <= SCALE:
-        return Kept(sent)
+        return StoredAmount(sent)
     if is_coin:
-        return Kept(_rounded(sent, SCALE), str(sent))
+        return StoredAmount(_rounded(sent, SCALE), str(sent))
     return "does not fit DECIMAL(38,10) without rounding"
 
 

@@ -90,10 +90,10 @@ def verify_signature(secret: str, path: str, headers: Mapping[str, str], body: b
     Raises:
         PostRefused: not signed with this secret for this path, or too old.
     """
-    date, told = headers.get(DATE_HEADER, ""), headers.get(SIGNATURE_HEADER, "")
-    if not date or not told:
+    date, given = headers.get(DATE_HEADER, ""), headers.get(SIGNATURE_HEADER, "")
+    if not date or not given:
         raise PostRefused(401, "it is not signed")
-    if not any(_same(signature(secret, path, date, form), told) for form in _signed_forms(body)):
+    if not any(_same(signature(secret, path, date, form), given) for form in _signed_forms(body)):
         raise PostRefused(401, "its signature is wrong")
     signed_at = _moment(date)
     if signed_at < now - MAX_AGE:
@@ -110,9 +110,9 @@ def verify_bearer(tokens: Iterable[str], headers: Mapping[str, str]) -> None:
     Raises:
         PostRefused: another token, or none.
     """
-    scheme, _, told = headers.get("Authorization", "").partition(" ")
+    scheme, _, given = headers.get("Authorization", "").partition(" ")
     # Compare with each token, so that the time reveals nothing.
-    known = [_same(token, told.strip()) for token in tokens]
+    known = [_same(token, given.strip()) for token in tokens]
     if scheme.lower() != "bearer" or not any(known):
         raise PostRefused(401, "its bearer token is wrong or missing")
 
@@ -169,8 +169,8 @@ def _signed_forms(body: bytes) -> Iterable[bytes]:
         yield unpacked(body)
 
 
-def _same(expected: str, told: str) -> bool:
-    return hmac.compare_digest(expected.encode(), told.encode())
+def _same(expected: str, given: str) -> bool:
+    return hmac.compare_digest(expected.encode(), given.encode())
 
 
 def _moment(date: str) -> datetime:
@@ -240,14 +240,14 @@ class Registrar:
         """
         # Each event has its own address; Powens names the event by a number of its own, if at all.
         known = {(w.get("url"), str(w.get("id_auth"))) for w in await self._list("/webhooks", "webhooks")}
-        told = []
+        given = []
         for event in EVENTS:
             url = base + path_of(tenant_id, event)
             is_new = (url, str(provider)) not in known
             if is_new:
                 await self._post("/webhooks", {"event": event, "url": url, "id_auth": provider})
-            told.append((event, url, is_new))
-        return told
+            given.append((event, url, is_new))
+        return given
 
     async def _list(self, path: str, key: str) -> list[dict[str, Any]]:
         return (await self._client.read_list(path, key, self._token)).records

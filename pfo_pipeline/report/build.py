@@ -11,25 +11,25 @@ from pfo_pipeline.config import Config
 from pfo_pipeline.config.model import DEFAULT_TIMEZONE, ReportSettings
 from pfo_pipeline.contracts.operations import REFRESH_BALANCES, Freshness
 from pfo_pipeline.errors import PfoError
-from pfo_pipeline.ledger.known import APART, AccountThen, Figure, KnownConnection
+from pfo_pipeline.ledger.known import APART, AccountAsOf, DatedBalance, KnownConnection
 from pfo_pipeline.ledger.moments import (
     accounts_at,
-    covered_at,
-    doubled_at,
-    first_figure,
+    coverage_at,
+    first_balance_at,
     last_complete_load,
     newest_loads,
-    shared_at,
+    possible_doubles_at,
+    shared_accounts_at,
     totals_by_day,
 )
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
 from pfo_pipeline.operations.action_items import ActionItem, find_action_items
 from pfo_pipeline.operations.consents import consents_that_matter
-from pfo_pipeline.operations.coverage import double_by_currency
-from pfo_pipeline.operations.freshness import aged
+from pfo_pipeline.operations.coverage import possibly_double_by_currency
+from pfo_pipeline.operations.freshness import compute_age
 from pfo_pipeline.report.changes import changes_since
 from pfo_pipeline.report.layout import render
-from pfo_pipeline.report.model import CashPage, Consent, Position, Source
+from pfo_pipeline.report.model import CashPage, Consent, LoadReference, Position
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline.report.totals import (
     amounts_of,
@@ -53,7 +53,7 @@ class MomentRefused(PfoError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PageRequest:
     """The request for a page: which tenants, as of when, as known when, and compared with which time."""
 
     tenant_ids: tuple[str, ...]
@@ -77,7 +77,7 @@ class Asked:
 
 def gather(
     reader: Reader,
-    asked: Asked,
+    request: PageRequest,
     *,
     office: str,
     title: str,
@@ -98,10 +98,14 @@ def gather(
         LedgerError: as Reader does.
         MomentRefused: `since` is after the page's time, or after `known_at`.
     """
-    tenant_ids = tuple(dict.fromkeys(asked.tenant_ids))
+    tenant_ids = tuple(dict.fromkeys(request.tenant_ids))
     zone = ZoneInfo(timezone)
-    moment, until, known_at = (asked.as_of or now).astimezone(UTC), asked.as_of or ALWAYS, asked.known_at or ALWAYS
-    _refuse_later(asked.since, moment, known_at)
+    moment, until, known_at = (
+        (request.as_of or now).astimezone(UTC),
+        request.as_of or ALWAYS,
+        request.known_at or ALWAYS,
+    )
+    _refuse_later(request.since, moment, known_at)
     days = days_up_to(moment, zone)
     with reader.at_once() as ledger:
         loads = newest_loads(ledger, tenant_ids, known_at)
@@ -110,9 +114,9 @@ def gather(
         positions = _positions(accounts, limits, moment, rates, days[-1])
         totals = totals_by_day(ledger, tenant_ids, ends_of(days, zone, until), known_at)
         last_report = _last_report(ledger, tenant_ids, start_of(days[-1], zone), known_at)
-        since = asked.since or last_report
+        since = request.since or last_report
         stale = {(p.tenant_id, p.account_id) for p in positions if p.is_stale}
-        covered = covered_at(ledger, tenant_ids, until, known_at)
+        covered = coverage_at(ledger, tenant_ids, until, known_at)
         reference = reference_of(positions, rates, days[-1]) if rates else None
         return CashPage(
             office=office,
@@ -121,15 +125,15 @@ def gather(
             names=dict(names),
             timezone=timezone,
             as_of=moment,
-            known_at=(asked.known_at or max([now, *(load.recorded_at for load in loads)])).astimezone(UTC),
+            known_at=(request.known_at or max([now, *(load.recorded_at for load in loads)])).astimezone(UTC),
             positions=positions,
             cash=amounts_of(p for p in positions if p.account_class == "cash"),
             classes=classes_of(positions),
             total=amounts_of(p for p in positions if p.side == "total"),
             liabilities=amounts_of(p for p in positions if p.side == "loans"),
             unclassified=amounts_of(p for p in positions if p.side == "unclassified"),
-            possibly_double=double_by_currency(doubled_at(ledger, tenant_ids, until, known_at)),
-            shared=tuple(shared_at(ledger, tenant_ids, until, known_at)) if len(tenant_ids) > 1 else (),
+            possibly_double=possibly_double_by_currency(possible_doubles_at(ledger, tenant_ids, until, known_at)),
+            shared=tuple(shared_accounts_at(ledger, tenant_ids, until, known_at)) if len(tenant_ids) > 1 else (),
             coverage=coverage_lines(covered),
             breakdowns=breakdowns_of(positions, names),
             reference=reference,
@@ -140,8 +144,8 @@ def gather(
             else None,
             action_items=_in_order(find_action_items(ledger, tenant_ids, limits, moment, known_at=known_at)),
             consents=_consents(connections, (a for a in accounts if a.counts), moment),
-            sources=tuple(Source(load.tenant_id, load.run_id, load.recorded_at, load.hash) for load in loads),
-            first_as_of=first_figure(ledger, tenant_ids, known_at),
+            sources=tuple(LoadReference(load.tenant_id, load.run_id, load.recorded_at, load.hash) for load in loads),
+            first_as_of=first_balance_at(ledger, tenant_ids, known_at),
         )
 
 
@@ -158,7 +162,7 @@ def _last_report(
 
 
 def _positions(
-    accounts: Sequence[AccountThen], limits: Freshness, moment: datetime, rates: Rates | None, day: date
+    accounts: Sequence[AccountAsOf], limits: Freshness, moment: datetime, rates: Rates | None, day: date
 ) -> tuple[Position, ...]:
     positions = [_position(account, limits, moment, rates, day) for account in accounts if account.counts]
     return tuple(
@@ -166,8 +170,8 @@ def _positions(
     )
 
 
-def _position(account: AccountThen, limits: Freshness, moment: datetime, rates: Rates | None, day: date) -> Position:
-    judged = aged(_figure(account), limits, moment, read_at=None)
+def _position(account: AccountAsOf, limits: Freshness, moment: datetime, rates: Rates | None, day: date) -> Position:
+    judged = compute_age(_figure(account), limits, moment, read_at=None)
     return Position(
         tenant_id=account.tenant_id,
         account_id=account.account_id,
@@ -188,14 +192,14 @@ def _position(account: AccountThen, limits: Freshness, moment: datetime, rates: 
     )
 
 
-def _converted(account: AccountThen, rates: Rates | None, day: date) -> Decimal | None:
+def _converted(account: AccountAsOf, rates: Rates | None, day: date) -> Decimal | None:
     if rates is None or account.current_balance is None or account.currency is None:
         return None
     return rates.convert(account.current_balance, account.currency, day)
 
 
-def _figure(account: AccountThen) -> Figure:
-    return Figure(
+def _figure(account: AccountAsOf) -> DatedBalance:
+    return DatedBalance(
         tenant_id=account.tenant_id,
         account_id=account.account_id,
         institution_name=account.institution_name,
@@ -221,14 +225,14 @@ def _in_order(items: list[ActionItem]) -> tuple[ActionItem, ...]:
 
 
 def _consents(
-    connections: Iterable[tuple[str, KnownConnection]], accounts: Iterable[AccountThen], moment: datetime
+    connections: Iterable[tuple[str, KnownConnection]], accounts: Iterable[AccountAsOf], moment: datetime
 ) -> tuple[Consent, ...]:
     """Every consent with an end, the earliest first.
 
     Args:
         accounts: The counted accounts.
     """
-    behind: dict[tuple[str, str], list[AccountThen]] = defaultdict(list)
+    behind: dict[tuple[str, str], list[AccountAsOf]] = defaultdict(list)
     for account in accounts:
         behind[account.tenant_id, account.connection_id].append(account)
     tenants: dict[str, list[KnownConnection]] = defaultdict(list)
@@ -251,7 +255,7 @@ def _consents(
     return tuple(sorted(consents, key=lambda consent: (consent.ends_at, consent.tenant_id, consent.connection_id)))
 
 
-def _amounts(accounts: Sequence[AccountThen]) -> tuple[tuple[str, Decimal], ...]:
+def _amounts(accounts: Sequence[AccountAsOf]) -> tuple[tuple[str, Decimal], ...]:
     by_currency: dict[str, list[Decimal]] = defaultdict(list)
     for account in accounts:
         if account.current_balance is not None and account.currency and account.account_class not in APART:
@@ -266,7 +270,7 @@ def timezone_of(config: Config | None, tenant_ids: Collection[str]) -> str:
 
 
 def make_page(
-    reader: Reader, asked: Asked, *, office: str, config: Config | None, rates: Rates | None, now: datetime
+    reader: Reader, request: PageRequest, *, office: str, config: Config | None, rates: Rates | None, now: datetime
 ) -> tuple[CashPage, str]:
     """Collect the contents of a page, and render the page.
 
@@ -276,17 +280,17 @@ def make_page(
         rates: From `rates_of`; None converts nothing.
     Raises: LedgerError; MomentRefused: no page can be made for this time.
     """
-    tenants = [tenant for tenant in config.tenants if tenant.id in asked.tenant_ids] if config else []
+    tenants = [tenant for tenant in config.tenants if tenant.id in request.tenant_ids] if config else []
     named = tenants if config and config.publish_personal_columns else []
-    alone = len(asked.tenant_ids) == 1
+    alone = len(request.tenant_ids) == 1
     name = named[0].name if alone and named else ""
     page = gather(
         reader,
-        asked,
+        request,
         office=office,
-        title=name or (asked.tenant_ids[0] if alone else office),
+        title=name or (request.tenant_ids[0] if alone else office),
         names={(tenant.id, user.id): user.name for tenant in named for user in tenant.users if user.name},
-        timezone=timezone_of(config, asked.tenant_ids),
+        timezone=timezone_of(config, request.tenant_ids),
         limits=config.freshness if config else Freshness(),
         rates=rates,
         now=now,

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import get_args
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import AccountThen, Covered, FigureThen
-from pfo_pipeline.ledger.moments import accounts_at, belongings_at, figures_of
+from pfo_pipeline.ledger.known import AccountAsOf, BalanceAsOf, CoverageRow
+from pfo_pipeline.ledger.moments import account_ids_at, accounts_at, balances_at
 from pfo_pipeline.ledger.reader import ALWAYS, Reader
 from pfo_pipeline.report.model import Bridge, Change, Changes, Reason, Side, side_of
 from pfo_pipeline.report.totals import exact_sum
@@ -32,18 +32,18 @@ Column = tuple[Side, str]
 class _State:
     """Every account at one time, and the account of each linked account."""
 
-    accounts: Mapping[Key, AccountThen]
+    accounts: Mapping[Key, AccountAsOf]
     belongings: Mapping[Key, str]
 
-    def counted(self, key: Key) -> AccountThen | None:
+    def counted(self, key: Key) -> AccountAsOf | None:
         """The account, if it is counted and has a balance."""
         account = self.accounts.get(key)
         return account if account and account.counts and account.current_balance is not None else None
 
-    def all_counted(self) -> Iterator[AccountThen]:
+    def all_counted(self) -> Iterator[AccountAsOf]:
         return (account for key in self.accounts if (account := self.counted(key)))
 
-    def instead_of(self, key: Key) -> AccountThen | None:
+    def instead_of(self, key: Key) -> AccountAsOf | None:
         """The other account as which this linked account was counted."""
         tenant_id, account_id = key
         counted_as = self.belongings.get(key, account_id)
@@ -55,10 +55,10 @@ def changes_since(
     tenant_ids: Sequence[str],
     since: datetime,
     last_report: datetime | None,
-    now: Iterable[AccountThen],
+    now: Iterable[AccountAsOf],
     known_at: datetime,
     stale: Collection[Key],
-    covered: Iterable[Covered],
+    covered: Iterable[CoverageRow],
 ) -> Changes:
     """Changes from a report at `since`, as known then, to `now`.
 
@@ -70,15 +70,15 @@ def changes_since(
     """
     # A report shows the newest balances, including those that a bank has dated in the future.
     until = ALWAYS if since == last_report else since
-    earlier = _state(accounts_at(reader, tenant_ids, until, since), belongings_at(reader, tenant_ids, since))
-    later = _state(now, belongings_at(reader, tenant_ids, known_at))
+    earlier = _state(accounts_at(reader, tenant_ids, until, since), account_ids_at(reader, tenant_ids, since))
+    later = _state(now, account_ids_at(reader, tenant_ids, known_at))
     in_both = {
         _key(before): (before, after)
         for before in earlier.all_counted()
         if (after := later.counted(_key(before))) and _column(before) == _column(after)
     }
     dates = {key: before.as_of for key, (before, _) in in_both.items() if before.as_of is not None}
-    restated = figures_of(reader, dates, known_at)
+    restated = balances_at(reader, dates, known_at)
     changes = [
         *(
             change
@@ -93,19 +93,19 @@ def changes_since(
     return Changes(since.astimezone(UTC), since == last_report, _bridges(earlier, later, changes), tuple(changes))
 
 
-def _state(accounts: Iterable[AccountThen], belongings: Mapping[Key, str]) -> _State:
+def _state(accounts: Iterable[AccountAsOf], belongings: Mapping[Key, str]) -> _State:
     return _State({_key(account): account for account in accounts}, belongings)
 
 
-def _key(account: AccountThen) -> Key:
+def _key(account: AccountAsOf) -> Key:
     return account.tenant_id, account.account_id
 
 
-def _column(account: AccountThen) -> Column:
+def _column(account: AccountAsOf) -> Column:
     return side_of(account.account_class), account.currency or ""
 
 
-def _of_one(before: AccountThen, after: AccountThen, restated: FigureThen | None, is_stale: bool) -> Iterator[Change]:
+def _of_one(before: AccountAsOf, after: AccountAsOf, restated: BalanceAsOf | None, is_stale: bool) -> Iterator[Change]:
     """Changes of an account that is in both states, in the same currency and on the same side."""
     was, now = _figure(before), _figure(after)
     # An account that was split off since may have no balance of that date: then the split explains the whole difference.
@@ -134,7 +134,7 @@ def _new(earlier: _State, later: _State) -> Iterator[Change]:
             yield _change(after, "new account", _figure(after), after.as_of, why)
 
 
-def _why_elsewhere(account: AccountThen, other: AccountThen, when: str) -> str:
+def _why_elsewhere(account: AccountAsOf, other: AccountAsOf, when: str) -> str:
     if account.currency != other.currency:
         return f"in {other.currency} {when}"
     if side_of(other.account_class) == "loans":
@@ -148,7 +148,7 @@ def _why_elsewhere(account: AccountThen, other: AccountThen, when: str) -> str:
     )
 
 
-def _why_gone(before: AccountThen, later: _State) -> str:
+def _why_gone(before: AccountAsOf, later: _State) -> str:
     key = _key(before)
     if other := later.instead_of(key):
         return f"counted now as the same account as {other.display_name}, {other.institution_name}"
@@ -160,7 +160,7 @@ def _why_gone(before: AccountThen, later: _State) -> str:
     return "disabled" if after.deleted_at is None else "deleted"
 
 
-def _why_new(after: AccountThen, earlier: _State) -> str:
+def _why_new(after: AccountAsOf, earlier: _State) -> str:
     key = _key(after)
     if other := earlier.instead_of(key):
         return f"counted until then as the same account as {other.display_name}, {other.institution_name}"
@@ -170,7 +170,7 @@ def _why_new(after: AccountThen, earlier: _State) -> str:
     return "first figure" if before.counts else "appeared again"
 
 
-def _not_counted(earlier: _State, later: _State, covered: Iterable[Covered]) -> Iterator[Change]:
+def _not_counted(earlier: _State, later: _State, covered: Iterable[CoverageRow]) -> Iterator[Change]:
     """New accounts that are in no total, and new links of an account that is already counted."""
     out = ("disabled", "deleted", "gone", "ended", "one_of", "part_of", "quarantined")
     links = Counter((one.tenant_id, one.account_id) for one in covered if one.reason not in out)
@@ -189,23 +189,23 @@ def _not_counted(earlier: _State, later: _State, covered: Iterable[Covered]) -> 
             yield _change(account, "not counted", Decimal(0), account.as_of, why)
 
 
-def _why_not_counted(account: AccountThen, state: _State) -> str:
+def _why_not_counted(account: AccountAsOf, state: _State) -> str:
     others = (account.others or "").split(",")
     named = " or ".join(_called(state.accounts.get((account.tenant_id, other)), other) for other in others)
     return f"part of {named}" if account.counts_as == "part_of" else f"one of {named}: it is not known which"
 
 
-def _called(account: AccountThen | None, account_id: str) -> str:
+def _called(account: AccountAsOf | None, account_id: str) -> str:
     return f"{account.display_name}, {account.institution_name}" if account else account_id
 
 
-def _figure(account: AccountThen) -> Decimal:
+def _figure(account: AccountAsOf) -> Decimal:
     assert account.current_balance is not None, f"{account.account_id} counts and has no figure"
     return account.current_balance
 
 
 def _change(
-    account: AccountThen, reason: Reason, difference: Decimal, as_of: datetime | None, detail: str = ""
+    account: AccountAsOf, reason: Reason, difference: Decimal, as_of: datetime | None, detail: str = ""
 ) -> Change:
     return Change(
         tenant_id=account.tenant_id,

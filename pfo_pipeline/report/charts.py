@@ -44,9 +44,9 @@ def kept(name: str, make: Callable[[], str]) -> str:
 
 
 def _folder() -> Path:
-    told = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return (told if told.is_absolute() else Path.home() / ".cache") / "pfo"
+        return (folder if folder.is_absolute() else Path.home() / ".cache") / "pfo"
     except RuntimeError:  # no home folder
         return Path(os.devnull)
 
@@ -136,9 +136,9 @@ def specification() -> str:
         .configure_axis(labelFontSize=11)
         .configure_text(fontSize=11)
     )
-    told = chart.to_dict() | {"data": rows}
-    del told["datasets"]  # Altair's own rows, which are empty
-    return json.dumps(told)
+    spec = chart.to_dict() | {"data": rows}
+    del spec["datasets"]  # Altair's own rows, which are empty
+    return json.dumps(spec)
 
 
 def _extremes(base: Any, y: Any) -> list[Any]:
@@ -201,7 +201,7 @@ _PARTS = 10_000
 
 
 @dataclass(frozen=True)
-class Step:
+class BridgeBar:
     """One reason of a bridge. Its bar begins at `left` and is `width` wide, both in percent, beside the line at `before`."""
 
     reason: Reason
@@ -213,7 +213,7 @@ class Step:
 @dataclass(frozen=True)
 class DrawnBridge:
     bridge: Bridge
-    steps: tuple[Step, ...]
+    steps: tuple[BridgeBar, ...]
     before: str
     after: str
     """Positions of the two totals, in percent. The scale of a bridge covers only the changes."""
@@ -226,7 +226,7 @@ def drawn_bridge(bridge: Bridge) -> DrawnBridge:
     low, high = min(totals), max(totals)
     places = [_place(EXACT.subtract(total, low), EXACT.subtract(high, low)) for total in totals]
     steps = tuple(
-        Step(reason, difference, _percent(min(pair)), _percent(abs(pair[1] - pair[0])))
+        BridgeBar(reason, difference, _percent(min(pair)), _percent(abs(pair[1] - pair[0])))
         for (reason, difference), pair in zip(bridge.by_reason, pairwise(places), strict=True)
     )
     return DrawnBridge(bridge, steps, _percent(places[0]), _percent(places[-1]))

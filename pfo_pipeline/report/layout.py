@@ -214,7 +214,7 @@ def render(page: CashPage, locale: str) -> str:
     shown = view(page)
     drawn = [history for history in shown.histories if history.is_drawn]
     scripts = (charts.libraries(), own) if drawn else ()
-    told = (
+    data = (
         {"spec": json.loads(charts.specification()), "timeFormatLocale": charts.time_locale(words.locale)}
         if drawn
         else {}
@@ -226,7 +226,7 @@ def render(page: CashPage, locale: str) -> str:
         pictures={history.id: _picture(history, words) for history in steps("Drawing plots", drawn)},
         style=style,
         scripts=scripts,
-        told=_inside_script(told),
+        data=_inside_script(data),
         policy=_policy(style, scripts),
     )
     return html

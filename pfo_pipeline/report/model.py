@@ -218,7 +218,7 @@ class Consent:
 
 
 @dataclass(frozen=True)
-class Source:
+class LoadReference:
     """The newest load of a tenant that the page knows: its run, and the digest of the tenant's chain up to it."""
 
     tenant_id: str
@@ -262,7 +262,7 @@ class CashPage:
     """None if there was no earlier report."""
     action_items: tuple[ActionItem, ...]
     consents: tuple[Consent, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[LoadReference, ...]
     first_as_of: datetime | None
     """The earliest known balance of these tenants; a page as of an earlier time is empty."""
 

@@ -8,7 +8,7 @@ from functools import reduce
 from zoneinfo import ZoneInfo
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import APART, CLASSES, Covered
+from pfo_pipeline.ledger.known import APART, CLASSES, CoverageRow
 from pfo_pipeline.operations.coverage import REASONS
 from pfo_pipeline.report.model import (
     Amount,
@@ -76,17 +76,17 @@ def classes_of(positions: Iterable[Position]) -> tuple[ClassTotal, ...]:
     return tuple(ClassTotal(part.name, part.amounts, part.converted) for part in parts)
 
 
-def coverage_lines(covered: Iterable[Covered]) -> tuple[CoverageLine, ...]:
+def coverage_lines(covered: Iterable[CoverageRow]) -> tuple[CoverageLine, ...]:
     """By tenant: the counted accounts, then the others, by reason and institution."""
     order: dict[str | None, int] = {None: 0, **{reason: place for place, reason in enumerate(REASONS, start=1)}}
-    together: dict[tuple[str, int, str], list[Covered]] = defaultdict(list)
+    together: dict[tuple[str, int, str], list[CoverageRow]] = defaultdict(list)
     for one in covered:
         institution = "" if one.counted else one.institution_name or ""
         together[one.tenant_id, order.get(one.reason, len(order)), institution].append(one)
     return tuple(_coverage_line(together[key]) for key in sorted(together))
 
 
-def _coverage_line(some: list[Covered]) -> CoverageLine:
+def _coverage_line(some: list[CoverageRow]) -> CoverageLine:
     sums: dict[str, list[Decimal]] = defaultdict(list)
     for one in some:
         if one.current_balance is not None and one.currency is not None:

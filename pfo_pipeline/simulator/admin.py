@@ -18,10 +18,10 @@ from pfo_pipeline.simulator.domains import create_domain
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
 from pfo_pipeline.simulator.gateway import Bench
 from pfo_pipeline.simulator.paris_time import from_text, to_wire
-from pfo_pipeline.simulator.state import Connection, Domain, Settings, World
+from pfo_pipeline.simulator.state import Domain, Settings, World, WorldConnection
 from pfo_pipeline.simulator.sync_engine import advance, sync_automatically
 from pfo_pipeline.simulator.truth import truth
-from pfo_pipeline.simulator.values import Reader
+from pfo_pipeline.simulator.values import FieldReader
 
 
 def renumber(world: World, domain: Domain, body: JsonObject) -> JsonObject:
@@ -31,7 +31,7 @@ def renumber(world: World, domain: Domain, body: JsonObject) -> JsonObject:
         KeyError: an id is unknown; nothing is renumbered then.
         ValueError: a value is invalid.
     """
-    reader = Reader(body)
+    reader = FieldReader(body)
     connections = [domain.connections[number] for number in reader.wholes("connections")]
     accounts = [domain.accounts[number] for number in reader.wholes("accounts")]
     given = reader.text("numbers", "same")
@@ -62,7 +62,7 @@ def add_world(world: World, body: JsonObject, root: str) -> JsonObject:
     Raises:
         ValueError: the name is taken, or a number is invalid.
     """
-    reader = Reader(body)
+    reader = FieldReader(body)
     order = seeds.Order(
         domain=reader.text("domain") or "",
         seed=reader.whole("seed", 0) or 0,
@@ -150,7 +150,7 @@ def _clock(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # n
 
 
 def _move_clock(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
-    reader = Reader(body)
+    reader = FieldReader(body)
     now, seconds = reader.text("now", None), reader.whole("advance_seconds", None)
     reader.done()
     if (now is None) == (seconds is None):
@@ -165,7 +165,7 @@ def _move_clock(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
 
 
 def _add_domain(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
-    reader = Reader(body)
+    reader = FieldReader(body)
     name = reader.text("domain") or ""
     client_id, client_secret = reader.text("client_id", None), reader.text("client_secret", None)
     settings = _settings(reader, bench.world.settings)
@@ -184,11 +184,11 @@ def _add_domain(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
 
 def _change_domain(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
     domain = _domain(bench, request)
-    domain.settings = _settings(Reader(body), domain.settings)
+    domain.settings = _settings(FieldReader(body), domain.settings)
     return dict(vars(domain.settings))
 
 
-def _settings(reader: Reader, current: Settings) -> Settings:
+def _settings(reader: FieldReader, current: Settings) -> Settings:
     chosen = Settings(
         rate_limit_per_minute=reader.whole("rate_limit_per_minute", current.rate_limit_per_minute) or 0,
         page_size=reader.whole("page_size", current.page_size),
@@ -209,7 +209,7 @@ def _clear_rate_limit(bench: Bench, request: Request, body: JsonObject) -> JsonO
 
 def _add_user(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
     domain = _domain(bench, request)
-    reader = Reader(body)
+    reader = FieldReader(body)
     user_id = reader.whole("id", None)
     reader.done()
     if user_id in domain.users:
@@ -228,7 +228,7 @@ def _add_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObj
 def _change_connection(bench: Bench, request: Request, body: JsonObject) -> JsonObject:
     domain = _domain(bench, request)
     connection = domain.connections[request.path_params["connection"]]
-    admin_records.change_connection(bench.world, connection, Reader(body))
+    admin_records.change_connection(bench.world, connection, FieldReader(body))
     return _ids(domain, connection)
 
 
@@ -252,7 +252,7 @@ def _change_account(bench: Bench, request: Request, body: JsonObject) -> JsonObj
     domain = _domain(bench, request)
     account = domain.accounts[request.path_params["account"]]
     connection = domain.connections[account.id_connection]
-    admin_records.change_account(bench.world, connection, account, Reader(body))
+    admin_records.change_account(bench.world, connection, account, FieldReader(body))
     return {"id": account.id}
 
 
@@ -275,7 +275,7 @@ def _truth(bench: Bench, request: Request, body: JsonObject) -> JsonObject:  # n
     return truth(bench.world, domain, from_text(since) if since else None)
 
 
-def _ids(domain: Domain, connection: Connection) -> JsonObject:
+def _ids(domain: Domain, connection: WorldConnection) -> JsonObject:
     return {
         "id": connection.id,
         "source_ids": [source.id for source in connection.sources],

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from pfo_pipeline.simulator.auth_flow import form_fields
 from pfo_pipeline.simulator.banking import AccountDraft, open_account, open_connection, see_again
-from pfo_pipeline.simulator.catalogue import Connector, find_connector
+from pfo_pipeline.simulator.catalogue import CatalogueConnector, find_connector
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.paris_time import paris_day
-from pfo_pipeline.simulator.state import Account, Connection, Domain, Pending, User, World
+from pfo_pipeline.simulator.state import Domain, Pending, World, WorldAccount, WorldConnection, WorldUser
 from pfo_pipeline.simulator.sync_engine import default_swing, set_state
 from pfo_pipeline.simulator.truth import note_figure
-from pfo_pipeline.simulator.values import Reader, exact, moment
+from pfo_pipeline.simulator.values import FieldReader, exact, moment
 
 CONNECTION_MOMENTS = ("created", "last_update", "next_try", "last_push", "expire")
 SHARED_WITH_SOURCES = frozenset({"last_update", "next_try", "expire"})
@@ -40,7 +40,7 @@ ACCOUNT_FIELDS = (
 )
 
 
-def find(domain: Domain, reference: object) -> Connector:
+def find(domain: Domain, reference: object) -> CatalogueConnector:
     """Find a connector by uuid, name, slug, or the domain's id.
 
     Raises:
@@ -52,13 +52,13 @@ def find(domain: Domain, reference: object) -> Connector:
     return connector
 
 
-def add_connection(world: World, domain: Domain, user: User, values: JsonObject) -> Connection:
+def add_connection(world: World, domain: Domain, user: WorldUser, values: JsonObject) -> WorldConnection:
     """Create a connection with its accounts, healthy by default.
 
     Raises:
         ValueError: a value is invalid; nothing is added then.
     """
-    reader = Reader(values)
+    reader = FieldReader(values)
     connector = find(domain, reader.take("connector", "Banque Exemple"))
     accounts = reader.take("accounts", [])
     if not isinstance(accounts, list) or not all(isinstance(item, dict) for item in accounts):
@@ -77,7 +77,7 @@ def add_connection(world: World, domain: Domain, user: User, values: JsonObject)
     return connection
 
 
-def change_connection(world: World, connection: Connection, reader: Reader) -> None:
+def change_connection(world: World, connection: WorldConnection, reader: FieldReader) -> None:
     """Set fields of a connection; a new state sets its own `next_try` and form by default."""
     if reader.has("state"):
         state = reader.take("state")
@@ -104,14 +104,14 @@ def change_connection(world: World, connection: Connection, reader: Reader) -> N
     connection.verbatim |= _verbatim(reader)
 
 
-def add_account(world: World, domain: Domain, connection: Connection, values: JsonObject) -> Account:
+def add_account(world: World, domain: Domain, connection: WorldConnection, values: JsonObject) -> WorldAccount:
     """Create an account in a connection with the given balance as of now. With `same_as` it is a copy of an existing account.
 
     Raises:
         KeyError: there is no account `same_as`.
         ValueError: a value is invalid.
     """
-    reader = Reader(values)
+    reader = FieldReader(values)
     if reader.has("same_as"):
         original = domain.accounts[reader.whole("same_as", None) or 0]
         account = see_again(domain, original, connection, world.clock.now())
@@ -126,7 +126,7 @@ def add_account(world: World, domain: Domain, connection: Connection, values: Js
     return account
 
 
-def _open_account(world: World, domain: Domain, connection: Connection, values: JsonObject) -> Account:
+def _open_account(world: World, domain: Domain, connection: WorldConnection, values: JsonObject) -> WorldAccount:
     kind = values.get("type", "checking")
     kind = kind if isinstance(kind, str) else "unknown"
     draft = AccountDraft(
@@ -139,7 +139,7 @@ def _open_account(world: World, domain: Domain, connection: Connection, values: 
     return open_account(world, domain, connection, draft, since=world.clock.now())
 
 
-def change_account(world: World, connection: Connection, account: Account, reader: Reader) -> None:
+def change_account(world: World, connection: WorldConnection, account: WorldAccount, reader: FieldReader) -> None:
     """Set fields of an account; enabling it shows its values immediately."""
     was_disabled = account.disabled is not None
     for name in ACCOUNT_MOMENTS:
@@ -168,7 +168,7 @@ def change_account(world: World, connection: Connection, account: Account, reade
     note_figure(account, world.clock.now())
 
 
-def _set_currency_and_type(account: Account, reader: Reader) -> None:
+def _set_currency_and_type(account: WorldAccount, reader: FieldReader) -> None:
     for name in ("currency", "type"):
         if not reader.has(name):
             continue
@@ -182,7 +182,7 @@ def _set_currency_and_type(account: Account, reader: Reader) -> None:
             account.verbatim[name] = value
 
 
-def _set_amounts(world: World, account: Account, reader: Reader, *, moves: bool | None) -> None:
+def _set_amounts(world: World, account: WorldAccount, reader: FieldReader, *, moves: bool | None) -> None:
     given = [name for name in ACCOUNT_AMOUNTS if reader.has(name)]
     for name in given:
         value = reader.take(name)
@@ -200,27 +200,27 @@ def _set_amounts(world: World, account: Account, reader: Reader, *, moves: bool 
         account.swing = default_swing(account.type, account.balance)
 
 
-def _set_pending(account: Account, reader: Reader, today: date) -> None:
+def _set_pending(account: WorldAccount, reader: FieldReader, today: date) -> None:
     if reader.has("buys"):
         account.buys = account.announces = reader.flag("buys", default=False)
     if reader.has("pending"):
         given = reader.take("pending")
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
             raise ValueError("pending: a list of objects is needed")
-        account.pending = [_pending(Reader(item), today) for item in given]
+        account.pending = [_pending(FieldReader(item), today) for item in given]
         account.announces = True
     if account.announces:
         account.coming = sum((item.amount for item in account.pending), Decimal(0))
 
 
-def _pending(reader: Reader, today: date) -> Pending:
+def _pending(reader: FieldReader, today: date) -> Pending:
     amount, days = reader.decimal("amount", 0), reader.whole("days", 1) or 0
     pending = Pending(amount, today + timedelta(days=days), reader.flag("dropped", default=False))
     reader.done()
     return pending
 
 
-def _set_moment(record: Connection | Account, name: str, value: object, now: datetime) -> None:
+def _set_moment(record: WorldConnection | WorldAccount, name: str, value: object, now: datetime) -> None:
     """Set a time: true means now, false and null mean never, text is parsed; any other value goes to the wire unchanged."""
     record.verbatim.pop(name, None)
     parsed = moment(value)
@@ -234,7 +234,7 @@ def _set_moment(record: Connection | Account, name: str, value: object, now: dat
         record.verbatim[name] = value
 
 
-def _set_source_states(connection: Connection, states: object) -> None:
+def _set_source_states(connection: WorldConnection, states: object) -> None:
     if not isinstance(states, dict):
         raise ValueError("source_states: an object of source name to state is needed")
     sources = {source.name: source for source in connection.sources}
@@ -244,7 +244,7 @@ def _set_source_states(connection: Connection, states: object) -> None:
         sources[name].state = state
 
 
-def _verbatim(reader: Reader) -> JsonObject:
+def _verbatim(reader: FieldReader) -> JsonObject:
     given = reader.take("verbatim", {})
     if not isinstance(given, dict):
         raise ValueError("verbatim: an object is needed")

@@ -10,7 +10,7 @@ from the older reference. The secret is returned once. A provider's name of 39 c
 from urllib.parse import urlsplit
 
 from pfo_pipeline.simulator import domains, errors
-from pfo_pipeline.simulator.calls import Answer, Call, whole_number
+from pfo_pipeline.simulator.calls import ApiAnswer, Call, whole_number
 from pfo_pipeline.simulator.dice import secret
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.state import AuthProvider, TokenKind, Webhook
@@ -19,7 +19,7 @@ from pfo_pipeline.simulator.webhook_events import EVENTS
 CODE_ACCESS = {"singleAccess": "single", "requestAccess": "standard"}
 
 
-def init(call: Call) -> Answer:
+def init(call: Call) -> ApiAnswer:
     """Create a user: permanent with both credentials, else anonymous for half an hour."""
     permanent = call.body.get("client_id") is not None and call.body.get("client_secret") is not None
     if permanent:
@@ -29,10 +29,10 @@ def init(call: Call) -> Answer:
     token = domains.issue_token(call.world, call.domain, kind, user.id)
     life = None if permanent else domains.TEMPORARY_LIFE_SECONDS
     payload = {"auth_token": token.value, "type": token.kind, "id_user": user.id, "expires_in": life}
-    return Answer(200, dict(payload))
+    return ApiAnswer(200, dict(payload))
 
 
-def renew(call: Call) -> Answer:
+def renew(call: Call) -> ApiAnswer:
     """Issue another permanent token, or, without `id_user`, silently create a user."""
     _check_client(call)
     if call.body.get("grant_type", "client_credentials") != "client_credentials":
@@ -49,17 +49,17 @@ def renew(call: Call) -> Answer:
     if call.body.get("revoke_previous") in (True, "true", "1"):
         domains.revoke_tokens(call.domain, user.id)
     token = domains.issue_token(call.world, call.domain, "permanent", user.id)
-    return Answer(200, {"access_token": token.value, "token_type": "Bearer"})
+    return ApiAnswer(200, {"access_token": token.value, "token_type": "Bearer"})
 
 
-def code(call: Call) -> Answer:
+def code(call: Call) -> ApiAnswer:
     """Issue a temporary code for the webview or an exchange."""
     token = call.bearer("permanent", "temporary")
     kind = call.query.get("type", "requestAccess")
     if kind not in CODE_ACCESS:
         raise errors.invalid_value("type")
     issued = domains.issue_code(call.world, call.domain, token.id_user or 0, single_use=kind == "singleAccess")
-    return Answer(
+    return ApiAnswer(
         200,
         {
             "code": issued.value,
@@ -70,7 +70,7 @@ def code(call: Call) -> Answer:
     )
 
 
-def access(call: Call) -> Answer:
+def access(call: Call) -> ApiAnswer:
     """Exchange a code for a permanent token; an anonymous user becomes permanent."""
     _check_client(call)
     if call.body.get("grant_type", "authorization_code") != "authorization_code":
@@ -84,23 +84,23 @@ def access(call: Call) -> Answer:
         raise errors.invalid_value("code")
     call.domain.users[used.id_user].anonymous = False
     token = domains.issue_token(call.world, call.domain, "permanent", used.id_user)
-    return Answer(200, {"access_token": token.value, "token_type": "Bearer"})
+    return ApiAnswer(200, {"access_token": token.value, "token_type": "Bearer"})
 
 
-def revoke(call: Call) -> Answer:
+def revoke(call: Call) -> ApiAnswer:
     """Revoke the permanent token of the header."""
     token = call.bearer("permanent")
     del call.domain.tokens[token.value]
-    return Answer(204)
+    return ApiAnswer(204)
 
 
-def get_client(call: Call) -> Answer:
+def get_client(call: Call) -> ApiAnswer:
     """The client application as its users may see it."""
     call.bearer("permanent", "temporary")
     if call.params["client"] != call.domain.client_id:
         raise errors.not_found()
     uris = list(call.domain.settings.redirect_uris)
-    return Answer(200, {"id": int(call.domain.client_id), "name": call.domain.name, "redirect_uris": uris})
+    return ApiAnswer(200, {"id": int(call.domain.client_id), "name": call.domain.name, "redirect_uris": uris})
 
 
 def _check_client(call: Call) -> None:
@@ -115,20 +115,20 @@ def _check_client(call: Call) -> None:
 MAX_NAME_LENGTH = 32
 
 
-def list_events(call: Call) -> Answer:
+def list_events(call: Call) -> ApiAnswer:
     """List the events."""
     call.bearer("config")
-    return Answer(200, {"webhooks_events": [{"id": event} for event in EVENTS], "total": len(EVENTS)})
+    return ApiAnswer(200, {"webhooks_events": [{"id": event} for event in EVENTS], "total": len(EVENTS)})
 
 
-def list_providers(call: Call) -> Answer:
+def list_providers(call: Call) -> ApiAnswer:
     """List the providers of signatures, without their secrets."""
     call.bearer("config")
     providers = [_provider_json(provider) for provider in call.domain.auth_providers.values()]
-    return Answer(200, {"authproviders": providers, "total": len(providers)})
+    return ApiAnswer(200, {"authproviders": providers, "total": len(providers)})
 
 
-def add_provider(call: Call) -> Answer:
+def add_provider(call: Call) -> ApiAnswer:
     """Create a secret, and return it this one time."""
     call.bearer("config")
     kind, name = _given(call, "type"), _given(call, "name")
@@ -139,25 +139,25 @@ def add_provider(call: Call) -> Answer:
     number = call.domain.next_id("provider")
     made = AuthProvider(number, kind, name, secret(call.world.seed, call.domain.name, "webhooks", number))
     call.domain.auth_providers[number] = made
-    return Answer(200, {**_provider_json(made), "config": {"secret_key": made.secret}})
+    return ApiAnswer(200, {**_provider_json(made), "config": {"secret_key": made.secret}})
 
 
-def delete_provider(call: Call) -> Answer:
+def delete_provider(call: Call) -> ApiAnswer:
     """Delete a secret; its webhooks use bearer tokens again."""
     call.bearer("config")
     if call.domain.auth_providers.pop(whole_number(call.params["provider"]), None) is None:
         raise errors.not_found()
-    return Answer(204)
+    return ApiAnswer(204)
 
 
-def list_webhooks(call: Call) -> Answer:
+def list_webhooks(call: Call) -> ApiAnswer:
     """List the registered addresses."""
     call.bearer("config")
     webhooks = [_webhook_json(webhook) for webhook in call.domain.webhooks.values()]
-    return Answer(200, {"webhooks": webhooks, "total": len(webhooks)})
+    return ApiAnswer(200, {"webhooks": webhooks, "total": len(webhooks)})
 
 
-def add_webhook(call: Call) -> Answer:
+def add_webhook(call: Call) -> ApiAnswer:
     """Register an address for one event."""
     call.bearer("config")
     event, url = _given(call, "event"), _given(call, "url")
@@ -167,15 +167,15 @@ def add_webhook(call: Call) -> Answer:
         raise errors.invalid_value("url")
     made = Webhook(call.domain.next_id("webhook"), event, url, _known(call, "id_auth"), _known(call, "id_user"))
     call.domain.webhooks[made.id] = made
-    return Answer(200, _webhook_json(made))
+    return ApiAnswer(200, _webhook_json(made))
 
 
-def delete_webhook(call: Call) -> Answer:
+def delete_webhook(call: Call) -> ApiAnswer:
     """Delete an address."""
     call.bearer("config")
     if call.domain.webhooks.pop(whole_number(call.params["webhook"]), None) is None:
         raise errors.not_found()
-    return Answer(204)
+    return ApiAnswer(204)
 
 
 def _given(call: Call, name: str) -> str:

@@ -12,17 +12,17 @@ from starlette.datastructures import URL
 
 from pfo_pipeline.simulator import auth_flow, domains, errors, webhook_events
 from pfo_pipeline.simulator.auth_flow import INTERACTIVE_STATES
-from pfo_pipeline.simulator.calls import Answer, Call, page, whole_number
+from pfo_pipeline.simulator.calls import ApiAnswer, Call, page, whole_number
 from pfo_pipeline.simulator.catalogue import (
     ACCOUNT_TYPES,
     CONNECTORS,
     CURRENCIES,
-    Connector,
+    CatalogueConnector,
     account_type_object,
     currency_object,
 )
 from pfo_pipeline.simulator.exact_json import JsonObject
-from pfo_pipeline.simulator.state import Account, Connection, Source
+from pfo_pipeline.simulator.state import WorldAccount, WorldConnection, WorldSource
 from pfo_pipeline.simulator.views import (
     account_json,
     account_sums,
@@ -35,23 +35,23 @@ from pfo_pipeline.simulator.views import (
 )
 
 
-def list_users(call: Call) -> Answer:
+def list_users(call: Call) -> ApiAnswer:
     """All users of the domain, for the console's token."""
     call.bearer("users")
-    return Answer(200, {"users": [user_json(user) for user in call.domain.users.values()]})
+    return ApiAnswer(200, {"users": [user_json(user) for user in call.domain.users.values()]})
 
 
-def get_user(call: Call) -> Answer:
+def get_user(call: Call) -> ApiAnswer:
     """The caller, or any user for the console's token."""
     if call.token is not None and call.token.kind == "users":
         user = call.domain.users.get(whole_number(call.params["user"]))
         if user is None:
             raise errors.not_found()
-        return Answer(200, user_json(user))
-    return Answer(200, user_json(call.user()))
+        return ApiAnswer(200, user_json(user))
+    return ApiAnswer(200, user_json(call.user()))
 
 
-def delete_user(call: Call) -> Answer:
+def delete_user(call: Call) -> ApiAnswer:
     """Erase a user with all data."""
     if call.token is not None and call.token.kind == "users":
         user_id = whole_number(call.params["user"])
@@ -61,53 +61,53 @@ def delete_user(call: Call) -> Answer:
         user_id = call.user().id
     webhook_events.user_deleted(call.domain, call.domain.users[user_id], call.world.clock.now())
     call.domain.erase_user(user_id, call.world.clock.now())
-    return Answer(204)
+    return ApiAnswer(204)
 
 
-def list_connectors(call: Call) -> Answer:
+def list_connectors(call: Call) -> ApiAnswer:
     """All banks, or those of some countries."""
     wanted = {code for code in call.query.get("country_codes", "").lower().split(",") if code}
     chosen = [connector for connector in CONNECTORS if not wanted or connector.country in wanted]
     payload = [connector_json(call.domain, connector, call.expand) for connector in chosen]
-    return Answer(200, {"connectors": payload, "total": len(payload)})
+    return ApiAnswer(200, {"connectors": payload, "total": len(payload)})
 
 
-def get_connector(call: Call) -> Answer:
+def get_connector(call: Call) -> ApiAnswer:
     """One bank by id or uuid."""
-    return Answer(200, connector_json(call.domain, _connector(call), call.expand))
+    return ApiAnswer(200, connector_json(call.domain, _connector(call), call.expand))
 
 
-def get_connector_fields(call: Call) -> Answer:
+def get_connector_fields(call: Call) -> ApiAnswer:
     """A bank's form."""
     fields = connector_fields_json(_connector(call))
-    return Answer(200, {"fields": fields, "total": len(fields)})
+    return ApiAnswer(200, {"fields": fields, "total": len(fields)})
 
 
-def get_connector_sources(call: Call) -> Answer:
+def get_connector_sources(call: Call) -> ApiAnswer:
     """The sources of a bank."""
     sources = connector_sources_json(call.domain, _connector(call))
-    return Answer(200, {"sources": sources, "total": len(sources)})
+    return ApiAnswer(200, {"sources": sources, "total": len(sources)})
 
 
-def list_currencies(call: Call) -> Answer:  # noqa: ARG001 -- every handler takes the call
+def list_currencies(call: Call) -> ApiAnswer:  # noqa: ARG001 -- every handler takes the call
     """All currencies."""
-    return Answer(200, {"currencies": [currency_object(code) for code in CURRENCIES]})
+    return ApiAnswer(200, {"currencies": [currency_object(code) for code in CURRENCIES]})
 
 
-def list_account_types(call: Call) -> Answer:  # noqa: ARG001 -- every handler takes the call
+def list_account_types(call: Call) -> ApiAnswer:  # noqa: ARG001 -- every handler takes the call
     """All account types."""
     types = [account_type_object(kind) for kind in ACCOUNT_TYPES.values()]
-    return Answer(200, {"accounttypes": types, "total": len(types)})
+    return ApiAnswer(200, {"accounttypes": types, "total": len(types)})
 
 
-def _connector(call: Call) -> Connector:
+def _connector(call: Call) -> CatalogueConnector:
     connector = call.domain.connector(call.params["connector"])
     if connector is None:
         raise errors.not_found()
     return connector
 
 
-def list_connections(call: Call) -> Answer:
+def list_connections(call: Call) -> ApiAnswer:
     """The user's connections."""
     connections = call.domain.connections_of(call.user().id)
     chosen, links = page(connections, call.query, call.url, call.domain.settings.page_size)
@@ -118,15 +118,15 @@ def list_connections(call: Call) -> Answer:
     }
     if links is not None:
         payload["_links"] = links
-    return Answer(200, payload)
+    return ApiAnswer(200, payload)
 
 
-def get_connection(call: Call) -> Answer:
+def get_connection(call: Call) -> ApiAnswer:
     """One connection."""
     return _answer(call, call.connection())
 
 
-def create_connection(call: Call) -> Answer:
+def create_connection(call: Call) -> ApiAnswer:
     """Connect a bank with credentials."""
     user = call.user()
     connector = _wanted_connector(call)
@@ -136,7 +136,7 @@ def create_connection(call: Call) -> Answer:
     return _answer(call, connection, status)
 
 
-def update_connection(call: Call) -> Answer:
+def update_connection(call: Call) -> ApiAnswer:
     """Submit the requested fields, change credentials, or sync."""
     connection = call.connection()
     background = call.flag("background") or call.body.get("background") is True
@@ -146,7 +146,7 @@ def update_connection(call: Call) -> Answer:
     return _answer(call, connection, status)
 
 
-def sync_connection(call: Call) -> Answer:
+def sync_connection(call: Call) -> ApiAnswer:
     """Force a sync; `psu_requested` says whether the user is present to answer."""
     connection = call.connection()
     given = call.query.get("psu_requested", call.body.get("psu_requested", "true"))
@@ -157,29 +157,29 @@ def sync_connection(call: Call) -> Answer:
     return _answer(call, connection)
 
 
-def delete_connection(call: Call) -> Answer:
+def delete_connection(call: Call) -> ApiAnswer:
     """Erase a connection with its accounts."""
     connection = call.connection()
     webhook_events.connection_deleted(call.domain, connection, call.world.clock.now())
     call.domain.erase_connection(connection.id, call.world.clock.now())
-    return Answer(204)
+    return ApiAnswer(204)
 
 
-def list_sources(call: Call) -> Answer:
+def list_sources(call: Call) -> ApiAnswer:
     """The connection's sources; disabled ones only with `all`."""
     connection = call.connection()
     shown = [item for item in connection.sources if item.disabled is None or call.flag("all")]
     sources = [source_json(connection, item) for item in shown]
-    return Answer(200, {"sources": sources, "total": len(sources)})
+    return ApiAnswer(200, {"sources": sources, "total": len(sources)})
 
 
-def get_source(call: Call) -> Answer:
+def get_source(call: Call) -> ApiAnswer:
     """One source."""
     connection = call.connection()
-    return Answer(200, source_json(connection, _source_of_path(call, connection)))
+    return ApiAnswer(200, source_json(connection, _source_of_path(call, connection)))
 
 
-def update_source(call: Call) -> Answer:
+def update_source(call: Call) -> ApiAnswer:
     """Disable a source, so that syncs leave it out, or enable it again."""
     connection = call.connection()
     source = _source_of_path(call, connection)
@@ -187,10 +187,10 @@ def update_source(call: Call) -> Answer:
     if disabled is None:
         raise errors.missing_parameter("disabled") if "disabled" not in call.body else errors.invalid_value("disabled")
     source.disabled = (source.disabled or call.world.clock.now()) if disabled else None
-    return Answer(200, source_json(connection, source))
+    return ApiAnswer(200, source_json(connection, source))
 
 
-def webauth_url(call: Call) -> Answer:
+def webauth_url(call: Call) -> ApiAnswer:
     """The address where the user logs in at the bank.
 
     Raises:
@@ -216,10 +216,10 @@ def webauth_url(call: Call) -> Answer:
             raise errors.invalid_value("id_connector")
     code = domains.issue_code(call.world, call.domain, token.id_user or 0, single_use=True)
     here = URL(f"{call.url.scheme}://{call.url.netloc}/{call.domain.name}/2.0/webauth")
-    return Answer(200, {"url": f"{here}?{urlencode({**forwarded, 'token': code.value})}"})
+    return ApiAnswer(200, {"url": f"{here}?{urlencode({**forwarded, 'token': code.value})}"})
 
 
-def webauth(call: Call) -> Answer:
+def webauth(call: Call) -> ApiAnswer:
     """The bank's login page: consents and sends the user back."""
     code = call.domain.codes.pop(call.query.get("token", ""), None)
     redirect_uri = call.query.get("redirect_uri")
@@ -236,21 +236,21 @@ def webauth(call: Call) -> Answer:
         user = call.domain.users[code.id_user]
         connection = auth_flow.connect_at_the_bank(call.world, call.domain, user, connector)
     answer["id_connection"] = str(connection.id)
-    return Answer(302, headers={"Location": f"{redirect_uri}?{urlencode(answer)}"})
+    return ApiAnswer(302, headers={"Location": f"{redirect_uri}?{urlencode(answer)}"})
 
 
-def _answer(call: Call, connection: Connection, status: int = 200) -> Answer:
-    return Answer(status, connection_json(call.domain, connection, call.expand))
+def _answer(call: Call, connection: WorldConnection, status: int = 200) -> ApiAnswer:
+    return ApiAnswer(status, connection_json(call.domain, connection, call.expand))
 
 
-def _owned(call: Call, text: str, user_id: int | None) -> Connection:
+def _owned(call: Call, text: str, user_id: int | None) -> WorldConnection:
     connection = call.domain.connections.get(whole_number(text))
     if connection is None or connection.id_user != user_id:
         raise errors.not_found()
     return connection
 
 
-def _source_of_path(call: Call, connection: Connection) -> Source:
+def _source_of_path(call: Call, connection: WorldConnection) -> WorldSource:
     wanted = whole_number(call.params["source"])
     for source in connection.sources:
         if source.id == wanted:
@@ -258,7 +258,7 @@ def _source_of_path(call: Call, connection: Connection) -> Source:
     raise errors.not_found()
 
 
-def _wanted_connector(call: Call) -> Connector:
+def _wanted_connector(call: Call) -> CatalogueConnector:
     for name in ("connector_uuid", "id_connector"):
         if call.body.get(name) is not None:
             connector = call.domain.connector(str(call.body[name]))
@@ -268,7 +268,7 @@ def _wanted_connector(call: Call) -> Connector:
     raise errors.missing_parameter("connector_uuid")
 
 
-def _source_of_form(call: Call, connector: Connector) -> str:
+def _source_of_form(call: Call, connector: CatalogueConnector) -> str:
     for name in connector.source_names:
         if f"{name}website" in call.body:
             return name
@@ -278,7 +278,7 @@ def _source_of_form(call: Call, connector: Connector) -> str:
 USAGES = ("PRIV", "ORGA", "ASSO", None)
 
 
-def list_accounts(call: Call) -> Answer:
+def list_accounts(call: Call) -> ApiAnswer:
     """The user's accounts, or those of one connection."""
     user = call.user()
     connection_id = call.connection().id if "connection" in call.params else None
@@ -293,15 +293,15 @@ def list_accounts(call: Call) -> Answer:
     }
     if links is not None:
         payload["_links"] = links
-    return Answer(200, payload)
+    return ApiAnswer(200, payload)
 
 
-def get_account(call: Call) -> Answer:
+def get_account(call: Call) -> ApiAnswer:
     """One account."""
-    return Answer(200, account_json(call.domain, call.account(call.params["account"]), call.expand))
+    return ApiAnswer(200, account_json(call.domain, call.account(call.params["account"]), call.expand))
 
 
-def update_accounts(call: Call) -> Answer:
+def update_accounts(call: Call) -> ApiAnswer:
     """Change one account, or several given as `1234,4567`; none when one of them is refused."""
     changes = _checked(call.body)
     texts = call.params["account"].split(",")
@@ -309,12 +309,12 @@ def update_accounts(call: Call) -> Answer:
     for account in accounts:
         _apply(call, account, changes)
     if len(texts) == 1:
-        return Answer(200, account_json(call.domain, accounts[0], call.expand))
+        return ApiAnswer(200, account_json(call.domain, accounts[0], call.expand))
     payload = [account_json(call.domain, account, call.expand) for account in accounts]
-    return Answer(200, {"accounts": payload, "total": len(payload)})
+    return ApiAnswer(200, {"accounts": payload, "total": len(payload)})
 
 
-def _apply(call: Call, account: Account, changes: JsonObject) -> None:
+def _apply(call: Call, account: WorldAccount, changes: JsonObject) -> None:
     was_disabled = account.disabled is not None
     if "disabled" in changes:
         account.verbatim.pop("disabled", None)

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from pfo_pipeline.simulator import errors, webhook_events
 from pfo_pipeline.simulator.banking import discoveries, open_accounts, open_connection
-from pfo_pipeline.simulator.catalogue import TEST_SCENARIOS, Connector
-from pfo_pipeline.simulator.state import Connection, Domain, User, World
+from pfo_pipeline.simulator.catalogue import TEST_SCENARIOS, CatalogueConnector
+from pfo_pipeline.simulator.state import Domain, World, WorldConnection, WorldUser
 from pfo_pipeline.simulator.sync_engine import (
     TEMPORARY_STATES,
     has_lapsed,
@@ -45,8 +45,13 @@ INTERACTIVE_STATES = frozenset({"SCARequired", "webauthRequired", "additionalInf
 
 
 def create(
-    world: World, domain: Domain, user: User, connector: Connector, source: str, values: Mapping[str, object]
-) -> Connection:
+    world: World,
+    domain: Domain,
+    user: WorldUser,
+    connector: CatalogueConnector,
+    source: str,
+    values: Mapping[str, object],
+) -> WorldConnection:
     """Connect a bank with credentials. The accounts are found immediately, disabled; their data comes later.
 
     Raises:
@@ -72,7 +77,7 @@ def create(
 
 
 def submit(
-    world: World, domain: Domain, connection: Connection, values: Mapping[str, object], *, background: bool
+    world: World, domain: Domain, connection: WorldConnection, values: Mapping[str, object], *, background: bool
 ) -> None:
     """Handle a POST on a connection: a code, new credentials, a confirmation, or an empty request.
 
@@ -91,7 +96,7 @@ def submit(
         force(world, domain, connection, user_present=True)
 
 
-def force(world: World, domain: Domain, connection: Connection, *, user_present: bool) -> None:
+def force(world: World, domain: Domain, connection: WorldConnection, *, user_present: bool) -> None:
     """Start a sync now, in the background.
 
     Raises:
@@ -109,7 +114,9 @@ def force(world: World, domain: Domain, connection: Connection, *, user_present:
     start_sync(world, domain, connection, outcome=connection.state)
 
 
-def connect_at_the_bank(world: World, domain: Domain, user: User, connector: Connector) -> Connection:
+def connect_at_the_bank(
+    world: World, domain: Domain, user: WorldUser, connector: CatalogueConnector
+) -> WorldConnection:
     """Add a connection after the user's login on the bank's own page; its accounts start disabled."""
     now = world.clock.now()
     connection = open_connection(world, domain, user, connector, created=now)
@@ -121,7 +128,7 @@ def connect_at_the_bank(world: World, domain: Domain, user: User, connector: Con
     return connection
 
 
-def confirm_at_the_bank(world: World, domain: Domain, connection: Connection) -> None:
+def confirm_at_the_bank(world: World, domain: Domain, connection: WorldConnection) -> None:
     """Confirm after the user's login on the bank's own page."""
     _consented(world, domain, connection)
 
@@ -131,7 +138,7 @@ UNFINISHED_LOGIN = timedelta(hours=2)
 OPEN_LOGIN = frozenset({"webauthRequired", "additionalInformationNeeded", "decoupled", "validating"})
 
 
-def ask(connection: Connection, state: str | None, world: World) -> None:
+def ask(connection: WorldConnection, state: str | None, world: World) -> None:
     """Put the connection in a state, with the texts and form fields of that state."""
     texts = {
         "additionalInformationNeeded": "Enter the code received by SMS",
@@ -152,7 +159,7 @@ def form_fields(state: str | None) -> list[object] | None:
     return [] if state == "decoupled" else None
 
 
-def _first_step(connection: Connection) -> str:
+def _first_step(connection: WorldConnection) -> str:
     """The bank's first request to a user who is present."""
     return NEXT_AFTER_SCA.get(connection.scenario or "", "webauthRequired")
 
@@ -169,7 +176,7 @@ def _field(name: str, label: str, kind: str) -> dict[str, object]:
     }
 
 
-def _scenario(connector: Connector, source: str, values: Mapping[str, object]) -> str:
+def _scenario(connector: CatalogueConnector, source: str, values: Mapping[str, object]) -> str:
     if source not in connector.source_names:
         raise errors.invalid_value("source")
     if connector.slug != "TEST":
@@ -193,7 +200,7 @@ def _check_credentials(scenario: str, values: Mapping[str, object]) -> None:
         raise errors.ApiError(400, refused, description, message)
 
 
-def _resume(world: World, domain: Domain, connection: Connection, *, background: bool) -> None:
+def _resume(world: World, domain: Domain, connection: WorldConnection, *, background: bool) -> None:
     if connection.state == "validating":
         return
     if connection.state != "decoupled":
@@ -206,7 +213,7 @@ def _resume(world: World, domain: Domain, connection: Connection, *, background:
         _consented(world, domain, connection)
 
 
-def _take_code(world: World, domain: Domain, connection: Connection, values: Mapping[str, object]) -> None:
+def _take_code(world: World, domain: Domain, connection: WorldConnection, values: Mapping[str, object]) -> None:
     if connection.state != "additionalInformationNeeded":
         raise errors.invalid_value(CODE_FIELD)
     if CODE_FIELD not in values:
@@ -217,7 +224,7 @@ def _take_code(world: World, domain: Domain, connection: Connection, values: Map
         ask(connection, "wrongpass", world)
 
 
-def _take_credentials(world: World, domain: Domain, connection: Connection, values: Mapping[str, object]) -> None:
+def _take_credentials(world: World, domain: Domain, connection: WorldConnection, values: Mapping[str, object]) -> None:
     if connection.connector.auth_mechanism != "credentials":
         raise errors.invalid_value("password")
     if str(values.get("password")) != TEST_PASSWORD:
@@ -229,13 +236,13 @@ def _take_credentials(world: World, domain: Domain, connection: Connection, valu
         _consented(world, domain, connection)
 
 
-def _discover(world: World, domain: Domain, connection: Connection) -> None:
+def _discover(world: World, domain: Domain, connection: WorldConnection) -> None:
     now = world.clock.now()
     for account in open_accounts(world, domain, connection, discoveries(world, domain, connection), since=now):
         webhook_events.account_found(domain, account, now)
 
 
-def _consented(world: World, domain: Domain, connection: Connection) -> None:
+def _consented(world: World, domain: Domain, connection: WorldConnection) -> None:
     ask(connection, None, world)
     renew_consent(connection, world.clock.now())
     start_sync(world, domain, connection, outcome=None)

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from pfo_pipeline.simulator import webhook_events
-from pfo_pipeline.simulator.catalogue import Connector
+from pfo_pipeline.simulator.catalogue import CatalogueConnector
 from pfo_pipeline.simulator.dice import pick
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.paris_time import last_daily, next_daily, paris_day
-from pfo_pipeline.simulator.state import Account, Connection, Domain, Source, User, World
+from pfo_pipeline.simulator.state import Domain, World, WorldAccount, WorldConnection, WorldSource, WorldUser
 from pfo_pipeline.simulator.sync_engine import CONSENT, default_swing
 from pfo_pipeline.simulator.truth import note_figure
 
@@ -65,13 +65,15 @@ class AccountDraft:
     fields: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def open_connection(world: World, domain: Domain, user: User, connector: Connector, *, created: datetime) -> Connection:
+def open_connection(
+    world: World, domain: Domain, user: WorldUser, connector: CatalogueConnector, *, created: datetime
+) -> WorldConnection:
     """Create a healthy connection without accounts, whose last daily sync is in the past."""
     now = world.clock.now()
     connection_id = domain.next_id("connection")
     sync_time = _sync_time(world, domain, connection_id)
     synced = last_daily(sync_time, now)
-    connection = Connection(
+    connection = WorldConnection(
         id=connection_id,
         id_user=user.id,
         connector=connector,
@@ -83,7 +85,7 @@ def open_connection(world: World, domain: Domain, user: User, connector: Connect
         last_push=synced + timedelta(seconds=7),
     )
     connection.sources = [
-        Source(
+        WorldSource(
             id=domain.next_id("source"),
             id_connector_source=domain.source_id(connector, position),
             name=name,
@@ -99,14 +101,14 @@ def open_connection(world: World, domain: Domain, user: User, connector: Connect
 
 
 def open_account(
-    world: World, domain: Domain, connection: Connection, draft: AccountDraft, *, since: datetime
-) -> Account:
+    world: World, domain: Domain, connection: WorldConnection, draft: AccountDraft, *, since: datetime
+) -> WorldAccount:
     """Create an account with the draft's balance at `since`; each later sync has moved the balance."""
     account_id = domain.next_id("account")
     now = world.clock.now()
     number, iban = _identifiers(domain, account_id, connection.connector, draft)
     known = not draft.disabled
-    account = Account(
+    account = WorldAccount(
         id=account_id,
         id_connection=connection.id,
         id_user=connection.id_user,
@@ -140,8 +142,8 @@ def open_account(
 
 
 def open_accounts(
-    world: World, domain: Domain, connection: Connection, drafts: list[AccountDraft], *, since: datetime
-) -> list[Account]:
+    world: World, domain: Domain, connection: WorldConnection, drafts: list[AccountDraft], *, since: datetime
+) -> list[WorldAccount]:
     """Create accounts in the order of the drafts, with cards linked to their parents."""
     accounts = [open_account(world, domain, connection, draft, since=since) for draft in drafts]
     for account, draft in zip(accounts, drafts, strict=True):
@@ -150,7 +152,7 @@ def open_accounts(
     return accounts
 
 
-def discoveries(world: World, domain: Domain, connection: Connection) -> list[AccountDraft]:
+def discoveries(world: World, domain: Domain, connection: WorldConnection) -> list[AccountDraft]:
     """The accounts that a new test connection finds; they stay disabled until the user enables them."""
 
     def amount(label: str, low: int, high: int) -> Decimal:
@@ -185,7 +187,9 @@ def _with_check_digits(country: str, bban: str) -> str:
     return f"{country}{98 - int(digits) % 97:02d}{bban}"
 
 
-def _identifiers(domain: Domain, account_id: int, connector: Connector, draft: AccountDraft) -> tuple[str, str | None]:
+def _identifiers(
+    domain: Domain, account_id: int, connector: CatalogueConnector, draft: AccountDraft
+) -> tuple[str, str | None]:
     # Ids repeat in other domains, but account numbers of different people do not.
     serial = pick(10**9, 10**10 - 1, "account number", domain.name, account_id)
     if draft.type == "card":
@@ -233,8 +237,8 @@ class Manner:
 
 
 def renumber_connection(
-    world: World, domain: Domain, connection: Connection, manner: Manner
-) -> tuple[Connection, dict[int, int]]:
+    world: World, domain: Domain, connection: WorldConnection, manner: Manner
+) -> tuple[WorldConnection, dict[int, int]]:
     """Remove the bank and add it again. Returns the new connection, and the accounts' new ids by the old ones."""
     now = world.clock.now()
     user = domain.users[connection.id_user]
@@ -247,7 +251,7 @@ def renumber_connection(
     return again, {old: account.id for old, account in made.items()}
 
 
-def renumber_accounts(world: World, domain: Domain, accounts: list[Account], manner: Manner) -> list[Account]:
+def renumber_accounts(world: World, domain: Domain, accounts: list[WorldAccount], manner: Manner) -> list[WorldAccount]:
     """Give accounts new records in their connection, as after a repair or through another source."""
     now = world.clock.now()
     made = {}
@@ -261,12 +265,14 @@ def renumber_accounts(world: World, domain: Domain, accounts: list[Account], man
     return list(made.values())
 
 
-def see_again(domain: Domain, account: Account, connection: Connection, now: datetime) -> Account:
+def see_again(domain: Domain, account: WorldAccount, connection: WorldConnection, now: datetime) -> WorldAccount:
     """Show the same account through another connection, enabled; from now on both have the same movements."""
     return _again(domain, account, connection, Manner(disabled=False), now)
 
 
-def _again(domain: Domain, account: Account, connection: Connection, manner: Manner, now: datetime) -> Account:
+def _again(
+    domain: Domain, account: WorldAccount, connection: WorldConnection, manner: Manner, now: datetime
+) -> WorldAccount:
     # Both records are one account at the bank, even if its IBAN changes.
     account.bank_account = account.identity
     again = replace(
@@ -290,26 +296,26 @@ def _again(domain: Domain, account: Account, connection: Connection, manner: Man
     return again
 
 
-def _source_id(connection: Connection, name: str | None) -> int | None:
+def _source_id(connection: WorldConnection, name: str | None) -> int | None:
     if name is None:
         return next((source.id for source in connection.sources if source.disabled is None), None)
     return next(source.id for source in connection.sources if source.name == name)
 
 
-def _numbers(account: Account, manner: Numbers) -> JsonObject:
+def _numbers(account: WorldAccount, manner: Numbers) -> JsonObject:
     if manner == "same":
         return {}
     if manner == "absent":
         return {"iban": None, "number": None, "webid": None, "bic": None}
-    told = {name: account.fields.get(name) for name in ("iban", "number")}
-    return {name: _in_groups(value) for name, value in told.items() if isinstance(value, str)}
+    numbers = {name: account.fields.get(name) for name in ("iban", "number")}
+    return {name: _in_groups(value) for name, value in numbers.items() if isinstance(value, str)}
 
 
 def _in_groups(text: str) -> str:
     return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
-def _tie_parents(made: dict[int, Account]) -> None:
+def _tie_parents(made: dict[int, WorldAccount]) -> None:
     for account in made.values():
         parent = account.fields.get("id_parent")
         if isinstance(parent, int) and parent in made:

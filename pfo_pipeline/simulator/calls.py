@@ -15,12 +15,12 @@ from starlette.datastructures import URL, QueryParams
 
 from pfo_pipeline.simulator import errors
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
-from pfo_pipeline.simulator.state import Account, Connection, Domain, Token, User, World
+from pfo_pipeline.simulator.state import Domain, Token, World, WorldAccount, WorldConnection, WorldUser
 from pfo_pipeline.simulator.views import Expansion, parse_expand
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiAnswer:
     """A status and a JSON payload; no payload means no body."""
 
     status: int
@@ -62,7 +62,7 @@ class Call:
             raise errors.forbidden()
         return self.token
 
-    def user(self) -> User:
+    def user(self) -> WorldUser:
         """The user of the path, who must be the caller.
 
         Raises:
@@ -73,7 +73,7 @@ class Call:
             raise errors.not_found()
         return self.domain.users[token.id_user or 0]
 
-    def connection(self) -> Connection:
+    def connection(self) -> WorldConnection:
         """The connection of the path, which the user of the path owns."""
         user = self.user()
         connection = self.domain.connections.get(whole_number(self.params["connection"]))
@@ -81,7 +81,7 @@ class Call:
             raise errors.not_found()
         return connection
 
-    def account(self, text: str) -> Account:
+    def account(self, text: str) -> WorldAccount:
         """An account of the user of the path; disabled and deleted ones only with `all`."""
         user = self.user()
         account = self.domain.accounts.get(whole_number(text))
@@ -92,7 +92,7 @@ class Call:
         return account
 
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[Call], ApiAnswer]
 
 
 def whole_number(text: str) -> int:

@@ -13,7 +13,7 @@ from pfo_pipeline.simulator.exact_json import JsonObject
 
 
 @dataclass(frozen=True)
-class Currency:
+class CurrencyFormat:
     """A currency; `precision` is its number of decimal places."""
 
     id: str
@@ -37,7 +37,7 @@ class AccountType:
 
 
 @dataclass(frozen=True)
-class Connector:
+class CatalogueConnector:
     """A bank that users can connect. `base_id` is shifted per domain, `uuid` never changes."""
 
     base_id: int
@@ -62,14 +62,14 @@ CURRENCIES = MappingProxyType(
     {
         currency.id: currency
         for currency in (
-            Currency("EUR", "Euro", "€", 2),
-            Currency("USD", "US Dollar", "$", 2, prefix=True),
-            Currency("GBP", "Pound Sterling", "£", 2, prefix=True),
-            Currency("CHF", "Swiss Franc", "CHF", 2),
-            Currency("JPY", "Yen", "¥", 0, prefix=True),
-            Currency("TND", "Tunisian Dinar", "TND", 3),
-            Currency("SEK", "Swedish Krona", "kr", 2),
-            Currency("BTC", "Bitcoin", "₿", 8, crypto=True),
+            CurrencyFormat("EUR", "Euro", "€", 2),
+            CurrencyFormat("USD", "US Dollar", "$", 2, prefix=True),
+            CurrencyFormat("GBP", "Pound Sterling", "£", 2, prefix=True),
+            CurrencyFormat("CHF", "Swiss Franc", "CHF", 2),
+            CurrencyFormat("JPY", "Yen", "¥", 0, prefix=True),
+            CurrencyFormat("TND", "Tunisian Dinar", "TND", 3),
+            CurrencyFormat("SEK", "Swedish Krona", "kr", 2),
+            CurrencyFormat("BTC", "Bitcoin", "₿", 8, crypto=True),
         )
     }
 )
@@ -100,7 +100,7 @@ ACCOUNT_TYPES = MappingProxyType(
     }
 )
 
-TEST_CONNECTOR = Connector(
+TEST_CONNECTOR = CatalogueConnector(
     base_id=40,
     name="Connecteur de test",
     code="00000",
@@ -115,10 +115,10 @@ TEST_CONNECTOR = Connector(
     uuid="338178e6-3d01-564f-9a7b-52ca442459bf",
 )
 
-CONNECTORS: tuple[Connector, ...] = (
+CONNECTORS: tuple[CatalogueConnector, ...] = (
     TEST_CONNECTOR,
-    Connector(1207, "Banque Exemple", "99999", "BEX", "0055aa", "fr", "France", "BEXAFRPPXXX"),
-    Connector(
+    CatalogueConnector(1207, "Banque Exemple", "99999", "BEX", "0055aa", "fr", "France", "BEXAFRPPXXX"),
+    CatalogueConnector(
         1208,
         "Crédit des Deux Rives",
         "99999",
@@ -130,8 +130,8 @@ CONNECTORS: tuple[Connector, ...] = (
         auth_mechanism="credentials",
         source_names=("openapi", "directaccess"),
     ),
-    Connector(1209, "Caisse des Tilleuls", "99999", "CDT", "c0392b", "fr", "France", "CDTLFRPPXXX"),
-    Connector(
+    CatalogueConnector(1209, "Caisse des Tilleuls", "99999", "CDT", "c0392b", "fr", "France", "CDTLFRPPXXX"),
+    CatalogueConnector(
         1214,
         "Banque Meunier & Fils",
         None,
@@ -142,7 +142,7 @@ CONNECTORS: tuple[Connector, ...] = (
         "BMFSFRPPXXX",
         capabilities=("bank", "bankwealth"),
     ),
-    Connector(
+    CatalogueConnector(
         1221,
         "Rhonequell Privatbank",
         None,
@@ -153,10 +153,10 @@ CONNECTORS: tuple[Connector, ...] = (
         "RQPBCHZZXXX",
         capabilities=("bank", "bankwealth"),
     ),
-    Connector(1233, "Harbour & Vale", None, "HAV", "14213d", "gb", "United Kingdom", "HAVLGB2LXXX"),
-    Connector(1240, "Larchwood Trust", None, "LWT", "2d6a4f", "us", "United States", "LWTRUS33XXX"),
-    Connector(1252, "Banque du Jasmin", None, "BDJ", "e07a5f", "tn", "Tunisia", "BDJSTNTTXXX"),
-    Connector(
+    CatalogueConnector(1233, "Harbour & Vale", None, "HAV", "14213d", "gb", "United Kingdom", "HAVLGB2LXXX"),
+    CatalogueConnector(1240, "Larchwood Trust", None, "LWT", "2d6a4f", "us", "United States", "LWTRUS33XXX"),
+    CatalogueConnector(1252, "Banque du Jasmin", None, "BDJ", "e07a5f", "tn", "Tunisia", "BDJSTNTTXXX"),
+    CatalogueConnector(
         1260,
         "Hashmeadow Exchange",
         None,
@@ -188,7 +188,7 @@ TEST_SCENARIOS = MappingProxyType(
 )
 
 
-def find_connector(reference: str) -> Connector | None:
+def find_connector(reference: str) -> CatalogueConnector | None:
     """Find a connector by uuid, exact name or slug."""
     for connector in CONNECTORS:
         if reference in (connector.uuid, connector.name, connector.slug):
@@ -204,7 +204,7 @@ def precision_of(code: str | None) -> int:
 
 def currency_object(code: str) -> JsonObject:
     """The Currency object of an ISO code; an unknown code gets a plain object with two decimals."""
-    currency = CURRENCIES.get(code, Currency(code, code, code, 2))
+    currency = CURRENCIES.get(code, CurrencyFormat(code, code, code, 2))
     return {
         "id": currency.id,
         "name": currency.name,

@@ -14,7 +14,7 @@ from pfo_pipeline.simulator.banking import AccountDraft, french_iban, loan_objec
 from pfo_pipeline.simulator.dice import secret
 from pfo_pipeline.simulator.domains import create_domain
 from pfo_pipeline.simulator.paris_time import last_daily, paris_day
-from pfo_pipeline.simulator.state import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.state import Domain, World, WorldAccount, WorldConnection, WorldUser
 from pfo_pipeline.simulator.sync_engine import move_balance, set_state
 from pfo_pipeline.simulator.truth import note_figure
 
@@ -23,7 +23,7 @@ OPENING = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Member:
+class DemoUser:
     """A member of a household; `key` is the id in the pipeline's configuration."""
 
     key: str
@@ -32,14 +32,14 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Tenant:
+class DemoTenant:
     """A household with its own domain."""
 
     key: str
     name: str
     domain: str
     client_id: str
-    members: tuple[Member, ...]
+    members: tuple[DemoUser, ...]
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,26 @@ class Link:
 
 
 TENANTS = (
-    Tenant(
+    DemoTenant(
         "martin",
         "Martin household",
         "martin-sandbox",
         "10000001",
-        (Member("claire", "Claire Martin", 731), Member("paul", "Paul Martin", 732)),
+        (DemoUser("claire", "Claire Martin", 731), DemoUser("paul", "Paul Martin", 732)),
     ),
-    Tenant(
+    DemoTenant(
         "lindqvist",
         "Lindqvist family",
         "lindqvist-sandbox",
         "10000002",
-        (Member("astrid", "Astrid Lindqvist", 731), Member("nils", "Nils Lindqvist", 732)),
+        (DemoUser("astrid", "Astrid Lindqvist", 731), DemoUser("nils", "Nils Lindqvist", 732)),
     ),
-    Tenant(
+    DemoTenant(
         "moreau",
         "Moreau household",
         "moreau-sandbox",
         "10000003",
-        (Member("helene", "Hélène Moreau", 731),),
+        (DemoUser("helene", "Hélène Moreau", 731),),
     ),
 )
 
@@ -102,7 +102,7 @@ def populate(world: World) -> None:
                 _open(world, domain, user, link)
 
 
-def member_token(domain: Domain, member: Member) -> str:
+def member_token(domain: Domain, member: DemoUser) -> str:
     """The permanent token of a member."""
     for token in domain.tokens.values():
         if token.kind == "permanent" and token.id_user == member.powens_id:
@@ -110,7 +110,7 @@ def member_token(domain: Domain, member: Member) -> str:
     raise KeyError(member.key)
 
 
-def _open(world: World, domain: Domain, user: User, link: Link) -> None:
+def _open(world: World, domain: Domain, user: WorldUser, link: Link) -> None:
     created = datetime.combine(link.created, datetime.min.time(), UTC) + timedelta(hours=9, minutes=14)
     connection = open_connection(world, domain, user, find(domain, link.connector), created=created)
     now = world.clock.now()
@@ -133,7 +133,7 @@ def _open(world: World, domain: Domain, user: User, link: Link) -> None:
         _catch_up(world, domain, connection, account)
 
 
-def _catch_up(world: World, domain: Domain, connection: Connection, account: Account) -> None:
+def _catch_up(world: World, domain: Domain, connection: WorldConnection, account: WorldAccount) -> None:
     if account.deleted is None and account.known and connection.last_update is not None:
         account.last_update = connection.last_update - timedelta(seconds=1)
     until = account.last_update or connection.last_update

@@ -6,14 +6,14 @@ Facts: Powens docs, Authentication. Temporary tokens and codes live 30 minutes; 
 from datetime import datetime, timedelta
 
 from pfo_pipeline.simulator.dice import pick, secret
-from pfo_pipeline.simulator.state import Code, Domain, Settings, Token, TokenKind, User, World
+from pfo_pipeline.simulator.state import Code, Domain, Settings, Token, TokenKind, World, WorldUser
 
 TEMPORARY_LIFE_SECONDS = 1800
 
 
-def add_user(world: World, domain: Domain, *, anonymous: bool = False, user_id: int | None = None) -> User:
+def add_user(world: World, domain: Domain, *, anonymous: bool = False, user_id: int | None = None) -> WorldUser:
     """Create a user of the domain, signed in now."""
-    user = User(user_id or domain.next_id("user"), world.clock.now(), anonymous)
+    user = WorldUser(user_id or domain.next_id("user"), world.clock.now(), anonymous)
     domain.users[user.id] = user
     return user
 

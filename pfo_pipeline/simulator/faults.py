@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pfo_pipeline.simulator.exact_json import JsonObject
-from pfo_pipeline.simulator.values import Reader
+from pfo_pipeline.simulator.values import FieldReader
 
 Kind = Literal["status", "html", "slow", "reset", "truncated", "body", "endless"]
 GATEWAY_PAGE = b"<html><head><title>ERROR</title></head><body><h1>503 ERROR</h1><hr>CloudFront</body></html>"
@@ -140,7 +140,7 @@ def gateway_page() -> Response:
 
 
 def _read(order: JsonObject, number: int) -> Fault:
-    reader = Reader(order)
+    reader = FieldReader(order)
     kind = reader.text("kind")
     if kind not in get_args(Kind):
         raise ValueError(f"kind: one of {', '.join(get_args(Kind))}")
@@ -182,7 +182,7 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise ValueError(f"path: {error}") from None
 
 
-def _content(reader: Reader) -> bytes:
+def _content(reader: FieldReader) -> bytes:
     text, encoded = reader.text("body", None), reader.text("body_base64", None)
     repeat = reader.whole("repeat", 1) or 0
     try:

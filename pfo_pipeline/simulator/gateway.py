@@ -30,7 +30,7 @@ WINDOW_SECONDS = 60.0
 
 
 @dataclass
-class RateLimiter:
+class CallCounter:
     """Count calls per domain. `ticks` gives monotonic seconds."""
 
     ticks: Callable[[], float] = time.monotonic
@@ -58,7 +58,7 @@ SECRET_PARAMETERS = frozenset({"token", "code", "client_secret", "access_token"}
 
 
 @dataclass
-class Entry:
+class JournalEntry:
     """A request. `status` stays null if no answer was begun, `fault` names the applied fault."""
 
     seq: int
@@ -80,17 +80,17 @@ class Entry:
 class Journal:
     """Entries in the order of the requests; numbers continue after clearing."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[JournalEntry] = field(default_factory=list)
     count: int = 0
 
-    def open(self, *, clock: str, method: str, domain: str, path: str, query: str) -> Entry:
+    def open(self, *, clock: str, method: str, domain: str, path: str, query: str) -> JournalEntry:
         """Record a new request."""
         self.count += 1
-        entry = Entry(self.count, clock, method, domain, path, _without_secrets(query))
+        entry = JournalEntry(self.count, clock, method, domain, path, _without_secrets(query))
         self.entries.append(entry)
         return entry
 
-    def since(self, seq: int, domain: str | None) -> Sequence[Entry]:
+    def since(self, seq: int, domain: str | None) -> Sequence[JournalEntry]:
         """Entries after number `seq`, of one domain if given."""
         first = bisect_right(self.entries, seq, key=lambda item: item.seq)
         return [item for item in self.entries[first:] if domain in (None, item.domain)]
@@ -114,7 +114,7 @@ class Bench:
     world: World
     faults: FaultBook = field(default_factory=FaultBook)
     journal: Journal = field(default_factory=Journal)
-    limiter: RateLimiter = field(default_factory=RateLimiter)
+    limiter: CallCounter = field(default_factory=CallCounter)
     sender: Sender = field(init=False)
 
     def __post_init__(self) -> None:
@@ -184,7 +184,7 @@ class Gateway:
         await response(scope, receive, send)
 
     async def _strike(
-        self, fault: Fault, incoming: Incoming, entry: Entry, scope: Scope, receive: Receive, send: Send
+        self, fault: Fault, incoming: Incoming, entry: JournalEntry, scope: Scope, receive: Receive, send: Send
     ) -> Response | None:
         """Apply the fault; null if the exchange is over."""
         done = self._answer_now(incoming) if fault.executed else None

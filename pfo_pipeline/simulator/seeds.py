@@ -11,12 +11,12 @@ from decimal import Decimal
 
 from pfo_pipeline.simulator import domains
 from pfo_pipeline.simulator.banking import AccountDraft, open_accounts, open_connection, see_again
-from pfo_pipeline.simulator.catalogue import CONNECTORS, TEST_CONNECTOR, Connector, precision_of
+from pfo_pipeline.simulator.catalogue import CONNECTORS, TEST_CONNECTOR, CatalogueConnector, precision_of
 from pfo_pipeline.simulator.dice import pick
 from pfo_pipeline.simulator.domains import create_domain
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.paris_time import paris_day
-from pfo_pipeline.simulator.state import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.state import Domain, World, WorldAccount, WorldConnection, WorldUser
 from pfo_pipeline.simulator.sync_engine import move_balance
 from pfo_pipeline.simulator.truth import note_figure
 
@@ -73,7 +73,7 @@ def populate(world: World, order: Order) -> Domain:
         ValueError: the domain's name is taken or invalid.
     """
     domain = create_domain(world, order.domain)
-    joint: Account | None = None
+    joint: WorldAccount | None = None
     for member in range(order.members):
         user = domains.add_user(world, domain)
         domains.issue_token(world, domain, "permanent", user.id)
@@ -100,7 +100,7 @@ def keys(domain: Domain) -> JsonObject:
     }
 
 
-def _user_keys(domain: Domain, user: User) -> JsonObject:
+def _user_keys(domain: Domain, user: WorldUser) -> JsonObject:
     connections = [
         {
             "id": connection.id,
@@ -112,7 +112,7 @@ def _user_keys(domain: Domain, user: User) -> JsonObject:
     return {"id": user.id, "token": domain.permanent_token(user.id), "connections": connections}
 
 
-def _open(world: World, domain: Domain, user: User, order: Order, key: tuple[int, ...]) -> Connection:
+def _open(world: World, domain: Domain, user: WorldUser, order: Order, key: tuple[int, ...]) -> WorldConnection:
     now = world.clock.now()
     # A household has one bank in common, so that two members can see one account.
     member, number = (0, 0) if key[-1] == 0 else key[1:]
@@ -129,7 +129,7 @@ def _open(world: World, domain: Domain, user: User, order: Order, key: tuple[int
     return connection
 
 
-def _draft(connector: Connector, key: tuple[int, ...], now: datetime) -> AccountDraft:
+def _draft(connector: CatalogueConnector, key: tuple[int, ...], now: datetime) -> AccountDraft:
     kind, currency = KINDS[pick(0, len(KINDS) - 1, "kind", *key)]
     opened = now - timedelta(days=pick(30, OLDEST_DAYS, "opened", *key))
     holder = f"{_one_of(FIRST_NAMES, 'first name', *key)} {_one_of(SURNAMES, 'surname', *key)}"

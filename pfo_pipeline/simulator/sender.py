@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps, loads
-from pfo_pipeline.simulator.state import Delivery, Domain, Webhook, World
-from pfo_pipeline.simulator.values import Reader
+from pfo_pipeline.simulator.state import Domain, Webhook, WebhookDelivery, World
+from pfo_pipeline.simulator.values import FieldReader
 
 TIMEOUT_SECONDS = 5.0
 MAX_FAILURES_IN_A_ROW = 10
@@ -62,7 +62,7 @@ class Sender:
         Raises:
             ValueError: the order is invalid.
         """
-        reader = Reader(values)
+        reader = FieldReader(values)
         kind = reader.text("kind")
         if kind not in get_args(Kind):
             raise ValueError(f"kind: one of {', '.join(get_args(Kind))}")
@@ -116,7 +116,7 @@ class Sender:
                 timeouts[webhook.id] += status is None
 
     async def _deliver(
-        self, client: httpx.AsyncClient, domain: Domain, webhook: Webhook, delivery: Delivery
+        self, client: httpx.AsyncClient, domain: Domain, webhook: Webhook, delivery: WebhookDelivery
     ) -> int | None:
         """Send a post, as often as a fault requires. Returns the status of the real post, null without an answer in time."""
         delivery.tries += 1
@@ -134,7 +134,7 @@ class Sender:
         client: httpx.AsyncClient,
         domain: Domain,
         webhook: Webhook,
-        delivery: Delivery,
+        delivery: WebhookDelivery,
         fault: str | None,
         age_seconds: int = 0,
     ) -> int | None:
@@ -176,18 +176,18 @@ class Sender:
         return None
 
 
-def _is_held(domain: Domain, delivery: Delivery) -> bool:
+def _is_held(domain: Domain, delivery: WebhookDelivery) -> bool:
     user = domain.users.get(delivery.id_user)
     return user is not None and user.anonymous
 
 
-def _forged(domain: Domain, delivery: Delivery) -> Delivery:
+def _forged(domain: Domain, delivery: WebhookDelivery) -> WebhookDelivery:
     """A forged post: an event that never happened."""
     payload = loads(delivery.body)
     assert isinstance(payload, dict)
     number = domain.next_id("event")
     body = dumps({**payload, "id_webhook_data": number})
-    return Delivery(number, delivery.webhook_id, delivery.id_user, delivery.at, body, None)
+    return WebhookDelivery(number, delivery.webhook_id, delivery.id_user, delivery.at, body, None)
 
 
 def _signature(secret: str, url: str, date: str, body: bytes) -> str:

@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from pfo_pipeline.simulator.catalogue import CONNECTORS, Connector
+from pfo_pipeline.simulator.catalogue import CONNECTORS, CatalogueConnector
 from pfo_pipeline.simulator.dice import roll
 from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.paris_time import Clock
@@ -37,7 +37,7 @@ class Code:
 
 
 @dataclass
-class User:
+class WorldUser:
     """An end user of the client application; anonymous ones are deleted with their temporary token."""
 
     id: int
@@ -46,7 +46,7 @@ class User:
 
 
 @dataclass
-class Source:
+class WorldSource:
     """A source of a connection."""
 
     id: int
@@ -70,7 +70,7 @@ class RunningSync:
 
 
 @dataclass
-class Connection:
+class WorldConnection:
     """A user's link to a bank.
 
     `next_try` is the schedule: when the clock passes it, the automatic sync runs; null means never.
@@ -79,7 +79,7 @@ class Connection:
 
     id: int
     id_user: int
-    connector: Connector
+    connector: CatalogueConnector
     created: datetime
     sync_time: time
     last_update: datetime | None
@@ -90,7 +90,7 @@ class Connection:
     fields: list[object] | None = None
     last_push: datetime | None = None
     active: bool = True
-    sources: list[Source] = field(default_factory=list)
+    sources: list[WorldSource] = field(default_factory=list)
     scenario: str | None = None
     running: RunningSync | None = None
     forced_at: datetime | None = None
@@ -110,7 +110,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Figure:
+class WorldBalance:
     """The balance that an account showed from a time on; `as_of` is the balance's own time."""
 
     shown_from: datetime
@@ -121,7 +121,7 @@ class Figure:
 
 
 @dataclass
-class Account:
+class WorldAccount:
     """A bank account.
 
     `known` is false until the first sync after enabling: then only few values are sent. `swing` limits a daily move,
@@ -154,7 +154,7 @@ class Account:
     announces: bool = False
     buys: bool = False
     pending: list[Pending] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
+    figures: list[WorldBalance] = field(default_factory=list)
     erased: datetime | None = None
     fields: JsonObject = field(default_factory=dict)
     verbatim: JsonObject = field(default_factory=dict)
@@ -192,7 +192,7 @@ class Webhook:
 
 
 @dataclass(eq=False)
-class Delivery:
+class WebhookDelivery:
     """A post to deliver. `number` is `id_webhook_data`, `token` the user's at the time of the event."""
 
     number: int
@@ -227,16 +227,16 @@ class Domain:
     client_id: str
     client_secret: str
     settings: Settings
-    users: dict[int, User] = field(default_factory=dict)
+    users: dict[int, WorldUser] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
-    connections: dict[int, Connection] = field(default_factory=dict)
-    accounts: dict[int, Account] = field(default_factory=dict)
-    erased_connections: list[Connection] = field(default_factory=list)
-    erased_accounts: list[Account] = field(default_factory=list)
+    connections: dict[int, WorldConnection] = field(default_factory=dict)
+    accounts: dict[int, WorldAccount] = field(default_factory=dict)
+    erased_connections: list[WorldConnection] = field(default_factory=list)
+    erased_accounts: list[WorldAccount] = field(default_factory=list)
     auth_providers: dict[int, AuthProvider] = field(default_factory=dict)
     webhooks: dict[int, Webhook] = field(default_factory=dict)
-    outbox: list[Delivery] = field(default_factory=list)
+    outbox: list[WebhookDelivery] = field(default_factory=list)
     issued: int = 0
     requests: int = 0
     last_ids: dict[str, int] = field(default_factory=dict)
@@ -248,26 +248,26 @@ class Domain:
         self.last_ids[kind] = self.last_ids.get(kind, first - 1) + 1
         return self.last_ids[kind]
 
-    def connector_id(self, connector: Connector) -> int:
+    def connector_id(self, connector: CatalogueConnector) -> int:
         """The connector's id in this domain; it differs between domains, as in Powens."""
         return connector.base_id + 2000 * (roll("connector ids", self.name) % 7)
 
-    def source_id(self, connector: Connector, position: int) -> int:
+    def source_id(self, connector: CatalogueConnector, position: int) -> int:
         """The id of a connector's source in this domain."""
         return 10 * self.connector_id(connector) + position + 1
 
-    def connector(self, reference: str) -> Connector | None:
+    def connector(self, reference: str) -> CatalogueConnector | None:
         """Find a connector by this domain's id or by uuid."""
         for connector in CONNECTORS:
             if reference in (connector.uuid, str(self.connector_id(connector))):
                 return connector
         return None
 
-    def connections_of(self, user_id: int) -> list[Connection]:
+    def connections_of(self, user_id: int) -> list[WorldConnection]:
         """A user's connections by id."""
         return sorted((c for c in self.connections.values() if c.id_user == user_id), key=lambda c: c.id)
 
-    def accounts_of(self, user_id: int, connection_id: int | None = None) -> list[Account]:
+    def accounts_of(self, user_id: int, connection_id: int | None = None) -> list[WorldAccount]:
         """A user's accounts by id, optionally of one connection; including disabled and deleted ones."""
         chosen = (
             account

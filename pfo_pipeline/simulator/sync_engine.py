@@ -12,14 +12,14 @@ from pfo_pipeline.simulator import domains, webhook_events
 from pfo_pipeline.simulator.catalogue import precision_of
 from pfo_pipeline.simulator.dice import pick, swing
 from pfo_pipeline.simulator.paris_time import next_daily, paris_day
-from pfo_pipeline.simulator.state import Account, Connection, Domain, Pending, RunningSync, World
+from pfo_pipeline.simulator.state import Domain, Pending, RunningSync, World, WorldAccount, WorldConnection
 from pfo_pipeline.simulator.truth import note_figure
 
 DAYS_TO_POST = (1, 4)
 ONE_DROPPED_IN = 8
 
 
-def announce_purchases(account: Account, key: tuple[object, ...], day: date) -> None:
+def announce_purchases(account: WorldAccount, key: tuple[object, ...], day: date) -> None:
     """Add a day's purchases to the pending operations: on every other day at least one, always an expense."""
     if not pick(0, 1, "purchase", *key, day):
         return
@@ -29,7 +29,7 @@ def announce_purchases(account: Account, key: tuple[object, ...], day: date) -> 
     account.pending.append(Pending(amount, due, dropped))
 
 
-def settle(account: Account, day: date) -> None:
+def settle(account: WorldAccount, day: date) -> None:
     """Post or drop the operations that are due up to a day; the others remain in `coming`."""
     if not account.announces:
         return
@@ -58,7 +58,7 @@ def advance(world: World) -> datetime:
     return now
 
 
-def start_sync(world: World, domain: Domain, connection: Connection, *, outcome: str | None) -> None:
+def start_sync(world: World, domain: Domain, connection: WorldConnection, *, outcome: str | None) -> None:
     """Start a sync that ends in the state `outcome` once the clock has moved on."""
     now = world.clock.now()
     connection.forced_at = now
@@ -66,7 +66,7 @@ def start_sync(world: World, domain: Domain, connection: Connection, *, outcome:
     connection.running = RunningSync(finishes, outcome)
 
 
-def may_force(world: World, domain: Domain, connection: Connection) -> bool:
+def may_force(world: World, domain: Domain, connection: WorldConnection) -> bool:
     """Whether a sync may be forced now: none is running, and the last one is old enough."""
     if connection.running is not None:
         return False
@@ -75,7 +75,7 @@ def may_force(world: World, domain: Domain, connection: Connection) -> bool:
     return all(world.clock.now() - moment >= interval for moment in recent)
 
 
-def set_state(connection: Connection, state: str | None, now: datetime) -> None:
+def set_state(connection: WorldConnection, state: str | None, now: datetime) -> None:
     """Put a connection and its enabled sources in a state, with the state's retry time."""
     connection.state = state
     if state is None:
@@ -88,19 +88,19 @@ def set_state(connection: Connection, state: str | None, now: datetime) -> None:
         source.next_try = connection.next_try
 
 
-def renew_consent(connection: Connection, now: datetime) -> None:
+def renew_consent(connection: WorldConnection, now: datetime) -> None:
     """Record a new consent for another 180 days."""
     connection.expire = now + CONSENT
     for source in connection.sources:
         source.expire = connection.expire
 
 
-def has_lapsed(connection: Connection, at: datetime) -> bool:
+def has_lapsed(connection: WorldConnection, at: datetime) -> bool:
     """Whether the consent has ended."""
     return connection.expire is not None and connection.expire <= at
 
 
-def move_balance(world: World, domain: Domain, account: Account, day: date) -> None:
+def move_balance(world: World, domain: Domain, account: WorldAccount, day: date) -> None:
     """Move the balance to `day` by the moves of the days between."""
     if account.balance is None:
         return
@@ -118,12 +118,12 @@ def move_balance(world: World, domain: Domain, account: Account, day: date) -> N
         account.coming = -abs(swing(account.swing, precision, "coming", world.seed, account.id, day))
 
 
-def _walk_key(world: World, domain: Domain, account: Account) -> tuple[object, ...]:
+def _walk_key(world: World, domain: Domain, account: WorldAccount) -> tuple[object, ...]:
     """Key of the random walk: one bank account in two connections has one balance."""
     return (world.seed, domain.name, account.identity)
 
 
-def _advance_connection(world: World, domain: Domain, connection: Connection, until: datetime) -> None:
+def _advance_connection(world: World, domain: Domain, connection: WorldConnection, until: datetime) -> None:
     while True:
         running, planned = connection.running, connection.next_try
         # Only times after the last call: a `next_try` set in the past stays unchanged.
@@ -137,7 +137,7 @@ def _advance_connection(world: World, domain: Domain, connection: Connection, un
             return
 
 
-def _finish_sync(world: World, domain: Domain, connection: Connection, sync: RunningSync) -> None:
+def _finish_sync(world: World, domain: Domain, connection: WorldConnection, sync: RunningSync) -> None:
     if sync.outcome is None:
         if connection.state is None:
             # A source may fail under a healthy connection, and continues to fail.
@@ -152,7 +152,7 @@ def _finish_sync(world: World, domain: Domain, connection: Connection, sync: Run
     _announce_sync(domain, connection, sync.finishes)
 
 
-def sync_automatically(world: World, domain: Domain, connection: Connection, at: datetime) -> None:
+def sync_automatically(world: World, domain: Domain, connection: WorldConnection, at: datetime) -> None:
     """Run the daily sync at any time: data arrives, or the state stays and is reported again."""
     if connection.state is None and has_lapsed(connection, at):
         set_state(connection, "SCARequired", at)
@@ -168,12 +168,12 @@ def sync_automatically(world: World, domain: Domain, connection: Connection, at:
     _announce_sync(domain, connection, at)
 
 
-def _announce_sync(domain: Domain, connection: Connection, at: datetime) -> None:
+def _announce_sync(domain: Domain, connection: WorldConnection, at: datetime) -> None:
     announce = webhook_events.synced if connection.state is None else webhook_events.sync_failed
     announce(domain, connection, at)
 
 
-def _take_data(world: World, domain: Domain, connection: Connection, at: datetime, *, forced: bool) -> None:
+def _take_data(world: World, domain: Domain, connection: WorldConnection, at: datetime, *, forced: bool) -> None:
     """Make the bank's balances of `at` visible on the connection, its working sources and its accounts."""
     connection.last_update = at
     connection.last_push = at + timedelta(seconds=7)
@@ -196,7 +196,7 @@ def _take_data(world: World, domain: Domain, connection: Connection, at: datetim
         note_figure(account, at)
 
 
-def _move_within_the_day(world: World, domain: Domain, account: Account, at: datetime) -> None:
+def _move_within_the_day(world: World, domain: Domain, account: WorldAccount, at: datetime) -> None:
     """Add a movement since the last sync, which other connections will see at their own syncs."""
     if account.balance is None:
         return
@@ -208,7 +208,7 @@ def _move_within_the_day(world: World, domain: Domain, account: Account, at: dat
             other.unseen += change
 
 
-def _planned_try(connection: Connection, state: str | None, now: datetime) -> datetime | None:
+def _planned_try(connection: WorldConnection, state: str | None, now: datetime) -> datetime | None:
     retried = state is None or state in TEMPORARY_STATES
     return next_daily(connection.sync_time, now) if retried else None
 

@@ -9,22 +9,22 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from pfo_pipeline.simulator.exact_json import JsonObject, plain
-from pfo_pipeline.simulator.state import Account, Connection, Domain, Figure, User, World
+from pfo_pipeline.simulator.state import Domain, World, WorldAccount, WorldBalance, WorldConnection, WorldUser
 
 
-def note_figure(account: Account, at: datetime) -> None:
+def note_figure(account: WorldAccount, at: datetime) -> None:
     """Record the account's balance from `at` on, if it is new."""
     if not account.known:
         return
-    told = Figure(at, account.last_update, account.balance, account.coming, account.currency)
+    newest = WorldBalance(at, account.last_update, account.balance, account.coming, account.currency)
     last = account.figures[-1] if account.figures else None
     if last is None or (last.as_of, last.balance, last.coming, last.currency) != (
-        told.as_of,
-        told.balance,
-        told.coming,
-        told.currency,
+        newest.as_of,
+        newest.balance,
+        newest.coming,
+        newest.currency,
     ):
-        account.figures.append(told)
+        account.figures.append(newest)
 
 
 def truth(world: World, domain: Domain, since: datetime | None = None) -> JsonObject:
@@ -45,11 +45,11 @@ def truth(world: World, domain: Domain, since: datetime | None = None) -> JsonOb
     }
 
 
-def _user(user: User) -> JsonObject:
+def _user(user: WorldUser) -> JsonObject:
     return {"id": user.id, "signin": _moment(user.signin), "anonymous": user.anonymous}
 
 
-def _connection(connection: Connection) -> JsonObject:
+def _connection(connection: WorldConnection) -> JsonObject:
     return {
         "id": connection.id,
         "id_user": connection.id_user,
@@ -66,7 +66,7 @@ def _connection(connection: Connection) -> JsonObject:
     }
 
 
-def _account(account: Account, since: datetime | None) -> JsonObject:
+def _account(account: WorldAccount, since: datetime | None) -> JsonObject:
     return {
         "id": account.id,
         "id_user": account.id_user,
@@ -85,7 +85,7 @@ def _account(account: Account, since: datetime | None) -> JsonObject:
     }
 
 
-def _figure(figure: Figure) -> JsonObject:
+def _figure(figure: WorldBalance) -> JsonObject:
     return {
         "shown_from": _moment(figure.shown_from),
         "as_of": _moment(figure.as_of),
@@ -95,7 +95,7 @@ def _figure(figure: Figure) -> JsonObject:
     }
 
 
-def _same(accounts: list[Account]) -> list[list[int]]:
+def _same(accounts: list[WorldAccount]) -> list[list[int]]:
     """Groups of several ids that are one account at the bank."""
     groups: dict[str, list[int]] = {}
     for account in accounts:

@@ -7,7 +7,7 @@ from pfo_pipeline.simulator.exact_json import JsonObject
 from pfo_pipeline.simulator.paris_time import from_text
 
 
-class Reader:
+class FieldReader:
     """Takes keys from a JSON object; `done` refuses the remaining ones."""
 
     def __init__(self, values: JsonObject) -> None:

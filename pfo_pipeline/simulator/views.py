@@ -14,13 +14,13 @@ from pfo_pipeline.simulator.catalogue import (
     CURRENCIES,
     TEST_CONNECTOR,
     TEST_SCENARIOS,
-    Connector,
+    CatalogueConnector,
     currency_object,
     precision_of,
 )
 from pfo_pipeline.simulator.exact_json import JsonObject, plain
 from pfo_pipeline.simulator.paris_time import to_wire
-from pfo_pipeline.simulator.state import Account, Connection, Domain, Source, User
+from pfo_pipeline.simulator.state import Domain, WorldAccount, WorldConnection, WorldSource, WorldUser
 
 Expansion = dict[str, "Expansion"]
 
@@ -44,12 +44,12 @@ def parse_expand(text: str) -> Expansion:
     return root
 
 
-def user_json(user: User) -> JsonObject:
+def user_json(user: WorldUser) -> JsonObject:
     """A user."""
     return {"id": user.id, "signin": to_wire(user.signin), "platform": "sharedAccess"}
 
 
-def connector_json(domain: Domain, connector: Connector, expand: Expansion) -> JsonObject:
+def connector_json(domain: Domain, connector: CatalogueConnector, expand: Expansion) -> JsonObject:
     """A connector with this domain's ids."""
     payload: JsonObject = {
         "id": domain.connector_id(connector),
@@ -86,7 +86,7 @@ def connector_json(domain: Domain, connector: Connector, expand: Expansion) -> J
     return payload
 
 
-def connector_sources_json(domain: Domain, connector: Connector) -> list[object]:
+def connector_sources_json(domain: Domain, connector: CatalogueConnector) -> list[object]:
     """The sources of a bank, by priority."""
     return [
         {
@@ -101,7 +101,7 @@ def connector_sources_json(domain: Domain, connector: Connector) -> list[object]
     ]
 
 
-def connector_fields_json(connector: Connector) -> list[object]:
+def connector_fields_json(connector: CatalogueConnector) -> list[object]:
     """The form for a connection by credentials; empty for web login."""
     if connector.auth_mechanism != "credentials":
         return []
@@ -116,7 +116,7 @@ def connector_fields_json(connector: Connector) -> list[object]:
     ]
 
 
-def connection_json(domain: Domain, connection: Connection, expand: Expansion) -> JsonObject:
+def connection_json(domain: Domain, connection: WorldConnection, expand: Expansion) -> JsonObject:
     """A connection; `error` is the old name of `state`.
 
     `expire` is the latest of its sources' dates, or, while a login is open, the time at which the login expires.
@@ -157,11 +157,11 @@ def connection_json(domain: Domain, connection: Connection, expand: Expansion) -
     return {**payload, **connection.verbatim}
 
 
-def _login_until(connection: Connection) -> datetime | None:
+def _login_until(connection: WorldConnection) -> datetime | None:
     return connection.login_until if connection.state is not None else None
 
 
-def source_json(connection: Connection, source: Source) -> JsonObject:
+def source_json(connection: WorldConnection, source: WorldSource) -> JsonObject:
     """A source of a connection."""
     return {
         "id": source.id,
@@ -179,7 +179,7 @@ def source_json(connection: Connection, source: Source) -> JsonObject:
     }
 
 
-def account_json(domain: Domain, account: Account, expand: Expansion) -> JsonObject:
+def account_json(domain: Domain, account: WorldAccount, expand: Expansion) -> JsonObject:
     """A bank account; one that was never enabled shows few values."""
     known = account.known
     balance = account.balance if known else None
@@ -231,7 +231,7 @@ def account_json(domain: Domain, account: Account, expand: Expansion) -> JsonObj
     return {**payload, **account.verbatim}
 
 
-def account_sums(accounts: Iterable[Account]) -> JsonObject:
+def account_sums(accounts: Iterable[WorldAccount]) -> JsonObject:
     """The envelope's sums: per currency, and the meaningless sum across currencies."""
     balances: dict[str, Decimal] = {}
     coming: dict[str, Decimal] = {}
@@ -262,7 +262,7 @@ def _connector_field(
     }
 
 
-def _money(account: Account, amount: Decimal | None) -> Decimal | str | None:
+def _money(account: WorldAccount, amount: Decimal | None) -> Decimal | str | None:
     if amount is None:
         return None
     exact = plain(amount)

@@ -11,7 +11,7 @@ from functools import partial
 
 from pfo_pipeline.simulator.exact_json import JsonObject, dumps
 from pfo_pipeline.simulator.paris_time import to_wire
-from pfo_pipeline.simulator.state import Account, Connection, Delivery, Domain, User
+from pfo_pipeline.simulator.state import Domain, WebhookDelivery, WorldAccount, WorldConnection, WorldUser
 from pfo_pipeline.simulator.views import account_json, connection_json, user_json
 
 EVENTS = (
@@ -26,7 +26,7 @@ EVENTS = (
 )
 
 
-def synced(domain: Domain, connection: Connection, at: datetime) -> None:
+def synced(domain: Domain, connection: WorldConnection, at: datetime) -> None:
     """Report new data."""
     accounts = [account for account in domain.accounts_of(connection.id_user, connection.id) if account.visible]
     fetched = [account_json(domain, account, {}) for account in accounts] if domain.webhooks else []
@@ -43,7 +43,7 @@ def synced(domain: Domain, connection: Connection, at: datetime) -> None:
     )
 
 
-def sync_failed(domain: Domain, connection: Connection, at: datetime) -> None:
+def sync_failed(domain: Domain, connection: WorldConnection, at: datetime) -> None:
     """Report a sync that has ended in a state, or was not tried."""
     _announce(
         domain,
@@ -54,12 +54,12 @@ def sync_failed(domain: Domain, connection: Connection, at: datetime) -> None:
     )
 
 
-def connection_deleted(domain: Domain, connection: Connection, at: datetime) -> None:
+def connection_deleted(domain: Domain, connection: WorldConnection, at: datetime) -> None:
     """Report that the user has removed a bank."""
     _announce(domain, "CONNECTION_DELETED", connection.id_user, at, lambda: connection_json(domain, connection, {}))
 
 
-def account_found(domain: Domain, account: Account, at: datetime) -> None:
+def account_found(domain: Domain, account: WorldAccount, at: datetime) -> None:
     """Report an account that a bank shows for the first time."""
     few: JsonObject = {
         "id": account.id,
@@ -71,22 +71,22 @@ def account_found(domain: Domain, account: Account, at: datetime) -> None:
     _announce(domain, "ACCOUNT_FOUND", account.id_user, at, lambda: few)
 
 
-def account_switched(domain: Domain, account: Account, at: datetime) -> None:
+def account_switched(domain: Domain, account: WorldAccount, at: datetime) -> None:
     """Report that the user has enabled or disabled an account."""
     event = "ACCOUNT_ENABLED" if account.disabled is None else "ACCOUNT_DISABLED"
     _announce(domain, event, account.id_user, at, lambda: account_json(domain, account, {}))
 
 
-def user_deleted(domain: Domain, user: User, at: datetime) -> None:
+def user_deleted(domain: Domain, user: WorldUser, at: datetime) -> None:
     """Report the deletion of a user; call it before the deletion."""
     _announce(domain, "USER_DELETED", user.id, at, lambda: user_json(user))
 
 
-def _nested(domain: Domain, connection: Connection, accounts: list[JsonObject], **more: object) -> JsonObject:
-    told = connection_json(domain, connection, {"connector": {}, "sources": {}})
+def _nested(domain: Domain, connection: WorldConnection, accounts: list[JsonObject], **more: object) -> JsonObject:
+    record = connection_json(domain, connection, {"connector": {}, "sources": {}})
     return {
         "user": user_json(domain.users[connection.id_user]),
-        "connection": {**told, "accounts": accounts, **more},
+        "connection": {**record, "accounts": accounts, **more},
     }
 
 
@@ -97,4 +97,4 @@ def _announce(domain: Domain, event: str, user_id: int, at: datetime, payload: C
         number = domain.next_id("event")
         body = dumps({**payload(), "id_webhook_data": number})
         token = domain.permanent_token(user_id)
-        domain.outbox += [Delivery(number, webhook.id, user_id, at, body, token) for webhook in listening]
+        domain.outbox += [WebhookDelivery(number, webhook.id, user_id, at, body, token) for webhook in listening]

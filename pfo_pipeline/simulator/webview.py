@@ -22,12 +22,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from pfo_pipeline.simulator import auth_flow, domains, errors, webhook_events, webview_pages
-from pfo_pipeline.simulator.catalogue import CONNECTORS, Connector
+from pfo_pipeline.simulator.catalogue import CONNECTORS, CatalogueConnector
 from pfo_pipeline.simulator.dice import secret
 from pfo_pipeline.simulator.faults import gateway_page
 from pfo_pipeline.simulator.gateway import Bench
 from pfo_pipeline.simulator.paris_time import paris_day
-from pfo_pipeline.simulator.state import Account, Connection, Domain, User, World
+from pfo_pipeline.simulator.state import Domain, World, WorldAccount, WorldConnection, WorldUser
 from pfo_pipeline.simulator.sync_engine import CONSENT, advance, start_sync
 
 VISIT = timedelta(seconds=domains.TEMPORARY_LIFE_SECONDS)
@@ -147,7 +147,7 @@ class Webview:
             raise RefusedError("The redirect_uri is not on the domain's list.")
         return domain
 
-    def _make_connection(self, visit: Visit, form: Form) -> Connection | Response:
+    def _make_connection(self, visit: Visit, form: Form) -> WorldConnection | Response:
         connectors = _offered_connectors(visit)
         chosen = [item for item in connectors if item.uuid == _first(form, "connector")]
         if not connectors:
@@ -174,17 +174,19 @@ class Webview:
         visit.connection_id = connection.id
         return connection
 
-    def _ask_credentials(self, visit: Visit, connector: Connector, problem: str | None, *, new: bool) -> Response:
+    def _ask_credentials(
+        self, visit: Visit, connector: CatalogueConnector, problem: str | None, *, new: bool
+    ) -> Response:
         source = connector.source_names[0]
         return HTMLResponse(webview_pages.credentials(visit.key, connector, source, problem, new=new))
 
-    def _user(self, visit: Visit) -> User:
+    def _user(self, visit: Visit) -> WorldUser:
         if visit.id_user is None:
             visit.id_user = domains.add_user(self.world, visit.domain, anonymous=True).id
             domains.issue_token(self.world, visit.domain, "temporary", visit.id_user)
         return visit.domain.users[visit.id_user]
 
-    def _authenticate(self, visit: Visit, connection: Connection, form: Form) -> Response | None:
+    def _authenticate(self, visit: Visit, connection: WorldConnection, form: Form) -> Response | None:
         """Lead the connection through the states that need the member; null when none is left."""
         world, domain, connector = self.world, visit.domain, connection.connector
         while True:
@@ -215,12 +217,14 @@ class Webview:
                 case _:
                     return None
 
-    def _offered_accounts(self, visit: Visit, connection: Connection) -> list[Account]:
+    def _offered_accounts(self, visit: Visit, connection: WorldConnection) -> list[WorldAccount]:
         wanted = _words(visit.query, "account_types")
         accounts = visit.domain.accounts_of(connection.id_user, connection.id)
         return [account for account in accounts if not wanted or account.type in wanted]
 
-    def _share(self, domain: Domain, connection: Connection, found: Sequence[Account], chosen: Sequence[str]) -> None:
+    def _share(
+        self, domain: Domain, connection: WorldConnection, found: Sequence[WorldAccount], chosen: Sequence[str]
+    ) -> None:
         now = self.world.clock.now()
         shared = [item for item in found if item.disabled and ("all" in chosen or str(item.id) in chosen)]
         for account in shared:
@@ -230,7 +234,7 @@ class Webview:
             # The first sync ended while the member was still choosing.
             start_sync(self.world, domain, connection, outcome=None)
 
-    def _known_connection(self, visit: Visit) -> Connection:
+    def _known_connection(self, visit: Visit) -> WorldConnection:
         text = visit.query.get("connection_id", "")
         if visit.id_user is None:
             raise RefusedError("The parameter code is missing.")
@@ -301,7 +305,7 @@ _DESCRIPTIONS: Mapping[Returned, str] = {
 }
 
 
-def _offered_connectors(visit: Visit) -> list[Connector]:
+def _offered_connectors(visit: Visit) -> list[CatalogueConnector]:
     """The banks that the link allows."""
     capabilities = _words(visit.query, "connector_capabilities") or {"bank"}
     uuids, ids = _words(visit.query, "connector_uuids"), _words(visit.query, "connector_ids")
@@ -314,7 +318,7 @@ def _offered_connectors(visit: Visit) -> list[Connector]:
     ]
 
 
-def _source(connector: Connector, values: Mapping[str, str]) -> str:
+def _source(connector: CatalogueConnector, values: Mapping[str, str]) -> str:
     named = [name for name in connector.source_names if f"{name}website" in values]
     return (named or list(connector.source_names))[0]
 

@@ -7,8 +7,8 @@ its own address; none needs a script.
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from pfo_pipeline.simulator.catalogue import ACCOUNT_TYPES, TEST_CONNECTOR, TEST_SCENARIOS, Connector
-from pfo_pipeline.simulator.state import Account
+from pfo_pipeline.simulator.catalogue import ACCOUNT_TYPES, TEST_CONNECTOR, TEST_SCENARIOS, CatalogueConnector
+from pfo_pipeline.simulator.state import WorldAccount
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1c1c28}"
@@ -19,7 +19,7 @@ _STYLE = (
 )
 
 
-def choose_bank(visit: str, connectors: Sequence[Connector]) -> str:
+def choose_bank(visit: str, connectors: Sequence[CatalogueConnector]) -> str:
     """Choose a bank."""
     only = " checked" if len(connectors) == 1 else ""
     offered = "".join(
@@ -30,7 +30,7 @@ def choose_bank(visit: str, connectors: Sequence[Connector]) -> str:
     return _form("Choose your bank", visit, f"<fieldset><legend>Banks</legend>{offered}</fieldset>", "Continue")
 
 
-def credentials(visit: str, connector: Connector, source: str, problem: str | None, *, new: bool) -> str:
+def credentials(visit: str, connector: CatalogueConnector, source: str, problem: str | None, *, new: bool) -> str:
     """The login of a bank with credentials; for a new test connection also its scenario."""
     scenarios = ""
     if new and connector is TEST_CONNECTOR:
@@ -47,19 +47,19 @@ def credentials(visit: str, connector: Connector, source: str, problem: str | No
     return _form(f"Log in at {connector.name}", visit, chosen + fields, "Continue", problem)
 
 
-def ask_code(visit: str, connector: Connector, name: str) -> str:
+def ask_code(visit: str, connector: CatalogueConnector, name: str) -> str:
     """Enter the code that the bank has sent."""
     return _form(f"{connector.name} has sent you a code", visit, _input(name, "SMS code (abcd)"), "Continue")
 
 
-def ask_confirmation(visit: str, connector: Connector) -> str:
+def ask_confirmation(visit: str, connector: CatalogueConnector) -> str:
     """Confirm in the bank's app."""
     text = "<p>Confirm the access in your banking application, then continue.</p>"
     hidden = '<input type="hidden" name="resume" value="true">'
     return _form(f"{connector.name} waits for you", visit, text + hidden, "I have confirmed")
 
 
-def share_accounts(visit: str, connector: Connector, accounts: Iterable[Account]) -> str:
+def share_accounts(visit: str, connector: CatalogueConnector, accounts: Iterable[WorldAccount]) -> str:
     """Choose the accounts to share; all by default."""
     offered = "".join(
         f'<label><input type="checkbox" name="accounts" value="{account.id}" checked>'
@@ -70,7 +70,7 @@ def share_accounts(visit: str, connector: Connector, accounts: Iterable[Account]
     return _form(f"Share accounts of {connector.name}", visit, fieldset, "Share", action="share")
 
 
-def renew_access(visit: str, connector: Connector, until: str) -> str:
+def renew_access(visit: str, connector: CatalogueConnector, until: str) -> str:
     """Confirm the renewal of access to a bank."""
     text = f"<p>Powens reads accounts and balances, and moves no money. The consent will end on {escape(until)}.</p>"
     return _form(f"Renew the access to {connector.name}", visit, text, "Renew")
@@ -109,5 +109,5 @@ def _page(title: str, content: str) -> str:
     )
 
 
-def _type_name(account: Account) -> str:
+def _type_name(account: WorldAccount) -> str:
     return ACCOUNT_TYPES.get(account.type, ACCOUNT_TYPES["unknown"]).display_name

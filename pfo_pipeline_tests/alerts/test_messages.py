@@ -12,13 +12,13 @@ def test_fifty_conditions_of_one_owner_are_one_message() -> None:
 
 
 def test_tenants_and_owners_are_never_mixed() -> None:
-    told = messages(
+    found = messages(
         notice(thing=tenant + owner, tenant_id=tenant, owner=owner, text=f"{tenant} {owner}", link="", remedy="")
         for tenant in ("smith", "jones", "")
         for owner in ("member", "operator")
     )
 
-    assert [message.title.split(": ")[1] for message in told] == [
+    assert [message.title.split(": ")[1] for message in found] == [
         "the whole office, member acts",
         "the whole office, operator acts",
         "tenant jones, member acts",
@@ -26,7 +26,7 @@ def test_tenants_and_owners_are_never_mixed() -> None:
         "tenant smith, member acts",
         "tenant smith, operator acts",
     ]
-    for message in told:
+    for message in found:
         (only,) = message.notices
         assert message.body.count("NEW: ") == 1
         assert only.condition.text in message.body

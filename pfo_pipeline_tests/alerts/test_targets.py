@@ -7,12 +7,12 @@ from io import StringIO
 
 import pytest
 
-from pfo_pipeline.alerts.notify import Message, NotTaken, messages, send
+from pfo_pipeline.alerts.notify import AlertMessage, NotTaken, messages, send
 from pfo_pipeline_tests.alerts.samples import notice
 from pfo_pipeline_tests.alerts.servers import MailServer, WebServer, free_port, silent_server
 
 
-def a_message() -> Message:
+def a_message() -> AlertMessage:
     (message,) = messages([notice()])
     return message
 
@@ -99,7 +99,7 @@ def test_no_log_contains_an_address_or_a_password(program_log: StringIO, capfd: 
     with WebServer().running() as server, silent_server() as silent:
         send(server.url, a_message())
         server.status = 500
-        told = [
+        found = [
             limited(server.url),
             limited(f"json://hook:hunter2@127.0.0.1:{silent}/hunter2"),
             limited(f"mailto://jane:hunter2@127.0.0.1:{silent}/?from=jane@office.example&to=jane@office.example"),
@@ -110,6 +110,6 @@ def test_no_log_contains_an_address_or_a_password(program_log: StringIO, capfd: 
     out = capfd.readouterr()
     assert len(server.paths) == 2
     assert "it is listened to" in program_log.getvalue()
-    for text in (program_log.getvalue(), out.out, out.err, str(told)):
+    for text in (program_log.getvalue(), out.out, out.err, str(found)):
         assert "hunter2" not in text
         assert "jane" not in text

@@ -52,7 +52,7 @@ class Run:
 class Serving:
     """`pfo dev` in its own folder; a context manager."""
 
-    def __init__(self, folder: Path, told: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, folder: Path, loaded: Mapping[str, str] = MappingProxyType({})) -> None:
         """
         Args:
             told: Environment variables that name a configured office; by default the demonstration's.
@@ -64,7 +64,7 @@ class Serving:
         self._log = folder / "pfo-dev.log"
         # Not the project's own folder: with a developer's pfo.toml there the tests would call real banks.
         shutil.copyfile(PROJECT / "workspace.yaml", folder / "workspace.yaml")
-        ours = {"PFO_DATA_DIR": str(folder / "data"), "DAGSTER_HOME": str(folder / "dagster"), **told}
+        ours = {"PFO_DATA_DIR": str(folder / "data"), "DAGSTER_HOME": str(folder / "dagster"), **loaded}
         ours |= {"TMPDIR": str(self.temporary)}
         self.data_dir = Path(ours["PFO_DATA_DIR"])
         theirs = {name: value for name, value in os.environ.items() if not name.startswith(("PFO_", "DAGSTER_"))}

@@ -66,9 +66,9 @@ def test_a_failing_tenant_shows_powens_code_the_owner_and_the_remedy(page: Page,
 
     page.goto(f"/runs/{failed.id}")
 
-    told = page.get_by_text("Tenant jones: no user could be read").first
-    expect(told).to_contain_text("User jim: refused (unauthorized)")
-    expect(told).to_contain_text("pfo connect --tenant jones --member jim")
+    loaded = page.get_by_text("Tenant jones: no user could be read").first
+    expect(loaded).to_contain_text("User jim: refused (unauthorized)")
+    expect(loaded).to_contain_text("pfo connect --tenant jones --member jim")
     expect(metadata(page, "code").first).to_contain_text("unauthorized")
     expect(metadata(page, "who_acts").first).to_contain_text("operator")
 

@@ -106,9 +106,9 @@ def test_the_visible_amounts_equal_the_data_exactly(opened: Open, file: Path, fa
 
 
 def test_the_browser_shows_the_ledgers_content(opened: Open, tmp_path: Path) -> None:
-    told = ledgers.told(tmp_path, ledgers.awkward)
-    page = opened(written(told.page(), tmp_path))
-    with duckdb.connect(told.ledger.files.published, read_only=True) as con:
+    loaded = ledgers.loaded(tmp_path, ledgers.awkward)
+    page = opened(written(loaded.page(), tmp_path))
+    with duckdb.connect(loaded.ledger.files.published, read_only=True) as con:
         con.execute("use ledger.ledger")
         held = dict(con.execute("select account_id, current_balance from positions").fetchall())
     assert len(held) == 11

@@ -44,17 +44,17 @@ def run_on_terminals(
     words: list[str], folder: Path, changes: Mapping[str, str] | None = None, *, stdout_too: bool = True
 ) -> Ended:
     """With standard error on a terminal, and standard output on another one unless that is a pipe."""
-    with _Terminal() as shown, _Terminal() as told:
+    with _Terminal() as shown, _Terminal() as output:
         with subprocess.Popen(
             [*PFO, *words],
             cwd=folder,
             env=environment(changes),
             stdin=subprocess.DEVNULL,
             stdout=shown.their_end if stdout_too else subprocess.PIPE,
-            stderr=told.their_end,
+            stderr=output.their_end,
         ) as program:
             piped = program.communicate(timeout=120)[0] or b""
-        stdout, stderr = shown.text(), told.text()
+        stdout, stderr = shown.text(), output.text()
     return Ended(program.returncode, stdout if stdout_too else piped.decode(), stderr)
 
 

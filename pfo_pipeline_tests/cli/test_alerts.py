@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 
 from pfo_pipeline.alerts.notify import ALERTS
-from pfo_pipeline.alerts.state import read_book
+from pfo_pipeline.alerts.state import read_alerts
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.alerts import check_and_notify
 from pfo_pipeline.cli.context import find_place
@@ -30,11 +30,11 @@ def chat(mine: Office) -> Iterator[WebServer]:
     """Gets everything that the office is told."""
     with WebServer().running() as server:
         (mine.folder / "chat").write_text(server.url, encoding="utf-8")
-        told(mine, "file:chat")
+        output(mine, "file:chat")
         yield server
 
 
-def told(mine: Office, *targets: str) -> None:
+def output(mine: Office, *targets: str) -> None:
     mine.config.write_text(
         mine.write().read_text() + f"\n[alerts]\ntargets = {json.dumps(targets)}\n", encoding="utf-8"
     )
@@ -52,10 +52,10 @@ def check(now: datetime) -> tuple[int, list[str]]:
 
 def about_dagster(mine: Office) -> dict[str, str]:
     """Code of each sensor, schedule and the daemon that is open."""
-    entries = read_book(mine.files.private).entries.values()
+    alerts = read_alerts(mine.files.private).alerts.values()
     return {
         e.condition.thing: e.condition.code
-        for e in entries
+        for e in alerts
         if e.condition.kind in ("sensor", "daemon") and e.absent_since is None
     }
 
@@ -73,10 +73,12 @@ def test_what_is_open_is_listed_with_who_acts_since_when_and_what_to_do(
 
     (alert,) = json.loads(pfo("--json").stdout)
     assert (alert["tenant"], alert["who_acts"], alert["code"]) == ("smith", "member", "wrongpass")
-    assert alert["since"] == alert["told"] == now.isoformat()
+    assert alert["since"] == alert["notified"] == alert["told"] == now.isoformat()
     assert alert["link"].startswith("https://webview.powens.com/")
     assert "wrongpass" in pfo().stdout
-    assert pfo("--csv").stdout.startswith("severity,tenant,who_acts,what,since,told,to_do,link,kind,thing,code\n")
+    assert pfo("--csv").stdout.startswith(
+        "severity,tenant,who_acts,what,since,notified,to_do,link,kind,thing,code,told\n"
+    )
     assert json.loads(pfo("--tenant", "jones", "--json").stdout) == []
 
 
@@ -120,7 +122,7 @@ def test_an_office_without_a_daemon_is_not_told_of_one(mine: Office, now: dateti
 
 def test_a_target_that_is_not_reached_is_named_here_and_in_status(mine: Office, now: datetime) -> None:
     (mine.folder / "dead").write_text(f"json://hunter2@127.0.0.1:{free_port()}/hunter2", encoding="utf-8")
-    told(mine, "file:dead")
+    output(mine, "file:dead")
 
     status, said = check(now)
 
@@ -134,7 +136,7 @@ def test_a_target_that_is_not_reached_is_named_here_and_in_status(mine: Office, 
 
 def test_each_target_is_tested_and_says_how_it_answered(mine: Office, chat: WebServer) -> None:
     (mine.folder / "dead").write_text(f"json://127.0.0.1:{free_port()}", encoding="utf-8")
-    told(mine, "file:chat", "file:dead", "file:missing")
+    output(mine, "file:chat", "file:dead", "file:missing")
 
     result = pfo("test")
 

@@ -22,7 +22,7 @@ from pfo_pipeline.cli.context import find_place
 from pfo_pipeline.cli.manifest import BackupDamaged, read_manifest, sha256_of
 from pfo_pipeline.cli.restore import RestoreFailed, restore_backup
 from pfo_pipeline.ledger.errors import LedgerAhead, LedgerForeign, LedgerKeyRefused, LedgerMissing
-from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.lock import hold_lock
 from pfo_pipeline.ledger.recovery import last_backup
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.operations.access import OperationRefused
@@ -156,7 +156,7 @@ def test_a_backup_while_a_run_writes_is_of_one_moment(mine: Office, tmp_path: Pa
     """The run has its tenant's turn and Dagster's databases open; the ledger it merges into afterwards."""
     home = mine.data_dir / "dagster"
     with (
-        queue_for(mine.files.turn("smith"), deadline_seconds=5),
+        hold_lock(mine.files.tenant_lock("smith"), deadline_seconds=5),
         closing(sqlite3.connect(home / "history" / "runs.db", isolation_level=None)) as history,
     ):
         history.execute("create table mark (n integer)")
@@ -187,7 +187,7 @@ def test_older_backups_of_this_office_go_and_nothing_else(mine: Office, tmp_path
 
 def test_two_backups_at_once_are_not_taken(mine: Office, tmp_path: Path) -> None:
     with (
-        queue_for(mine.files.private / "backup.lock", deadline_seconds=5),
+        hold_lock(mine.files.private / "backup.lock", deadline_seconds=5),
         pytest.raises(BackupFailed, match="is making a backup"),
     ):
         back_up(find_place(), tmp_path / "backups", NOW)
@@ -232,7 +232,7 @@ def test_before_the_first_run_there_is_nothing_to_back_up(
 
 
 @pytest.mark.parametrize(
-    ("damaged", "told"),
+    ("damaged", "printed"),
     [
         ("ledger/canonical.duckdb", "ledger/canonical.duckdb: is not what was written"),
         ("private/webhooks.sqlite", "private/webhooks.sqlite: is not what was written"),
@@ -243,7 +243,7 @@ def test_before_the_first_run_there_is_nothing_to_back_up(
     ],
 )
 def test_a_damaged_backup_is_refused_by_name_and_nothing_is_touched(
-    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str, told: str
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str, printed: str
 ) -> None:
     made = back_up(find_place(), tmp_path / "backups", NOW)
     manifest = json.loads((made.folder / "manifest.json").read_text())
@@ -266,7 +266,7 @@ def test_a_damaged_backup_is_refused_by_name_and_nothing_is_touched(
     with pytest.raises(BackupDamaged) as refused:
         restore_backup(made.folder, NOW)
 
-    assert told in str(refused.value)
+    assert printed in str(refused.value)
     assert not elsewhere.folder.exists()
 
 
@@ -285,7 +285,7 @@ def restored(made: Backup, *options: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "printed"),
     [
         ("private/canonical.duckdb", "is none that a backup has"),
         ("private/canonical.lock", "is none that a backup has"),
@@ -302,7 +302,7 @@ def restored(made: Backup, *options: str) -> Result:
     ],
 )
 def test_a_file_that_no_backup_has_is_refused_and_nothing_is_touched(
-    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+    mine: Office, elsewhere: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, printed: str
 ) -> None:
     made = back_up(find_place(), tmp_path / "backups", NOW)
     files = dict(made.manifest.files)
@@ -319,7 +319,7 @@ def test_a_file_that_no_backup_has_is_refused_and_nothing_is_touched(
 
     assert result.exit_code == 1
     assert result.stderr.startswith(f"BackupDamaged: {made.folder} is damaged. Nothing was restored.")
-    assert told in result.stderr
+    assert printed in result.stderr
     assert not elsewhere.folder.exists()
 
 
@@ -549,7 +549,7 @@ def test_a_run_that_goes_on_must_end_before_a_restore(mine: Office, tmp_path: Pa
     made = back_up(find_place(), tmp_path / "backups", NOW)
 
     with (
-        queue_for(mine.files.turn("smith"), deadline_seconds=5),
+        hold_lock(mine.files.tenant_lock("smith"), deadline_seconds=5),
         pytest.raises(RestoreFailed, match="is at work on the data folder"),
     ):
         restore_backup(made.folder, NOW)

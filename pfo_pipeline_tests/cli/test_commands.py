@@ -212,10 +212,10 @@ def test_an_unknown_tenant_is_named_with_those_that_there_are(here: Office, word
 def test_without_a_ledger_the_first_command_to_type_is_told(office: Office, words: list[str]) -> None:
     office.add_tenant("smith", "jane")
 
-    told = refused(run(*words))
+    printed = refused(run(*words))
 
-    assert told.startswith("LedgerMissing: There is no ledger at ")
-    assert "`pfo run`" in told
+    assert printed.startswith("LedgerMissing: There is no ledger at ")
+    assert "`pfo run`" in printed
 
 
 @pytest.mark.parametrize(
@@ -234,11 +234,11 @@ def test_without_a_ledger_the_first_command_to_type_is_told(office: Office, word
 def test_a_broken_configuration_is_told_by_its_keys(office: Office, words: list[str]) -> None:
     office.add_tenant("smith", "jane", timezone="Mars/Olympus", nonsense=1)
 
-    told = refused(run(*words))
+    printed = refused(run(*words))
 
-    assert told.startswith("ConfigError: ")
-    assert "tenants.smith.timezone: 'Mars/Olympus' is not a time zone name" in told
-    assert "tenants.smith.nonsense: is not a known key" in told
+    assert printed.startswith("ConfigError: ")
+    assert "tenants.smith.timezone: 'Mars/Olympus' is not a time zone name" in printed
+    assert "tenants.smith.nonsense: is not a known key" in printed
 
 
 def test_a_damaged_ledger_is_named(office: Office) -> None:
@@ -257,19 +257,19 @@ def test_config_check_names_every_secret_that_does_not_resolve_and_no_value(offi
     (office.folder / "smith.jane.token").unlink()
     (office.folder / "smith.john.token").write_text("")
 
-    told = refused(run("config", "check"))
+    printed = refused(run("config", "check"))
 
     for key in ("tenants.smith.client_secret", "tenants.smith.users.jane.token", "tenants.smith.users.john.token"):
-        assert key in told
+        assert key in printed
 
 
 def test_a_secret_in_the_place_of_a_reference_is_refused_without_being_shown(office: Office) -> None:
     office.add_tenant("smith", "jane", client_secret="zzTHESECRETITSELFzz")
 
-    told = refused(run("config", "check"))
+    printed = refused(run("config", "check"))
 
-    assert "tenants.smith.client_secret: is not a secret reference" in told
-    assert "zzTHESECRETITSELFzz" not in told
+    assert "tenants.smith.client_secret: is not a secret reference" in printed
+    assert "zzTHESECRETITSELFzz" not in printed
 
 
 def troubled_connection(office: Office) -> str:
@@ -286,9 +286,9 @@ def test_a_link_holds_a_code_and_never_the_token(here: Office) -> None:
 
 
 def test_a_link_needs_a_connection_that_the_tenant_has(here: Office) -> None:
-    told = refused(run("reconnect", "--tenant", "jones", "--connection", "99999"))
+    printed = refused(run("reconnect", "--tenant", "jones", "--connection", "99999"))
 
-    assert told.startswith("OperationRefused: Tenant jones has no connection 99999. It has: ")
+    assert printed.startswith("OperationRefused: Tenant jones has no connection 99999. It has: ")
 
 
 def test_a_link_for_another_tenants_connection_is_refused(here: Office) -> None:
@@ -367,20 +367,20 @@ def test_what_is_chosen_is_of_one_tenant(tenants: list[str], choice: list[str]) 
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "printed"),
     [
         (["--connection", "999"], "Tenant jones has no connection 999. It has: "),
         (["--connection", "999", "--force"], "Tenant jones has no connection 999. It has: "),
         (["--account", "acc_x"], "Tenant jones has no account acc_x. Its accounts: pfo accounts --tenant jones --json"),
     ],
 )
-def test_a_choice_that_nobody_has_is_told_before_a_run_is_made(here: Office, choice: list[str], told: str) -> None:
+def test_a_choice_that_nobody_has_is_told_before_a_run_is_made(here: Office, choice: list[str], printed: str) -> None:
     asked = len(here.calls("jones"))
 
     result = run("run", "--tenant", "jones", *choice)
 
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert printed in result.stderr
     assert len(here.calls("jones")) == asked
     assert not (here.data_dir / "dagster" / "history").exists()
 
@@ -443,15 +443,17 @@ def test_a_command_reads_one_state_of_the_ledger(here: Office, monkeypatch: pyte
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "printed"),
     [
         ("select interval '2000000000 days'", "Python has no form for a value"),
         ("select interval '178000000 years'", "Python has no form for a value"),
         ("select '\udcff'", "The query is not UTF-8 text."),
     ],
 )
-def test_a_value_without_a_form_is_told_with_a_way_around(here: Office, query: str, told: str, form: list[str]) -> None:
-    assert refused(run("sql", query, *form)).startswith(f"QueryError: {told}")
+def test_a_value_without_a_form_is_told_with_a_way_around(
+    here: Office, query: str, printed: str, form: list[str]
+) -> None:
+    assert refused(run("sql", query, *form)).startswith(f"QueryError: {printed}")
 
 
 def test_values_of_every_shape_have_a_form_for_programs(here: Office) -> None:
@@ -523,10 +525,10 @@ def test_a_ledger_is_named_as_damaged_wherever_the_damage_is(
         (tmp_path / "ledger.duckdb").write_bytes(damaged)
         results.append(run(*words))
 
-    told = [refused(result) for result in results if result.exit_code]
+    printed = [refused(result) for result in results if result.exit_code]
 
-    assert told
-    assert all(text.startswith("LedgerDamaged: ") and "`pfo run`, which writes it again" in text for text in told)
+    assert printed
+    assert all(text.startswith("LedgerDamaged: ") and "`pfo run`, which writes it again" in text for text in printed)
 
 
 @pytest.mark.parametrize("tenant", [[], ["--tenant", "smith"]])
@@ -542,10 +544,10 @@ def test_a_query_that_outgrows_the_memory_is_told_what_else_to_do(
 
     monkeypatch.setattr(sql, "_lock_in", with_little_memory)
 
-    told = refused(run("sql", "from range(30000000) t(n) order by hash(n)", *tenant))
+    printed = refused(run("sql", "from range(30000000) t(n) order by hash(n)", *tenant))
 
-    assert told.startswith("QueryError: The query needs more memory than there is")
-    assert f"duckdb -readonly {here.files.published}" in told
+    assert printed.startswith("QueryError: The query needs more memory than there is")
+    assert f"duckdb -readonly {here.files.published}" in printed
 
 
 @pytest.mark.parametrize("tenant", [[], ["--tenant", "smith"]])

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.callback_server import ERRORS, listening_for, wait_for_return
-from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.lock import hold_lock
 from pfo_pipeline_tests.cli.visiting import (
     CANCEL,
     CONSENT,
@@ -125,10 +125,10 @@ def test_who_comes_without_the_right_state_changes_nothing(jane: Visitor) -> Non
 
 
 def test_a_member_who_does_not_consent_is_told_of_and_nothing_is_synced(jane: Visitor) -> None:
-    told = refused(jane.connect(lambda link: visit(link, CANCEL)))
+    printed = refused(jane.connect(lambda link: visit(link, CANCEL)))
 
-    assert "NotConnected: The member did not consent, or left the page. The same command gives a new link." in told
-    assert "cancelled" not in told
+    assert "NotConnected: The member did not consent, or left the page. The same command gives a new link." in printed
+    assert "cancelled" not in printed
     assert jane.synced == []
     assert jane.connect(lambda link: visit(link, CONSENT)).exit_code == 0
     assert len(jane.users()) == 1
@@ -140,13 +140,13 @@ def test_each_way_to_fail_has_a_sentence_and_what_came_is_not_shown(jane: Visito
         given = {"error": error, "error_description": "J0HN SMITH <b>", "state": parameters(link)["state"]}
         return web.get(f"{jane.redirect_uri}?{urlencode(given)}").text
 
-    told = refused(jane.connect(browse))
+    printed = refused(jane.connect(browse))
 
     sentence = ERRORS.get(error, "Powens' page ended with an error that we do not know.")
-    assert f"NotConnected: {sentence}" in told
+    assert f"NotConnected: {sentence}" in printed
     (page,) = jane.seen
     assert sentence in str(page)
-    assert not any(shown in told + str(page) for shown in ("J0HN", "<script>", "<b>"))
+    assert not any(shown in printed + str(page) for shown in ("J0HN", "<script>", "<b>"))
 
 
 def test_nobody_is_waited_for_longer_than_the_code_holds() -> None:
@@ -169,10 +169,10 @@ def test_a_link_that_ended_is_told(jane: Visitor, monkeypatch: pytest.MonkeyPatc
 
 def test_a_port_that_is_taken_is_told_before_anything_is_made(jane: Visitor) -> None:
     with listening_for(jane.redirect_uri) or pytest.fail("no socket"):
-        told = refused(run("connect", "--tenant", "smith", "--member", "jane"))
+        printed = refused(run("connect", "--tenant", "smith", "--member", "jane"))
 
-    assert "CannotWait: redirect_uri: port" in told
-    assert "configure another port" in told
+    assert "CannotWait: redirect_uri: port" in printed
+    assert "configure another port" in printed
     assert jane.office.calls("smith") == []
 
 
@@ -196,9 +196,9 @@ def test_an_address_elsewhere_is_not_waited_at(jane: Visitor, uri: str) -> None:
 def test_an_address_that_the_console_does_not_allow_is_named(jane: Visitor) -> None:
     jane.office.bank.change_domain(jane.domain.name, redirect_uris=["https://office.example/powens"])
 
-    told = refused(run("connect", "--tenant", "smith", "--member", "jane"))
+    printed = refused(run("connect", "--tenant", "smith", "--member", "jane"))
 
-    assert f"ConfigError: tenants.smith.redirect_uri: {jane.redirect_uri} is not among the addresses" in told
+    assert f"ConfigError: tenants.smith.redirect_uri: {jane.redirect_uri} is not among the addresses" in printed
     assert jane.synced == []
 
 
@@ -226,24 +226,24 @@ def test_connecting_needs_the_role_admin(jane: Visitor, monkeypatch: pytest.Monk
 
 
 def test_two_at_once_for_one_member_are_one_and_the_second_is_told(jane: Visitor) -> None:
-    told = []
+    printed = []
 
     def browse(link: str) -> object:
-        told.append(second())
+        printed.append(second())
         return visit(link, CONSENT)
 
     def second() -> bool:
         """A second program would find the lock taken."""
         lock = jane.office.files.private / "members" / "smith.jane.lock"
         try:
-            with queue_for(lock, deadline_seconds=0):
+            with hold_lock(lock, deadline_seconds=0):
                 return True
         except Exception:
             return False
 
     assert jane.connect(browse).exit_code == 0
-    assert told == [False]
-    with queue_for(jane.office.files.private / "members" / "smith.jane.lock", deadline_seconds=0):
+    assert printed == [False]
+    with hold_lock(jane.office.files.private / "members" / "smith.jane.lock", deadline_seconds=0):
         shown = []
         thread = threading.Thread(target=lambda: shown.append(run("connect", "--tenant", "smith", "--member", "jane")))
         thread.start()
@@ -290,10 +290,10 @@ def test_a_member_who_is_elsewhere_is_sent_the_link(troubled: Visitor) -> None:
 
 
 def test_a_check_of_the_configuration_says_how_a_token_is_made(jane: Visitor) -> None:
-    told = refused(run("config", "check"))
+    printed = refused(run("config", "check"))
 
-    assert f"{jane.token_file} cannot be read" in told
-    assert "pfo connect --tenant smith --member jane" in told
+    assert f"{jane.token_file} cannot be read" in printed
+    assert "pfo connect --tenant smith --member jane" in printed
     jane.connect(lambda link: visit(link, CONSENT))
     assert run("config", "check").exit_code == 0
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.cli.dagster_history import HistoryUnusable, alone_in_history, opened_history
+from pfo_pipeline.cli.dagster_history import HistoryUnusable, locking_history, opened_history
 from pfo_pipeline.defs.from_contract import TENANTS
-from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.lock import hold_lock
 from pfo_pipeline_tests.defs.conftest import empty_history
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 
@@ -56,10 +56,10 @@ def test_a_folder_that_cannot_be_made_is_named(
 ) -> None:
     monkeypatch.setenv(variable, "/proc/nowhere")
 
-    told = refused(*words)
+    printed = refused(*words)
 
-    assert told.startswith("PlaceError: /proc/nowhere cannot be written: No such file or directory. ")
-    assert variable in told
+    assert printed.startswith("PlaceError: /proc/nowhere cannot be written: No such file or directory. ")
+    assert variable in printed
 
 
 def test_a_folder_that_may_not_be_written_is_named(configured: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,19 +80,19 @@ def test_a_full_disk_leaves_no_half_of_dagsters_settings(configured: Office, mon
 
     monkeypatch.setattr(shutil, "copyfile", full)
 
-    told = refused("run")
+    printed = refused("run")
 
     home = configured.data_dir / "dagster"
-    assert told.startswith(f"PlaceError: {home / 'dagster.yaml'} cannot be written: No space left on device. ")
+    assert printed.startswith(f"PlaceError: {home / 'dagster.yaml'} cannot be written: No space left on device. ")
     assert list(home.iterdir()) == []
 
 
 def test_what_the_system_refuses_elsewhere_is_told_too(configured: Office) -> None:
     (configured.data_dir / "private").write_text("")
 
-    told = refused("dev")
+    printed = refused("dev")
 
-    assert told == f"{configured.data_dir / 'private'}: File exists. Fix that and run again; nothing was lost.\n"
+    assert printed == f"{configured.data_dir / 'private'}: File exists. Fix that and run again; nothing was lost.\n"
 
 
 @pytest.mark.parametrize("words", [*READS, ["run"], ["reconnect", "--tenant", "smith", "--connection", "1"]])
@@ -106,10 +106,12 @@ def test_a_folder_in_the_ledgers_place_is_named(configured: Office, words: list[
 def test_dagster_settings_that_cannot_be_read_are_named(configured: Office, text: bytes) -> None:
     (configured.data_dir / "dagster" / "dagster.yaml").write_bytes(text)
 
-    told = refused("run")
+    printed = refused("run")
 
-    assert told.startswith(f"HistoryUnusable: Dagster's storage in {configured.data_dir / 'dagster'} cannot be used: ")
-    assert "fix dagster.yaml there if that is named" in told
+    assert printed.startswith(
+        f"HistoryUnusable: Dagster's storage in {configured.data_dir / 'dagster'} cannot be used: "
+    )
+    assert "fix dagster.yaml there if that is named" in printed
 
 
 def garble(path: Path) -> None:
@@ -139,20 +141,20 @@ def test_a_storage_that_is_damaged_is_named(
     damage(home / name)
 
     with (
-        pytest.raises(HistoryUnusable, match="The ledger is not touched") as told,
+        pytest.raises(HistoryUnusable, match="The ledger is not touched") as printed,
         opened_history(tmp_path / "lock") as instance,
     ):
         instance.has_dynamic_partition(TENANTS, "smith")
 
-    assert str(home) in str(told.value)
+    assert str(home) in str(printed.value)
 
 
 def test_a_program_that_never_ends_its_turn_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pfo_pipeline.cli.dagster_history._DEADLINE_SECONDS", 0.0)
 
     with (
-        queue_for(tmp_path / "lock", deadline_seconds=0),
+        hold_lock(tmp_path / "lock", deadline_seconds=0),
         pytest.raises(HistoryUnusable, match=rf"process {os.getpid()} has been making Dagster's storage"),
-        alone_in_history(tmp_path / "lock"),
+        locking_history(tmp_path / "lock"),
     ):
         pass

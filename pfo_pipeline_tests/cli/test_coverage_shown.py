@@ -15,7 +15,7 @@ from pfo_pipeline.alerts.conditions import ledger_findings
 from pfo_pipeline.cli import main
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, ChangeRow, IdentityRow, ProposalRow
-from pfo_pipeline.defs.checks import CHECKS, Look
+from pfo_pipeline.defs.checks import CHECKS, CheckContext
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline.ledger.store import Ledger, utc_now
 from pfo_pipeline_tests.ledger.samples import (
@@ -63,8 +63,8 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: datetime) -> Le
     for name, value in {"PFO_DATA_DIR": tmp_path, "PFO_CONFIG": tmp_path / "pfo.toml", "COLUMNS": 250}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.delenv("PFO_ROLE", raising=False)
-    told = a_ledger(tmp_path, clock=SetClock(now))
-    told.merge(
+    printed = a_ledger(tmp_path, clock=SetClock(now))
+    printed.merge(
         batch(
             user(),
             connection(last_success_at=now),
@@ -86,8 +86,8 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: datetime) -> Le
             put_aside("99"),
         )
     )
-    told.publish()
-    return told
+    printed.publish()
+    return printed
 
 
 def run(*words: str) -> str:
@@ -121,13 +121,13 @@ def test_sql_counts_each_once_or_says_why_not(ledger: Ledger) -> None:
 
 
 def test_status_says_it_in_a_line_for_each_tenant(ledger: Ledger) -> None:
-    told = " ".join(run("status").split())
+    printed = " ".join(run("status").split())
 
     assert (
         "smith · 8 linked accounts: 3 counted; 1 one of several, not known which; 1 loan; 1 of no known class (leasing); "
         "1 could not be read; 1 not enabled at Powens"
-    ) in told
-    assert "possibly double: 222.00 EUR. Which accounts: pfo identity --tenant smith" in told
+    ) in printed
+    assert "possibly double: 222.00 EUR. Which accounts: pfo identity --tenant smith" in printed
 
 
 def test_status_says_the_same_to_programs(ledger: Ledger) -> None:
@@ -144,7 +144,7 @@ def test_status_says_the_same_to_programs(ledger: Ledger) -> None:
 
 
 def test_an_operator_is_told_of_each_with_a_remedy_that_runs_as_printed(ledger: Ledger) -> None:
-    told = " ".join(run("status").split())
+    printed = " ".join(run("status").split())
     config = load_config()
     alerts = {c.code: c for c in ledger_findings(config, reader_of(config), utc_now()).conditions}
 
@@ -152,14 +152,14 @@ def test_an_operator_is_told_of_each_with_a_remedy_that_runs_as_printed(ledger: 
     assert alerts["quarantined"].text == (
         "Connection unknown (unknown): a record cannot be read: account 99: balance: not a number"
     )
-    assert "a record cannot be read: account 99: balance: not a number → operator" in told
+    assert "a record cannot be read: account 99: balance: not a number → operator" in printed
     assert len({alerts[code].key for code in ("proposed", "oneOf", "unclassified")}) == 3
-    assert "account acc_2 may be acc_1 (name): both count meanwhile → operator" in told
-    assert "account acc_4 is one of acc_1, acc_2: it counts as none by itself → operator" in told
-    assert "1 account in no total, of a type without a class: leasing → operator" in told
-    assert "pfo identity --tenant smith" in told
+    assert "account acc_2 may be acc_1 (name): both count meanwhile → operator" in printed
+    assert "account acc_4 is one of acc_1, acc_2: it counts as none by itself → operator" in printed
+    assert "1 account in no total, of a type without a class: leasing → operator" in printed
+    assert "pfo identity --tenant smith" in printed
     assert "acc_2" in run("identity", "--tenant", "smith")
-    assert "join --tenant smith acc_2 acc_1" in told
+    assert "join --tenant smith acc_2 acc_1" in printed
     run("identity", "join", "--tenant", "smith", "acc_2", "acc_1")
     [row] = json.loads(run("status", "--json"))
     assert row["tenant_coverage"]["possibly_double"] == {}
@@ -210,8 +210,8 @@ def test_the_check_holds_and_finds_a_total_that_counts_something_else(ledger: Le
     [check] = [c for c in CHECKS["refresh-balances"] if c.name == "accounts_are_counted_or_named"]
 
     def found() -> int:
-        look = Look(config, ledger.reader(), "smith", "run-1", "openbanking.balances.refresh", now)
-        return check.ask(look).found
+        look = CheckContext(config, ledger.reader(), "smith", "run-1", "openbanking.balances.refresh", now)
+        return check.check(look).found
 
     assert found() == 0
     with opened(ledger) as con:
@@ -256,9 +256,9 @@ def test_a_text_that_a_spreadsheet_would_run_is_marked_but_for_programs_alone(
     run("export", "--tenant", "smith", "--to", str(tmp_path / "out"), "--format", form)
 
     query = "select display_name, current_balance from positions where account_id = 'acc_1'"
-    told = run("sql", query, f"--{form}"), (tmp_path / "out" / "positions.csv").read_text(encoding="utf-8")
+    printed = run("sql", query, f"--{form}"), (tmp_path / "out" / "positions.csv").read_text(encoding="utf-8")
     is_amount = name in ("+1", "-2")
-    for text, is_export in zip(told, (False, True), strict=True):
+    for text, is_export in zip(printed, (False, True), strict=True):
         [row] = [row for row in csv.DictReader(text.splitlines()) if Decimal(row["current_balance"]) == -111]
         is_marked = form == "csv" and (is_export or not is_amount)
         assert row["display_name"] == ("'" + name if is_marked else name)

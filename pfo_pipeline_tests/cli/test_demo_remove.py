@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
 from pfo_pipeline.ledger.connection import LedgerFiles
-from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.lock import hold_lock
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 from pfo_pipeline_tests.ledger.samples import a_ledger, batch, connection
 
@@ -89,10 +89,10 @@ def test_only_an_admin_removes_it(demonstration: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("lock", ["serving.lock", "canonical.lock", "turns/smith.lock", "turns/begun-just-now.lock"])
 def test_nothing_is_taken_from_a_running_program(demonstration: Path, lock: str) -> None:
     """It once took the ledger from under a running Dagster, and ended in a traceback."""
-    with queue_for(LedgerFiles(demonstration).private / lock, deadline_seconds=0):
-        told = refused()
+    with hold_lock(LedgerFiles(demonstration).private / lock, deadline_seconds=0):
+        printed = refused()
 
-    assert f"is at work in {demonstration} (pfo dev or a run). End it first; nothing was removed." in told
+    assert f"is at work in {demonstration} (pfo dev or a run). End it first; nothing was removed." in printed
     assert {"ledger.duckdb", "alerts.jsonl", "private/canonical.duckdb", "dagster/history"} <= left(demonstration)
 
     assert remove().exit_code == 0

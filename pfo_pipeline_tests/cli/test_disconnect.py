@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.lock import hold_lock
 from pfo_pipeline_tests.cli.visiting import Visitor, new_household
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, run_job, sync_and_refresh
 from pfo_pipeline_tests.simulated_bank import SimulatedUser
@@ -102,10 +102,10 @@ class TestConnection:
         assert status(known, f"/users/me/connections/{connection}") == 404
 
     def test_one_of_somebody_else_is_refused_with_those_that_there_are(self, jane: Visitor) -> None:
-        told = refused(run("disconnect", *JANE, "--connection", connection_of(jane, "john"), "--yes"))
+        printed = refused(run("disconnect", *JANE, "--connection", connection_of(jane, "john"), "--yes"))
 
-        assert "has no connection" in told
-        assert f"At Powens: {connection_of(jane)}." in told
+        assert "has no connection" in printed
+        assert f"At Powens: {connection_of(jane)}." in printed
 
     def test_nothing_happens_where_the_answer_is_no(self, jane: Visitor) -> None:
         for words in ((), ("--erase",), ("--connection", connection_of(jane))):
@@ -130,10 +130,10 @@ class TestToken:
         assert (again.exit_code, again.stdout) == (0, "Member jane of smith has no token here.\n")
 
     def test_a_program_at_work_for_the_member_is_not_disturbed(self, jane: Visitor) -> None:
-        with queue_for(jane.office.files.private / "members" / "smith.jane.lock", deadline_seconds=0):
-            told = refused(run("disconnect", *JANE, "--yes"))
+        with hold_lock(jane.office.files.private / "members" / "smith.jane.lock", deadline_seconds=0):
+            printed = refused(run("disconnect", *JANE, "--yes"))
 
-        assert "is at work for member jane of smith" in told
+        assert "is at work for member jane of smith" in printed
         assert status(jane) == 200
 
     def test_it_needs_the_role_admin(self, jane: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,9 +174,9 @@ class TestErase:
         assert run("disconnect", *JANE, "--erase", "--yes").stdout.startswith("jane: no such user at Powens (any more)")
 
     def test_a_run_at_work_is_told_and_it_goes_on_afterwards(self, known: Visitor) -> None:
-        with queue_for(known.office.files.turn("smith"), deadline_seconds=0):
-            told = refused(run("disconnect", *JANE, "--erase", "--yes"))
-        assert "is at work on tenant smith" in told
+        with hold_lock(known.office.files.tenant_lock("smith"), deadline_seconds=0):
+            printed = refused(run("disconnect", *JANE, "--erase", "--yes"))
+        assert "is at work on tenant smith" in printed
 
         assert run("disconnect", *JANE, "--erase", "--yes").exit_code == 0
         assert len(accounts(known, "jane")) == 0
@@ -224,20 +224,22 @@ class TestConnections:
     def test_an_account_that_there_is_not_is_refused_and_none_is_enabled(self, known: Visitor) -> None:
         words = ("--account", waiting_account(known), "--account", "acc_none", "--yes")
 
-        told = refused(run("connections", "enable", "--tenant", "smith", *words))
+        printed = refused(run("connections", "enable", "--tenant", "smith", *words))
 
-        assert "has no account 'acc_none' that could be enabled. These wait for consent: " in told
-        assert waiting_account(known, "john") in told
+        assert "has no account 'acc_none' that could be enabled. These wait for consent: " in printed
+        assert waiting_account(known, "john") in printed
         assert [e for e in known.office.calls("smith") if e["method"] == "PUT"] == []
 
     def test_a_refused_token_is_told_with_what_to_do(self, known: Visitor) -> None:
         headers = {"Authorization": f"Bearer {user(known).token}"}
         web.delete(f"{known.domain.base_url}/auth/token", headers=headers)
 
-        told = refused(run("connections", "enable", "--tenant", "smith", "--account", waiting_account(known), "--yes"))
+        printed = refused(
+            run("connections", "enable", "--tenant", "smith", "--account", waiting_account(known), "--yes")
+        )
 
-        assert told.splitlines()[-1].startswith("NotConnected: tenants.smith.users.jane.token: PUT ")
-        assert user(known).token not in told
+        assert printed.splitlines()[-1].startswith("NotConnected: tenants.smith.users.jane.token: PUT ")
+        assert user(known).token not in printed
 
     def test_an_unknown_tenant_is_named(self, known: Visitor) -> None:
         assert "It has: smith." in refused(run("connections", "--tenant", "stranger"))

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.lock import hold_lock
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh, today
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
 
@@ -116,10 +116,10 @@ def test_they_count_until_the_end_of_that_day_where_the_tenant_lives(mine: Offic
 def test_the_command_that_is_told_runs_as_it_is_printed(mine: Office) -> None:
     take_out(mine, "paul")
     read(mine)
-    told = " ".join(run("status").stdout.split())
-    assert "user paul: no longer read by us → operator" in told
-    assert "ask Powens support" not in told
-    command = re.search(r"pfo (end --tenant moreau --member paul --on [0-9-]+)", told)
+    printed = " ".join(run("status").stdout.split())
+    assert "user paul: no longer read by us → operator" in printed
+    assert "ask Powens support" not in printed
+    command = re.search(r"pfo (end --tenant moreau --member paul --on [0-9-]+)", printed)
     assert command is not None
 
     assert run(*command.group(1).split(), "--yes").exit_code == 0
@@ -128,8 +128,8 @@ def test_the_command_that_is_told_runs_as_it_is_printed(mine: Office) -> None:
 
 
 def test_one_missing_account_ends_by_the_command_that_is_told(mine: Office) -> None:
-    told = " ".join(run("status").stdout.split())
-    command = re.search(rf"pfo (end --tenant moreau --account {missing_account(mine)} --on [0-9-]+)", told)
+    printed = " ".join(run("status").stdout.split())
+    command = re.search(rf"pfo (end --tenant moreau --account {missing_account(mine)} --on [0-9-]+)", printed)
     assert command is not None
 
     result = run(*command.group(1).split(), "--yes")
@@ -155,7 +155,7 @@ def test_a_user_who_is_put_back_has_their_accounts_again(mine: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "printed"),
     [
         (("--tenant", "moreau", "--member", "paul", "--on", day()), "user paul of tenants.moreau is still configured"),
         (("--tenant", "moreau", "--member", "nobody", "--on", day()), "has no user nobody of tenant moreau"),
@@ -165,11 +165,11 @@ def test_a_user_who_is_put_back_has_their_accounts_again(mine: Office) -> None:
         (("--tenant", "moreau", "--member", "paul", "--on", "0001-01-01"), "is before 1970"),
     ],
 )
-def test_what_cannot_be_ended_is_told_and_nothing_is(mine: Office, words: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_ended_is_told_and_nothing_is(mine: Office, words: tuple[str, ...], printed: str) -> None:
     result = run("end", *words, "--yes")
 
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert printed in result.stderr
     assert mine.ask("select count(*) from accounts where ended_by = 'operator'") == [(0,)]
 
 
@@ -210,7 +210,7 @@ def test_only_an_admin_ends_accounts(mine: Office, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_run_that_goes_on_must_end_first(mine: Office) -> None:
-    with queue_for(mine.files.turn("moreau"), deadline_seconds=5):
+    with hold_lock(mine.files.tenant_lock("moreau"), deadline_seconds=5):
         result = run("end", "--tenant", "moreau", "--account", missing_account(mine), "--on", day(), "--yes")
 
     assert result.exit_code == 1

@@ -88,16 +88,16 @@ def test_a_figure_of_a_later_day_is_left_out(here: Office, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "kind", "told"),
+    ("words", "kind", "printed"),
     [
         (("--tenant", "nobody"), "ConfigError", "The ledger has no tenant 'nobody'. It has: jones, smith."),
         (("--tenant", "smith", "--known-at", "2020-01-01"), "ExportRefused", "its first load is of 20"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_written(
-    here: Office, tmp_path: Path, words: tuple[str, ...], kind: str, told: str
+    here: Office, tmp_path: Path, words: tuple[str, ...], kind: str, printed: str
 ) -> None:
-    assert told in refused(run("--to", str(tmp_path / "out"), *words), kind)
+    assert printed in refused(run("--to", str(tmp_path / "out"), *words), kind)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -51,7 +51,7 @@ def test_what_is_written_is_the_amount_itself(value: Decimal, currency: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("old", "told"),
+    ("old", "printed"),
     [
         (timedelta(0), "fresh (0 h)"),
         (timedelta(hours=47, minutes=59), "fresh (47 h)"),
@@ -62,8 +62,8 @@ def test_what_is_written_is_the_amount_itself(value: Decimal, currency: str) -> 
         (timedelta(days=-400), "in the future"),
     ],
 )
-def test_an_age_is_told_in_hours_and_then_in_days(old: timedelta, told: str) -> None:
-    assert age(NOW - old, NOW, timedelta(hours=48)) == told
+def test_an_age_is_told_in_hours_and_then_in_days(old: timedelta, printed: str) -> None:
+    assert age(NOW - old, NOW, timedelta(hours=48)) == printed
 
 
 def test_no_figure_has_no_age() -> None:

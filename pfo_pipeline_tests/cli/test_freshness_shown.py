@@ -51,25 +51,25 @@ def status(office: Path, freshness: str = "") -> str:
     return result.stdout
 
 
-def row(told: str, tenant: str, currency: str) -> list[str]:
-    cells = ([cell.strip() for cell in line.strip("│").split("│")] for line in told.splitlines())
+def row(printed: str, tenant: str, currency: str) -> list[str]:
+    cells = ([cell.strip() for cell in line.strip("│").split("│")] for line in printed.splitlines())
     (found,) = [line for line in cells if line[:2] == [tenant, currency]]
     return found
 
 
 def test_the_stale_part_of_what_there_is_stands_beside_it(office: Path) -> None:
-    told = status(office)
+    printed = status(office)
 
-    assert row(told, "smith", "EUR")[2:6] == ["2 100 000.05", "14 300 000.15", "0.00", "-500.00"]
-    assert "smith · acc_2, Banque Exemple, savings: bank 4 d, Powens" in told
-    assert "limit 3 d: not given by the bank" in told
+    assert row(printed, "smith", "EUR")[2:6] == ["2 100 000.05", "14 300 000.15", "0.00", "-500.00"]
+    assert "smith · acc_2, Banque Exemple, savings: bank 4 d, Powens" in printed
+    assert "limit 3 d: not given by the bank" in printed
 
 
 def test_a_limit_of_its_own_makes_the_same_figure_fresh(office: Path) -> None:
-    told = status(office, "[freshness]\naccount_types = { savings = 200 }")
+    printed = status(office, "[freshness]\naccount_types = { savings = 200 }")
 
-    assert row(told, "smith", "EUR")[2] == "0.00"
-    assert "Stale figures" not in told
+    assert row(printed, "smith", "EUR")[2] == "0.00"
+    assert "Stale figures" not in printed
 
 
 def test_what_a_clock_ahead_has_dated_is_of_no_age(office: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +77,10 @@ def test_what_a_clock_ahead_has_dated_is_of_no_age(office: Path, monkeypatch: py
     past = type("Past", (datetime,), {"now": classmethod(lambda cls, tz: datetime.now(tz) - 3 * DAY)})
     monkeypatch.setattr("pfo_pipeline.cli.status.datetime", past)
 
-    told = " ".join(status(office, "[freshness]\nhours = 12").split())
+    printed = " ".join(status(office, "[freshness]\nhours = 12").split())
 
-    assert "smith · newest load: " in told
-    assert "2 d ahead of this clock. What that means, and what to do: pfo health" in told
-    assert "acc_2, Banque Exemple, savings: bank 24 h, Powens 0 s, ledger 2 d ahead of this clock; limit 12 h" in told
+    assert "smith · newest load: " in printed
+    assert "2 d ahead of this clock. What that means, and what to do: pfo health" in printed
+    assert (
+        "acc_2, Banque Exemple, savings: bank 24 h, Powens 0 s, ledger 2 d ahead of this clock; limit 12 h" in printed
+    )

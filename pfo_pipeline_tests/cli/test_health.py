@@ -25,7 +25,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
 from pfo_pipeline.cli.context import find_place
-from pfo_pipeline.cli.health import Finding, check_health, print_health
+from pfo_pipeline.cli.health import HealthFinding, check_health, print_health
 from pfo_pipeline.powens.webhooks import Hint
 from pfo_pipeline.webhooks.inbox import Inbox, inbox_path
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
@@ -165,21 +165,21 @@ def test_a_daemon_that_never_ran_is_critical(mine: Office, now: datetime) -> Non
 
 
 @pytest.mark.parametrize(
-    ("ticked", "told"),
+    ("ticked", "output"),
     [
         ({"status": TickStatus.FAILURE}, "its last tick failed"),
         ({"switch": InstigatorStatus.STOPPED}, "was switched off"),
     ],
 )
 def test_automation_that_fails_or_was_switched_off_is_told(
-    mine: Office, storage: dg.DagsterInstance, now: datetime, ticked: dict[str, object], told: str
+    mine: Office, storage: dg.DagsterInstance, now: datetime, ticked: dict[str, object], output: str
 ) -> None:
     at_work(storage, now, but=("accounts_nightly",))
     remember_backup(mine, now)
     tick(storage, "accounts_nightly", now, **ticked)  # type: ignore[arg-type]
 
     assert troubles(now) == [("warn", "automation accounts_nightly")]
-    assert told in text(now, "automation accounts_nightly")
+    assert output in text(now, "automation accounts_nightly")
 
 
 def test_tenants_that_are_not_read_are_told_by_name(mine: Office, storage: dg.DagsterInstance, now: datetime) -> None:
@@ -278,9 +278,9 @@ def test_a_mistake_in_the_configuration_is_critical(
 
     assert print_health(now, HALF_A_DAY, as_json=True) == 2
 
-    told = json.loads(capsys.readouterr().out)
-    assert told["status"] == "critical"
-    assert [finding["about"] for finding in told["findings"]] == ["configuration"]
+    output = json.loads(capsys.readouterr().out)
+    assert output["status"] == "critical"
+    assert [finding["about"] for finding in output["findings"]] == ["configuration"]
 
 
 def test_before_anything_has_run_it_says_so_and_writes_nothing(
@@ -291,7 +291,7 @@ def test_before_anything_has_run_it_says_so_and_writes_nothing(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "none"))
 
-    found: list[Finding] = check_health(datetime.now(UTC), HALF_A_DAY)
+    found: list[HealthFinding] = check_health(datetime.now(UTC), HALF_A_DAY)
 
     assert {f.about for f in found if f.level == "critical"} >= {"ledger", "dagster"}
     assert list(tmp_path.iterdir()) == []
@@ -309,10 +309,10 @@ def test_loads_dated_ahead_are_critical_and_told_with_what_they_mean(mine: Offic
     assert {("critical", "tenant smith"), ("critical", "tenant jones"), ("warn", "ledger"), ("warn", "backup")} <= set(
         found
     )
-    told = text(now - FAR, "tenant smith")
-    assert "loads dated ahead of this clock: 2, the newest 399 d ahead of this clock (" in told
-    assert "known_at sees the state before that run" in told
-    assert "pfo restore --from FOLDER --replace-newer" in told
+    output = text(now - FAR, "tenant smith")
+    assert "loads dated ahead of this clock: 2, the newest 399 d ahead of this clock (" in output
+    assert "known_at sees the state before that run" in output
+    assert "pfo restore --from FOLDER --replace-newer" in output
     assert "published 399 d ahead of this clock. The next run publishes again: pfo run" in text(now - FAR, "ledger")
     assert "dated 400 d ahead of this clock, so nobody can tell how old it is." in text(now - FAR, "backup")
 

@@ -141,8 +141,8 @@ def test_what_reads_has_tenants_and_forms(path: str) -> None:
 
 
 def test_an_option_of_other_commands_is_told_with_them() -> None:
-    told = CliRunner().invoke(main, ["verify", "--as-of", "2026-03-31"])
+    printed = CliRunner().invoke(main, ["verify", "--as-of", "2026-03-31"])
 
-    assert told.exit_code == 2
-    assert "No such option '--as-of'. These take it: " in told.stderr
-    assert "pfo balances, pfo accounts" in told.stderr
+    assert printed.exit_code == 2
+    assert "No such option '--as-of'. These take it: " in printed.stderr
+    assert "pfo balances, pfo accounts" in printed.stderr

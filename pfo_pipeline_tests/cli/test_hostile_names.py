@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pfo_pipeline.alerts.state import change_book, looked
+from pfo_pipeline.alerts.state import change_alerts, record_findings
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.context import find_place
 from pfo_pipeline.cli.output import console, visible
@@ -45,7 +45,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     ledger.publish()
     hostile = condition(kind="run", text=names, remedy=names, code=names, thing=names, link=names)
-    change_book(tmp_path / "private", lambda book: looked(book, found(hostile), APRIL_1, []))
+    change_alerts(tmp_path / "private", lambda state: record_findings(state, found(hostile), APRIL_1, []))
     return tmp_path
 
 
@@ -59,12 +59,12 @@ def shown(*words: str) -> str:
     "words", [["accounts"], ["status"], ["alerts"], ["sql", "from positions"], ["sql", "from connections"]]
 )
 def test_a_table_shows_names_and_obeys_none(hostile: Path, words: list[str]) -> None:
-    told = shown(*words)
+    printed = shown(*words)
 
-    assert not OBEYED.search(told)
+    assert not OBEYED.search(printed)
     if words[0] == "status":
-        assert MARKUP in told
-        assert r"\x1b[31mBank\x9b2J\r\nlast\u202eline" in told
+        assert MARKUP in printed
+        assert r"\x1b[31mBank\x9b2J\r\nlast\u202eline" in printed
 
 
 def test_the_tables_that_end_a_run_show_names_and_obey_none(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,18 +77,18 @@ def test_the_tables_that_end_a_run_show_names_and_obey_none(hostile: Path, capsy
     ):
         console().print(part, width=2000)
 
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
 
-    assert not OBEYED.search(told)
-    assert told.count("[red]Bank[/]") == 13
-    assert told.count("last") == told.count(r"\nlast")
+    assert not OBEYED.search(printed)
+    assert printed.count("[red]Bank[/]") == 13
+    assert printed.count("last") == printed.count(r"\nlast")
 
 
 def test_the_names_of_a_querys_columns_are_shown_too(hostile: Path) -> None:
-    told = shown("sql", f'select 1 as "{MARKUP}", 2 as "{ESCAPES}"')
+    printed = shown("sql", f'select 1 as "{MARKUP}", 2 as "{ESCAPES}"')
 
-    assert MARKUP in told
-    assert not OBEYED.search(told)
+    assert MARKUP in printed
+    assert not OBEYED.search(printed)
 
 
 def test_a_querys_own_lines_stay_lines(hostile: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pfo_pipeline.cli import main
-from pfo_pipeline.ledger.lock import queue_for
+from pfo_pipeline.ledger.lock import hold_lock
 from pfo_pipeline.report.output import page_path, pages_folder, write_page
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, sync_and_refresh
 
@@ -128,7 +128,7 @@ def test_what_gets_a_key_lies_on_no_page_in_the_clear_unless_that_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "printed"),
     [
         (("--tenant", "jones"), "tenants.jones is still configured"),
         (("--tenant", "smith", "--member", "jane"), "user jane of tenants.smith is still configured"),
@@ -136,20 +136,20 @@ def test_what_gets_a_key_lies_on_no_page_in_the_clear_unless_that_was_asked_for(
         (("--tenant", "nobody"), "holds nothing of tenant nobody"),
     ],
 )
-def test_what_cannot_be_erased_is_told_and_nothing_is(mine: Office, words: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_erased_is_told_and_nothing_is(mine: Office, words: tuple[str, ...], printed: str) -> None:
     before = mine.ask("select count(*) from accounts")
 
     result = run("erase", *words, "--yes")
 
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert printed in result.stderr
     assert mine.ask("select count(*) from accounts") == before
 
 
 def test_a_run_that_goes_on_must_end_first(mine: Office) -> None:
     take_out(mine, "jones")
 
-    with queue_for(mine.files.turn("jones"), deadline_seconds=5):
+    with hold_lock(mine.files.tenant_lock("jones"), deadline_seconds=5):
         result = run("erase", "--tenant", "jones", "--yes")
 
     assert result.exit_code == 1
@@ -188,18 +188,18 @@ def test_a_ledger_gets_a_key_is_read_and_written_with_it_and_loses_it_again(mine
 
 
 @pytest.mark.parametrize(
-    ("old", "told"),
+    ("old", "printed"),
     [
         ("correct-horse", "--old-key: is not a secret reference"),
         ("file:none", "--old-key: file "),
         ("env:PFO_NO_SUCH_KEY", "--old-key: environment variable PFO_NO_SUCH_KEY is not set"),
     ],
 )
-def test_an_old_key_is_a_reference_that_resolves(mine: Office, old: str, told: str) -> None:
+def test_an_old_key_is_a_reference_that_resolves(mine: Office, old: str, printed: str) -> None:
     result = run("rekey", "--old-key", old)
 
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert printed in result.stderr
     assert "correct-horse" not in result.output
 
 

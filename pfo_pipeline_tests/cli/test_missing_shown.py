@@ -13,7 +13,7 @@ from pfo_pipeline.alerts.conditions import Condition, ledger_findings
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.run import _line
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.checks import Look, ending, who_must_act
+from pfo_pipeline.defs.checks import CheckContext, ending_consents_listed, open_action_items
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline_tests.defs.office import (
     ACCOUNTS,
@@ -75,18 +75,18 @@ def connection(office: Office, user: str, *, last: bool = False) -> str:
 
 
 def test_status_tells_each_in_one_line_with_what_to_do(seen: Office) -> None:
-    told = shown("status")
+    printed = shown("status")
 
     assert (
         f"connection {connection(seen, 'ada')}, Banque Exemple, user ada: 12 accounts missing from the bank's list"
-        in told
+        in printed
     )
-    assert "user bea: no longer read by us → operator" in told
-    assert f"connection {connection(seen, 'eve', last=True)}, Banque Exemple, user eve: shares no account" in told
+    assert "user bea: no longer read by us → operator" in printed
+    assert f"connection {connection(seen, 'eve', last=True)}, Banque Exemple, user eve: shares no account" in printed
     assert (
-        told.count("missing from the bank's list") == 3
+        printed.count("missing from the bank's list") == 3
     )  # In the table, below it, and in what became of the accounts.
-    assert "Consents that end" not in told
+    assert "Consents that end" not in printed
 
 
 def test_the_totals_stay_as_they_were(seen: Office) -> None:
@@ -115,10 +115,10 @@ def test_figures_of_a_user_who_is_read_no_longer_send_nobody_to_powens(seen: Off
 
 def test_dagsters_check_tells_each_and_warns_of_no_consent(seen: Office) -> None:
     config = load_config()
-    look = Look(config, reader_of(config), None, "run", "openbanking.accounts.sync.v1", datetime.now(UTC))
+    look = CheckContext(config, reader_of(config), None, "run", "openbanking.accounts.sync.v1", datetime.now(UTC))
 
-    assert who_must_act(look).found == 3
-    assert ending(look).found == 0
+    assert open_action_items(look).found == 3
+    assert ending_consents_listed(look).found == 0
 
 
 def test_the_page_tells_each(seen: Office, tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_the_page_tells_each(seen: Office, tmp_path: Path) -> None:
     shown("report", "--tenant", "moreau", "--to", str(page))
 
     text = page.read_text(encoding="utf-8")
-    for told in ("12 accounts missing from the bank", "no longer read by us", "shares no account"):
-        assert told in text
+    for printed in ("12 accounts missing from the bank", "no longer read by us", "shares no account"):
+        assert printed in text
 
 
 def test_a_run_of_nothing_is_not_said_to_be_in_order() -> None:

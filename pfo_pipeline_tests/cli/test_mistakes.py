@@ -23,10 +23,10 @@ def test_an_occupied_port_of_the_simulator_is_named_with_the_way_out() -> None:
         other.listen()
         port = other.getsockname()[1]
 
-        told = refused("simulator", "--port", str(port))
+        printed = refused("simulator", "--port", str(port))
 
-    assert told.startswith(f"pfo simulator: 127.0.0.1:{port} cannot be listened on: Address already in use. ")
-    assert "Choose another --port, or 0 for any free one." in told
+    assert printed.startswith(f"pfo simulator: 127.0.0.1:{port} cannot be listened on: Address already in use. ")
+    assert "Choose another --port, or 0 for any free one." in printed
 
 
 @pytest.mark.parametrize(

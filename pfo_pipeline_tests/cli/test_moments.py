@@ -92,24 +92,24 @@ MOMENTS: list[dict[str, Any]] = [
 def test_balances_of_a_moment_add_up_to_the_cash_that_the_ledger_tells_of_it(
     ask: Ask, folder: Path, moments: dict[str, Any]
 ) -> None:
-    told: dict[str, Decimal] = {}
+    printed: dict[str, Decimal] = {}
     for row in ask("balances", **moments):
         if row["balanceType"] == "current":
-            told[row["currency"]] = told.get(row["currency"], Decimal(0)) + Decimal(row["currentBalance"])
+            printed[row["currency"]] = printed.get(row["currency"], Decimal(0)) + Decimal(row["currentBalance"])
 
     cash = Published(folder / "ledger.duckdb").cash(**moments)
 
-    assert told == dict(zip(cash["currency"], cash["total"], strict=True))
+    assert printed == dict(zip(cash["currency"], cash["total"], strict=True))
 
 
 @pytest.mark.parametrize("moments", MOMENTS, ids=str)
 def test_accounts_of_a_moment_have_the_balances_of_that_moment(ask: Ask, folder: Path, moments: dict[str, Any]) -> None:
-    told = {row["id"]: row["balance"] and Decimal(row["balance"]) for row in ask("accounts", **moments)}
+    printed = {row["id"]: row["balance"] and Decimal(row["balance"]) for row in ask("accounts", **moments)}
     frame = Published(folder / "ledger.duckdb").balances(**moments)
     figures = dict(zip(frame["account_id"], frame["current_balance"], strict=True))
 
-    assert told == {account_id: figures.get(account_id) for account_id in told}
-    assert {row["accountId"] for row in ask("balances", **moments)} == told.keys() & figures.keys()
+    assert printed == {account_id: figures.get(account_id) for account_id in printed}
+    assert {row["accountId"] for row in ask("balances", **moments)} == printed.keys() & figures.keys()
 
 
 def test_an_account_is_shown_from_when_it_is_known_and_until_it_is_disabled(ask: Ask) -> None:

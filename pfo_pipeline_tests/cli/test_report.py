@@ -19,7 +19,7 @@ def report(*words: str) -> Result:
     return CliRunner().invoke(main, ["report", *words])
 
 
-def told(*words: str) -> str:
+def printed(*words: str) -> str:
     """What a command that does nothing says."""
     before = sorted(path.name for path in Path.cwd().iterdir())
     result = report(*words)
@@ -76,13 +76,13 @@ def test_the_page_that_is_there_is_replaced(here: Office) -> None:
     ],
 )
 def test_a_mistake_is_named_and_nothing_written(here: Office, words: tuple[str, ...], mistake: str) -> None:
-    assert mistake in told(*words)
+    assert mistake in printed(*words)
 
 
 def test_a_folder_in_the_pages_place_is_named(here: Office) -> None:
     Path("cash-page.html").mkdir()
 
-    assert "cash-page.html" in told()
+    assert "cash-page.html" in printed()
 
 
 def test_without_a_ledger_the_first_step_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_without_a_ledger_the_first_step_is_told(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("PFO_CONFIG", raising=False)
     monkeypatch.setenv("PFO_DATA_DIR", str(tmp_path / "data"))
 
-    assert "Run `make run` (or `pfo run`) first" in told()
+    assert "Run `make run` (or `pfo run`) first" in printed()
 
 
 def test_rates_are_used_where_they_are_configured_and_named_where_they_are_wrong(
@@ -107,7 +107,7 @@ def test_rates_are_used_where_they_are_configured_and_named_where_they_are_wrong
     )
     monkeypatch.setenv("PFO_CONFIG", str(elsewhere.absolute()))
 
-    assert "rates.csv" in told()
+    assert "rates.csv" in printed()
 
     rates.write_text("Date,USD,\n1999-01-04,1.5,\n", encoding="utf-8")
     assert report().exit_code == 0

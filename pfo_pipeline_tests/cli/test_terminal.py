@@ -77,9 +77,9 @@ def test_a_mistake_clears_the_bar_before_it_is_told(demo_folder: Path) -> None:
     shown = run_on_terminals(["restore", "--from", str(backup)], demo_folder, stdout_too=False)
 
     assert shown.status == 1
-    told = shown.stderr.rpartition("\x1b[2K")[2]
-    assert told.startswith("BackupDamaged: ")
-    assert "\x1b[?25h" not in told
+    output = shown.stderr.rpartition("\x1b[2K")[2]
+    assert output.startswith("BackupDamaged: ")
+    assert "\x1b[?25h" not in output
 
 
 @pytest.mark.parametrize(

@@ -57,12 +57,12 @@ def test_each_event_gets_an_address_with_the_secret_that_was_stored(office: Offi
 
 
 def test_the_output_says_what_must_be_in_the_console_and_no_secret(office: Office, domain: SimulatedDomain) -> None:
-    told = register().output
+    printed = register().output
 
-    assert "In the Powens console, under webhooks, these 8 must be there with the authentication pfosmith" in told
-    assert f"{BASE}/powens/smith/connection-synced" in told
-    assert secret_file(office).read_text().strip() not in told
-    assert domain.config_token not in told
+    assert "In the Powens console, under webhooks, these 8 must be there with the authentication pfosmith" in printed
+    assert f"{BASE}/powens/smith/connection-synced" in printed
+    assert secret_file(office).read_text().strip() not in printed
+    assert domain.config_token not in printed
 
 
 def test_a_second_call_adds_nothing(office: Office, domain: SimulatedDomain) -> None:

@@ -45,11 +45,11 @@ def test_so_is_the_exception_that_dagster_makes_of_it(capfd: pytest.CaptureFixtu
 
 
 def test_other_dropped_exceptions_are_told_as_before() -> None:
-    told: list[object] = []
-    before, sys.unraisablehook = sys.unraisablehook, lambda dropped: told.append(dropped.exc_type)
+    output: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda dropped: output.append(dropped.exc_type)
     try:
         with signals_seen():
             Dropping(None)
     finally:
         sys.unraisablehook = before
-    assert told == [ValueError]
+    assert output == [ValueError]

@@ -95,14 +95,14 @@ def on_a_terminal(
     """`pfo` with these words, on a terminal of its own; `into`: where its standard output goes instead."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    told = {"TERM": "xterm-256color", **(environment or {})}
+    output = {"TERM": "xterm-256color", **(environment or {})}
     program = subprocess.Popen(
         [sys.executable, "-c", _LEAD, *words],
         stdin=theirs,
         stdout=theirs if into is None else into,
         stderr=theirs,
         start_new_session=True,
-        env={k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")} | told,
+        env={k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")} | output,
     )
     os.close(theirs)
     try:

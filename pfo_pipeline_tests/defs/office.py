@@ -192,9 +192,9 @@ def waits(result: dg.ExecuteInProcessResult) -> list[float | None]:
 def failure(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
     """Description and metadata of the one step failure of a run."""
     (event,) = events(result, dg.DagsterEventType.STEP_FAILURE)
-    told = event.step_failure_data.user_failure_data
-    assert told is not None, event.step_failure_data.error_display_string
-    return told.description or "", {key: value.value for key, value in told.metadata.items()}
+    output = event.step_failure_data.user_failure_data
+    assert output is not None, event.step_failure_data.error_display_string
+    return output.description or "", {key: value.value for key, value in output.metadata.items()}
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

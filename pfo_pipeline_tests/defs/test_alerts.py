@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from pfo_pipeline.alerts.conditions import Condition, ledger_findings
-from pfo_pipeline.alerts.state import read_book
+from pfo_pipeline.alerts.state import read_alerts
 from pfo_pipeline.config import load_config
 from pfo_pipeline.defs.run_health import run_findings
-from pfo_pipeline.defs.sensors import look_everywhere
+from pfo_pipeline.defs.sensors import record_all_findings
 from pfo_pipeline.ledger.errors import LedgerFull
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline.ledger.store import Ledger, Publication
@@ -52,7 +52,7 @@ def send_alerts(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     )
 
 
-def told(office: Office) -> list[dict[str, str]]:
+def output(office: Office) -> list[dict[str, str]]:
     path = office.data_dir / "alerts.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -252,12 +252,12 @@ def test_without_a_target_the_sensor_only_writes_the_log(smith: Office, instance
 
     assert not result.run_requests
     assert result.skip_message == "2 open, nothing new to send."
-    assert sorted((line["kind"], line["event"]) for line in told(smith)) == [
+    assert sorted((line["kind"], line["event"]) for line in output(smith)) == [
         ("connection", "opened"),
         ("consent", "opened"),
     ]
     tick(instance)
-    assert len(told(smith)) == 2
+    assert len(output(smith)) == 2
 
 
 def test_with_a_target_the_sensor_requests_one_sending_run(
@@ -312,21 +312,21 @@ def test_a_broken_configuration_is_written_to_the_log(office: Office, instance: 
     skipped = tick(instance).skip_message or ""
 
     assert "is not valid TOML" in skipped
-    assert [(line["kind"], line["who_acts"]) for line in told(office)] == [("configuration", "operator")]
+    assert [(line["kind"], line["who_acts"]) for line in output(office)] == [("configuration", "operator")]
 
 
 def test_a_book_that_cannot_be_written_does_not_stop_the_sensor(smith: Office, instance: dg.DagsterInstance) -> None:
     (smith.files.private / "alerts.json").mkdir()
 
     assert "alerts.json cannot be read: Is a directory" in (tick(instance).skip_message or "")
-    assert told(smith) == []
+    assert output(smith) == []
 
 
 def test_each_stage_of_a_consent_is_told_as_the_days_pass(smith: Office, instance: dg.DagsterInstance) -> None:
     for day in range(8):
-        look_everywhere(load_config(), instance, today() + timedelta(days=day), repository=None)
+        record_all_findings(load_config(), instance, today() + timedelta(days=day), repository=None)
 
-    stages = [line for line in told(smith) if line["kind"] == "consent"]
+    stages = [line for line in output(smith) if line["kind"] == "consent"]
     assert [(line["event"], line["severity"]) for line in stages] == [
         ("opened", "notice"),
         ("repeated", "notice"),
@@ -339,7 +339,7 @@ def test_each_stage_of_a_consent_is_told_as_the_days_pass(smith: Office, instanc
 def test_the_alert_state_is_in_the_private_folder(smith: Office, instance: dg.DagsterInstance) -> None:
     tick(instance)
 
-    assert {entry.condition.kind for entry in read_book(smith.files.private).entries.values()} == {
+    assert {entry.condition.kind for entry in read_alerts(smith.files.private).alerts.values()} == {
         "connection",
         "consent",
     }

@@ -12,7 +12,7 @@ from pfo_pipeline.config import Tenant
 from pfo_pipeline.contracts.model import IntegrationBinding
 from pfo_pipeline.definitions import build_defs
 from pfo_pipeline.defs.io_manager import LedgerIOManager
-from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
+from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantLockResource
 from pfo_pipeline.ledger.reader import published_reader
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.powens.session import OpenBanking
@@ -109,8 +109,8 @@ def test_a_failing_connection_keeps_the_run_green_and_a_check_names_the_owner(
     assert not acts.passed
     assert (read.severity, acts.severity) == (dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.WARN)
     assert read.metadata["failed"].value == 1
-    told = str(acts.metadata["who_must_act"].value)
-    assert f"| connection {troubled} | Banque Exemple | wrongpass | member |" in told
+    output = str(acts.metadata["who_must_act"].value)
+    assert f"| connection {troubled} | Banque Exemple | wrongpass | member |" in output
     assert metadata(result, "accounts/synced")["failed"] == 1
 
 
@@ -157,13 +157,13 @@ def test_a_run_with_all_users_refused_fails_without_a_second_attempt(
     assert not result.success
     assert waits(result) == []
     assert len(office.calls("smith")) == 2
-    description, told = failure(result)
+    description, output = failure(result)
     assert description.startswith("Tenant smith: no user could be read.")
     assert "Issue a new token" in description
     assert "User jane: refused" in description
     assert "User john: refused" in description
-    assert told["who_acts"] == "operator"
-    assert told["operation"] == "openbanking.accounts.sync"
+    assert output["who_acts"] == "operator"
+    assert output["operation"] == "openbanking.accounts.sync"
     readers = published_reader(office.files.published)
     assert [(user.user_id, user.status) for user in readers.users("smith")] == [
         ("jane", "refused"),
@@ -206,8 +206,8 @@ def test_a_run_without_a_reachable_user_fails_after_its_attempts(office: Office,
     assert not result.success
     assert len(office.calls("smith")) == 3
     assert len(waits(result)) == 2
-    _, told = failure(result)
-    assert (told["code"], told["who_acts"]) == ("http503", "powens")
+    _, output = failure(result)
+    assert (output["code"], output["who_acts"]) == ("http503", "powens")
 
 
 def test_a_failed_run_does_not_block_the_next(office: Office, instance: dg.DagsterInstance) -> None:
@@ -289,10 +289,10 @@ def impatient(office: Office, *, releases_at: int) -> OfficeResource:
 
 
 def resources_around(office: OfficeResource) -> dict[str, object]:
-    turn = TenantTurnResource(office=office)
+    turn = TenantLockResource(office=office)
     return {
         "office": office,
-        "primary_open_banking": OpenBankingResource(office=office, tenant_turn=turn),
+        "primary_open_banking": OpenBankingResource(office=office, tenant_lock=turn),
         "ledger": LedgerIOManager(office=office),
     }
 
@@ -318,9 +318,9 @@ def test_a_ledger_that_stays_busy_fails_the_run_by_name(office: Office, instance
 
     assert not result.success
     assert len(waits(result)) == 2
-    description, told = failure(result)
+    description, output = failure(result)
     assert "has been writing for over" in description
-    assert (told["code"], told["who_acts"]) == ("LedgerBusy", "operator")
+    assert (output["code"], output["who_acts"]) == ("LedgerBusy", "operator")
 
 
 @pytest.mark.parametrize(
@@ -344,11 +344,11 @@ def test_a_broken_configuration_is_a_named_failure_and_not_retried(
 
     assert not result.success
     assert waits(result) == []
-    description, told = failure(result)
+    description, output = failure(result)
     assert words in description
     assert "Traceback" not in description
     assert "File " not in description
-    assert (told["code"], told["who_acts"]) == (code, "operator")
+    assert (output["code"], output["who_acts"]) == (code, "operator")
 
 
 def test_a_tenant_that_is_no_longer_configured_is_named(office: Office, instance: dg.DagsterInstance) -> None:
@@ -356,10 +356,10 @@ def test_a_tenant_that_is_no_longer_configured_is_named(office: Office, instance
 
     result = run_job(office, instance, "jones")
 
-    description, told = failure(result)
+    description, output = failure(result)
     assert "Tenant 'jones' is not in" in description
     assert "Known tenants: smith." in description
-    assert told["code"] == "ConfigError"
+    assert output["code"] == "ConfigError"
 
 
 def test_a_missing_token_file_of_one_user_is_recorded_with_its_remedy(
@@ -395,10 +395,10 @@ def test_an_unhealthy_slot_refuses_the_step_immediately(
     assert not result.success
     assert waits(result) == []
     assert office.calls("smith") == []
-    description, told = failure(result)
+    description, output = failure(result)
     assert "primaryOpenBanking" in description
     assert f"status is {status}" in description
-    assert told["code"] == "OperationRefused"
+    assert output["code"] == "OperationRefused"
 
 
 class UnboundBanking(OpenBanking):
@@ -432,7 +432,7 @@ def test_an_unbound_or_incapable_slot_is_named(
 ) -> None:
     office.add_tenant("smith", "jane")
     real = OfficeResource()
-    slot = OtherBankingResource(office=real, tenant_turn=TenantTurnResource(office=real), poor=poor)
+    slot = OtherBankingResource(office=real, tenant_lock=TenantLockResource(office=real), poor=poor)
 
     result = run_job(office, instance, "smith", defs=hurried_defs({"primary_open_banking": slot}), assets=[asset])
 
@@ -451,15 +451,15 @@ class InterruptedBankingResource(OpenBankingResource):
 def test_a_cancelled_step_is_not_retried(office: Office, instance: dg.DagsterInstance) -> None:
     office.add_tenant("smith", "jane")
     real = OfficeResource()
-    slot = InterruptedBankingResource(office=real, tenant_turn=TenantTurnResource(office=real))
+    slot = InterruptedBankingResource(office=real, tenant_lock=TenantLockResource(office=real))
 
     result = run_job(office, instance, "smith", defs=hurried_defs({"primary_open_banking": slot}))
 
     assert not result.success
     assert waits(result) == []
-    description, told = failure(result)
+    description, output = failure(result)
     assert description == "The run was cancelled."
-    assert (told["code"], told["who_acts"]) == ("cancelled", "nobody")
+    assert (output["code"], output["who_acts"]) == ("cancelled", "nobody")
 
 
 def test_the_role_user_may_read_and_not_command(

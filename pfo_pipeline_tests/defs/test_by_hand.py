@@ -99,7 +99,7 @@ def test_a_value_of_a_wrong_type_starts_no_run(
 
 @pytest.mark.parametrize(("job", "asset"), JOBS)
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "output"),
     [
         ({"connection_id": "999"}, "Tenant smith has no connection 999."),
         ({"account_ids": ["acc_1"]}, "Tenant smith has no account acc_1."),
@@ -107,14 +107,14 @@ def test_a_value_of_a_wrong_type_starts_no_run(
     ],
 )
 def test_an_unknown_choice_fails_by_name_before_any_call(
-    office: Office, instance: dg.DagsterInstance, job: str, asset: str, choice: dict[str, Any], told: str
+    office: Office, instance: dg.DagsterInstance, job: str, asset: str, choice: dict[str, Any], output: str
 ) -> None:
     office.add_tenant("smith", "jane")
 
     result = run_job(office, instance, "smith", job, config=launchpad(asset, **choice))
 
     description, cause = failure(result)
-    assert told in description
+    assert output in description
     assert (cause["code"], cause["who_acts"]) == ("OperationRefused", "operator")
     assert office.calls("smith") == []
 

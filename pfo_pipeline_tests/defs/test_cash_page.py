@@ -132,9 +132,9 @@ def test_an_unwritable_page_fails_by_name_and_the_balances_are_published(
     runs = sync_and_refresh(smith, instance, "smith")
 
     assert [run.success for run in runs] == [True, False]
-    description, told = failure(runs[1])
+    description, output = failure(runs[1])
     assert "reports/smith.html cannot be written" in description
-    assert (told["code"], told["who_acts"]) == ("PageNotWritten", "operator")
+    assert (output["code"], output["who_acts"]) == ("PageNotWritten", "operator")
     assert smith.ask("select count(*) from positions where as_of is not null") == [(2,)]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.workflows import REFRESH_OPENBANKING_BALANCES, SYNC_OPENBANKING_ACCOUNTS
-from pfo_pipeline.defs.checks import CHECKS, Look, _hours, broken, stale_accounts, stale_tenants
+from pfo_pipeline.defs.checks import CHECKS, CheckContext, _hours, invariant, stale_accounts, stale_tenants
 from pfo_pipeline.defs.failures import described_failure
 from pfo_pipeline.defs.metadata import MOST_ROWS, table
 from pfo_pipeline.ledger.office import ledger_of
@@ -60,9 +60,9 @@ def spoil(office: Office, statement: str, *, of: str = "primary") -> None:
         con.execute(statement)
 
 
-def a_look(tenant: str | None = "smith", run_id: str = "run") -> Look:
+def a_look(tenant: str | None = "smith", run_id: str = "run") -> CheckContext:
     config = load_config()
-    return Look(config, ledger_of(config).reader(), tenant, run_id, "openbanking.balances.refresh", today())
+    return CheckContext(config, ledger_of(config).reader(), tenant, run_id, "openbanking.balances.refresh", today())
 
 
 RULES = [
@@ -85,9 +85,9 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "statement", "told"), RULES)
+@pytest.mark.parametrize(("rule", "statement", "output"), RULES)
 def test_a_broken_rule_ends_the_run_before_its_next_step_by_name(
-    smith: Office, instance: dg.DagsterInstance, rule: str, statement: str, told: str
+    smith: Office, instance: dg.DagsterInstance, rule: str, statement: str, output: str
 ) -> None:
     spoil(smith, statement)
 
@@ -95,7 +95,7 @@ def test_a_broken_rule_ends_the_run_before_its_next_step_by_name(
 
     assert not result.success
     assert rule in failing(result)
-    assert told in shown(result, rule, "broken")
+    assert output in shown(result, rule, "broken")
     assert found(result, rule).severity == dg.AssetCheckSeverity.ERROR
     assert not [e for e in result.all_events if e.is_step_start and e.step_key == "balances__fetched"]
     (failed,) = [event for event in result.all_events if event.is_step_failure]
@@ -128,7 +128,7 @@ def test_a_changed_currency_ends_the_run_unless_it_is_configured(smith: Office, 
     assert not held.success
     assert failing(held) == ["currencies_are_stable"]
     [(account_id,)] = smith.ask("select account_id from balances_current")
-    asked = broken("currencies_are_stable", "")
+    asked = invariant("currencies_are_stable", "")
     assert asked(a_look(run_id=held.run_id)).found == 1
     smith.change_tenant("smith", **{f"currency_changes.{account_id}": "EUR"})
     assert asked(a_look(run_id=held.run_id)).found == 0
@@ -187,7 +187,7 @@ def test_a_stale_account_is_shown_with_three_ages_and_the_cause(smith: Office, i
     assert row.endswith("| 72 h | not given by the bank |  |")
     assert "| Banque Exemple | checking | EUR |" in row
     assert tenants.found == 1
-    assert tenants.told == "smith: EUR 2100000.05 of 2100100.05 is older than its limit"
+    assert tenants.text == "smith: EUR 2100000.05 of 2100100.05 is older than its limit"
     assert "| smith | EUR | 2100000.05 | 2100100.05 | 0 | 0 | 1 of 2 |" in str(tenants.shown["tenants"].value)
 
 
@@ -241,7 +241,7 @@ def test_an_implausible_move_names_the_account_and_no_person(smith: Office, inst
 def test_checks_started_by_hand_cover_all_tenants(smith: Office) -> None:
     smith.add_tenant("jones", "mary")
     spoil(smith, RULES[1][1])
-    asked = broken("balances_have_accounts", "")
+    asked = invariant("balances_have_accounts", "")
 
     assert [asked(a_look(tenant)).found for tenant in ("smith", "jones", None)] == [1, 0, 1]
 
@@ -268,7 +268,7 @@ def test_every_command_step_has_checks_and_every_name_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "told"), [(None, "never"), (timedelta(hours=5), "5 h"), (timedelta(hours=-9600), "9600 h ahead")]
+    ("age", "output"), [(None, "never"), (timedelta(hours=5), "5 h"), (timedelta(hours=-9600), "9600 h ahead")]
 )
-def test_an_age_is_shown_in_hours_with_its_direction(age: timedelta | None, told: str) -> None:
-    assert _hours(age) == told
+def test_an_age_is_shown_in_hours_with_its_direction(age: timedelta | None, output: str) -> None:
+    assert _hours(age) == output

@@ -60,7 +60,7 @@ def test_a_step_waits_what_its_contract_computes(workflow: Workflow, step: Step)
 
 @pytest.mark.parametrize(("workflow", "step"), STEPS)
 def test_a_steps_asset_has_its_contracts_texts(workflow: Workflow, step: Step) -> None:
-    told = spec_of(step).description or ""
+    output = spec_of(step).description or ""
 
     for text in (
         step.description,
@@ -70,7 +70,7 @@ def test_a_steps_asset_has_its_contracts_texts(workflow: Workflow, step: Step) -
         step.operation.key,
         step.operation.version,
     ):
-        assert text in told
+        assert text in output
 
 
 @pytest.mark.parametrize(("workflow", "step"), STEPS)

@@ -88,10 +88,10 @@ def test_every_schedule_and_sensor_runs_by_default() -> None:
 def test_the_location_has_the_same_name_with_any_loading() -> None:
     """Cursors and switches belong to the location's name: with another name they would be lost."""
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    told = settings.get("tool", {}).get("dg", {}).get("project", {}).get("code_location_name", location_name())
+    output = settings.get("tool", {}).get("dg", {}).get("project", {}).get("code_location_name", location_name())
 
     assert location_name() == "pfo_pipeline"
-    assert told == location_name()
+    assert output == location_name()
     assert "dagster" not in settings["tool"], "would win over workspace.yaml and give the location another name"
 
 

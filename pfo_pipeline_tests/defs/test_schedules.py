@@ -23,9 +23,9 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from pfo_pipeline.definitions import build_defs
-from pfo_pipeline.defs.schedules import ACCOUNTS, BALANCES, Turn, asked_for
+from pfo_pipeline.defs.schedules import ACCOUNTS, BALANCES, JobHours, requested_runs
 from pfo_pipeline_tests.defs.office import ACCOUNTS_JOB, BALANCES_JOB, Office
-from pfo_pipeline_tests.defs.test_slots import PARIS_AUTUMN, QUARTER, SUMMER, asked_at, days, slot_on, tenant
+from pfo_pipeline_tests.defs.test_due_times import PARIS_AUTUMN, QUARTER, SUMMER, asked_at, days, slot_on, tenant
 
 TURNS = {"accounts_nightly": ACCOUNTS, "balances_by_day": BALANCES}
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
@@ -156,7 +156,7 @@ def test_the_hour_that_october_repeats_is_requested_once(
     smith: None, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dagster recognises a run key only at the same scheduled time, which differs in the two passes."""
-    turn = Turn(ACCOUNTS.job, (2,), ACCOUNTS.served_by)
+    turn = JobHours(ACCOUNTS.job, (2,), ACCOUNTS.served_by)
     monkeypatch.setattr("pfo_pipeline.defs.schedules.ACCOUNTS", turn)
     begins = slot_on(tenant(), turn, PARIS_AUTUMN).begins
     both = (begins, begins + timedelta(hours=1))
@@ -243,14 +243,14 @@ def test_two_hundred_tenants_need_two_queries_or_one_if_all_have_run(
 
     monkeypatch.setattr(instance.run_storage, "fetchall", counted)
 
-    assert asked_for(instance, tenants, at) == []
+    assert requested_runs(instance, tenants, at) == []
     assert len(queries) == 2
 
     queries.clear()
     for turn, hour in ((ACCOUNTS, "05"), (BALANCES, "07")):
         for whose in tenants:
             ran(instance, at, turn.job, whose.id, run_key=f"{whose.id}:2026-07-01T{hour}")
-    assert len(asked_for(instance, tenants, at)) == 400
+    assert len(requested_runs(instance, tenants, at)) == 400
     assert len(queries) == 1
 
 

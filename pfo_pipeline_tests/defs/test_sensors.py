@@ -16,7 +16,7 @@ from pfo_pipeline_tests.defs.test_checks import spoil
 
 pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 
-Asked = list[tuple[str | None, str | None]]
+RequestedRun = list[tuple[str | None, str | None]]
 
 
 class Ticks:
@@ -30,7 +30,7 @@ class Ticks:
         self.skipped: str | None = None
         self.requests: list[dg.RunRequest] = []
 
-    def next(self) -> Asked:
+    def next(self) -> RequestedRun:
         """The requested runs of the next tick: job and tenant."""
         context = dg.build_sensor_context(
             instance=self._instance,

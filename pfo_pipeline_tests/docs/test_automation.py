@@ -37,9 +37,9 @@ def test_every_check_is_documented() -> None:
     checks = {check for of_asset in CHECKS.values() for check in of_asset}
     of_the_page = {spec.name for spec in cash_page.check_specs}
     warning = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", OPERATOR[OPERATOR.index("| check |") :], re.MULTILINE)
-    told = {name for cell in warning for name in re.findall(r"\w+", cell)}
+    output = {name for cell in warning for name in re.findall(r"\w+", cell)}
 
-    assert {check.name for check in checks if not check.is_rule} | of_the_page == told
+    assert {check.name for check in checks if not check.is_rule} | of_the_page == output
     assert [check.name for check in checks if check.is_rule and f"`{check.name}`" not in FAILURES] == []
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 PAGE = read(DOCS / "fair-use.md")
 
 
-def told(when: str) -> int:
+def output(when: str) -> int:
     found = re.search(rf"^\| {re.escape(when)} \| (\d+)", PAGE, re.MULTILINE)
     assert found is not None, when
     return int(found[1])
@@ -38,8 +38,8 @@ def test_each_step_makes_the_documented_number_of_calls(office: Office, instance
         assert run_job(office, instance, "smith", job).success
         counts.append(len(office.calls("smith")) - before)
 
-    fetches = 2 * told("each fetch")
-    assert counts == [told("each accounts sync"), told("each balances refresh")]
+    fetches = 2 * output("each fetch")
+    assert counts == [output("each accounts sync"), output("each balances refresh")]
     assert fetches == 0
     assert {call["method"] for call in office.calls("smith")} == {"GET"}
     assert {path.partition("?")[0].rpartition("/2.0")[2] for path in office.paths("smith")} == {
@@ -49,6 +49,6 @@ def test_each_step_makes_the_documented_number_of_calls(office: Office, instance
 
 
 def test_the_daily_number_of_calls_is_the_sum_of_its_runs() -> None:
-    a_day = told("each accounts sync") + 5 * told("each balances refresh")
+    a_day = output("each accounts sync") + 5 * output("each balances refresh")
 
     assert f"That is {a_day} calls a day for each user" in " ".join(PAGE.split())

@@ -69,7 +69,7 @@ def ran(year: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, 
 
 
 @pytest.fixture(scope="module")
-def told(ran: list[dict[str, Any]]) -> dict[str, Any]:
+def printed(ran: list[dict[str, Any]]) -> dict[str, Any]:
     [output] = ran[-2]["outputs"]
     return dict(json.loads("".join(output["text"])))
 
@@ -89,7 +89,7 @@ def test_every_cell_runs_without_a_warning_and_shows_something(ran: list[dict[st
     assert [len(shown) for shown in outputs] == [0, 1, 1, 1, 1, 1, 1]
 
 
-def test_the_notebooks_positions_and_totals_equal_the_ledgers(told: dict[str, Any], year: Path) -> None:
+def test_the_notebooks_positions_and_totals_equal_the_ledgers(printed: dict[str, Any], year: Path) -> None:
     def sums(rows: list[dict[str, str]], of: str) -> dict[str, Decimal]:
         found: dict[str, Decimal] = {}
         for row in rows:
@@ -105,31 +105,31 @@ def test_the_notebooks_positions_and_totals_equal_the_ledgers(told: dict[str, An
             "where tenant_id = 'moreau' and account_class not in ('loan', 'unclassified') and as_of is not null group by all",
         )
     )
-    at_the_end_of_june = [row for row in told["totals"] if row["moment"].startswith("2026-06-30 23:59:59.999999")]
+    at_the_end_of_june = [row for row in printed["totals"] if row["moment"].startswith("2026-06-30 23:59:59.999999")]
 
-    counted = [row for row in told["positions"] if row["account_class"] not in ("loan", "unclassified")]
+    counted = [row for row in printed["positions"] if row["account_class"] not in ("loan", "unclassified")]
     assert sums(counted, "current_balance") == now
     assert sums(at_the_end_of_june, "total") == june
-    assert told["types"]["total"] == "decimal128(38, 10)[pyarrow]"
-    assert len({row["moment"] for row in told["totals"]}) == 10
+    assert printed["types"]["total"] == "decimal128(38, 10)[pyarrow]"
+    assert len({row["moment"] for row in printed["totals"]}) == 10
 
 
-def test_the_notebook_shows_changes_and_restatements(told: dict[str, Any], year: Path) -> None:
-    assert told["changed"]
-    for row in told["changed"]:
+def test_the_notebook_shows_changes_and_restatements(printed: dict[str, Any], year: Path) -> None:
+    assert printed["changed"]
+    for row in printed["changed"]:
         assert Decimal(row["now"]) - Decimal(row["a_week_ago"]) == Decimal(row["change"]) != 0
     [(name, before, now, difference)] = ask(
         year,
         "select display_name, said_before, says_now, difference from restatements(timestamptz '2026-11-17 00:00:00+00') "
         "join accounts_latest using (tenant_id, account_id)",
     )
-    [restated] = told["restated"]
+    [restated] = printed["restated"]
     assert (restated["display_name"], Decimal(restated["said_before"])) == (name, before)
     assert (Decimal(restated["says_now"]), Decimal(restated["difference"])) == (now, difference)
 
 
-def test_the_notebook_lists_missing_balances_first_then_the_oldest(told: dict[str, Any]) -> None:
-    none, oldest, *_ = told["fresh"]
+def test_the_notebook_lists_missing_balances_first_then_the_oldest(printed: dict[str, Any]) -> None:
+    none, oldest, *_ = printed["fresh"]
 
     assert (none["display_name"], none["hours_old"]) == ("Compte association", None)
     assert (oldest["display_name"], float(oldest["hours_old"]) > 200) == ("Compte chèque", True)
@@ -153,7 +153,7 @@ def sources() -> dict[str, Any]:
 
 
 def test_dbts_sources_have_every_table_view_and_column_with_the_ledgers_texts(year: Path) -> None:
-    told = {
+    printed = {
         (table["name"], column["name"]): (column["data_type"], column["description"])
         for table in sources()["tables"]
         for column in table["columns"]
@@ -163,7 +163,7 @@ def test_dbts_sources_have_every_table_view_and_column_with_the_ledgers_texts(ye
         "select table_name, column_name, lower(data_type), comment from duckdb_columns() where schema_name = 'ledger'",
     )
 
-    assert told == {(table, column): (kind, comment) for table, column, kind, comment in held}
+    assert printed == {(table, column): (kind, comment) for table, column, kind, comment in held}
     assert sources()["schema"] == "ledger"
 
 
@@ -188,13 +188,13 @@ def test_every_dbt_test_passes(year: Path, test: str) -> None:
 def test_the_documented_profile_reaches_the_ledgers_macros_and_writes_nothing(year: Path, tmp_path: Path) -> None:
     """As dbt-duckdb does: it attaches, and then sets."""
     [profile] = [block for block in blocks(DOCS / "analyst.md", "yaml") if "outputs:" in block]
-    told = yaml.safe_load(profile)["office"]["outputs"]["dev"]
-    [attached] = told["attach"]
+    printed = yaml.safe_load(profile)["office"]["outputs"]["dev"]
+    [attached] = printed["attach"]
     assert attached["alias"] == sources()["database"]
 
-    with duckdb.connect(str(tmp_path / told["path"])) as con:
+    with duckdb.connect(str(tmp_path / printed["path"])) as con:
         con.execute(f"attach '{year}' as {attached['alias']} (read_only {attached['read_only']})")
-        for name, value in told["settings"].items():
+        for name, value in printed["settings"].items():
             con.execute(f"set {name} = '{value}'")
         con.execute("create table june as from bank.ledger.balances_as_of(timestamptz '2026-06-30 23:59:59+00')")
 

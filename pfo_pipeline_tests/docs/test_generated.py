@@ -63,8 +63,8 @@ def test_every_variable_that_the_program_reads_is_on_the_page() -> None:
 
 def test_every_metric_is_documented() -> None:
     code = "".join(read(path) for path in (PROJECT / "pfo_pipeline").rglob("*.py"))
-    told = re.findall(r'\b(measured|recorded|counted)\(\s*"(pfo\.[\w.]+)"', code)
-    metrics = {f"{name}.duration" if kind == "measured" else name for kind, name in told}
+    output = re.findall(r'\b(measured|recorded|counted)\(\s*"(pfo\.[\w.]+)"', code)
+    metrics = {f"{name}.duration" if kind == "measured" else name for kind, name in output}
     table = read(DOCS / "operations.md").partition("| metric (")[2].partition("\n\n")[0]
 
     assert len(metrics) > 10

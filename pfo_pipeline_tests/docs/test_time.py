@@ -21,7 +21,7 @@ _QUERY = re.compile(r"(```sql\n(.*?)```\n)(?:\n((?:\|[^\n]*\n)+))?", re.DOTALL)
 SHOWN = list(_QUERY.finditer(read(PAGE)))
 
 
-def told(data_dir: Path) -> Path:
+def output(data_dir: Path) -> Path:
     """31 March was reported as 10.00 on 5 April and as 12.50 on 9 April; account 2 was found on 9 April."""
     clock = SetClock()
     ledger = a_ledger(data_dir, clock=clock)
@@ -37,7 +37,7 @@ def told(data_dir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return told(tmp_path_factory.mktemp("told"))
+    return output(tmp_path_factory.mktemp("told"))
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=[str(number) for number in range(1, len(SHOWN) + 1)])
@@ -54,5 +54,5 @@ def test_every_query_of_the_page_is_run() -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        path = told(Path(folder))
+        path = output(Path(folder))
         PAGE.write_text(_QUERY.sub(lambda found: f"{found[1]}\n{answer(path, found[2])}", read(PAGE)), encoding="utf-8")

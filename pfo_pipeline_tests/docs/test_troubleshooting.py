@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from pfo_pipeline.operations.freshness import Held
+from pfo_pipeline.operations.freshness import Delay
 from pfo_pipeline.powens.states import STATES
 from pfo_pipeline_tests.docs.pages import DOCS, PROJECT, read
 
@@ -56,7 +56,7 @@ def test_each_state_has_its_owner_and_remedy() -> None:
 def test_each_cause_of_a_stale_balance_is_explained() -> None:
     shown = re.findall(r"^  \| `([\w ]+)` \|", PAGE, re.MULTILINE)
 
-    assert set(shown) == set(get_args(Held))
+    assert set(shown) == set(get_args(Delay))
 
 
 def test_each_code_is_in_the_program() -> None:

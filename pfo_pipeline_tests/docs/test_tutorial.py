@@ -55,7 +55,7 @@ class Reader:
     def connect(self, line: str) -> str:
         """Jane opens the link, chooses the test bank, and consents."""
         words = line.removeprefix(".venv/bin/pfo ").split()
-        with start(*words, cwd=self.folder, told={}) as program:
+        with start(*words, cwd=self.folder, output={}) as program:
             assert program.stdout is not None
             link = program.stdout.readline().strip()
             seen = visit(link, CONSENT)

@@ -10,16 +10,16 @@ PFO = [sys.executable, "-m", "pfo_pipeline.cli"]
 _OURS = ("PFO_", "DAGSTER_", "POWENS_")
 
 
-def environment(told: Mapping[str, str]) -> dict[str, str]:
+def environment(output: Mapping[str, str]) -> dict[str, str]:
     """Remove this machine's own variables: a test must not use a developer's own ledger."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | dict(told)
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | dict(output)
 
 
-def pfo(*words: str, cwd: Path, told: Mapping[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
+def pfo(*words: str, cwd: Path, output: Mapping[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PFO, *words],
         cwd=cwd,
-        env=environment(told),
+        env=environment(output),
         input=stdin,
         capture_output=True,
         text=True,
@@ -28,12 +28,12 @@ def pfo(*words: str, cwd: Path, told: Mapping[str, str], stdin: str = "") -> sub
     )
 
 
-def start(*words: str, cwd: Path, told: Mapping[str, str]) -> subprocess.Popen[str]:
+def start(*words: str, cwd: Path, output: Mapping[str, str]) -> subprocess.Popen[str]:
     """Start in a new session, so that a test can end this program and nothing else."""
     return subprocess.Popen(
         [*PFO, *words],
         cwd=cwd,
-        env=environment(told),
+        env=environment(output),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

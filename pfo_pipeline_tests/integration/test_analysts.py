@@ -76,10 +76,10 @@ def test_eight_analysts_are_never_refused_and_never_see_half_a_run(
             job = BALANCES_JOB if number % 5 else ACCOUNTS_JOB
             assert run_job(office, instance, "smith", job).success
     finally:
-        told = [json.loads(analyst.communicate()[0]) for analyst in analysts]
+        output = [json.loads(analyst.communicate()[0]) for analyst in analysts]
 
-    for analyst in told:
+    for analyst in output:
         assert analyst["refused"] == []
         assert analyst["torn"] == []
         assert analyst["looks"] > 0
-    assert max(analyst["generations"] for analyst in told) > 1
+    assert max(analyst["generations"] for analyst in output) > 1

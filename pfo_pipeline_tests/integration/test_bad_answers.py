@@ -87,8 +87,10 @@ def test_each_bad_answer_ends_clearly_for_its_member_and_everybody_else_is_synce
 
     assert smith.success
     assert jones.success
-    told = {user: (status, code) for user, status, code in office.ask("select user_id, status, code from users_latest")}
-    assert {members.get(user, user): ended for user, ended in told.items()} == {
+    output = {
+        user: (status, code) for user, status, code in office.ask("select user_id, status, code from users_latest")
+    }
+    assert {members.get(user, user): ended for user, ended in output.items()} == {
         "healthy": ("ok", None),
         "joan": ("ok", None),
         **{what: (status, code) for what, (_, status, code) in BAD_ANSWERS.items()},
@@ -130,8 +132,8 @@ def test_only_a_tenant_at_a_wrong_address_fails_by_name_with_a_remedy(
 
     assert not wrong.success
     assert other.success
-    described, told = failure(wrong)
-    assert (told["code"], told["who_acts"]) == (code, who)
+    described, output = failure(wrong)
+    assert (output["code"], output["who_acts"]) == (code, who)
     assert remedy in described
     assert office.ask("select distinct tenant_id, code from users_latest where status <> 'ok'") == [("smith", code)]
     assert office.ask("select distinct tenant_id from accounts") == [("jones",)]

@@ -14,7 +14,9 @@ def test_one_command_connects_a_household_and_loads_its_balances(
     office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jane = new_household(office, monkeypatch)
-    with start("connect", "--tenant", "smith", "--member", "jane", cwd=tmp_path, told=office.environment()) as program:
+    with start(
+        "connect", "--tenant", "smith", "--member", "jane", cwd=tmp_path, output=office.environment()
+    ) as program:
         assert program.stdout is not None
         link = program.stdout.readline().strip()
         page = visit(link, CONSENT)
@@ -33,7 +35,7 @@ def test_an_interrupted_wait_has_no_traceback_and_continues_later(
     jane = new_household(office, monkeypatch)
     for ending in (signal.SIGINT, signal.SIGTERM):
         with start(
-            "connect", "--tenant", "smith", "--member", "jane", cwd=tmp_path, told=office.environment()
+            "connect", "--tenant", "smith", "--member", "jane", cwd=tmp_path, output=office.environment()
         ) as program:
             assert program.stderr is not None
             while "Waiting at" not in (line := program.stderr.readline()):

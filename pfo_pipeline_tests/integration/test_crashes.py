@@ -43,17 +43,17 @@ def run(environment: Mapping[str, str], *jobs: str) -> None:
             assert ended.success
 
 
-def also_fetch_and_stage(told: Callable[[str], None]) -> None:
+def also_fetch_and_stage(output: Callable[[str], None]) -> None:
     """Steps outside the ledger: the bank's answers, and the handover of fetched data to the merge."""
     send = httpx.AsyncClient.send
 
     async def watched_send(client: httpx.AsyncClient, *words: Any, **options: Any) -> httpx.Response:
         answer = await send(client, *words, **options)
-        told("after answer")
+        output("after answer")
         return answer
 
     httpx.AsyncClient.send = watched_send  # type: ignore[assignment, method-assign]
-    Ledger.merge = step_of(told, "merge", Ledger.merge)  # type: ignore[method-assign]
+    Ledger.merge = step_of(output, "merge", Ledger.merge)  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

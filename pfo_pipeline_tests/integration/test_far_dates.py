@@ -60,14 +60,14 @@ def test_an_endless_consent_is_shown_in_every_time_zone(around_the_world: Office
         "Pacific/Kiritimati",
         "Pacific/Pago_Pago",
     ):  # This machine's own zone, in which DuckDB returns dates to Python.
-        status = pfo("status", cwd=office.folder, told=office.environment() | {"TZ": zone})
+        status = pfo("status", cwd=office.folder, output=office.environment() | {"TZ": zone})
         assert status.returncode == 0, status.stderr
         assert status.stdout.count("8999-12-31 00:00Z (") == len(ZONES)
         rows = pfo(
             "sql",
             "select consent_expires_at from connections",
             cwd=office.folder,
-            told=office.environment() | {"TZ": zone},
+            output=office.environment() | {"TZ": zone},
         )
         assert rows.returncode == 0, rows.stderr
 
@@ -90,7 +90,7 @@ def test_a_ledger_with_older_far_dates_is_still_read(office: Office, instance: d
 
     for words in (("status",), ("accounts", "--tenant", "smith"), ("report",), ("connections",)):
         for zone in ("Pacific/Kiritimati", "America/New_York"):
-            shown = pfo(*words, cwd=office.folder, told=office.environment() | {"TZ": zone})
+            shown = pfo(*words, cwd=office.folder, output=office.environment() | {"TZ": zone})
             assert shown.returncode == 0, shown.stderr
 
 
@@ -100,9 +100,9 @@ def test_an_invalid_date_loses_no_record_and_is_reported_once(office: Office, in
     source = SOURCE | dict.fromkeys(("last_update", "next_try", "access_expire"), NONE)
     dates = dict.fromkeys(("created", "next_try", "expire"), NONE)
     hidden: list[Any] = [
-        {"balance": str(number + 2), "moves": False, "verbatim": {name: told}}
-        for number, (name, told) in enumerate(
-            [(name, told) for name in ("disabled", "deleted") for told in (NEVER, "0001-01-01", "soon", True)]
+        {"balance": str(number + 2), "moves": False, "verbatim": {name: output}}
+        for number, (name, output) in enumerate(
+            [(name, output) for name in ("disabled", "deleted") for output in (NEVER, "0001-01-01", "soon", True)]
         )
     ]
     office.bank.add_connection(

@@ -67,7 +67,7 @@ def finished(office: Office) -> Finished:
     body = json.dumps({"code": "bug", "message": f"{NAME} {IBAN} {LOGIN}", "description": NUMBER})
     # With a wait from the server, the contract's delays do not slow the test.
     office.bank.fault("body", body=body, status=429, retry_after=0, domain="jones-sandbox", times=None)
-    process = pfo("run", cwd=office.folder, told=office.environment())
+    process = pfo("run", cwd=office.folder, output=office.environment())
     tokens = {f"token of {user}": found.token for (_, user), found in office.users.items()}
     return Finished(office, process, tokens | {"revoked": REVOKED, "login": "zzLOGINTOKENzz"})
 
@@ -92,8 +92,8 @@ def test_a_revoked_token_gives_status_one_and_the_others_are_synced(finished: Fi
     assert "jones: Synchronise Open Banking Accounts: Tenant jones: no user could be read." in out
     assert "1 234.50" in out
     alerts = [json.loads(line) for line in (finished.office.data_dir / "alerts.jsonl").read_text().splitlines()]
-    told = sorted((alert["tenant"], alert["kind"], alert["who_acts"]) for alert in alerts)
-    assert [each for each in told if each[1] in ("run", "user")] == [
+    printed = sorted((alert["tenant"], alert["kind"], alert["who_acts"]) for alert in alerts)
+    assert [each for each in printed if each[1] in ("run", "user")] == [
         ("jones", "run", "powens"),
         ("smith", "user", "operator"),
     ]
@@ -152,7 +152,7 @@ def test_a_run_after_a_kill_at_any_time_repairs_everything(
             office.connect(tenant, user, "1.1", "2.2", "3.3")
     killed = 0
     for _ in range(3):
-        process = start("run", cwd=office.folder, told=office.environment())
+        process = start("run", cwd=office.folder, output=office.environment())
         assert process.stdout is not None
         for _ in range(dice.randint(1, 4)):  # The first line comes before any work.
             process.stdout.readline()
@@ -163,7 +163,7 @@ def test_a_run_after_a_kill_at_any_time_repairs_everything(
             killed += 1
         process.communicate()
 
-    fixed = pfo("run", cwd=office.folder, told=office.environment())
+    fixed = pfo("run", cwd=office.folder, output=office.environment())
 
     assert killed
     assert fixed.returncode == 0, fixed.stdout + fixed.stderr
@@ -182,10 +182,10 @@ def test_two_concurrent_runs_of_one_tenant_wait_for_each_other(office: Office) -
     for user in ("jane", "john"):
         office.connect("smith", user, "1")
 
-    both = [start("run", cwd=office.folder, told=office.environment()) for _ in range(2)]
-    told = [(*process.communicate(), process.returncode) for process in both]
+    both = [start("run", cwd=office.folder, output=office.environment()) for _ in range(2)]
+    printed = [(*process.communicate(), process.returncode) for process in both]
 
-    assert [status for *_, status in told] == [0, 0], told
+    assert [status for *_, status in printed] == [0, 0], printed
     # Each workflow reads connections and then accounts of both users; no two workflows are interleaved.
     paths = office.paths("smith")
     assert len(paths) == 16
@@ -224,15 +224,15 @@ def test_ctrl_c_ends_the_wait_for_a_bank_and_frees_the_lock(tmp_path: Path) -> N
         office.add_tenant("smith", "jane")
         bank.change_domain("smith-sandbox", sync_seconds=3600)
         wanted = office.connect("smith", "jane", "1", last_update=(today() - timedelta(hours=5)).isoformat())
-        assert pfo("run", cwd=office.folder, told=office.environment()).returncode == 0
+        assert pfo("run", cwd=office.folder, output=office.environment()).returncode == 0
 
         words = ("run", "--tenant", "smith", "--connection", str(wanted), "--force")
-        with start(*words, cwd=office.folder, told=office.environment()) as program:
+        with start(*words, cwd=office.folder, output=office.environment()) as program:
             while not any(call["method"] == "PUT" for call in office.calls("smith")):
                 assert program.poll() is None
             program.send_signal(signal.SIGINT)
             output, errors = program.communicate(timeout=60)
-        after = pfo("run", cwd=office.folder, told=office.environment())
+        after = pfo("run", cwd=office.folder, output=office.environment())
 
     assert program.returncode == 130, output + errors
     assert "Traceback" not in output + errors
@@ -240,7 +240,7 @@ def test_ctrl_c_ends_the_wait_for_a_bank_and_frees_the_lock(tmp_path: Path) -> N
 
 
 def test_ctrl_c_ends_a_run_with_one_line_and_status_130(tmp_path: Path) -> None:
-    with start("run", cwd=tmp_path, told={"PFO_DATA_DIR": str(tmp_path / "data")}) as program:
+    with start("run", cwd=tmp_path, output={"PFO_DATA_DIR": str(tmp_path / "data")}) as program:
         assert program.stdout is not None
         assert "3 tenants to sync" in program.stdout.readline()
         assert "martin" in program.stdout.readline()

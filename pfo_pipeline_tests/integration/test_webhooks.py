@@ -36,7 +36,7 @@ def headers(posted: bytes) -> dict[str, str]:
     return signed(EVENT, posted, date=datetime.now(UTC).isoformat())
 
 
-def told(folder: Path) -> dict[str, str]:
+def output(folder: Path) -> dict[str, str]:
     (folder / "pfo.toml").write_text(CONFIG)
     (folder / "hooks").write_text("s3cret")
     return {"PFO_CONFIG": str(folder / "pfo.toml"), "PFO_DATA_DIR": str(folder / "data")}
@@ -45,7 +45,7 @@ def told(folder: Path) -> dict[str, str]:
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The program and its URL."""
-    program = start("webhooks", "serve", "--port", "0", cwd=folder, told=told(folder))
+    program = start("webhooks", "serve", "--port", "0", cwd=folder, output=output(folder))
     try:
         assert program.stdout is not None
         line = program.stdout.readline()
@@ -101,10 +101,10 @@ def test_a_normal_stop_is_quick_and_quiet(tmp_path: Path) -> None:
 
 
 def test_without_a_secret_the_receiver_does_not_start(tmp_path: Path) -> None:
-    environment = told(tmp_path)
+    environment = output(tmp_path)
     (tmp_path / "pfo.toml").write_text(CONFIG.replace('webhook_secret = "file:hooks"\n', ""))
 
-    done = pfo("webhooks", "serve", cwd=tmp_path, told=environment)
+    done = pfo("webhooks", "serve", cwd=tmp_path, output=environment)
 
     assert done.returncode == 1
     assert "no tenant has a webhook_secret" in done.stderr
@@ -113,7 +113,7 @@ def test_without_a_secret_the_receiver_does_not_start(tmp_path: Path) -> None:
 
 def test_a_used_address_is_named(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, url):
-        done = pfo("webhooks", "serve", "--port", str(urlsplit(url).port), cwd=tmp_path, told=told(tmp_path))
+        done = pfo("webhooks", "serve", "--port", str(urlsplit(url).port), cwd=tmp_path, output=output(tmp_path))
 
     assert done.returncode == 1
     assert "cannot be listened on" in done.stderr

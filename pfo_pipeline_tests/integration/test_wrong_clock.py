@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pfo_pipeline
-from pfo_pipeline.alerts.state import read_book
+from pfo_pipeline.alerts.state import read_alerts
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office
 from pfo_pipeline_tests.integration.programs import pfo
 
@@ -34,8 +34,8 @@ def run(office: Office, days: int) -> tuple[int, str]:
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(MOVED, encoding="utf-8")
     root = Path(pfo_pipeline.__file__).parents[1]
-    told = {"PYTHONPATH": os.pathsep.join([str(folder), str(root)]), "DAYS_AHEAD": str(days)}
-    finished = pfo("run", cwd=office.folder, told=office.environment() | told)
+    output = {"PYTHONPATH": os.pathsep.join([str(folder), str(root)]), "DAYS_AHEAD": str(days)}
+    finished = pfo("run", cwd=office.folder, output=office.environment() | output)
     assert "Traceback" not in finished.stdout + finished.stderr
     return finished.returncode, finished.stdout
 
@@ -56,13 +56,13 @@ def test_a_wrong_clock_leaves_no_trace_in_the_ledger(office: Office) -> None:
         assert f"9600.0 hours {'ahead of' if days > 0 else 'behind'} that of Powens [clock]" in out
         assert office.ask("from loads", published=False) == loads
         assert office.files.published.stat().st_ino == published
-    told = {entry.condition.kind for entry in read_book(office.files.private).entries.values()}
-    assert told == {"run"}, "what is old or over cannot be told under a wrong clock"
+    output = {entry.condition.kind for entry in read_alerts(office.files.private).alerts.values()}
+    assert output == {"run"}, "what is old or over cannot be told under a wrong clock"
 
     assert run(office, 0)[0] == 0
     now = datetime.now(UTC)
     [(newest,)] = office.ask("select max(recorded_at) from loads")
     assert timedelta(0) <= now - newest < timedelta(minutes=5)
-    book = read_book(office.files.private)
-    assert all(entry.since <= now and (entry.absent_since or now) <= now for entry in book.entries.values())
-    assert all(told.at <= now for memory in book.targets.values() for told in memory.told.values())
+    state = read_alerts(office.files.private)
+    assert all(entry.since <= now and (entry.absent_since or now) <= now for entry in state.alerts.values())
+    assert all(output.at <= now for memory in state.targets.values() for output in memory.notifications.values())

@@ -159,35 +159,35 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def tell_steps(told: Told) -> None:
+def tell_steps(output: Told) -> None:
     """Make this process report, for the rest of its life, each step that it takes outside of our code."""
     connect = duckdb.connect
 
     def watched_connect(database: Any = ":memory:", *more: Any, **options: Any) -> Any:
         name = _named(database)
-        opened = step_of(told, f"open {name}", connect)(database, *more, **options)
-        return _WatchedConnection(opened, name, told)
+        opened = step_of(output, f"open {name}", connect)(database, *more, **options)
+        return _WatchedConnection(opened, name, output)
 
     copyfile, flock = shutil.copyfile, fcntl.flock
 
     def watched_copyfile(source: Any, target: Any, **options: Any) -> Any:
-        told("before copy")
+        output("before copy")
         whole = Path(source).read_bytes()
         Path(target).write_bytes(whole[: len(whole) // 2])
-        told("in the middle of copy")
+        output("in the middle of copy")
         copied = copyfile(source, target, **options)
-        told("after copy")
+        output("after copy")
         return copied
 
     def watched_flock(handle: Any, operation: int) -> None:
-        step_of(told, "unlock" if operation & fcntl.LOCK_UN else "lock", flock)(handle, operation)
+        step_of(output, "unlock" if operation & fcntl.LOCK_UN else "lock", flock)(handle, operation)
 
     def watch(name: str) -> None:
         real = getattr(os, name)
 
         @functools.wraps(real)
         def watched(path: Any, *more: Any, **options: Any) -> Any:
-            return step_of(told, f"{name} {_named(more[0] if name == 'replace' else path)}", real)(
+            return step_of(output, f"{name} {_named(more[0] if name == 'replace' else path)}", real)(
                 path, *more, **options
             )
 
@@ -207,13 +207,13 @@ def _named(path: Any) -> str:
     return "draft" if name.endswith(".draft") else name
 
 
-def step_of(told: Told, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+def step_of(output: Told, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a call so that it reports before and after."""
 
     def step(*words: Any, **options: Any) -> Any:
-        told(f"before {name}")
+        output(f"before {name}")
         result = real(*words, **options)
-        told(f"after {name}")
+        output(f"after {name}")
         return result
 
     return step
@@ -222,10 +222,10 @@ def step_of(told: Told, name: str, real: Callable[..., Any]) -> Callable[..., An
 class _WatchedConnection:
     """A DuckDB connection that reports its transactions and statements."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, name: str, told: Told) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, name: str, output: Told) -> None:
         self._con = con
         self._name = name
-        self._told = told
+        self._told = output
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._con, name)

@@ -101,20 +101,22 @@ def test_a_reader_writes_no_temporary_files(encrypted: Ledger, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "output"),
     [
         ("wrong", "encryption_key is not the key that it was written with"),
         (None, "it is encrypted. Configure encryption_key"),
     ],
 )
-def test_a_wrong_or_missing_key_is_reported_and_changes_nothing(encrypted: Ledger, key: str | None, told: str) -> None:
+def test_a_wrong_or_missing_key_is_reported_and_changes_nothing(
+    encrypted: Ledger, key: str | None, output: str
+) -> None:
     before = content(encrypted)
     other = ledger_with(encrypted.files.data_dir, key)
 
     for use in (lambda: other.merge(batch(balance("1"))), other.publish, other.verify, other.reader().tenants):
-        with pytest.raises(LedgerKeyRefused, match=told):
+        with pytest.raises(LedgerKeyRefused, match=output):
             use()
-    with pytest.raises(LedgerKeyRefused, match=told):
+    with pytest.raises(LedgerKeyRefused, match=output):
         published_reader(other.files.published, OFFICE, key).tenants()
 
     assert content(encrypted) == before

@@ -80,8 +80,8 @@ def test_the_remaining_rows_verify_and_the_erasure_is_recorded(family: Ledger, c
     family.erase("smith", "bob", "erase-1")
 
     assert family.verify().findings == ()
-    told = ask(family, "select tenant_id, scope, rows_removed, run_id, recorded_at >= '2026-04-05' from erasures")
-    assert told == [("smith", "user", 6, "erase-1", True)]
+    output = ask(family, "select tenant_id, scope, rows_removed, run_id, recorded_at >= '2026-04-05' from erasures")
+    assert output == [("smith", "user", 6, "erase-1", True)]
     assert ask(family, "select count(*) from loads") == [(5,)]
     assert "bob" not in str(ask(family, "from erasures")) + str(ask(family, "from loads"))
 

@@ -172,7 +172,7 @@ def kept_of(text: str) -> Fraction | None:
     return value if (value * 10**10).denominator == 1 else None
 
 
-def figures_of(amounts: list[str]) -> bytes:
+def balances_at(amounts: list[str]) -> bytes:
     """Return an answer of Powens with one account for each amount, numbered from 1."""
     accounts = ", ".join(
         f'{{"id": {number}, "id_connection": 7, "currency": {{"id": "EUR"}}, "last_update": "2026-03-31 07:00:00", '
@@ -205,7 +205,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 def published(ledger: Ledger, amounts: list[str]) -> str:
     """Merge and publish the answer, and return its new tenant."""
     tenant = f"tenant-{len(ledger.reader().tenants())}"
-    ledger.merge(batch(*rows_of(tenant, figures_of(amounts)), tenant_id=tenant))
+    ledger.merge(batch(*rows_of(tenant, balances_at(amounts)), tenant_id=tenant))
     ledger.publish()
     return tenant
 
@@ -225,8 +225,8 @@ json_amount = st.one_of(number_text, number_text.map('"{}"'.format))
 def test_what_a_bank_writes_is_what_an_analyst_reads_in_sql_arrow_and_pandas(shelf: Ledger, amounts: list[str]) -> None:
     tenant = published(shelf, amounts)
 
-    told = {str(number): kept_of(text) for number, text in enumerate(amounts, 1)}
-    kept = {source: value for source, value in told.items() if value is not None}
+    output = {str(number): kept_of(text) for number, text in enumerate(amounts, 1)}
+    kept = {source: value for source, value in output.items() if value is not None}
     with open_published(shelf.files.published) as con:
         fetched = con.execute(_FIGURES, {"tenant": tenant}).fetchall()
         arrow = con.sql(_FIGURES, params={"tenant": tenant}).to_arrow_table()
@@ -236,7 +236,7 @@ def test_what_a_bank_writes_is_what_an_analyst_reads_in_sql_arrow_and_pandas(she
     assert {source: Fraction(amount) for source, amount, _ in fetched} == kept
     assert {source: Fraction(available) for source, _, available in fetched} == kept
     # Nothing is lost: a record that is not kept is quarantined, with the reason, under its own id.
-    assert sorted([source for source, *_ in fetched] + [source for source, _ in aside]) == sorted(told)
+    assert sorted([source for source, *_ in fetched] + [source for source, _ in aside]) == sorted(output)
     assert {reason.partition(": ")[2] for _, reason in aside} <= {
         "does not fit DECIMAL(38,10) without rounding",
         "10^18 or more",

@@ -82,18 +82,18 @@ def told_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def told(told_once: Path, tmp_path: Path, clock: SetClock) -> Ledger:
+def output(told_once: Path, tmp_path: Path, clock: SetClock) -> Ledger:
     shutil.copytree(told_once, tmp_path / "data")
     clock.now = APRIL_9
     return a_ledger(tmp_path / "data", clock=clock)
 
 
 @pytest.fixture
-def exported(told: Ledger, tmp_path: Path) -> Export:
+def exported(output: Ledger, tmp_path: Path) -> Export:
     def exported(
         form: Form = "parquet", tenant: str = "smith", to: Path = tmp_path / "out", **moments: Any
     ) -> Exported:
-        with open_published(told.files.published) as con:
+        with open_published(output.files.published) as con:
             return export_tenant(con, tenant, to, form, **{"as_of": None, "known_at": None, "now": NOW} | moments)
 
     return exported
@@ -131,10 +131,10 @@ IN_THE_LEDGER = {
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_pyarrow_reads_the_values_of_the_ledger(exported: Export, told: Ledger, name: str) -> None:
+def test_pyarrow_reads_the_values_of_the_ledger(exported: Export, output: Ledger, name: str) -> None:
     folder = exported().folder
 
-    found, expected = pq.read_table(folder / f"{name}.parquet"), asked(told, IN_THE_LEDGER[name])
+    found, expected = pq.read_table(folder / f"{name}.parquet"), asked(output, IN_THE_LEDGER[name])
 
     assert expected.num_rows
     assert found.select(expected.column_names).to_pylist() == expected.to_pylist()
@@ -142,24 +142,24 @@ def test_pyarrow_reads_the_values_of_the_ledger(exported: Export, told: Ledger, 
 
 
 def test_an_account_linked_twice_counts_once_and_loans_are_separate(
-    exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
+    exported: Export, output: Ledger, clock: SetClock, tmp_path: Path
 ) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
     joint = account("acc_3", user_id="john", source_id="72", connection_id="6")
     loan = account("acc_4", source_id="73", iban=None, account_type="loan")
-    told.merge(batch(joint, loan, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence")))
-    told.merge(
+    output.merge(batch(joint, loan, IdentityRow("smith", "acc_3", "acc_1", "iban", "evidence")))
+    output.merge(
         batch(
             balance("1.00", APRIL_1, account_id="acc_3", source_id="72"),
             balance("-5.00", APRIL_1, account_id="acc_4", source_id="73"),
         )
     )
-    told.publish()
+    output.publish()
 
     folder = exported().folder
 
     for name in ("positions", "totals"):
-        assert rows(folder, name) == asked(told, IN_THE_LEDGER[name]).to_pylist()
+        assert rows(folder, name) == asked(output, IN_THE_LEDGER[name]).to_pylist()
     assert [(t["currency"], t["accounts"], t["current_balance"], t["loans"]) for t in rows(folder, "totals")] == [
         ("EUR", 1, Decimal("1.00"), Decimal("-5.00")),
         ("USD", 1, Decimal("99.00"), None),
@@ -172,10 +172,10 @@ def test_an_account_linked_twice_counts_once_and_loans_are_separate(
     ]
 
 
-def test_a_later_decision_is_left_out(exported: Export, told: Ledger, clock: SetClock, tmp_path: Path) -> None:
+def test_a_later_decision_is_left_out(exported: Export, output: Ledger, clock: SetClock, tmp_path: Path) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
-    told.merge(batch(IdentityRow("smith", "acc_2", "acc_1", "a person's decision", "operator")))
-    told.publish()
+    output.merge(batch(IdentityRow("smith", "acc_2", "acc_1", "a person's decision", "operator")))
+    output.publish()
 
     before = exported(known_at=APRIL_9 + timedelta(seconds=1), to=tmp_path / "before").folder
     after = exported(to=tmp_path / "after").folder
@@ -184,10 +184,10 @@ def test_a_later_decision_is_left_out(exported: Export, told: Ledger, clock: Set
     assert [(p["account_id"], p["current_balance"]) for p in rows(after, "positions")] == [("acc_1", Decimal("99.00"))]
 
 
-def test_amounts_and_times_keep_their_types_and_every_digit(exported: Export, told: Ledger) -> None:
+def test_amounts_and_times_keep_their_types_and_every_digit(exported: Export, output: Ledger) -> None:
     for number, amount in enumerate(AMOUNTS):
-        told.merge(batch(balance(amount, APRIL_1 + timedelta(hours=number))))
-    told.publish()
+        output.merge(batch(balance(amount, APRIL_1 + timedelta(hours=number))))
+    output.publish()
 
     frame = pd.read_parquet(exported().folder / "balances.parquet", dtype_backend="pyarrow")
 
@@ -196,10 +196,10 @@ def test_amounts_and_times_keep_their_types_and_every_digit(exported: Export, to
     assert set(map(Decimal, AMOUNTS)) <= set(frame["current_balance"])
 
 
-def test_csv_has_the_same_values_as_exact_text(exported: Export, told: Ledger, tmp_path: Path) -> None:
+def test_csv_has_the_same_values_as_exact_text(exported: Export, output: Ledger, tmp_path: Path) -> None:
     for number, amount in enumerate(AMOUNTS):
-        told.merge(batch(balance(amount, APRIL_1 + timedelta(hours=number))))
-    told.publish()
+        output.merge(batch(balance(amount, APRIL_1 + timedelta(hours=number))))
+    output.publish()
     exported("csv-exact", to=tmp_path / "csv")
     exported("parquet", to=tmp_path / "parquet")
 
@@ -264,11 +264,11 @@ def test_a_correction_shows_the_old_value_and_its_time(exported: Export) -> None
 
 
 def test_an_account_that_the_bank_deleted_is_a_position_until_then(
-    exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
+    exported: Export, output: Ledger, clock: SetClock, tmp_path: Path
 ) -> None:
     clock.now = APRIL_9 + timedelta(days=1)
-    told.merge(batch(account(deleted_at=APRIL_9)))
-    told.publish()
+    output.merge(batch(account(deleted_at=APRIL_9)))
+    output.publish()
 
     before = exported(as_of=APRIL_5, to=tmp_path / "before").folder
     after = exported(to=tmp_path / "after").folder
@@ -279,13 +279,13 @@ def test_an_account_that_the_bank_deleted_is_a_position_until_then(
 
 
 def test_the_same_two_times_give_the_same_rows_after_later_loads(
-    exported: Export, told: Ledger, clock: SetClock, tmp_path: Path
+    exported: Export, output: Ledger, clock: SetClock, tmp_path: Path
 ) -> None:
     moments = {"as_of": MARCH_31, "known_at": APRIL_9 + timedelta(seconds=1)}
     first = exported("csv", to=tmp_path / "first", **moments).folder
     clock.now = NOW
-    told.merge(batch(account(display_name="Nouveau nom"), connection(), balance("0.01", MARCH_31)))
-    told.publish()
+    output.merge(batch(account(display_name="Nouveau nom"), connection(), balance("0.01", MARCH_31)))
+    output.publish()
 
     second = exported("csv", to=tmp_path / "second", **moments).folder
 
@@ -314,13 +314,13 @@ def test_the_dictionary_explains_every_column_and_names_the_personal_ones(export
     assert {x["unit"] for x in lines if x["type"] == "TIMESTAMP WITH TIME ZONE"} == {"UTC"}
 
 
-def test_the_manifest_proves_what_was_exported_and_from_which_ledger(exported: Export, told: Ledger) -> None:
+def test_the_manifest_proves_what_was_exported_and_from_which_ledger(exported: Export, output: Ledger) -> None:
     folder = exported(as_of=MARCH_31, known_at=APRIL_9).folder
     manifest = json.loads((folder / "export.json").read_text(encoding="utf-8"))
 
     [(load_id, head)] = [
         (r["load_id"], r["hash"])
-        for r in asked(told, "from chain where tenant_id = 'smith' order by load_id desc limit 1").to_pylist()
+        for r in asked(output, "from chain where tenant_id = 'smith' order by load_id desc limit 1").to_pylist()
     ]
     assert (manifest["office"], manifest["tenant"], manifest["schema_version"]) == (
         OFFICE,
@@ -328,7 +328,7 @@ def test_the_manifest_proves_what_was_exported_and_from_which_ledger(exported: E
         known_migrations()[-1].version,
     )
     assert (manifest["chain_head"]["load_id"], manifest["chain_head"]["hash"]) == (load_id, head)
-    assert told.verify().heads["smith"] == head
+    assert output.verify().heads["smith"] == head
     assert (manifest["as_of"], manifest["known_at"]) == ("2026-03-31T05:00:00Z", "2026-04-09T12:00:00Z")
     assert manifest["exported_at"] == "2026-04-20T08:30:00Z"
     assert manifest["withheld"] == []
@@ -488,11 +488,11 @@ def test_an_impossible_folder_name_is_reported(exported: Export, tmp_path: Path,
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
-def test_a_full_disk_is_reported_and_leaves_nothing(told: Ledger, tmp_path: Path, form: Form) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(output: Ledger, tmp_path: Path, form: Form) -> None:
     """Simulated by a limit on file sizes."""
     start = APRIL_1
-    told.merge(batch(*(balance(f"{n}.123", start + timedelta(minutes=n)) for n in range(4000))))
-    told.publish()
+    output.merge(batch(*(balance(f"{n}.123", start + timedelta(minutes=n)) for n in range(4000))))
+    output.publish()
     program = (
         "import resource, sys\n"
         "from datetime import UTC, datetime\n"
@@ -510,7 +510,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(told: Ledger, tmp_path: Path
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", program, str(told.files.published), str(tmp_path / "out"), form],
+        [sys.executable, "-c", program, str(output.files.published), str(tmp_path / "out"), form],
         capture_output=True,
         text=True,
         check=False,
@@ -535,8 +535,8 @@ def test_the_next_export_removes_the_draft_of_a_killed_one(exported: Export, tmp
     assert leftovers(tmp_path) == [tmp_path / f".out.{os.getppid()}.draft"]
 
 
-def test_temporary_files_of_a_sort_are_in_the_private_draft(told: Ledger, tmp_path: Path) -> None:
-    with open_published(told.files.published) as con:
+def test_temporary_files_of_a_sort_are_in_the_private_draft(output: Ledger, tmp_path: Path) -> None:
+    with open_published(output.files.published) as con:
         export_tenant(con, "smith", tmp_path / "out", "csv", as_of=None, known_at=None, now=NOW)
         [(spilled_to,)] = con.execute("select current_setting('temp_directory')").fetchall()
 

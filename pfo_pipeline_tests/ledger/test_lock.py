@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pfo_pipeline.ledger.lock import TurnNotReached, queue_for
+from pfo_pipeline.ledger.lock import LockTimeout, hold_lock
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_tickets_of_dead_processes_block_nobody_and_are_removed(lock: Path) -> N
     for number in (3, 7):
         ticket(lock, number).touch()
 
-    with queue_for(lock, deadline_seconds=0):
+    with hold_lock(lock, deadline_seconds=0):
         assert tickets(lock) == [ticket(lock, 8).name]
 
     assert tickets(lock) == []
@@ -47,14 +47,14 @@ def test_tickets_of_dead_processes_block_nobody_and_are_removed(lock: Path) -> N
 def test_nobody_overtakes_a_live_process_that_came_earlier(lock: Path, number: int) -> None:
     earlier = ticket(lock, number)
     with somebody_with(earlier):
-        with pytest.raises(TurnNotReached), queue_for(lock, deadline_seconds=0):
+        with pytest.raises(LockTimeout), hold_lock(lock, deadline_seconds=0):
             pass
 
         assert tickets(lock) == [earlier.name]
 
 
 def test_nobody_else_can_open_the_lock_files(lock: Path) -> None:
-    with queue_for(lock, deadline_seconds=0):
+    with hold_lock(lock, deadline_seconds=0):
         modes = {path.name: path.stat().st_mode & 0o777 for path in (lock, ticket(lock, 1))}
 
     assert modes == {lock.name: 0o600, ticket(lock, 1).name: 0o600}

@@ -279,13 +279,13 @@ def test_the_attempts_of_a_run_are_one_row_for_the_operator(ledger: Ledger) -> N
 
 
 def test_events_are_stored_with_their_load(ledger: Ledger) -> None:
-    told = event(accountId="acc_1", refreshedAt="2026-03-31T05:00:00+00:00", balanceCount=2)
+    output = event(accountId="acc_1", refreshedAt="2026-03-31T05:00:00+00:00", balanceCount=2)
 
-    ledger.merge(batch(balance(), telemetry=(told, told), run_id="run-3"))
+    ledger.merge(batch(balance(), telemetry=(output, output), run_id="run-3"))
 
     stored = ask(ledger, "select event, tenant_id, emitted_at, properties, load_id, run_id from telemetry")
     assert [(*row[:3], json.loads(row[3]), *row[4:]) for row in stored] == [
-        ("openbanking.balances.refreshed", "smith", MARCH_31, dict(told.properties), 1, "run-3")
+        ("openbanking.balances.refreshed", "smith", MARCH_31, dict(output.properties), 1, "run-3")
     ] * 2
 
 

@@ -162,9 +162,9 @@ def test_a_restatement_shows_before_now_and_the_difference(ask: Ask) -> None:
 RESTATED = "select currency_before, said_before, currency, says_now, difference from restatements($since)"
 
 
-def restated(ledger: Ledger, clock: SetClock, *told: tuple[int, str, str]) -> list[tuple[Any, ...]]:
+def restated(ledger: Ledger, clock: SetClock, *output: tuple[int, str, str]) -> list[tuple[Any, ...]]:
     """Return restatements since 9 April, from balances of one date: the day of recording, amount, currency."""
-    for day, amount, currency in told:
+    for day, amount, currency in output:
         clock.now = APRIL_9 + timedelta(days=day - 9)
         ledger.merge(batch(balance(amount, MARCH_31, currency=currency)))
     with duckdb.connect(str(ledger.publish().path), read_only=True) as con:
@@ -200,20 +200,20 @@ def test_freshness_is_the_age_of_each_enabled_accounts_newest_balance(ask: Ask) 
 
 
 @given(
-    told=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-999, 999)), min_size=1, max_size=12),
+    output=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-999, 999)), min_size=1, max_size=12),
     at=st.integers(0, 5),
     known=st.integers(0, 5),
 )
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_any_moment_is_what_replaying_the_figures_up_to_it_gives(
-    told: list[tuple[int, int, int]], at: int, known: int, tmp_path_factory: pytest.TempPathFactory
+    output: list[tuple[int, int, int]], at: int, known: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Balances are (day recorded, day of the balance, amount), in the order of recording."""
     clock = SetClock()
     ledger = a_ledger(tmp_path_factory.mktemp("replay") / "data", clock=clock)
     believed: dict[int, int] = {}
     with opened(ledger):
-        for learnt, day, amount in sorted(told, key=lambda figure: figure[0]):
+        for learnt, day, amount in sorted(output, key=lambda figure: figure[0]):
             clock.now = APRIL_5 + timedelta(days=learnt)
             ledger.merge(batch(balance(f"{amount}.00", MARCH_31 + timedelta(days=day))))
             if learnt <= known and day <= at:

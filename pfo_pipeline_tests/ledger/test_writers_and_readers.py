@@ -132,13 +132,13 @@ def test_no_writer_is_refused_and_no_write_is_lost(crowd: Crowd) -> None:
 
 
 def test_every_load_belongs_to_the_writer_that_got_its_number(crowd: Crowd) -> None:
-    told = [
+    output = [
         (turn.load_id, f"{tenant} {number}")
         for tenant, turns in crowd.turns.items()
         for number, turn in enumerate(turns, 1)
     ]
 
-    assert ask(crowd.ledger, "select load_id, run_id from loads order by 1") == sorted(told)
+    assert ask(crowd.ledger, "select load_id, run_id from loads order by 1") == sorted(output)
 
 
 def test_no_reader_is_refused_or_sees_half_a_load(crowd: Crowd) -> None:

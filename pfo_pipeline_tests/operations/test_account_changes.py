@@ -20,7 +20,7 @@ def read(household: Household, hours: int = 0) -> None:
 
 
 def waiting(household: Household) -> list[str]:
-    return [told.why for told in household.action_items() if told.code == "changed"]
+    return [found.why for found in household.action_items() if found.code == "changed"]
 
 
 def changes(household: Household) -> list[tuple[Any, ...]]:
@@ -75,7 +75,7 @@ def test_an_account_whose_type_becomes_unknown_is_reported_as_unclassified(
     read(smith, hours=24)
 
     assert changes(smith) == [("counts", "unclassified", False)]
-    assert {told.code for told in smith.action_items()} == {"unclassified"}
+    assert {found.code for found in smith.action_items()} == {"unclassified"}
 
 
 def test_a_bank_that_was_added_again_changes_nothing(smith: Household) -> None:

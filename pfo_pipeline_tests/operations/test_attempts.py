@@ -291,7 +291,7 @@ def test_a_member_who_recovers_is_ok_again(households: Household) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "waited"),
+    ("found", "waited"),
     [
         ([7], 7),
         ([0], 0),
@@ -305,9 +305,9 @@ def test_a_member_who_recovers_is_ok_again(households: Household) -> None:
     ids=str,
 )
 def test_a_rate_limit_is_waited_for_up_to_a_bound(
-    family: Household, told: list[int | None], waited: float | None
+    family: Household, found: list[int | None], waited: float | None
 ) -> None:
-    for member, seconds in zip(family.members, told, strict=False):
+    for member, seconds in zip(family.members, found, strict=False):
         order: dict[str, Any] = {} if seconds is None else {"retry_after": seconds}
         fail(family, member, CONNECTIONS, status=429, **order)
 

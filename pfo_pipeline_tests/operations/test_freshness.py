@@ -10,9 +10,15 @@ import pytest
 
 from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.contracts.tables import IdentityRow
-from pfo_pipeline.ledger.known import Figure
+from pfo_pipeline.ledger.known import DatedBalance
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.operations.freshness import Aged, TenantFreshness, aged, amounts_by_currency, freshness_of
+from pfo_pipeline.operations.freshness import (
+    BalanceAge,
+    TenantFreshness,
+    amounts_by_currency,
+    compute_age,
+    freshness_of,
+)
 from pfo_pipeline_tests.ledger.samples import SetClock, a_ledger, account, balance, batch, connection, opened, user
 
 NOW = datetime(2026, 4, 5, 12, tzinfo=UTC)
@@ -21,7 +27,7 @@ DAY = timedelta(days=1)
 LIMITS = Freshness()
 
 
-def figure(old: timedelta | None = HOUR, **changes: Any) -> Figure:
+def figure(old: timedelta | None = HOUR, **changes: Any) -> DatedBalance:
     """Return a balance that the bank dated this long ago."""
     values: dict[str, Any] = {
         "tenant_id": "smith",
@@ -39,11 +45,11 @@ def figure(old: timedelta | None = HOUR, **changes: Any) -> Figure:
         "synced_at": NOW - HOUR,
         "recorded_at": NOW - HOUR,
     }
-    return Figure(**values | changes)
+    return DatedBalance(**values | changes)
 
 
-def judged(of: Figure, limits: Freshness = LIMITS, read_at: datetime | None = NOW - HOUR) -> Aged:
-    return aged(of, limits, NOW, read_at)
+def judged(of: DatedBalance, limits: Freshness = LIMITS, read_at: datetime | None = NOW - HOUR) -> BalanceAge:
+    return compute_age(of, limits, NOW, read_at)
 
 
 def test_a_balance_has_three_ages() -> None:
@@ -52,11 +58,11 @@ def test_a_balance_has_three_ages() -> None:
     assert (found.at_bank, found.at_powens, found.in_ledger) == (5 * HOUR, 4 * HOUR, 3 * HOUR)
 
 
-@pytest.mark.parametrize(("minutes", "told"), [(4, 0), (5, 0), (6, -6)])
-def test_a_record_ahead_of_our_clock_has_age_zero_only_within_the_drift(minutes: int, told: int) -> None:
+@pytest.mark.parametrize(("minutes", "given"), [(4, 0), (5, 0), (6, -6)])
+def test_a_record_ahead_of_our_clock_has_age_zero_only_within_the_drift(minutes: int, given: int) -> None:
     ahead = judged(figure(recorded_at=NOW + timedelta(minutes=minutes)))
 
-    assert ahead.in_ledger == timedelta(minutes=told)
+    assert ahead.in_ledger == timedelta(minutes=given)
 
 
 def test_a_bank_date_ahead_of_our_clock_has_age_zero() -> None:
@@ -104,7 +110,9 @@ def test_a_type_has_its_own_limit_and_a_class_of_connections_only_lengthens_it(
         (figure(DAY), None, None),
     ],
 )
-def test_a_stale_balance_shows_where_it_is_delayed(of: Figure, read_at: datetime | None, held: str | None) -> None:
+def test_a_stale_balance_shows_where_it_is_delayed(
+    of: DatedBalance, read_at: datetime | None, held: str | None
+) -> None:
     assert judged(of, read_at=read_at).held == held
 
 
@@ -168,7 +176,7 @@ def test_an_account_without_news_is_stale(loaded: Ledger, clock: SetClock) -> No
 
     (found,) = freshness(loaded)
 
-    assert [stale.figure.account_id for stale in found.stale] == ["acc_1"]
+    assert [stale.balance.account_id for stale in found.stale] == ["acc_1"]
 
 
 def test_an_account_linked_twice_is_one_balance(loaded: Ledger, clock: SetClock) -> None:
@@ -185,7 +193,7 @@ def test_an_account_linked_twice_is_one_balance(loaded: Ledger, clock: SetClock)
 
     (found,) = freshness(loaded)
 
-    assert [a.figure.account_id for a in found.accounts] == ["acc_1"]
+    assert [a.balance.account_id for a in found.accounts] == ["acc_1"]
     assert (found.amounts[0].total, found.amounts[0].stale) == (Decimal(7), Decimal(0))
 
 
@@ -217,6 +225,6 @@ def test_a_connections_class_follows_from_its_powens_state(
 ) -> None:
     loaded.merge(batch(connection(**changes), account(), balance()))
 
-    (found,) = loaded.reader().figures(["smith"])
+    (found,) = loaded.reader().dated_balances(["smith"])
 
     assert found.connection_class == expected

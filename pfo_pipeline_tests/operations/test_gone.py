@@ -95,10 +95,10 @@ def test_one_empty_answer_changes_no_total_and_is_reported_at_once(smith: Househ
     assert total(smith) == 1_250_000
     assert missing(smith) == [str(number) for number in made.account_ids]
     assert outcome.batch.failed == 5
-    (told,) = smith.action_items()
-    assert (told.connection_id, told.who_acts) == (str(made.id), "operator")
-    assert told.why == "5 accounts missing from the bank's list since 2026-03-11"
-    assert "pfo end --help" in (told.remedy or "")
+    (given,) = smith.action_items()
+    assert (given.connection_id, given.who_acts) == (str(made.id), "operator")
+    assert given.why == "5 accounts missing from the bank's list since 2026-03-11"
+    assert "pfo end --help" in (given.remedy or "")
     assert {row for (row,) in smith.ask("select note from coverage")} == {"missing"}
     assert len(outcome.errors) == 1
     smith.sync()
@@ -129,9 +129,9 @@ def test_one_missing_account_is_reported_with_a_command_that_names_it(smith: Hou
     next_day(smith)
 
     gone = smith.accounts()[0]
-    (told,) = smith.action_items()
-    assert told.why == "1 account missing from the bank's list since 2026-03-11"
-    assert f"pfo end --tenant smith --account {gone.account_id} --on 2026-03-11" in (told.remedy or "")
+    (given,) = smith.action_items()
+    assert given.why == "1 account missing from the bank's list since 2026-03-11"
+    assert f"pfo end --tenant smith --account {gone.account_id} --on 2026-03-11" in (given.remedy or "")
 
 
 def test_a_missing_account_whose_source_advances_is_gone_after_two_reads(smith: Household) -> None:
@@ -147,8 +147,8 @@ def test_a_missing_account_whose_source_advances_is_gone_after_two_reads(smith: 
     assert ended(smith) == {str(made.account_ids[0]): "missing"}
     assert smith.accounts()[0].deleted_at == missed_at
     assert (total(smith), missing(smith)) == (2, [])
-    (told,) = smith.action_items()
-    assert told.why.endswith("is gone: the totals changed by it")
+    (given,) = smith.action_items()
+    assert given.why.endswith("is gone: the totals changed by it")
     assert smith.ask("select reason from coverage where reason is not null") == [("gone",)]
 
 
@@ -244,8 +244,8 @@ def test_a_source_whose_accounts_are_all_missing_loses_none(smith: Household) ->
         next_day(smith)
 
     assert (ended(smith), missing(smith), total(smith)) == ({}, [str(third), str(fourth)], 15)
-    (told,) = smith.action_items()
-    assert (told.connection_id, told.why[:10]) == (str(made.id), "2 accounts")
+    (given,) = smith.action_items()
+    assert (given.connection_id, given.why[:10]) == (str(made.id), "2 accounts")
 
 
 def test_each_source_is_judged_by_its_own_accounts(smith: Household) -> None:
@@ -361,7 +361,7 @@ def test_missing_accounts_of_a_removed_connection_are_gone(smith: Household) -> 
 
     assert ended(smith) == {str(number): "connection" for number in made.account_ids}
     assert (missing(smith), total(smith)) == ([], None)
-    assert [told.why.endswith("count differently than before (is gone)") for told in smith.action_items()] == [True]
+    assert [given.why.endswith("count differently than before (is gone)") for given in smith.action_items()] == [True]
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -456,8 +456,8 @@ def test_a_user_who_is_no_longer_configured_is_reported_with_a_remedy(family: Ho
         "pfo erase --tenant smith",
     ):
         assert way in (user.remedy or "")
-    (told,) = family.action_items()
-    assert (told.user_id, told.why) == ("john", "no longer read by us")
+    (given,) = family.action_items()
+    assert (given.user_id, given.why) == ("john", "no longer read by us")
     assert total(family) == 3
     assert {row for (row,) in family.ask("select note from coverage where user_id = 'john'")} == {"user_not_read"}
     assert len(family.ask("from users where user_id = 'john'")) == 2
@@ -471,7 +471,7 @@ def test_balances_of_a_user_who_is_not_configured_are_delayed_by_us(family: Hous
     for _ in range(6):
         next_day(family)
 
-    figures = {f.current_balance: f for f in family.ledger.reader().figures(["smith"])}
+    figures = {f.current_balance: f for f in family.ledger.reader().dated_balances(["smith"])}
 
     assert (figures[Decimal(2)].is_read, figures[Decimal(2)].who_acts) == (False, "operator")
     assert figures[Decimal(1)].is_read
@@ -508,7 +508,7 @@ def test_a_user_of_whom_nothing_counts_is_not_an_action_item(family: Household) 
     next_day(family)
 
     assert {user.status for name, user in family.users().items() if name != "jane"} == {"ended"}
-    assert [told.connection_id for told in family.action_items()] == [str(made.id)]  # Its account is gone.
+    assert [given.connection_id for given in family.action_items()] == [str(made.id)]  # Its account is gone.
 
 
 @pytest.mark.parametrize("accounts", [[], [{"balance": "1", "disabled": True}]], ids=["none", "disabled"])
@@ -518,9 +518,9 @@ def test_a_bank_that_shares_no_account_needs_attention(smith: Household, account
 
     read(smith)
 
-    (told,) = smith.action_items()
-    assert (told.connection_id, told.why, told.who_acts) == (str(made.id), "shares no account", "operator")
-    assert f"pfo reconnect --tenant smith --connection {made.id}" in (told.remedy or "")
+    (given,) = smith.action_items()
+    assert (given.connection_id, given.why, given.who_acts) == (str(made.id), "shares no account", "operator")
+    assert f"pfo reconnect --tenant smith --connection {made.id}" in (given.remedy or "")
 
 
 def test_a_bank_with_missing_accounts_is_not_reported_as_sharing_none(smith: Household) -> None:

@@ -36,7 +36,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class Member:
+class PowensUser:
     """Jane of the Smiths, who has no Powens user at first."""
 
     bank: SimulatedBank
@@ -85,8 +85,8 @@ class Member:
 
 
 @pytest.fixture
-def jane(bank: SimulatedBank, tmp_path: Path) -> Member:
-    return Member(bank, bank.add_domain("smith-sandbox"), tmp_path)
+def jane(bank: SimulatedBank, tmp_path: Path) -> PowensUser:
+    return PowensUser(bank, bank.add_domain("smith-sandbox"), tmp_path)
 
 
 async def open_page(access: MemberAccess) -> str:
@@ -102,13 +102,13 @@ def refused(act: Callable[[], Any], kind: type[PfoError] = NotConnected) -> str:
     return str(caught.value)
 
 
-def assert_one_user(jane: Member, token: str) -> None:
+def assert_one_user(jane: PowensUser, token: str) -> None:
     assert jane.billed() == [jane.owner(token)]
     assert jane.files.token.read_text() == token + "\n"
     assert jane.files.stored_user() == StoredUser(jane.domain.name, jane.owner(token), is_permanent=True)
 
 
-def test_a_member_gets_one_user_and_a_private_token(jane: Member) -> None:
+def test_a_member_gets_one_user_and_a_private_token(jane: PowensUser) -> None:
     token = jane.get_token()
 
     assert_one_user(jane, token)
@@ -118,7 +118,7 @@ def test_a_member_gets_one_user_and_a_private_token(jane: Member) -> None:
     assert sorted(path.name for path in jane.files.token.parent.iterdir()) == ["jane", "jane.user"]
 
 
-def test_a_user_is_never_made_permanent_in_one_call(jane: Member) -> None:
+def test_a_user_is_never_made_permanent_in_one_call(jane: PowensUser) -> None:
     """`/auth/init` with credentials, and `/auth/renew` without a user, each create a billed user per attempt."""
     jane.bank.fault("reset", path=ACCESS, executed=True)
     refused(jane.get_token)
@@ -131,7 +131,7 @@ def test_a_user_is_never_made_permanent_in_one_call(jane: Member) -> None:
     ]
 
 
-def test_an_existing_token_is_used(jane: Member) -> None:
+def test_an_existing_token_is_used(jane: PowensUser) -> None:
     token = jane.get_token()
 
     assert jane.get_token() == token
@@ -142,19 +142,21 @@ def test_an_existing_token_is_used(jane: Member) -> None:
 @pytest.mark.parametrize("call", [INIT, CODE, ACCESS])
 @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
 @pytest.mark.parametrize("later", [0, 31], ids=["at-once", "half-an-hour-later"])
-def test_a_lost_answer_creates_no_second_user(jane: Member, kind: str, call: str, executed: bool, later: int) -> None:
+def test_a_lost_answer_creates_no_second_user(
+    jane: PowensUser, kind: str, call: str, executed: bool, later: int
+) -> None:
     jane.bank.fault(kind, path=call, executed=executed)
-    told = refused(jane.get_token)
+    found = refused(jane.get_token)
     jane.bank.advance(minutes=later)
 
     token = jane.get_token()
 
-    assert "goes on where this stopped" in told
+    assert "goes on where this stopped" in found
     assert_one_user(jane, token)
 
 
 @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
-def test_a_failed_renewal_creates_no_second_user(jane: Member, executed: bool) -> None:
+def test_a_failed_renewal_creates_no_second_user(jane: PowensUser, executed: bool) -> None:
     jane.bank.fault("reset", path=ACCESS, executed=True)
     jane.bank.fault("reset", path=RENEW, executed=executed)
     refused(jane.get_token)
@@ -166,7 +168,7 @@ def test_a_failed_renewal_creates_no_second_user(jane: Member, executed: bool) -
 @pytest.mark.parametrize("point", range(8))
 @pytest.mark.parametrize("later", [0, 31], ids=["at-once", "half-an-hour-later"])
 def test_a_killed_program_leaves_one_user_to_find(
-    jane: Member, monkeypatch: pytest.MonkeyPatch, point: int, later: int
+    jane: PowensUser, monkeypatch: pytest.MonkeyPatch, point: int, later: int
 ) -> None:
     """Before and after each file that is written, and each call that follows."""
     places = [(MemberFiles, "store_user"), (MemberFiles, "store_token"), (MemberFiles, "store_user")]
@@ -198,7 +200,7 @@ def test_a_killed_program_leaves_one_user_to_find(
     assert_one_user(jane, jane.get_token())
 
 
-def test_a_draft_left_by_a_crash_is_overwritten(jane: Member) -> None:
+def test_a_draft_left_by_a_crash_is_overwritten(jane: PowensUser) -> None:
     jane.files.prepare()
     for pid in range(3):
         (jane.files.token.parent / f".jane.{pid}").write_text("half")
@@ -206,7 +208,7 @@ def test_a_draft_left_by_a_crash_is_overwritten(jane: Member) -> None:
     assert_one_user(jane, jane.get_token())
 
 
-def test_a_lost_token_is_replaced_for_the_same_user(jane: Member) -> None:
+def test_a_lost_token_is_replaced_for_the_same_user(jane: PowensUser) -> None:
     before = jane.get_token()
     jane.files.token.unlink()
 
@@ -216,7 +218,7 @@ def test_a_lost_token_is_replaced_for_the_same_user(jane: Member) -> None:
     assert_one_user(jane, token)
 
 
-def test_a_configured_user_is_not_created(jane: Member) -> None:
+def test_a_configured_user_is_not_created(jane: PowensUser) -> None:
     there = jane.bank.add_user("smith-sandbox")
     jane.more = f"powens_id = {there.id}"
 
@@ -224,7 +226,7 @@ def test_a_configured_user_is_not_created(jane: Member) -> None:
     assert jane.billed() == [there.id]
 
 
-def test_a_token_from_elsewhere_identifies_its_user_in_case_it_is_lost(jane: Member) -> None:
+def test_a_token_from_elsewhere_identifies_its_user_in_case_it_is_lost(jane: PowensUser) -> None:
     there = jane.bank.add_user("smith-sandbox")
     jane.files.prepare()
     jane.files.store_token(there.token)
@@ -236,94 +238,94 @@ def test_a_token_from_elsewhere_identifies_its_user_in_case_it_is_lost(jane: Mem
     assert jane.billed() == [there.id]
 
 
-def test_a_revoked_token_creates_no_second_user(jane: Member) -> None:
+def test_a_revoked_token_creates_no_second_user(jane: PowensUser) -> None:
     token = jane.get_token()
     powens_id = jane.owner(token)
     web.delete(f"{jane.domain.base_url}/auth/token", headers={"Authorization": f"Bearer {token}"})
     jane.files.forget_user()
 
-    told = refused(jane.get_token)
+    found = refused(jane.get_token)
 
-    assert told.startswith("tenants.smith.users.jane.token: GET ")
-    assert "Set powens_id to the member's number in the Powens console and delete" in told
-    assert token not in told
+    assert found.startswith("tenants.smith.users.jane.token: GET ")
+    assert "Set powens_id to the member's number in the Powens console and delete" in found
+    assert token not in found
     assert jane.billed() == [powens_id]
 
 
-def test_a_revoked_token_of_a_known_user_is_replaced_after_removal(jane: Member) -> None:
+def test_a_revoked_token_of_a_known_user_is_replaced_after_removal(jane: PowensUser) -> None:
     token = jane.get_token()
     powens_id = jane.owner(token)
     web.delete(f"{jane.domain.base_url}/auth/token", headers={"Authorization": f"Bearer {token}"})
 
-    told = refused(lambda: jane.do(open_page))
+    found = refused(lambda: jane.do(open_page))
 
     assert (
-        f"Delete {jane.files.token}; pfo connect then gets another token for the same Powens user, {powens_id}" in told
+        f"Delete {jane.files.token}; pfo connect then gets another token for the same Powens user, {powens_id}" in found
     )
     jane.files.token.unlink()
     assert jane.do(open_page)
     assert jane.billed() == [powens_id]
 
 
-def test_a_user_that_was_deleted_at_powens_is_not_replaced_silently(jane: Member) -> None:
+def test_a_user_that_was_deleted_at_powens_is_not_replaced_silently(jane: PowensUser) -> None:
     token = jane.get_token()
     web.delete(f"{jane.domain.base_url}/users/me", headers={"Authorization": f"Bearer {token}"})
     jane.files.token.unlink()
 
-    told = refused(jane.get_token)
+    found = refused(jane.get_token)
 
-    assert "has no user" in told
-    assert f"remove {jane.files.user}" in told
+    assert "has no user" in found
+    assert f"remove {jane.files.user}" in found
     assert jane.billed() == []
 
 
-def test_a_configured_user_that_does_not_exist_is_reported(jane: Member) -> None:
+def test_a_configured_user_that_does_not_exist_is_reported(jane: PowensUser) -> None:
     jane.more = "powens_id = 731"
 
     assert "has no user 731 (any more). If it was deleted there, remove powens_id" in refused(jane.get_token)
     assert jane.users() == []
 
 
-def test_a_wrong_client_secret_is_reported_and_nothing_is_billed(jane: Member) -> None:
+def test_a_wrong_client_secret_is_reported_and_nothing_is_billed(jane: PowensUser) -> None:
     good, jane.domain = jane.domain, SimulatedDomain(**(vars(jane.domain) | {"client_secret": "WR0NG"}))
-    told = refused(jane.get_token)
+    found = refused(jane.get_token)
     again = refused(jane.get_token)
 
-    assert told.startswith(
+    assert found.startswith(
         "tenants.smith.client_secret: POST /smith-sandbox/2.0/auth/token/access: Powens does not accept"
     )
     assert again.startswith("tenants.smith.client_secret: POST /smith-sandbox/2.0/auth/renew: Powens does not accept")
-    assert "WR0NG" not in told + again
+    assert "WR0NG" not in found + again
     assert jane.billed() == []
     jane.domain = good
     assert_one_user(jane, jane.get_token())
 
 
-def test_a_domain_that_does_not_exist_is_reported(jane: Member) -> None:
+def test_a_domain_that_does_not_exist_is_reported(jane: PowensUser) -> None:
     jane.base_url = f"{jane.bank.url}/nobody/2.0"
 
     assert refused(jane.get_token).startswith("tenants.smith.domain: Powens has no domain 'smith-sandbox'.")
 
 
-def test_a_domain_that_cannot_be_reached_is_reported(jane: Member) -> None:
+def test_a_domain_that_cannot_be_reached_is_reported(jane: PowensUser) -> None:
     jane.base_url = "https://smith-sandbox.invalid/2.0"
 
-    told = refused(jane.get_token)
+    found = refused(jane.get_token)
 
-    assert told.startswith(
+    assert found.startswith(
         "tenants.smith.domain: https://smith-sandbox.invalid/2.0 cannot be reached. POST /2.0/auth/init"
     )
-    assert "this machine's clock" in told
+    assert "this machine's clock" in found
 
 
-def test_a_missing_secret_is_found_before_anything_is_created(jane: Member) -> None:
+def test_a_missing_secret_is_found_before_anything_is_created(jane: PowensUser) -> None:
     jane.client_secret = "env:NOT_SET_ANYWHERE"
 
     assert "tenants.smith.client_secret" in refused(jane.get_token, SecretError)
     assert jane.bank.journal() == []
 
 
-def test_an_environment_variable_cannot_be_written(jane: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_cannot_be_written(jane: PowensUser, monkeypatch: pytest.MonkeyPatch) -> None:
     jane.token = "env:JANES_TOKEN"
 
     assert 'is not set and cannot be written. Make it "file:PATH"' in refused(jane.get_token, ConfigError)
@@ -334,7 +336,7 @@ def test_an_environment_variable_cannot_be_written(jane: Member, monkeypatch: py
 
 
 def test_an_unwritable_folder_is_found_before_anything_is_created(
-    jane: Member, monkeypatch: pytest.MonkeyPatch
+    jane: PowensUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(**_: object) -> None:
         raise OSError(30, "Read-only file system")
@@ -358,7 +360,7 @@ def test_an_unwritable_folder_is_found_before_anything_is_created(
         '{"powens_id": 731, "permanent": true}',
     ],
 )
-def test_an_unreadable_note_of_the_user_creates_no_second_user(jane: Member, text: str) -> None:
+def test_an_unreadable_note_of_the_user_creates_no_second_user(jane: PowensUser, text: str) -> None:
     jane.get_token()
     jane.files.token.unlink()
     jane.files.user.write_text(text)
@@ -370,7 +372,7 @@ def test_an_unreadable_note_of_the_user_creates_no_second_user(jane: Member, tex
 @pytest.mark.parametrize("act", [member_token, revoke_token, delete_user], ids=lambda act: str(act.__name__))
 @pytest.mark.parametrize("has_token", [True, False])
 def test_after_a_domain_change_another_user_with_the_same_number_is_not_used(
-    jane: Member, act: Callable[[MemberAccess], Awaitable[object]], has_token: bool
+    jane: PowensUser, act: Callable[[MemberAccess], Awaitable[object]], has_token: bool
 ) -> None:
     token = jane.get_token()
     powens_id = jane.owner(token)
@@ -384,8 +386,8 @@ def test_after_a_domain_change_another_user_with_the_same_number_is_not_used(
     if act is revoke_token and not has_token:
         assert jane.do(act) is False
     else:
-        told = refused(lambda: jane.do(act), SecretError)
-        assert "was made on the Powens domain 'smith-sandbox', and tenants.smith is on 'smith'" in told
+        found = refused(lambda: jane.do(act), SecretError)
+        assert "was made on the Powens domain 'smith-sandbox', and tenants.smith is on 'smith'" in found
 
     assert jane.files.token.exists() is has_token
     assert [entry["path"] for entry in jane.bank.journal() if entry["status"] == 200] == []
@@ -402,18 +404,18 @@ def test_after_a_domain_change_another_user_with_the_same_number_is_not_used(
         (ACCESS, "{}"),
     ],
 )
-def test_an_answer_of_another_shape_stops_and_can_be_repeated(jane: Member, call: str, body: str) -> None:
+def test_an_answer_of_another_shape_stops_and_can_be_repeated(jane: PowensUser, call: str, body: str) -> None:
     jane.bank.fault("body", path=call, body=body)
 
-    told = refused(jane.get_token)
+    found = refused(jane.get_token)
 
-    assert "[unreadable]" in told
-    assert "T0KEN" not in told
+    assert "[unreadable]" in found
+    assert "T0KEN" not in found
     assert_one_user(jane, jane.get_token())
 
 
 class TestLeaving:
-    def test_a_revoked_member_keeps_the_user_and_gets_it_back(self, jane: Member) -> None:
+    def test_a_revoked_member_keeps_the_user_and_gets_it_back(self, jane: PowensUser) -> None:
         token = jane.get_token()
         powens_id = jane.owner(token)
 
@@ -427,7 +429,7 @@ class TestLeaving:
         assert_one_user(jane, back)
 
     @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
-    def test_revoking_continues_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
+    def test_revoking_continues_after_a_lost_answer(self, jane: PowensUser, executed: bool) -> None:
         token = jane.get_token()
         jane.bank.fault("reset", method="DELETE", executed=executed)
         refused(lambda: jane.do(revoke_token))
@@ -440,7 +442,7 @@ class TestLeaving:
         assert answer.status_code == 401
 
     @pytest.mark.parametrize("executed", [True, False], ids=["done", "not-done"])
-    def test_deleting_the_user_continues_after_a_lost_answer(self, jane: Member, executed: bool) -> None:
+    def test_deleting_the_user_continues_after_a_lost_answer(self, jane: PowensUser, executed: bool) -> None:
         jane.get_token()
         jane.bank.fault("reset", method="DELETE", executed=executed)
         refused(lambda: jane.do(delete_user))
@@ -451,14 +453,14 @@ class TestLeaving:
         assert not jane.files.token.exists()
         assert jane.do(delete_user) is False
 
-    def test_a_user_whose_token_was_revoked_is_deleted_anyway(self, jane: Member) -> None:
+    def test_a_user_whose_token_was_revoked_is_deleted_anyway(self, jane: PowensUser) -> None:
         jane.get_token()
         jane.do(revoke_token)
 
         assert jane.do(delete_user) is True
         assert jane.billed() == []
 
-    def test_a_user_with_a_revoked_token_and_no_note_cannot_be_deleted(self, jane: Member) -> None:
+    def test_a_user_with_a_revoked_token_and_no_note_cannot_be_deleted(self, jane: PowensUser) -> None:
         jane.files.prepare()
         jane.files.store_token("REVOKED")
 

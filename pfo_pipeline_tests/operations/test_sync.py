@@ -207,10 +207,10 @@ def test_a_link_is_given_when_a_member_must_act(troubled: Troubled, name: str) -
 def test_each_state_counts_as_synced_or_failed_in_the_event(troubled: Troubled, name: str) -> None:
     events = troubled.household.events()
 
-    (told,) = [properties for _, properties in events if properties["connectionId"] == troubled.ids[name]]
+    (given,) = [properties for _, properties in events if properties["connectionId"] == troubled.ids[name]]
 
     expected = (1, 0) if STANDS[name][3] else (0, 1)
-    assert (told["synced"], told["failed"]) == expected
+    assert (given["synced"], given["failed"]) == expected
 
 
 def test_connections_with_errors_do_not_stop_the_others(troubled: Troubled) -> None:
@@ -344,8 +344,8 @@ def test_an_id_with_two_records_is_quarantined_and_nothing_is_gone(smith: Househ
 
     outcome = smith.sync()
 
-    told = "id: in one page more than once, with different content"
-    assert smith.ask("select source_id, reason from quarantine") == [(str(made.account_ids[0]), told)] * 2
+    given = "id: in one page more than once, with different content"
+    assert smith.ask("select source_id, reason from quarantine") == [(str(made.account_ids[0]), given)] * 2
     assert outcome.batch.failed == 3
     assert [a.is_enabled for a in smith.accounts()] == [True, True, True]
     assert [a.missing_since is None for a in smith.accounts()] == [

@@ -73,8 +73,8 @@ def test_known_connections_emit_events_when_their_list_cannot_be_read(smith: Hou
     with pytest.raises(StepFailed):
         smith.attempt(SYNC)
 
-    told = [properties["connectionId"] for event, properties in smith.events() if event == SYNC_FAILED]
-    assert told == sorted(str(connection.id) for connection in made)
+    found = [properties["connectionId"] for event, properties in smith.events() if event == SYNC_FAILED]
+    assert found == sorted(str(connection.id) for connection in made)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_events_of_accounts_of_an_unread_member_have_the_reason(family: Househol
 
     family.refresh()
 
-    told = [(event, properties["accountId"]) for event, properties in family.events() if event != SYNCED]
-    assert sorted(told) == sorted(
+    found = [(event, properties["accountId"]) for event, properties in family.events() if event != SYNCED]
+    assert sorted(found) == sorted(
         (REFRESHED if account.user_id == "jane" else REFRESH_FAILED, account.account_id)
         for account in family.accounts()
     )
@@ -139,17 +139,17 @@ def test_events_and_errors_have_no_personal_data(smith: Household) -> None:
     made = smith.connect("jane", "1", "2", "3", state="actionNeeded", error_message=f"Compte {IBAN} bloqué, Mme Smith")
     smith.bank.change_account(smith.domain, made.account_ids[0], name="Smith Jane", bic="BEXAFRPPXXX")
     smith.bank.change_account(smith.domain, made.account_ids[1], verbatim={"balance": IBAN})
-    told = [*smith.sync().errors, *smith.refresh().errors]
+    found = [*smith.sync().errors, *smith.refresh().errors]
     token_file(smith.ledger.files.data_dir, "smith", "jane").write_text("secret-token")
     for step in (SYNC, REFRESH):
         with pytest.raises(StepFailed) as failed:
             smith.attempt(step)
-        told.append(str(failed.value))
+        found.append(str(failed.value))
 
-    told += [str(event) for event in smith.events()]
+    found += [str(event) for event in smith.events()]
     accounts = smith.accounts()
     secrets = {a.iban for a in accounts} | {a.number for a in accounts} | {IBAN, "BEXAFRPPXXX", "secret-token"}
-    assert not [word for word in secrets | {"Smith Jane", "Mme Smith", "bloqué"} if word and word in " ".join(told)]
+    assert not [word for word in secrets | {"Smith Jane", "Mme Smith", "bloqué"} if word and word in " ".join(found)]
 
 
 def test_personal_messages_of_the_bank_are_not_in_the_ledger(smith: Household) -> None:
@@ -163,7 +163,7 @@ def test_personal_messages_of_the_bank_are_not_in_the_ledger(smith: Household) -
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "found"),
     [
         (f"account {IBAN} is blocked", "account ***********************0012 is blocked"),
         ("FR76 9999 9000 8200 0001 1200 012 is blocked", "***********************0012 is blocked"),
@@ -172,10 +172,10 @@ def test_personal_messages_of_the_bank_are_not_in_the_ledger(smith: Household) -
         ("Bearer abc.def", "Bearer ***"),
     ],
 )
-def test_an_error_is_masked_before_it_becomes_an_event(said: str, told: str) -> None:
+def test_an_error_is_masked_before_it_becomes_an_event(said: str, found: str) -> None:
     (record,) = failure_event(SYNC_ACCOUNTS, REQUEST, ValueError(said), NOON)
 
-    assert record.properties["error"] == told
+    assert record.properties["error"] == found
 
 
 def test_an_event_takes_its_properties_from_both_sides_of_the_call() -> None:

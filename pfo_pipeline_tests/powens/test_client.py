@@ -239,7 +239,7 @@ class TestTooManyCalls:
         assert (error.code, error.retry_after_seconds) == ("http429", 3)
 
     @pytest.mark.parametrize(
-        ("told", "seconds"),
+        ("found", "seconds"),
         [
             ("0", 0.0),
             (" 12 ", 12.0),
@@ -258,8 +258,8 @@ class TestTooManyCalls:
             ("Tue, 99 Mar 2026 12:01:30 GMT", None),
         ],
     )
-    def test_any_retry_after_is_read_or_ignored(self, told: str, seconds: float | None) -> None:
-        headers = [(b"Retry-After", told.encode()), (b"Date", b"Tue, 10 Mar 2026 12:00:00 GMT")]
+    def test_any_retry_after_is_read_or_ignored(self, found: str, seconds: float | None) -> None:
+        headers = [(b"Retry-After", found.encode()), (b"Date", b"Tue, 10 Mar 2026 12:00:00 GMT")]
         answer = httpx.Response(429, headers=headers, json={"code": "tooManyRequests"})
 
         error = failure_of_answer(answer, clock=lambda: datetime(2026, 3, 10, 12, tzinfo=UTC))
@@ -375,7 +375,7 @@ class TestClock:
         return asyncio.run(run())
 
     @pytest.mark.parametrize(
-        ("apart", "told"),
+        ("apart", "found"),
         [
             (timedelta(hours=-1), "1.0 hours behind"),
             (timedelta(hours=1), "1.0 hours ahead of"),
@@ -383,11 +383,11 @@ class TestClock:
             (timedelta(days=2), "48.0 hours ahead of"),
         ],
     )
-    def test_a_clock_that_is_an_hour_off_is_named(self, apart: timedelta, told: str) -> None:
+    def test_a_clock_that_is_an_hour_off_is_named(self, apart: timedelta, found: str) -> None:
         error = failure(lambda: self.ask(self.THEIRS + apart))
 
         assert isinstance(error, WrongClock)
-        assert (error.code, error.reason) == ("clock", f"this machine's clock is {told} that of Powens")
+        assert (error.code, error.reason) == ("clock", f"this machine's clock is {found} that of Powens")
 
     @pytest.mark.parametrize("status", [401, 404, 429, 503])
     def test_an_error_answer_also_proves_a_wrong_clock(self, status: int) -> None:
@@ -728,8 +728,8 @@ class TestDiscretion:
 
         errors = with_client(user.base_url, each)
 
-        told = [error.reason.removeprefix("Powens answered ")[:3] for error in errors]
-        assert told == [str(status) for status in statuses]
+        found = [error.reason.removeprefix("Powens answered ")[:3] for error in errors]
+        assert found == [str(status) for status in statuses]
 
 
 def test_cookies_of_one_user_are_not_sent_for_another() -> None:

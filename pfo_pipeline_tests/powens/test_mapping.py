@@ -190,9 +190,9 @@ class TestAccounts:
         assert row.deleted_at == datetime(2025, 7, 1, 12, tzinfo=UTC)
 
     @pytest.mark.parametrize("name", ["disabled", "deleted"])
-    @pytest.mark.parametrize("told", [*NO_DATES, True, "9999-12-31 23:59:59", "2026-03-12 00:00:00"], ids=repr)
-    def test_a_hidden_account_stays_hidden_even_with_an_invalid_date(self, name: str, told: object) -> None:
-        hidden = account(**{name: told})
+    @pytest.mark.parametrize("found", [*NO_DATES, True, "9999-12-31 23:59:59", "2026-03-12 00:00:00"], ids=repr)
+    def test_a_hidden_account_stays_hidden_even_with_an_invalid_date(self, name: str, found: object) -> None:
+        hidden = account(**{name: found})
 
         assert lacks_a_date(hidden, NOW)
         first = account_row(SMITH, "jane", hidden, connection(), {}, NOW)
@@ -202,9 +202,9 @@ class TestAccounts:
         other = "deleted" if name == "disabled" else "disabled"
         assert getattr(later, f"{other}_at") is None
 
-    @pytest.mark.parametrize("told", ["0000-00-00 00:00:00", "0000-00-00", False, None, "", 0], ids=repr)
-    def test_a_date_of_zeros_means_that_an_account_is_not_hidden(self, told: object) -> None:
-        row = account_row(SMITH, "jane", account(disabled=told, deleted=told), connection(), {}, NOW)
+    @pytest.mark.parametrize("found", ["0000-00-00 00:00:00", "0000-00-00", False, None, "", 0], ids=repr)
+    def test_a_date_of_zeros_means_that_an_account_is_not_hidden(self, found: object) -> None:
+        row = account_row(SMITH, "jane", account(disabled=found, deleted=found), connection(), {}, NOW)
 
         assert (row.disabled_at, row.deleted_at, row.ended_by) == (None, None, None)
 
@@ -214,18 +214,18 @@ class TestAccounts:
 
         assert account_row(SMITH, "jane", hidden, connection(), {}, NOW, known).disabled_at == NOW
 
-    @pytest.mark.parametrize("told", [None, False, 0, ""], ids=repr)
-    def test_a_false_value_hides_no_account(self, told: object) -> None:
-        row = account_row(SMITH, "jane", account(disabled=told, deleted=told), connection(), {}, NOW)
+    @pytest.mark.parametrize("found", [None, False, 0, ""], ids=repr)
+    def test_a_false_value_hides_no_account(self, found: object) -> None:
+        row = account_row(SMITH, "jane", account(disabled=found, deleted=found), connection(), {}, NOW)
 
         assert (row.disabled_at, row.deleted_at) == (None, None)
-        assert not lacks_a_date(account(disabled=told), NOW)
+        assert not lacks_a_date(account(disabled=found), NOW)
 
     def test_a_valid_date_is_used(self) -> None:
-        told = account(disabled="2026-03-10 14:00:00", deleted="2026-03-11 12:59:59")
-        row = account_row(SMITH, "jane", told, connection(), {}, NOW, known=None)
+        found = account(disabled="2026-03-10 14:00:00", deleted="2026-03-11 12:59:59")
+        row = account_row(SMITH, "jane", found, connection(), {}, NOW, known=None)
 
-        assert not lacks_a_date(told, NOW)
+        assert not lacks_a_date(found, NOW)
         assert row.disabled_at == datetime(2026, 3, 10, 13, tzinfo=UTC)
         assert row.deleted_at == datetime(2026, 3, 11, 11, 59, 59, tzinfo=UTC)
 
@@ -291,9 +291,9 @@ class TestConnections:
         assert situation(failing, NOW).who_acts == "powens"
 
     @pytest.mark.parametrize("name", ["created", "last_update", "next_try", "expire"])
-    @pytest.mark.parametrize("told", ["0000-00-00 00:00:00", *NO_DATES], ids=repr)
-    def test_an_invalid_date_is_none_and_quarantines_no_connection(self, name: str, told: object) -> None:
-        row = connection_row(SMITH, "jane", connection(**{name: told}), {}, NOW)
+    @pytest.mark.parametrize("found", ["0000-00-00 00:00:00", *NO_DATES], ids=repr)
+    def test_an_invalid_date_is_none_and_quarantines_no_connection(self, name: str, found: object) -> None:
+        row = connection_row(SMITH, "jane", connection(**{name: found}), {}, NOW)
 
         columns = {"created": "created_at", "last_update": "last_success_at", "next_try": "next_try_at"}
         assert getattr(row, columns.get(name, "consent_expires_at")) is None
@@ -441,9 +441,9 @@ class TestBalances:
 
     @pytest.mark.parametrize("ahead", [timedelta(days=1, seconds=1), timedelta(days=2)], ids=str)
     def test_a_balance_more_than_a_day_ahead_is_quarantined(self, ahead: timedelta) -> None:
-        told = (NOW + ahead).isoformat()
+        found = (NOW + ahead).isoformat()
 
-        assert balance(last_update=told) == "last_update: more than a day in the future"
+        assert balance(last_update=found) == "last_update: more than a day in the future"
 
     def test_the_start_of_1970_is_a_valid_balance_date(self) -> None:
         assert balance_of(last_update="1970-01-01T00:00:00+00:00").as_of == datetime(1970, 1, 1, tzinfo=UTC)

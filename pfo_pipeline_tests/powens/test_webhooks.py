@@ -32,8 +32,8 @@ SIGNATURE = "dJBLaH+0pp15oyDhzwL/Xbv4O6yZf2Z/eY0/NuN/ArA="
 NOW = datetime(2026, 8, 19, 8, 0, 5, tzinfo=UTC)
 
 
-def headers(told: str = SIGNATURE, date: str = DATE) -> dict[str, str]:
-    return {"BI-Signature": told, "BI-Signature-Date": date}
+def headers(found: str = SIGNATURE, date: str = DATE) -> dict[str, str]:
+    return {"BI-Signature": found, "BI-Signature-Date": date}
 
 
 def refusal_of(hint: tuple[str, bytes]) -> PostRefused:
@@ -48,15 +48,15 @@ def test_the_signature_is_the_documented_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "path", "told", "body"),
+    ("secret", "path", "found", "body"),
     [
         ("another", PATH, headers(), BODY),
         (SECRET, PATH + "/", headers(), BODY),
         (SECRET, "/powens/user-deletee", headers(), BODY),
         (SECRET, PATH, headers(date="2026-08-19T08:00:01.123457Z"), BODY),
-        (SECRET, PATH, headers(told=SIGNATURE[:-1]), BODY),
-        (SECRET, PATH, headers(told=SIGNATURE.lower()), BODY),
-        (SECRET, PATH, headers(told="é"), BODY),
+        (SECRET, PATH, headers(found=SIGNATURE[:-1]), BODY),
+        (SECRET, PATH, headers(found=SIGNATURE.lower()), BODY),
+        (SECRET, PATH, headers(found="é"), BODY),
         (SECRET, PATH, headers(date="é"), BODY),
         (SECRET, PATH, {"BI-Signature": SIGNATURE}, BODY),
         (SECRET, PATH, {"BI-Signature-Date": DATE}, BODY),
@@ -67,10 +67,10 @@ def test_the_signature_is_the_documented_one() -> None:
     ],
 )
 def test_any_difference_from_the_signed_post_is_refused(
-    secret: str, path: str, told: dict[str, str], body: bytes
+    secret: str, path: str, found: dict[str, str], body: bytes
 ) -> None:
     with pytest.raises(PostRefused) as refused:
-        verify_signature(secret, path, told, body, NOW)
+        verify_signature(secret, path, found, body, NOW)
 
     assert refused.value.status == 401
 
@@ -78,9 +78,9 @@ def test_any_difference_from_the_signed_post_is_refused(
 @pytest.mark.parametrize("packed_first", [True, False])
 def test_a_packed_body_may_be_signed_before_or_after_packing(packed_first: bool) -> None:
     packed = gzip.compress(BODY)
-    told = headers(signature(SECRET, PATH, DATE, packed if packed_first else BODY))
+    found = headers(signature(SECRET, PATH, DATE, packed if packed_first else BODY))
 
-    verify_signature(SECRET, PATH, told, packed, NOW)
+    verify_signature(SECRET, PATH, found, packed, NOW)
 
     assert read_hint("USER_DELETED", packed).webhook_id == 556008
 
@@ -112,11 +112,11 @@ def test_an_invalid_signed_date_is_refused(date: str) -> None:
 
 
 def test_any_known_bearer_token_is_accepted_and_no_other() -> None:
-    for told in ("Bearer one", "bearer two"):
-        verify_bearer(["one", "two"], {"Authorization": told})
-    for told in ("Bearer three", "Bearer", "Basic one", "one", "Bearer é", ""):
+    for found in ("Bearer one", "bearer two"):
+        verify_bearer(["one", "two"], {"Authorization": found})
+    for found in ("Bearer three", "Bearer", "Basic one", "one", "Bearer é", ""):
         with pytest.raises(PostRefused):
-            verify_bearer(["one", "two"], {"Authorization": told})
+            verify_bearer(["one", "two"], {"Authorization": found})
     with pytest.raises(PostRefused):
         verify_bearer([], {})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.ledger.reader import published_reader
-from pfo_pipeline.report.build import Asked, gather
+from pfo_pipeline.report.build import PageRequest, gather
 from pfo_pipeline.report.model import CashPage
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline_tests import demo_year
@@ -31,7 +31,7 @@ def demonstration(folder: Path) -> CashPage:
     rates.write_text("\n".join(["Date,USD,GBP,CHF,JPY,", *_made_up(demo_year.TODAY.date())]), encoding="utf-8")
     return gather(
         published_reader(published),
-        Asked(("martin", "lindqvist", "moreau"), since=demo_year.TODAY - _SINCE),
+        PageRequest(("martin", "lindqvist", "moreau"), since=demo_year.TODAY - _SINCE),
         office="demo",
         title="Three families",
         names=_NAMES,

@@ -12,7 +12,7 @@ from pfo_pipeline.contracts.tables import IdentityRow, LedgerRow
 from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.reader import Reader, published_reader
 from pfo_pipeline.ledger.store import Ledger
-from pfo_pipeline.report.build import Asked, gather
+from pfo_pipeline.report.build import PageRequest, gather
 from pfo_pipeline.report.model import CashPage
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline_tests.ledger.samples import (
@@ -34,7 +34,7 @@ HUGE = Decimal("9999999999999999999999999999.9999999999")
 """The largest amount that the ledger holds."""
 
 
-class Told:
+class LoadedLedger:
     """A ledger that is loaded at given times; pages are made from its published copy."""
 
     def __init__(self, folder: Path, *, publish_personal: bool = True) -> None:
@@ -44,7 +44,7 @@ class Told:
         else:
             self.ledger = Ledger(LedgerFiles(folder), OFFICE, publish_personal=False, clock=self.clock)
 
-    def tell(self, at: datetime, *rows: LedgerRow, **changes: Any) -> datetime:
+    def load(self, at: datetime, *rows: LedgerRow, **changes: Any) -> datetime:
         """Load rows of one tenant at a time; returns the time in the ledger."""
         self.clock.now = at
         return self.ledger.merge(batch(*rows, **changes)).recorded_at
@@ -72,7 +72,7 @@ def page_of(
     """A page as the pipeline builds it; of tenant smith, or of the named tenants."""
     return gather(
         reader,
-        Asked(tenant_ids or ("smith",), **asked),
+        PageRequest(tenant_ids or ("smith",), **asked),
         office=OFFICE,
         title="Cash",
         names=names or {},
@@ -92,29 +92,29 @@ def figure(number: int, amount: str | Decimal, as_of: datetime, **changes: Any) 
     return balance(amount, as_of, account_id=f"acc_{number}", source_id=f"s{number}", **changes)
 
 
-def nothing(told: Told) -> None:
+def nothing(loaded: LoadedLedger) -> None:
     """A ledger without a load."""
 
 
-def without_figures(told: Told) -> None:
+def without_figures(loaded: LoadedLedger) -> None:
     """Accounts without any balance."""
-    told.tell(NOW - DAY, user(), connection(), linked(1), linked(2, currency=None))
+    loaded.load(NOW - DAY, user(), connection(), linked(1), linked(2, currency=None))
 
 
-def one_account(told: Told) -> None:
-    told.tell(NOW - DAY, user(), connection(), linked(1), figure(1, "10.00", NOW - DAY))
+def one_account(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - DAY, user(), connection(), linked(1), figure(1, "10.00", NOW - DAY))
 
 
-def nothing_fresh(told: Told) -> None:
+def nothing_fresh(loaded: LoadedLedger) -> None:
     """Every balance is older than its limit."""
-    told.tell(NOW - 40 * DAY, user(), connection(), linked(1), linked(2, account_type="loan"))
-    told.tell(NOW - 39 * DAY, figure(1, "10.00", NOW - 41 * DAY), figure(2, "-400000.00", NOW - 41 * DAY))
-    told.tell(NOW - HOUR, user(status="unreachable", code="timeout", who_acts="powens", remedy="Nothing to do."))
+    loaded.load(NOW - 40 * DAY, user(), connection(), linked(1), linked(2, account_type="loan"))
+    loaded.load(NOW - 39 * DAY, figure(1, "10.00", NOW - 41 * DAY), figure(2, "-400000.00", NOW - 41 * DAY))
+    loaded.load(NOW - HOUR, user(status="unreachable", code="timeout", who_acts="powens", remedy="Nothing to do."))
 
 
-def awkward(told: Told) -> None:
+def awkward(loaded: LoadedLedger) -> None:
     """Negative, zero and huge amounts; currencies with 0, 3 and 8 decimals and none; names that are not plain text."""
-    told.tell(
+    loaded.load(
         NOW - 3 * DAY,
         user(),
         user("bob", status="refused", code="invalidToken", who_acts="operator", remedy="Ask at https://x.example/?t=1."),
@@ -136,7 +136,7 @@ def awkward(told: Told) -> None:
         linked(11, currency="CHF", display_name="nothing in it"),
         linked(12, display_name="hidden", disabled_at=NOW - 3 * DAY),
     )  # fmt: skip
-    told.tell(
+    loaded.load(
         NOW - 2 * DAY,
         figure(1, "-1234.56", NOW - 2 * DAY),
         figure(2, "5000.00", NOW - 9 * DAY, connection_id="8"),
@@ -150,7 +150,7 @@ def awkward(told: Told) -> None:
         figure(11, "0.00", NOW - 2 * DAY, currency="CHF"),
         figure(12, "77.00", NOW - 4 * DAY),
     )
-    told.tell(
+    loaded.load(
         NOW - HOUR,
         figure(1, "-1200.00", NOW - 2 * HOUR),
         figure(9, HUGE.copy_negate(), NOW - 2 * HOUR, currency="USD"),
@@ -158,20 +158,20 @@ def awkward(told: Told) -> None:
     )
 
 
-def two_tenants(told: Told) -> None:
+def two_tenants(loaded: LoadedLedger) -> None:
     """Two tenants whose members, accounts and connections have the same ids."""
     for tenant_id, amount in (("smith", "10.00"), ("jones", "20.00")):
         mine = {"tenant_id": tenant_id}
-        told.tell(
+        loaded.load(
             NOW - 2 * DAY, user(**mine), connection(**mine), linked(1, **mine), figure(1, amount, NOW - 2 * DAY, **mine)
         )
 
 
-def large(told: Told, accounts: int = 2000) -> None:
+def large(loaded: LoadedLedger, accounts: int = 2000) -> None:
     """Many accounts in five currencies, some of them stale, with two days of balances."""
     currencies = ("EUR", "USD", "CHF", "GBP", "JPY")
     of = {n: currencies[n % 5] for n in range(accounts)}
-    told.tell(
+    loaded.load(
         NOW - 2 * DAY,
         *(connection(str(n), institution_name=f"Bank {n}") for n in range(accounts // 50)),
         *(
@@ -181,7 +181,7 @@ def large(told: Told, accounts: int = 2000) -> None:
         ),
     )  # fmt: skip
     for back in (2, 1):
-        told.tell(
+        loaded.load(
             NOW - back * DAY + HOUR,
             *(
                 figure(n, f"{n * 7919 % 1000003}.{back:02}", NOW - (back if n % 40 else 9) * DAY, currency=of[n])
@@ -190,22 +190,22 @@ def large(told: Told, accounts: int = 2000) -> None:
         )
 
 
-WORLDS: dict[str, Callable[[Told], None]] = {
+WORLDS: dict[str, Callable[[LoadedLedger], None]] = {
     world.__name__: world for world in (nothing, without_figures, one_account, nothing_fresh, awkward, two_tenants)
 }
 """Small enough for fast tests; `large` is separate."""
 
 
 @contextmanager
-def written(folder: Path, world: Callable[[Told], None] = nothing) -> Iterator[Told]:
+def written(folder: Path, world: Callable[[LoadedLedger], None] = nothing) -> Iterator[LoadedLedger]:
     """A world's ledger; its file stays open, so that further loads are fast."""
-    told = Told(folder / "data")
-    with opened(told.ledger):
-        world(told)
-        yield told
+    loaded = LoadedLedger(folder / "data")
+    with opened(loaded.ledger):
+        world(loaded)
+        yield loaded
 
 
-def told(folder: Path, world: Callable[[Told], None]) -> Told:
+def loaded(folder: Path, world: Callable[[LoadedLedger], None]) -> LoadedLedger:
     """A world in a folder, as a ledger."""
     with written(folder, world) as ledger:
         return ledger

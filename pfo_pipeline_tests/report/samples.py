@@ -19,13 +19,13 @@ from pfo_pipeline.report.model import (
     Consent,
     CoverageLine,
     History,
+    LoadReference,
     Part,
     Position,
     Rate,
     Reason,
     Reference,
     Side,
-    Source,
     Unconverted,
 )
 
@@ -150,7 +150,7 @@ def page(*positions: Position, days: int = 0) -> CashPage:
         changes=None,
         action_items=(),
         consents=(),
-        sources=(Source("lindqvist", "0d6f8c1e-4a8e-5e0b-9f57-1f6f3f1a2b3c", NOW, "9f" * 32),),
+        sources=(LoadReference("lindqvist", "0d6f8c1e-4a8e-5e0b-9f57-1f6f3f1a2b3c", NOW, "9f" * 32),),
         first_as_of=min((one.as_of for one in positions if one.as_of), default=None),
     )
 

@@ -14,18 +14,18 @@ from pfo_pipeline.report.model import CashPage, History
 from pfo_pipeline.report.rates import Rates
 from pfo_pipeline.report.totals import days_up_to, ends_of, start_of
 from pfo_pipeline_tests.ledger.samples import connection, user
-from pfo_pipeline_tests.report.ledgers import DAY, HOUR, HUGE, NOW, Told, figure, linked, page_of, written
+from pfo_pipeline_tests.report.ledgers import DAY, HOUR, HUGE, NOW, LoadedLedger, figure, linked, page_of, written
 
 PARIS = ZoneInfo("Europe/Paris")
 MICROSECOND = timedelta(microseconds=1)
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
+def loaded(tmp_path: Path) -> Iterator[LoadedLedger]:
     """Account 1, without a balance."""
-    with written(tmp_path) as told:
-        told.tell(NOW - 20 * DAY, user(), connection(), linked(1))
-        yield told
+    with written(tmp_path) as loaded:
+        loaded.load(NOW - 20 * DAY, user(), connection(), linked(1))
+        yield loaded
 
 
 def history(page: CashPage, currency: str = "EUR") -> History:
@@ -72,9 +72,9 @@ def test_days_have_no_gap_and_the_last_ends_at_the_pages_time() -> None:
     assert lengths == {23 * HOUR, 24 * HOUR, 25 * HOUR}
 
 
-def test_a_balance_counts_from_its_local_day(told: Told) -> None:
+def test_a_balance_counts_from_its_local_day(loaded: LoadedLedger) -> None:
     """Around the change to summer time of 29 March in Paris."""
-    told.tell(
+    loaded.load(
         NOW - HOUR,
         figure(1, "1.00", datetime(2026, 3, 28, 22, 59, 59, 999999, tzinfo=UTC)),
         figure(1, "2.00", datetime(2026, 3, 28, 23, tzinfo=UTC)),
@@ -82,7 +82,7 @@ def test_a_balance_counts_from_its_local_day(told: Told) -> None:
         figure(1, "4.00", datetime(2026, 3, 29, 22, tzinfo=UTC)),
     )
 
-    found = last_totals(history(told.page()), 15)
+    found = last_totals(history(loaded.page()), 15)
 
     assert found[date(2026, 3, 27)] is None
     assert found[date(2026, 3, 28)] == Decimal("1.00")
@@ -91,16 +91,16 @@ def test_a_balance_counts_from_its_local_day(told: Told) -> None:
     assert found[date(2026, 4, 9)] == Decimal("4.00")
 
 
-def test_balances_from_before_the_first_day_are_carried_into_it(told: Told) -> None:
-    told.tell(NOW - HOUR, figure(1, "5.00", NOW - 900 * DAY), figure(1, "6.00", NOW - 700 * DAY))
+def test_balances_from_before_the_first_day_are_carried_into_it(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, figure(1, "5.00", NOW - 900 * DAY), figure(1, "6.00", NOW - 700 * DAY))
 
-    assert set(history(told.page()).totals) == {Decimal("6.00")}
+    assert set(history(loaded.page()).totals) == {Decimal("6.00")}
 
 
-def test_the_last_total_is_the_pages_own_even_if_a_bank_dates_ahead(told: Told) -> None:
-    told.tell(NOW - HOUR, figure(1, "5.00", NOW - DAY), figure(1, "6.00", NOW + 2 * DAY))
+def test_the_last_total_is_the_pages_own_even_if_a_bank_dates_ahead(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, figure(1, "5.00", NOW - DAY), figure(1, "6.00", NOW + 2 * DAY))
 
-    newest, as_of_now = told.page(), told.page(as_of=NOW)
+    newest, as_of_now = loaded.page(), loaded.page(as_of=NOW)
 
     assert [amount.total for amount in newest.cash] == [Decimal(6)]
     assert history(newest).totals[-2:] == (Decimal(5), Decimal(6))
@@ -108,20 +108,20 @@ def test_the_last_total_is_the_pages_own_even_if_a_bank_dates_ahead(told: Told) 
     assert history(as_of_now).totals[-2:] == (Decimal(5), Decimal(6))
 
 
-def test_the_past_is_shown_as_known_now_or_at_the_known_time(told: Told) -> None:
-    told.tell(NOW - 5 * DAY, figure(1, "5.00", NOW - 6 * DAY))
-    told.tell(NOW - HOUR, figure(1, "4.00", NOW - 6 * DAY))
+def test_the_past_is_shown_as_known_now_or_at_the_known_time(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 5 * DAY, figure(1, "5.00", NOW - 6 * DAY))
+    loaded.load(NOW - HOUR, figure(1, "4.00", NOW - 6 * DAY))
 
-    assert last_totals(history(told.page()), 7)[date(2026, 4, 4)] == Decimal(4)
-    assert last_totals(history(told.page(known_at=NOW - DAY)), 7)[date(2026, 4, 4)] == Decimal(5)
+    assert last_totals(history(loaded.page()), 7)[date(2026, 4, 4)] == Decimal(4)
+    assert last_totals(history(loaded.page(known_at=NOW - DAY)), 7)[date(2026, 4, 4)] == Decimal(5)
 
 
 @pytest.mark.parametrize("hidden", ["disabled_at", "deleted_at"])
-def test_an_account_counts_until_the_day_on_which_it_was_hidden(told: Told, hidden: str) -> None:
-    told.tell(NOW - 5 * DAY, figure(1, "5.00", NOW - 9 * DAY))
-    told.tell(NOW - 2 * DAY, linked(1, **{hidden: NOW - 3 * DAY}))
+def test_an_account_counts_until_the_day_on_which_it_was_hidden(loaded: LoadedLedger, hidden: str) -> None:
+    loaded.load(NOW - 5 * DAY, figure(1, "5.00", NOW - 9 * DAY))
+    loaded.load(NOW - 2 * DAY, linked(1, **{hidden: NOW - 3 * DAY}))
 
-    page = told.page()
+    page = loaded.page()
 
     assert [history(page).totals[place] for place in (-6, -5, -4, -1)] == [
         Decimal(5),
@@ -132,52 +132,52 @@ def test_an_account_counts_until_the_day_on_which_it_was_hidden(told: Told, hidd
     assert page.cash == ()
 
 
-def test_a_joined_account_counts_once_with_each_days_newest_balance(told: Told) -> None:
-    told.tell(NOW - 3 * DAY, figure(1, "5.00", NOW - 9 * DAY), figure(1, "6.00", NOW - 5 * DAY))
-    told.tell(NOW - 3 * DAY, linked(2), figure(2, "5.50", NOW - 7 * DAY), figure(2, "6.50", NOW - 3 * DAY))
-    told.tell(NOW - 2 * DAY, IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence"))
+def test_a_joined_account_counts_once_with_each_days_newest_balance(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 3 * DAY, figure(1, "5.00", NOW - 9 * DAY), figure(1, "6.00", NOW - 5 * DAY))
+    loaded.load(NOW - 3 * DAY, linked(2), figure(2, "5.50", NOW - 7 * DAY), figure(2, "6.50", NOW - 3 * DAY))
+    loaded.load(NOW - 2 * DAY, IdentityRow("smith", "acc_2", "acc_1", "iban", "evidence"))
 
-    found = history(told.page()).totals[-11:]
+    found = history(loaded.page()).totals[-11:]
 
     expected = ["5", "5", "5.5", "5.5", "6", "6", "6.5", "6.5", "6.5", "6.5"]
     assert found == (None, *map(Decimal, expected))
 
 
-def test_liabilities_are_in_no_history(told: Told) -> None:
-    told.tell(NOW - 5 * DAY, linked(2, account_type="loan"), figure(2, "-900.00", NOW - 6 * DAY))
+def test_liabilities_are_in_no_history(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 5 * DAY, linked(2, account_type="loan"), figure(2, "-900.00", NOW - 6 * DAY))
 
-    assert told.page().history == ()
+    assert loaded.page().history == ()
 
 
-def test_an_account_joined_as_a_loan_is_not_cash_on_any_day(told: Told) -> None:
+def test_an_account_joined_as_a_loan_is_not_cash_on_any_day(loaded: LoadedLedger) -> None:
     """A regression: a class was excluded before the class of the joined account was known, so the total differed."""
-    told.tell(NOW - 19 * DAY, figure(1, "10.00", NOW - 19 * DAY))
-    told.tell(
+    loaded.load(NOW - 19 * DAY, figure(1, "10.00", NOW - 19 * DAY))
+    loaded.load(
         NOW - 3 * DAY,
         linked(2, account_type="loan"),
         figure(2, "-500.00", NOW - 3 * DAY),
         IdentityRow("smith", "acc_2", "acc_1", "a decision", "operator"),
     )
 
-    page = told.page()
+    page = loaded.page()
 
     assert page.cash == ()
     assert list(last_totals(history(page), 5).values()) == [Decimal("10.00"), *[Decimal(0)] * 4]
 
 
-def test_sums_have_more_digits_than_the_ledgers_type(told: Told) -> None:
-    told.tell(NOW - 5 * DAY, linked(2), figure(1, HUGE, NOW - 6 * DAY), figure(2, HUGE, NOW - 6 * DAY))
+def test_sums_have_more_digits_than_the_ledgers_type(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 5 * DAY, linked(2), figure(1, HUGE, NOW - 6 * DAY), figure(2, HUGE, NOW - 6 * DAY))
 
-    page = told.page()
+    page = loaded.page()
 
     assert str(history(page).totals[-1]) == "19999999999999999999999999999.9999999998"
     assert page.cash[0].total == history(page).totals[-1]
 
 
-def test_negative_fractions_are_summed_exactly(told: Told) -> None:
-    told.tell(NOW - 5 * DAY, linked(2), figure(1, "-0.0000000001", NOW - 6 * DAY), figure(2, "-1.5", NOW - 6 * DAY))
+def test_negative_fractions_are_summed_exactly(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 5 * DAY, linked(2), figure(1, "-0.0000000001", NOW - 6 * DAY), figure(2, "-1.5", NOW - 6 * DAY))
 
-    assert history(told.page()).totals[-1] == Decimal("-1.5000000001")
+    assert history(loaded.page()).totals[-1] == Decimal("-1.5000000001")
 
 
 class TestInTheReferenceCurrency:
@@ -187,14 +187,14 @@ class TestInTheReferenceCurrency:
         {"USD": (None, "2", "2", "2", "4", "4", "4", "4", "4", "5"), "GBP": (*["0.5"] * 2, *[None] * 8)},
     )
 
-    def found(self, told: Told) -> CashPage:
-        return page_of(told.reader(), rates=self.RATES)
+    def found(self, loaded: LoadedLedger) -> CashPage:
+        return page_of(loaded.reader(), rates=self.RATES)
 
-    def test_each_day_is_converted_by_its_own_rate(self, told: Told) -> None:
-        told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
-        told.tell(NOW - DAY, linked(2, currency="USD"), figure(2, "10.01", NOW - 8 * DAY, currency="USD"))
+    def test_each_day_is_converted_by_its_own_rate(self, loaded: LoadedLedger) -> None:
+        loaded.load(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
+        loaded.load(NOW - DAY, linked(2, currency="USD"), figure(2, "10.01", NOW - 8 * DAY, currency="USD"))
 
-        page = self.found(told)
+        page = self.found(loaded)
 
         assert page.reference_history is not None
         assert page.reference is not None
@@ -202,41 +202,41 @@ class TestInTheReferenceCurrency:
         assert page.reference_history.totals[-11:] == (None, *map(Decimal, expected))
         assert page.reference.cash == Decimal("3.00")
 
-    def test_a_day_with_a_balance_but_no_rate_has_no_total(self, told: Told) -> None:
-        told.tell(NOW - DAY, figure(1, "1.00", NOW - 11 * DAY))
-        told.tell(NOW - DAY, linked(2, currency="USD"), figure(2, "10.00", NOW - 10 * DAY, currency="USD"))
+    def test_a_day_with_a_balance_but_no_rate_has_no_total(self, loaded: LoadedLedger) -> None:
+        loaded.load(NOW - DAY, figure(1, "1.00", NOW - 11 * DAY))
+        loaded.load(NOW - DAY, linked(2, currency="USD"), figure(2, "10.00", NOW - 10 * DAY, currency="USD"))
 
-        page = self.found(told)
+        page = self.found(loaded)
 
         assert page.reference_history is not None
         assert page.reference_history.days[-12] == date(2026, 3, 30)
         assert page.reference_history.totals[-12:-7] == (Decimal(1), None, None, Decimal(6), Decimal(6))
 
-    def test_a_currency_without_a_rate_now_is_left_out_of_all_days(self, told: Told) -> None:
-        told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
-        told.tell(NOW - DAY, linked(2, currency="GBP"), figure(2, "10.00", NOW - 9 * DAY, currency="GBP"))
+    def test_a_currency_without_a_rate_now_is_left_out_of_all_days(self, loaded: LoadedLedger) -> None:
+        loaded.load(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
+        loaded.load(NOW - DAY, linked(2, currency="GBP"), figure(2, "10.00", NOW - 9 * DAY, currency="GBP"))
 
-        page = self.found(told)
+        page = self.found(loaded)
 
         assert page.reference is not None
         assert page.reference_history is not None
         assert [(u.currency, u.why) for u in page.reference.without] == [("GBP", "no rate since 2026-04-02")]
         assert set(page.reference_history.totals) == {None, Decimal("1.00")}
 
-    def test_a_former_currency_counts_in_its_days(self, told: Told) -> None:
-        told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
-        told.tell(NOW - DAY, linked(2, currency="GBP", deleted_at=NOW - 6 * DAY))
-        told.tell(NOW - DAY, figure(2, "10.00", NOW - 9 * DAY, currency="GBP"))
+    def test_a_former_currency_counts_in_its_days(self, loaded: LoadedLedger) -> None:
+        loaded.load(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
+        loaded.load(NOW - DAY, linked(2, currency="GBP", deleted_at=NOW - 6 * DAY))
+        loaded.load(NOW - DAY, figure(2, "10.00", NOW - 9 * DAY, currency="GBP"))
 
-        page = self.found(told)
+        page = self.found(loaded)
 
         assert page.reference_history is not None
         assert page.reference_history.totals[-11:-5] == (None, *map(Decimal, ["21", "21", "21", "1", "1"]))
 
-    def test_without_rates_there_is_no_history_in_the_reference_currency(self, told: Told) -> None:
-        told.tell(NOW - DAY, linked(2, currency="XAU"), figure(2, "10.00", NOW - 9 * DAY, currency="XAU"))
+    def test_without_rates_there_is_no_history_in_the_reference_currency(self, loaded: LoadedLedger) -> None:
+        loaded.load(NOW - DAY, linked(2, currency="XAU"), figure(2, "10.00", NOW - 9 * DAY, currency="XAU"))
 
-        page = self.found(told)
+        page = self.found(loaded)
 
         assert page.reference is not None
         assert page.reference.cash == 0

@@ -89,9 +89,9 @@ def test_every_day_from_the_first_balance_on_is_in_a_table(family: CashPage, sho
     for table, history in zip(tables, histories, strict=True):
         assert history is not None
         days = {row.one("time").attributes["datetime"]: row.figure() for row in table.all("tr")[1:]}
-        told = list(zip(history.days, history.totals, strict=True))
-        first = next(day for day, total in told if total is not None)
-        assert days == {day.isoformat(): total for day, total in told if day >= first}
+        loaded = list(zip(history.days, history.totals, strict=True))
+        first = next(day for day, total in loaded if total is not None)
+        assert days == {day.isoformat(): total for day, total in loaded if day >= first}
 
 
 def test_a_bridge_shows_every_reason_and_its_bars_connect(shown: Element) -> None:
@@ -504,8 +504,8 @@ def test_each_plot_has_a_table_and_a_picture_without_scripts(family: CashPage, s
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
-def test_all_of_a_ledger_is_shown(world: Callable[[ledgers.Told], None], tmp_path: Path) -> None:
-    gathered = ledgers.told(tmp_path, world).page("smith", "jones")
+def test_all_of_a_ledger_is_shown(world: Callable[[ledgers.LoadedLedger], None], tmp_path: Path) -> None:
+    gathered = ledgers.loaded(tmp_path, world).page("smith", "jones")
     shown = rendered(replace(gathered, history=()))
     rows = {
         (r.attributes["data-tenant"], r.attributes["data-account"]): r

@@ -17,7 +17,7 @@ from pfo_pipeline.defs.schedules import (
     BALANCES,
     COMMANDS,
     QUARTER_MINUTES,
-    Asked,
+    RequestedRun,
     accounts_nightly,
     balances_by_day,
     due,
@@ -50,7 +50,7 @@ class Automation:
     """The operator's view of ticks: skip reasons, and tags and keys of run requests."""
     _cursors: dict[str, str] = field(default_factory=dict)
     _run_keys: set[tuple[str, str]] = field(default_factory=set)
-    _asked: dict[str, Asked] = field(default_factory=dict)
+    _asked: dict[str, RequestedRun] = field(default_factory=dict)
     """Requested runs by run key."""
 
     def scheduled(self, tenant: Tenant, quarter: datetime) -> list[dg.RunRequest]:
@@ -108,7 +108,7 @@ class Automation:
     def _note(self, asked: dg.RunRequest, at: datetime) -> None:
         job = asked.job_name or ""
         commands = frozenset(asked.asset_selection or COMMANDS[job])
-        self._asked[asked.run_key or ""] = Asked(asked.partition_key or "", job, commands, at, asked.run_key)
+        self._asked[asked.run_key or ""] = RequestedRun(asked.partition_key or "", job, commands, at, asked.run_key)
 
 
 def quarters(begin: datetime, end: datetime) -> list[datetime]:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import dagster as dg
 
 from pfo_pipeline.alerts.conditions import Findings, ledger_findings
-from pfo_pipeline.alerts.notify import look
+from pfo_pipeline.alerts.notify import record
 from pfo_pipeline.cli import identity
 from pfo_pipeline.config import load_config
 from pfo_pipeline.contracts.tables import DriftRow
@@ -200,7 +200,7 @@ class _Play:
         findings = [Findings(tuple(runner.failed.values()), frozenset({"run", "check"}))]
         if runner.publishes and played.ledger.files.published.exists():
             findings.append(ledger_findings(config, reader_of(config), now))
-        look(config, findings, now)
+        record(config, findings, now)
         health = dict(played.book.health) if len(findings) > 1 else None
         played.looks.append(Look(now, len(runner.ended), health))
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from pfo_pipeline.simulator.paris_time import PARIS
-from pfo_pipeline.simulator.state import Account, Connection, Domain
+from pfo_pipeline.simulator.state import Domain, WorldAccount, WorldConnection
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def picture(domain: Domain, user_id: int) -> Picture:
     )
 
 
-def _connection(connection: Connection) -> TrueConnection:
+def _connection(connection: WorldConnection) -> TrueConnection:
     return TrueConnection(
         id=connection.id,
         state=connection.state,
@@ -74,7 +74,7 @@ def _connection(connection: Connection) -> TrueConnection:
     )
 
 
-def _account(account: Account) -> TrueAccount:
+def _account(account: WorldAccount) -> TrueAccount:
     known = account.known
     balance = account.balance if known else None
     return TrueAccount(

@@ -19,8 +19,8 @@ def accounts(client: httpx.Client, query: str = "?all") -> dict[int, Any]:
 
 def figures(bank: SimulatedBank, account_id: int) -> list[dict[str, Any]]:
     (account,) = [item for item in bank.truth(DOMAIN)["accounts"] if item["id"] == account_id]
-    told: list[dict[str, Any]] = account["figures"]
-    return told
+    found: list[dict[str, Any]] = account["figures"]
+    return found
 
 
 def test_a_bank_that_is_added_again_has_accounts_with_new_ids(
@@ -162,8 +162,8 @@ def test_a_correction_keeps_the_balances_time_and_a_late_balance_is_earlier(
     bank.advance(days=1)
     assert accounts(client)[number]["last_update"].startswith("2026-03-11 0")
 
-    told = [(item["balance"], item["as_of"][:10], item["shown_from"][:10]) for item in figures(bank, number)]
-    assert told == [
+    found = [(item["balance"], item["as_of"][:10], item["shown_from"][:10]) for item in figures(bank, number)]
+    assert found == [
         ("10", "2026-03-10", "2026-03-10"),
         ("11.5", "2026-03-10", "2026-03-10"),
         ("9", "2026-03-01", "2026-03-10"),
@@ -240,16 +240,16 @@ def test_the_truth_equals_the_clients_answers(bank: SimulatedBank, user: Simulat
         bank.advance(hours=7)
     bank.delete_connection(DOMAIN, made.id)
 
-    told = bank.truth(DOMAIN)
+    found = bank.truth(DOMAIN)
 
     for number in made.account_ids:
         assert {(Decimal(item["balance"]), item["coming"]) for item in figures(bank, number)} == seen[number]
     later = bank.truth(DOMAIN, since=datetime(2026, 3, 12, tzinfo=UTC))["accounts"]
     assert [len(account["figures"]) for account in later] == [2, 2]
-    (connection,) = told["connections"]
-    assert connection["erased"] == told["now"]
+    (connection,) = found["connections"]
+    assert connection["erased"] == found["now"]
     assert connection["state"] is None
-    assert told["users"][0]["id"] == user.id
+    assert found["users"][0]["id"] == user.id
 
 
 def test_the_truth_of_an_unknown_domain_is_not_found(bank: SimulatedBank) -> None:

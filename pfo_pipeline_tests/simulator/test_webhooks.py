@@ -271,18 +271,18 @@ def test_faults_apply_to_the_next_posts(
     secret = bank.add_webhooks(domain, mailbox.addresses("CONNECTION_SYNCED"))
     assert secret is not None
     made = bank.add_connection(member)
-    told: dict[str, list[Arrived]] = {}
+    given: dict[str, list[Arrived]] = {}
     for kind in ("lose", "duplicate", "forge", "stale"):
         bank.post_fault(kind, event="CONNECTION_SYNCED")
         bank.sync(domain.name, made.id)
         bank.posts()
-        told[kind], mailbox.arrived = mailbox.arrived, []
+        given[kind], mailbox.arrived = mailbox.arrived, []
 
-    assert told["lose"] == []
-    assert len({post.raw for post in told["duplicate"]}) == 1
-    assert len(told["duplicate"]) == 2
-    assert [is_signed(post, secret) for post in told["forge"]] == [False, True]
-    (stale,) = told["stale"]
+    assert given["lose"] == []
+    assert len({post.raw for post in given["duplicate"]}) == 1
+    assert len(given["duplicate"]) == 2
+    assert [is_signed(post, secret) for post in given["forge"]] == [False, True]
+    (stale,) = given["stale"]
     assert is_signed(stale, secret)
     assert datetime.fromisoformat(stale.headers["bi-signature-date"]) == NOON.astimezone(UTC) - timedelta(days=30)
 

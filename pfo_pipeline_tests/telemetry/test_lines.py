@@ -12,7 +12,7 @@ IBAN = "FR7630006000011234567890189"
 
 
 @pytest.fixture(autouse=True)
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def requested_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The handler writes to the current standard error, and exists once per process."""
     monkeypatch.setenv(VARIABLE, "json")
     logger = logging.getLogger("pfo_pipeline.telemetry")

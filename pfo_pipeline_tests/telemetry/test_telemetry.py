@@ -39,11 +39,11 @@ def receiver() -> Iterator[Received]:
         yield received
 
 
-def run(office: Office, *, before: tuple[str, ...] = (), **told: str) -> subprocess.CompletedProcess[str]:
+def run(office: Office, *, before: tuple[str, ...] = (), **output: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [*(before or PFO), "run"],
         cwd=office.folder,
-        env=environment(office.environment() | told),
+        env=environment(office.environment() | output),
         capture_output=True,
         text=True,
         check=False,
@@ -72,12 +72,12 @@ def test_a_run_is_one_trace_and_its_work_is_counted(household: Office, receiver:
     assert len(calls) == len(household.calls("smith"))
     assert {attributes(s)["outcome"] for s in calls} == {"ok", "ServerFault"}
     assert {s.parent_span_id for s in calls} <= {s.span_id for s in steps}
-    told = receiver.durations()
-    assert told["pfo.powens.call.duration"] == len(calls)
-    assert told["pfo.step.duration"] == len(steps)
-    assert told["pfo.run.queued"] == 2
-    assert told["pfo.ledger.publish.duration"] == 2
-    assert told["pfo.lock.wait"] > 4
+    output = receiver.durations()
+    assert output["pfo.powens.call.duration"] == len(calls)
+    assert output["pfo.step.duration"] == len(steps)
+    assert output["pfo.run.queued"] == 2
+    assert output["pfo.ledger.publish.duration"] == 2
+    assert output["pfo.lock.wait"] > 4
     counts = receiver.counts()
     assert counts["pfo.step.retries"] == 1
     [(rows,)] = household.ask(
@@ -91,14 +91,14 @@ def test_a_run_is_one_trace_and_its_work_is_counted(household: Office, receiver:
 
 
 def test_the_contracts_events_are_json_lines_with_tenant_run_and_trace(household: Office) -> None:
-    told = lines(run(household, PFO_LOG="json"))
+    output = lines(run(household, PFO_LOG="json"))
 
-    events = {(line["event"], line["tenant_id"], line["run_id"]) for line in told}
+    events = {(line["event"], line["tenant_id"], line["run_id"]) for line in output}
     stored = household.ask("select event, tenant_id, run_id from telemetry")
     assert {event for event, _, _ in stored} == {"openbanking.accounts.synced", "openbanking.balances.refreshed"}
     assert events == set(stored)
-    assert all(line["trace_id"] == str(line["run_id"]).replace("-", "") for line in told)
-    assert all(str(line["at"]).endswith("+00:00") for line in told)
+    assert all(line["trace_id"] == str(line["run_id"]).replace("-", "") for line in output)
+    assert all(str(line["at"]).endswith("+00:00") for line in output)
 
 
 def test_no_personal_data_is_sent(household: Office, receiver: Received) -> None:

@@ -71,13 +71,13 @@ def _text(value: Any) -> str | None:
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    return {name: Answer(**told) for name, told in json.loads(path.read_text(encoding="utf-8")).items()}
+    return {name: Answer(**given) for name, given in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def write_answers(path: Path, answers: dict[str, Answer]) -> None:
     """One row a line, so that a difference is easy to read."""
-    told = []
+    given = []
     for name, answer in answers.items():
         rows = ",\n".join(f"   {json.dumps(row, ensure_ascii=False)}" for row in answer.rows)
-        told.append(f' "{name}": {{"columns": {json.dumps(answer.columns)}, "rows": [\n{rows}\n ]}}')
-    path.write_text("{\n" + ",\n".join(told) + "\n}\n", encoding="utf-8")
+        given.append(f' "{name}": {{"columns": {json.dumps(answer.columns)}, "rows": [\n{rows}\n ]}}')
+    path.write_text("{\n" + ",\n".join(given) + "\n}\n", encoding="utf-8")

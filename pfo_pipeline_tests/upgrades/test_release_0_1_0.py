@@ -18,12 +18,12 @@ import pytest
 from click.testing import CliRunner
 
 from pfo_pipeline.alerts.conditions import Key
-from pfo_pipeline.alerts.notify import ALERTS, Message, tell
-from pfo_pipeline.alerts.state import read_book
+from pfo_pipeline.alerts.notify import ALERTS, AlertMessage, notify
+from pfo_pipeline.alerts.state import read_alerts
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.manifest import read_manifest
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.sensors import after_sync, look_everywhere
+from pfo_pipeline.defs.sensors import after_sync, record_all_findings
 from pfo_pipeline.ledger.connection import LedgerFiles, open_file
 from pfo_pipeline.ledger.office import ledger_of, opened
 from pfo_pipeline.ledger.schema import enter, known_migrations, version_of
@@ -224,16 +224,16 @@ def test_every_expected_change_has_a_saved_query_and_a_reason() -> None:
 
 
 def test_the_saved_queries_use_every_view_macro_and_column_of_the_release() -> None:
-    told = json.loads((RELEASE / "relations.json").read_text(encoding="utf-8"))
+    given = json.loads((RELEASE / "relations.json").read_text(encoding="utf-8"))
     words = {query.name: set(re.findall(r"\w+", query.sql)) for query in QUERIES}
 
     missing = [
         f"{relation}.{column}"
-        for relation, columns in told["relations"].items()
+        for relation, columns in given["relations"].items()
         for column in columns
         if not any({relation, column} <= used for used in words.values())
     ]
-    for macro, parameters in told["macros"].items():
+    for macro, parameters in given["macros"].items():
         uses = [used for used in words.values() if macro in used]
         if not uses:
             missing.append(macro)
@@ -253,11 +253,11 @@ def test_a_backup_of_the_release_is_restored_into_an_empty_folder(
     assert manifest.encrypted == (key is not None)
 
     with at_work_in(new.folder):
-        told = pfo("restore", "--from", str(source.backup))
+        given = pfo("restore", "--from", str(source.backup))
         pfo("verify")
         config = load_config()
 
-    assert "Every row is as it was written." in told
+    assert "Every row is as it was written." in given
     assert {tenant: links[-1][2] for tenant, links in chains(source.files.primary, key).items()} == manifest.heads
     assert_nothing_is_lost(source.files.primary, new.files.primary, key)
     assert [tenant.id for tenant in config.tenants] == ["martin", "lindqvist", "moreau"]
@@ -269,21 +269,21 @@ def test_a_backup_of_the_release_is_restored_into_an_empty_folder(
 
 
 def test_dagsters_home_lists_the_runs_and_the_sensors_continue(mine: Kept) -> None:
-    told = json.loads((RELEASE / "dagster.json").read_text(encoding="utf-8"))
+    given = json.loads((RELEASE / "dagster.json").read_text(encoding="utf-8"))
 
     with dg.DagsterInstance.get() as instance:
         runs = {run.run_id: [run.job_name, run.status.value] for run in instance.get_runs()}
         [failed] = [run_id for run_id, (_, status) in runs.items() if status == "FAILURE"]
         failures = instance.all_logs(failed, of_type=dg.DagsterEventType.STEP_FAILURE)
         partitions = instance.get_dynamic_partitions("tenants")
-        context = dg.build_sensor_context(instance, cursor=told["cursors"]["after_sync"])
-        looked = after_sync(context)
+        context = dg.build_sensor_context(instance, cursor=given["cursors"]["after_sync"])
+        record_findings = after_sync(context)
         again = after_sync(dg.build_sensor_context(instance))
 
-    assert runs == told["runs"]
+    assert runs == given["runs"]
     assert len(failures) == 1
     assert sorted(partitions) == ["lindqvist", "martin", "moreau"]
-    assert isinstance(looked, dg.SkipReason)
+    assert isinstance(record_findings, dg.SkipReason)
     assert isinstance(again, dg.SensorResult)
     assert again.run_requests == []
 
@@ -313,21 +313,21 @@ def test_a_waiting_webhook_still_waits(mine: Kept) -> None:
 
 def test_known_conditions_are_not_repeated_and_their_end_is_notified_once(mine: Kept) -> None:
     config, log = load_config(), mine.files.data_dir / ALERTS
-    book = read_book(mine.files.private)
-    told = set(book.targets["file:secrets/alerts"].told)
-    assert len(told) == 14
-    sent: list[tuple[str, Message]] = []
+    state = read_alerts(mine.files.private)
+    given = set(state.targets["file:secrets/alerts"].notifications)
+    assert len(given) == 14
+    sent: list[tuple[str, AlertMessage]] = []
 
     def lines_of(now: datetime) -> list[tuple[str, Key]]:
         """The notices to the log and the targets at that time."""
         before = len(log.read_text().splitlines())
         with dg.DagsterInstance.get() as instance:
-            look_everywhere(config, instance, now, repository=None)
-        tell(config, now, send=lambda url, message: sent.append((url, message)))
+            record_all_findings(config, instance, now, repository=None)
+        notify(config, now, send=lambda url, message: sent.append((url, message)))
         lines = [json.loads(line) for line in log.read_text().splitlines()[before:]]
         return [(line["event"], Key(line["kind"], line["tenant"], line["thing"], line["who_acts"])) for line in lines]
 
-    again = [key for _, key in lines_of(TOLD_LAST + timedelta(minutes=1)) if key in told]
+    again = [key for _, key in lines_of(TOLD_LAST + timedelta(minutes=1)) if key in given]
 
     assert again == []
     # A condition that release 0.1.0 did not know may be new: accounts that are in no total.
@@ -335,7 +335,7 @@ def test_known_conditions_are_not_repeated_and_their_end_is_notified_once(mine: 
         message for url, message in sent if "alerts.willow.invalid" in url and "in no total" not in message.body
     ]
     assert repeated == []
-    assert set(read_book(mine.files.private).entries) >= told
+    assert set(read_alerts(mine.files.private).alerts) >= given
     settled = TOLD_LAST + timedelta(hours=2)
     assert ("resolved", Key("run", "lindqvist", "sync_openbanking_accounts", "powens")) in lines_of(settled)
     assert [event for event, _ in lines_of(settled + timedelta(minutes=1)) if event == "resolved"] == []

@@ -140,10 +140,10 @@ def test_a_too_large_body_is_refused_with_or_without_its_length(
     large = b" " * 1000 + body()
     url = receiver.url + webhooks.path_of("smith", EVENT)
 
-    told = web.post(url, content=large, headers=signed(EVENT, large))
+    found = web.post(url, content=large, headers=signed(EVENT, large))
     untold = web.post(url, content=iter([large[:900], large[900:]]), headers=signed(EVENT, large))
 
-    assert (told.status_code, untold.status_code) == (413, 413)
+    assert (found.status_code, untold.status_code) == (413, 413)
     assert receiver.kept() == []
 
 

@@ -5,7 +5,7 @@ import pytest
 from pfo_pipeline_tests.operations.household import Household
 
 
-def told(household: Household) -> list[tuple[str, str | None]]:
+def found(household: Household) -> list[tuple[str, str | None]]:
     household.sync()
     household.refresh()
     return [(item.why, item.who_acts) for item in household.action_items()]
@@ -16,10 +16,10 @@ def test_an_account_that_waits_for_a_person_is_reported_until_resolved(smith: Ho
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": error})
 
-    account_id = told(smith) and smith.accounts()[0].account_id
-    assert told(smith) == [(f"account {account_id} gets no new figure: {error}", who)]
+    account_id = found(smith) and smith.accounts()[0].account_id
+    assert found(smith) == [(f"account {account_id} gets no new figure: {error}", who)]
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": None})
-    assert told(smith) == []
+    assert found(smith) == []
 
 
 def test_several_accounts_of_a_bank_are_one_line(smith: Household) -> None:
@@ -27,7 +27,7 @@ def test_several_accounts_of_a_bank_are_one_line(smith: Household) -> None:
     for number in made.account_ids:
         smith.bank.change_account(smith.domain, number, verbatim={"error": "actionNeeded"})
 
-    assert [why.split(",")[0] for why, _ in told(smith)] == ["2 accounts"]
+    assert [why.split(",")[0] for why, _ in found(smith)] == ["2 accounts"]
 
 
 @pytest.mark.parametrize("error", ["websiteUnavailable", "bug"])
@@ -35,11 +35,11 @@ def test_errors_that_end_by_themselves_are_not_action_items(smith: Household, er
     made = smith.connect("jane", "1")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": error})
 
-    assert told(smith) == []
+    assert found(smith) == []
 
 
 def test_under_a_connection_with_an_error_only_the_connection_is_reported(smith: Household) -> None:
     made = smith.connect("jane", "1", state="wrongpass")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"error": "actionNeeded"})
 
-    assert told(smith) == [("wrongpass", "member")]
+    assert found(smith) == [("wrongpass", "member")]

@@ -79,9 +79,9 @@ def test_a_page_of_a_day_is_of_its_end(ledger: Ledger, tmp_path: Path, tenant: s
 
 
 def test_a_page_over_several_time_zones_takes_no_date(ledger: Ledger, tmp_path: Path) -> None:
-    told = run("report", "--as-of", f"{DAY}", "--to", str(tmp_path / "page.html"), exit_code=1)
+    printed = run("report", "--as-of", f"{DAY}", "--to", str(tmp_path / "page.html"), exit_code=1)
 
-    assert "2026-06-30 ends at 2 moments: these tenants are in several time zones" in told
+    assert "2026-06-30 ends at 2 moments: these tenants are in several time zones" in printed
     assert not (tmp_path / "page.html").exists()
 
 

@@ -26,7 +26,7 @@ from pfo_pipeline_tests.report.ledgers import (
     HUGE,
     NOW,
     WORLDS,
-    Told,
+    LoadedLedger,
     awkward,
     figure,
     large,
@@ -46,10 +46,10 @@ RATES = Rates(
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
-    with written(tmp_path) as told:
-        told.tell(NOW - 5 * DAY, user(), connection(), linked(1))
-        yield told
+def loaded(tmp_path: Path) -> Iterator[LoadedLedger]:
+    with written(tmp_path) as loaded:
+        loaded.load(NOW - 5 * DAY, user(), connection(), linked(1))
+        yield loaded
 
 
 def of(page: CashPage, account_id: str) -> Any:
@@ -62,8 +62,8 @@ def totals(amounts: tuple[Amount, ...]) -> dict[str, Decimal]:
 
 
 @contextmanager
-def published(told: Told) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_published(told.ledger.publish().path) as con:
+def published(loaded: LoadedLedger) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_published(loaded.ledger.publish().path) as con:
         yield con
 
 
@@ -71,18 +71,18 @@ def published(told: Told) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-def test_a_page_before_the_first_record_has_no_balance(tmp_path: Path, world: Callable[[Told], None]) -> None:
-    with written(tmp_path, world) as told:
-        page = told.page(as_of=datetime(2001, 1, 1, tzinfo=UTC))
+def test_a_page_before_the_first_record_has_no_balance(tmp_path: Path, world: Callable[[LoadedLedger], None]) -> None:
+    with written(tmp_path, world) as loaded:
+        page = loaded.page(as_of=datetime(2001, 1, 1, tzinfo=UTC))
 
     assert {position.current for position in page.positions} <= {None}
     assert (page.cash, page.liabilities, page.history, page.changes) == ((), (), (), None)
 
 
 @pytest.mark.parametrize("world", [nothing, without_figures, one_account, nothing_fresh, two_tenants, large])
-def test_the_newest_page_equals_the_view_totals(tmp_path: Path, world: Callable[[Told], None]) -> None:
-    with written(tmp_path, world) as told:
-        reader = told.reader()
+def test_the_newest_page_equals_the_view_totals(tmp_path: Path, world: Callable[[LoadedLedger], None]) -> None:
+    with written(tmp_path, world) as loaded:
+        reader = loaded.reader()
         page, found = page_of(reader), reader.totals("smith")
 
     assert totals(page.total) == {t.currency: t.current_balance for t in found if t.current_balance is not None}
@@ -90,9 +90,9 @@ def test_the_newest_page_equals_the_view_totals(tmp_path: Path, world: Callable[
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-def test_everything_on_a_page_adds_up(tmp_path: Path, world: Callable[[Told], None]) -> None:
-    with written(tmp_path, world) as told:
-        page = page_of(told.reader(), "smith", "jones", rates=RATES)
+def test_everything_on_a_page_adds_up(tmp_path: Path, world: Callable[[LoadedLedger], None]) -> None:
+    with written(tmp_path, world) as loaded:
+        page = page_of(loaded.reader(), "smith", "jones", rates=RATES)
 
     cash = [position for position in page.positions if position.side == "total" and position.current is not None]
     for breakdown in page.breakdowns:
@@ -116,8 +116,8 @@ def test_everything_on_a_page_adds_up(tmp_path: Path, world: Callable[[Told], No
 
 
 def test_awkward_amounts_are_exact(tmp_path: Path) -> None:
-    with written(tmp_path, awkward) as told:
-        page = told.page()
+    with written(tmp_path, awkward) as loaded:
+        page = loaded.page()
 
     assert totals(page.total) == {
         "BTC": Decimal("0.12345678"),
@@ -135,8 +135,8 @@ def test_awkward_amounts_are_exact(tmp_path: Path) -> None:
 
 
 def test_two_thousand_accounts_are_on_one_page(tmp_path: Path) -> None:
-    with written(tmp_path, large) as told:
-        page = told.page()
+    with written(tmp_path, large) as loaded:
+        page = loaded.page()
 
     assert len(page.positions) == 2000
     assert sum(amount.accounts for amount in page.cash) == 2000
@@ -148,15 +148,15 @@ def test_without_a_published_ledger_the_error_has_a_remedy(tmp_path: Path) -> No
         page_of(published_reader(tmp_path / "ledger.duckdb"))
 
 
-def test_a_page_of_a_tenant_that_the_ledger_does_not_know_is_empty(told: Told) -> None:
-    page = told.page("nobody")
+def test_a_page_of_a_tenant_that_the_ledger_does_not_know_is_empty(loaded: LoadedLedger) -> None:
+    page = loaded.page("nobody")
 
     assert (page.tenant_ids, page.positions, page.cash, page.sources) == (("nobody",), (), (), ())
 
 
 def test_other_tenants_are_not_on_the_page(tmp_path: Path) -> None:
-    with written(tmp_path, two_tenants) as told:
-        smith, both = told.page("smith"), told.page("smith", "jones", "smith")
+    with written(tmp_path, two_tenants) as loaded:
+        smith, both = loaded.page("smith"), loaded.page("smith", "jones", "smith")
 
     assert totals(smith.cash) == {"EUR": Decimal(10)}
     assert {position.tenant_id for position in smith.positions} == {"smith"}
@@ -165,20 +165,20 @@ def test_other_tenants_are_not_on_the_page(tmp_path: Path) -> None:
 
 
 def test_a_ledger_published_without_personal_columns_shows_ids(tmp_path: Path) -> None:
-    told = Told(tmp_path / "data", publish_personal=False)
-    told.tell(NOW - DAY, user(), connection(), linked(1, display_name="Jane's savings"), linked(2))
-    told.tell(NOW - DAY, IdentityRow("smith", "acc_2", "acc_1", "name", "operator"), figure(2, "1.00", NOW - DAY))
+    loaded = LoadedLedger(tmp_path / "data", publish_personal=False)
+    loaded.load(NOW - DAY, user(), connection(), linked(1, display_name="Jane's savings"), linked(2))
+    loaded.load(NOW - DAY, IdentityRow("smith", "acc_2", "acc_1", "name", "operator"), figure(2, "1.00", NOW - DAY))
 
-    page = told.page()
+    page = loaded.page()
 
     assert [(p.account_id, p.display_name, p.current) for p in page.positions] == [("acc_1", "acc_2", Decimal(1))]
     assert "savings" not in repr(page)
 
 
-def test_a_page_reads_one_state(told: Told) -> None:
+def test_a_page_reads_one_state(loaded: LoadedLedger) -> None:
     """A publication while the page is built does not change it."""
-    told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
-    path = told.ledger.publish().path
+    loaded.load(NOW - DAY, figure(1, "1.00", NOW - DAY))
+    path = loaded.ledger.publish().path
     asked = 0
 
     @contextmanager
@@ -186,8 +186,8 @@ def test_a_page_reads_one_state(told: Told) -> None:
         nonlocal asked
         asked += 1
         with open_published(path) as con:
-            told.tell(NOW - HOUR, figure(1, "2.00", NOW - HOUR))
-            told.ledger.publish()
+            loaded.load(NOW - HOUR, figure(1, "2.00", NOW - HOUR))
+            loaded.ledger.publish()
             yield con
 
     page = page_of(Reader(publishing_after_the_first_question))
@@ -200,10 +200,10 @@ def test_a_page_reads_one_state(told: Told) -> None:
 # --- Positions and their age
 
 
-def test_an_account_is_shown_with_all_its_known_fields(told: Told) -> None:
-    recorded_at = told.tell(NOW - HOUR, figure(1, "1.50", NOW - 5 * HOUR, available_balance=Decimal("1.25")))
+def test_an_account_is_shown_with_all_its_known_fields(loaded: LoadedLedger) -> None:
+    recorded_at = loaded.load(NOW - HOUR, figure(1, "1.50", NOW - 5 * HOUR, available_balance=Decimal("1.25")))
 
-    [position] = told.page().positions
+    [position] = loaded.page().positions
 
     assert (position.tenant_id, position.account_id, position.user_id) == ("smith", "acc_1", "jane")
     assert (position.institution_name, position.display_name) == ("Banque Exemple", "Compte courant")
@@ -213,10 +213,10 @@ def test_an_account_is_shown_with_all_its_known_fields(told: Told) -> None:
     assert (position.limit, position.is_stale, position.converted) == (72 * HOUR, False, None)
 
 
-def test_an_enabled_account_without_a_balance_is_listed(told: Told) -> None:
-    told.tell(NOW - HOUR, linked(2, currency=None), linked(3, disabled_at=NOW - DAY), linked(4, deleted_at=NOW - DAY))
+def test_an_enabled_account_without_a_balance_is_listed(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, linked(2, currency=None), linked(3, disabled_at=NOW - DAY), linked(4, deleted_at=NOW - DAY))
 
-    page = told.page()
+    page = loaded.page()
 
     assert [(p.account_id, p.current, p.age, p.is_stale) for p in page.positions] == [
         ("acc_1", None, None, True),
@@ -225,25 +225,25 @@ def test_an_enabled_account_without_a_balance_is_listed(told: Told) -> None:
     assert page.cash == ()
 
 
-def test_a_joined_account_uses_the_newest_balance_of_its_counted_links(told: Told) -> None:
+def test_a_joined_account_uses_the_newest_balance_of_its_counted_links(loaded: LoadedLedger) -> None:
     """Account 2's balance is newer, but that link was disabled; account 3's is as new as account 1's."""
-    told.tell(NOW - DAY, linked(2, disabled_at=NOW - DAY), linked(3), linked(4))
-    told.tell(NOW - DAY, *(IdentityRow("smith", f"acc_{n}", "acc_1", "iban", "evidence") for n in (2, 3, 4)))
-    told.tell(NOW - HOUR, figure(1, "1.00", NOW - 3 * HOUR), figure(2, "2.00", NOW - 2 * HOUR))
-    told.tell(NOW - HOUR, figure(3, "3.00", NOW - 3 * HOUR), figure(4, "4.00", NOW - 4 * HOUR))
+    loaded.load(NOW - DAY, linked(2, disabled_at=NOW - DAY), linked(3), linked(4))
+    loaded.load(NOW - DAY, *(IdentityRow("smith", f"acc_{n}", "acc_1", "iban", "evidence") for n in (2, 3, 4)))
+    loaded.load(NOW - HOUR, figure(1, "1.00", NOW - 3 * HOUR), figure(2, "2.00", NOW - 2 * HOUR))
+    loaded.load(NOW - HOUR, figure(3, "3.00", NOW - 3 * HOUR), figure(4, "4.00", NOW - 4 * HOUR))
 
-    page = told.page()
+    page = loaded.page()
 
     assert [(p.account_id, p.current) for p in page.positions] == [("acc_1", Decimal(3))]
     assert [history.totals[-1] for history in page.history] == [Decimal(3)]
 
 
 @pytest.mark.parametrize("account_type", ["loan", "mortgage", "consumercredit", "revolvingcredit"])
-def test_loans_are_separate_and_an_overdraft_is_cash(told: Told, account_type: str) -> None:
-    told.tell(NOW - HOUR, linked(2, account_type=account_type))
-    told.tell(NOW - HOUR, figure(1, "-20.00", NOW - HOUR), figure(2, "-5000.00", NOW - HOUR))
+def test_loans_are_separate_and_an_overdraft_is_cash(loaded: LoadedLedger, account_type: str) -> None:
+    loaded.load(NOW - HOUR, linked(2, account_type=account_type))
+    loaded.load(NOW - HOUR, figure(1, "-20.00", NOW - HOUR), figure(2, "-5000.00", NOW - HOUR))
 
-    page = told.page()
+    page = loaded.page()
 
     assert totals(page.cash) == {"EUR": Decimal(-20)}
     assert totals(page.liabilities) == {"EUR": Decimal(-5000)}
@@ -252,31 +252,36 @@ def test_loans_are_separate_and_an_overdraft_is_cash(told: Told, account_type: s
     }
 
 
-def test_age_counts_from_the_pages_time(told: Told) -> None:
-    told.tell(NOW - HOUR, figure(1, "1.00", NOW - 5 * DAY))
+def test_age_counts_from_the_pages_time(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, figure(1, "1.00", NOW - 5 * DAY))
 
-    assert (of(told.page(), "acc_1").age, of(told.page(), "acc_1").is_stale) == (5 * DAY, True)
-    assert (of(told.page(as_of=NOW - 4 * DAY), "acc_1").age, of(told.page(as_of=NOW - 4 * DAY), "acc_1").is_stale) == (
+    assert (of(loaded.page(), "acc_1").age, of(loaded.page(), "acc_1").is_stale) == (5 * DAY, True)
+    assert (
+        of(loaded.page(as_of=NOW - 4 * DAY), "acc_1").age,
+        of(loaded.page(as_of=NOW - 4 * DAY), "acc_1").is_stale,
+    ) == (
         DAY,
         False,
     )
 
 
-def test_a_balance_dated_ahead_has_age_zero_on_every_page(told: Told) -> None:
-    told.tell(NOW - HOUR, figure(1, "1.00", NOW - DAY), figure(1, "2.00", NOW + HOUR))
+def test_a_balance_dated_ahead_has_age_zero_on_every_page(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, figure(1, "1.00", NOW - DAY), figure(1, "2.00", NOW + HOUR))
 
-    newest, now = of(told.page(), "acc_1"), of(told.page(as_of=NOW), "acc_1")
+    newest, now = of(loaded.page(), "acc_1"), of(loaded.page(as_of=NOW), "acc_1")
 
     assert (newest.current, newest.age) == (Decimal(2), timedelta(0))
     assert (now.current, now.age) == (Decimal(2), timedelta(0))
 
 
-def test_limits_follow_the_connection_as_known_then(told: Told) -> None:
+def test_limits_follow_the_connection_as_known_then(loaded: LoadedLedger) -> None:
     """A paused connection gets no data automatically."""
     limits = Freshness(connection_classes={"paused": 24 * 30}, account_types={"savings": 24 * 7})
-    told.tell(NOW - 3 * DAY, figure(1, "1.00", NOW - 5 * DAY))
-    told.tell(NOW - DAY, linked(2, account_type="savings"), figure(2, "1.00", NOW - 5 * DAY), connection(active=False))
-    reader = told.reader()
+    loaded.load(NOW - 3 * DAY, figure(1, "1.00", NOW - 5 * DAY))
+    loaded.load(
+        NOW - DAY, linked(2, account_type="savings"), figure(2, "1.00", NOW - 5 * DAY), connection(active=False)
+    )
+    reader = loaded.reader()
 
     now = page_of(reader, limits=limits)
     then = page_of(reader, limits=limits, known_at=NOW - 2 * DAY)
@@ -288,17 +293,17 @@ def test_limits_follow_the_connection_as_known_then(told: Told) -> None:
     assert [(p.account_id, p.limit, p.is_stale) for p in then.positions] == [("acc_1", 3 * DAY, True)]
 
 
-def test_the_stale_part_of_a_total_is_shown(told: Told) -> None:
-    told.tell(NOW - HOUR, linked(2), figure(1, "1.00", NOW - HOUR), figure(2, "2.00", NOW - 4 * DAY))
+def test_the_stale_part_of_a_total_is_shown(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, linked(2), figure(1, "1.00", NOW - HOUR), figure(2, "2.00", NOW - 4 * DAY))
 
-    [cash] = told.page().cash
+    [cash] = loaded.page().cash
 
     assert (cash.accounts, cash.total, cash.stale, cash.oldest_as_of) == (2, Decimal(3), Decimal(2), NOW - 4 * DAY)
 
 
 def test_without_a_fresh_balance_the_whole_total_is_stale(tmp_path: Path) -> None:
-    with written(tmp_path, nothing_fresh) as told:
-        page = told.page()
+    with written(tmp_path, nothing_fresh) as loaded:
+        page = loaded.page()
 
     assert [(amount.total, amount.stale) for amount in (*page.cash, *page.liabilities)] == [
         (Decimal(10), Decimal(10)),
@@ -311,8 +316,8 @@ def test_without_a_fresh_balance_the_whole_total_is_stale(tmp_path: Path) -> Non
 
 def test_members_have_their_configured_and_distinct_names(tmp_path: Path) -> None:
     names = {("smith", "jane"): "Jane", ("jones", "jane"): "Jane"}
-    with written(tmp_path, two_tenants) as told:
-        reader = told.reader()
+    with written(tmp_path, two_tenants) as loaded:
+        reader = loaded.reader()
 
     def members(names: dict[tuple[str, str], str]) -> list[str]:
         [found] = [b for b in page_of(reader, "smith", "jones", names=names).breakdowns if b.by == "member"]
@@ -323,12 +328,12 @@ def test_members_have_their_configured_and_distinct_names(tmp_path: Path) -> Non
     assert members({}) == ["jane (jones, jane)", "jane (smith, jane)"]
 
 
-def test_each_account_is_rounded_so_that_columns_add_up(told: Told) -> None:
+def test_each_account_is_rounded_so_that_columns_add_up(loaded: LoadedLedger) -> None:
     """0.50 dollars are 0.1666… euros: three of them are 0.51, as in the column, not 0.50."""
-    told.tell(NOW - HOUR, linked(1, currency="USD"), linked(2, currency="USD"), linked(3, currency="USD"))
-    told.tell(NOW - HOUR, *(figure(n, "0.50", NOW - HOUR, currency="USD") for n in (1, 2, 3)))
+    loaded.load(NOW - HOUR, linked(1, currency="USD"), linked(2, currency="USD"), linked(3, currency="USD"))
+    loaded.load(NOW - HOUR, *(figure(n, "0.50", NOW - HOUR, currency="USD") for n in (1, 2, 3)))
 
-    page = page_of(told.reader(), rates=RATES)
+    page = page_of(loaded.reader(), rates=RATES)
 
     assert [position.converted for position in page.positions] == [Decimal("0.17")] * 3
     assert page.cash[0].converted == Decimal("0.51")
@@ -337,16 +342,16 @@ def test_each_account_is_rounded_so_that_columns_add_up(told: Told) -> None:
     assert page.reference.rates == (Rate("USD", date(2026, 4, 9), Decimal("0.3333333333333333333333333333")),)
 
 
-def test_a_currency_without_a_rate_is_named_and_in_no_sum(told: Told) -> None:
-    told.tell(NOW - HOUR, linked(2, currency="XAU"), linked(3, account_type="loan", currency="USD"))
-    told.tell(
+def test_a_currency_without_a_rate_is_named_and_in_no_sum(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, linked(2, currency="XAU"), linked(3, account_type="loan", currency="USD"))
+    loaded.load(
         NOW - HOUR,
         figure(1, "9.00", NOW - HOUR),
         figure(2, "7.00", NOW - HOUR, currency="XAU"),
         figure(3, "-6.00", NOW - HOUR, currency="USD"),
     )
 
-    page = page_of(told.reader(), rates=RATES)
+    page = page_of(loaded.reader(), rates=RATES)
 
     assert page.reference is not None
     assert (page.reference.cash, page.reference.liabilities) == (Decimal(9), Decimal(-2))
@@ -355,21 +360,21 @@ def test_a_currency_without_a_rate_is_named_and_in_no_sum(told: Told) -> None:
     assert {part.converted for breakdown in page.breakdowns for part in breakdown.parts} == {None}
 
 
-def test_the_rate_is_that_of_the_pages_local_day(told: Told) -> None:
+def test_the_rate_is_that_of_the_pages_local_day(loaded: LoadedLedger) -> None:
     rates = Rates("EUR", (date(2026, 4, 9), date(2026, 4, 10)), {"USD": ("2", "4")})
-    told.tell(NOW - DAY, linked(1, currency="USD"), figure(1, "8.00", NOW - DAY, currency="USD"))
+    loaded.load(NOW - DAY, linked(1, currency="USD"), figure(1, "8.00", NOW - DAY, currency="USD"))
     moment = datetime(2026, 4, 9, 22, 30, tzinfo=UTC)
-    reader = told.reader()
+    reader = loaded.reader()
 
     found = {zone: page_of(reader, rates=rates, timezone=zone, as_of=moment) for zone in ("UTC", "Europe/Paris")}
 
     assert {zone: page.cash[0].converted for zone, page in found.items()} == {"UTC": 4, "Europe/Paris": 2}
 
 
-def test_the_largest_part_comes_first_if_everything_has_a_rate(told: Told) -> None:
-    told.tell(NOW - HOUR, linked(2, institution_name="Zebra Bank"), linked(3, institution_name="Aardvark Bank"))
-    told.tell(NOW - HOUR, figure(1, "5.00", NOW - HOUR), figure(2, "9.00", NOW - HOUR), figure(3, "1.00", NOW - HOUR))
-    reader = told.reader()
+def test_the_largest_part_comes_first_if_everything_has_a_rate(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, linked(2, institution_name="Zebra Bank"), linked(3, institution_name="Aardvark Bank"))
+    loaded.load(NOW - HOUR, figure(1, "5.00", NOW - HOUR), figure(2, "9.00", NOW - HOUR), figure(3, "1.00", NOW - HOUR))
+    reader = loaded.reader()
 
     def institutions(rates: Rates | None) -> list[str]:
         [found] = [b for b in page_of(reader, rates=rates).breakdowns if b.by == "institution"]
@@ -382,71 +387,71 @@ def test_the_largest_part_comes_first_if_everything_has_a_rate(told: Told) -> No
 # --- Times and sources
 
 
-def test_the_page_names_its_loads(told: Told) -> None:
-    first = told.tell(NOW - 2 * DAY, figure(1, "1.00", NOW - 2 * DAY), run_id="run-2")
-    told.tell(NOW - DAY, figure(1, "2.00", NOW - DAY), run_id="run-3")
-    with published(told) as con:
+def test_the_page_names_its_loads(loaded: LoadedLedger) -> None:
+    first = loaded.load(NOW - 2 * DAY, figure(1, "1.00", NOW - 2 * DAY), run_id="run-2")
+    loaded.load(NOW - DAY, figure(1, "2.00", NOW - DAY), run_id="run-3")
+    with published(loaded) as con:
         hashes = dict(con.execute("select load_id, hash from chain").fetchall())
 
-    [newest], [earlier] = told.page().sources, told.page(known_at=first).sources
+    [newest], [earlier] = loaded.page().sources, loaded.page(known_at=first).sources
 
     assert (newest.tenant_id, newest.run_id, newest.digest) == ("smith", "run-3", hashes[3])
     assert (earlier.run_id, earlier.recorded_at, earlier.digest) == ("run-2", first, hashes[2])
-    assert told.page(known_at=NOW - 6 * DAY).sources == ()
+    assert loaded.page(known_at=NOW - 6 * DAY).sources == ()
 
 
-def test_a_page_shows_its_as_of_and_known_times(told: Told) -> None:
-    told.tell(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
-    page, earlier = told.page(), told.page(as_of=NOW - 3 * DAY, known_at=NOW - HOUR)
+def test_a_page_shows_its_as_of_and_known_times(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - DAY, figure(1, "1.00", NOW - 9 * DAY))
+    page, earlier = loaded.page(), loaded.page(as_of=NOW - 3 * DAY, known_at=NOW - HOUR)
 
     assert (page.as_of, page.known_at, page.first_as_of) == (NOW, NOW, NOW - 9 * DAY)
     assert (earlier.as_of, earlier.known_at) == (NOW - 3 * DAY, NOW - HOUR)
-    assert told.page(known_at=NOW - 2 * DAY).first_as_of is None
+    assert loaded.page(known_at=NOW - 2 * DAY).first_as_of is None
 
 
-def test_a_page_requested_again_with_its_own_times_is_the_same(told: Told) -> None:
+def test_a_page_requested_again_with_its_own_times_is_the_same(loaded: LoadedLedger) -> None:
     """With the times in its footer, whatever was learnt since."""
-    told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
-    told.tell(NOW, linked(2), figure(2, "3.00", NOW - HOUR))
-    told.tell(NOW, figure(1, "5.00", NOW - HOUR))  # Recorded a microsecond after now.
-    page = told.page()
-    told.tell(NOW + DAY, figure(1, "2.00", NOW - DAY), connection(status="needs-person", state="wrongpass"))
-    told.tell(NOW + DAY, linked(2, disabled_at=NOW - DAY))
+    loaded.load(NOW - DAY, figure(1, "1.00", NOW - DAY))
+    loaded.load(NOW, linked(2), figure(2, "3.00", NOW - HOUR))
+    loaded.load(NOW, figure(1, "5.00", NOW - HOUR))  # Recorded a microsecond after now.
+    page = loaded.page()
+    loaded.load(NOW + DAY, figure(1, "2.00", NOW - DAY), connection(status="needs-person", state="wrongpass"))
+    loaded.load(NOW + DAY, linked(2, disabled_at=NOW - DAY))
 
-    again = page_of(told.reader(), as_of=page.as_of, known_at=page.known_at, now=NOW + 9 * DAY)
+    again = page_of(loaded.reader(), as_of=page.as_of, known_at=page.known_at, now=NOW + 9 * DAY)
 
     assert again == page
 
 
-def test_times_are_accepted_in_any_zone_and_shown_in_utc(told: Told) -> None:
-    told.tell(NOW - DAY, figure(1, "1.00", NOW - DAY))
+def test_times_are_accepted_in_any_zone_and_shown_in_utc(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - DAY, figure(1, "1.00", NOW - DAY))
     east = timezone(timedelta(hours=5, minutes=30))
 
-    page = told.page(as_of=NOW.astimezone(east), known_at=NOW.astimezone(east), since=(NOW - DAY).astimezone(east))
+    page = loaded.page(as_of=NOW.astimezone(east), known_at=NOW.astimezone(east), since=(NOW - DAY).astimezone(east))
 
-    assert page == told.page(as_of=NOW, known_at=NOW, since=NOW - DAY)
+    assert page == loaded.page(as_of=NOW, known_at=NOW, since=NOW - DAY)
     assert page.changes is not None
     assert {moment.tzinfo for moment in (page.as_of, page.known_at, page.changes.since)} == {UTC}
 
 
 def test_a_page_of_several_tenants_names_shared_accounts(tmp_path: Path) -> None:
-    with written(tmp_path) as told:
+    with written(tmp_path) as loaded:
         for tenant_id in ("smith", "jones"):
             mine = {"tenant_id": tenant_id}
-            told.tell(NOW - DAY, user(**mine), connection(**mine), account(**mine), balance("10", NOW - DAY, **mine))
-        both, one = told.page("smith", "jones"), told.page("smith")
+            loaded.load(NOW - DAY, user(**mine), connection(**mine), account(**mine), balance("10", NOW - DAY, **mine))
+        both, one = loaded.page("smith", "jones"), loaded.page("smith")
 
     assert [(it.tenants, it.current_balance) for it in both.shared] == [(["jones", "smith"], Decimal(10))]
     assert totals(both.cash) == {"EUR": Decimal(20)}
     assert one.shared == ()
 
 
-def test_a_link_to_one_of_two_accounts_is_a_change(told: Told) -> None:
-    told.tell(NOW - 3 * DAY, linked(2), figure(1, "100", NOW - 3 * DAY), figure(2, "5000", NOW - 3 * DAY))
-    told.tell(NOW - HOUR, linked(3), figure(3, "100", NOW - 2 * HOUR))
-    told.tell(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_3", "iban", "evidence", "one_of", "acc_1,acc_2"))
+def test_a_link_to_one_of_two_accounts_is_a_change(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 3 * DAY, linked(2), figure(1, "100", NOW - 3 * DAY), figure(2, "5000", NOW - 3 * DAY))
+    loaded.load(NOW - HOUR, linked(3), figure(3, "100", NOW - 2 * HOUR))
+    loaded.load(NOW - HOUR, IdentityRow("smith", "acc_3", "acc_3", "iban", "evidence", "one_of", "acc_1,acc_2"))
 
-    changes = told.page(since=NOW - DAY).changes
+    changes = loaded.page(since=NOW - DAY).changes
 
     assert changes is not None
     assert [(c.account_id, c.reason, c.difference) for c in changes.changes] == [("acc_3", "not counted", Decimal(0))]
@@ -471,18 +476,18 @@ def day(number: int) -> datetime:
     return datetime(2026, 3, 26, 8, tzinfo=UTC) + number * DAY
 
 
-def learn(told: Told, learnt: list[tuple[int, tuple[Any, ...]]]) -> None:
-    told.tell(day(0) - DAY, user(), connection(), linked(1), linked(2), linked(3))
+def learn(loaded: LoadedLedger, learnt: list[tuple[int, tuple[Any, ...]]]) -> None:
+    loaded.load(day(0) - DAY, user(), connection(), linked(1), linked(2), linked(3))
     for at, (kind, number, *rest) in sorted(learnt, key=lambda event: event[0]):
         match kind, *rest:
             case "figure", of_day, amount, currency:
-                told.tell(day(at), figure(number, amount, day(of_day), currency=currency))
+                loaded.load(day(at), figure(number, amount, day(of_day), currency=currency))
             case "hide", column, of_day:
-                told.tell(day(at), linked(number, **{column: day(of_day)}))
+                loaded.load(day(at), linked(number, **{column: day(of_day)}))
             case "show", account_type:
-                told.tell(day(at), linked(number, account_type=account_type))
+                loaded.load(day(at), linked(number, account_type=account_type))
             case "identity", other:
-                told.tell(day(at), IdentityRow("smith", f"acc_{number}", f"acc_{other}", "a decision", "operator"))
+                loaded.load(day(at), IdentityRow("smith", f"acc_{number}", f"acc_{other}", "a decision", "operator"))
 
 
 @given(
@@ -503,9 +508,9 @@ def test_any_time_and_known_time_equals_the_macro(
     known = None if known_at is None else day(known_at) + HOUR
     at = None if as_of is None else day(as_of)
     compared = min(moment for moment in (day(since), at, known) if moment is not None)
-    with written(tmp_path_factory.mktemp("any"), lambda told: learn(told, learnt)) as told:
-        page = page_of(told.reader(), as_of=at, known_at=known, since=compared, now=day(6) + HOUR)
-        with published(told) as con:
+    with written(tmp_path_factory.mktemp("any"), lambda loaded: learn(loaded, learnt)) as loaded:
+        page = page_of(loaded.reader(), as_of=at, known_at=known, since=compared, now=day(6) + HOUR)
+        with published(loaded) as con:
 
             def position(at: datetime | None, known: datetime | None) -> dict[Side, dict[str, Decimal]]:
                 always = datetime(9999, 12, 31, tzinfo=UTC)

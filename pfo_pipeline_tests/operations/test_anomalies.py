@@ -5,16 +5,16 @@ from decimal import Decimal
 import pytest
 
 from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.ledger.known import Closings
+from pfo_pipeline.ledger.known import DailyBalances
 from pfo_pipeline.operations.anomalies import Jump, implausible_jumps
 
 
-def account(*moves: str) -> Closings:
+def account(*moves: str) -> DailyBalances:
     """Return daily balances that differ by these movements."""
     balances = [Decimal(1000)]
     for move in moves:
         balances.append(EXACT.add(balances[-1], Decimal(move)))
-    return Closings("acc_1", balances)
+    return DailyBalances("acc_1", balances)
 
 
 DAILY = ("-20", "-35", "-12.5", "-41", "-8", "-27", "-33", "-19", "-22", "-30", "-25")

@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 import pytest
 
 from pfo_pipeline.alerts.conditions import Condition, Findings
-from pfo_pipeline.alerts.state import Book, Notice, Repeats, due, is_resting, looked, told, unreached
+from pfo_pipeline.alerts.state import (
+    AlertState,
+    Notice,
+    Repeats,
+    due,
+    is_resting,
+    mark_notified,
+    mark_unreached,
+    record_findings,
+)
 from pfo_pipeline_tests.alerts.samples import DAY, HOUR, NOW, condition, found
 
 REPEATS: Repeats = {"critical": (24,), "warning": (24, 24, 168), "notice": ()}
@@ -17,7 +26,7 @@ class Desk:
     """A book with two targets, and a clock; `sees` records conditions, and notifies both targets unless one is dead."""
 
     def __init__(self) -> None:
-        self.book = Book()
+        self.state = AlertState()
         self.now = NOW
         self.dead: set[str] = set()
 
@@ -26,18 +35,18 @@ class Desk:
     ) -> list[str]:
         """The notices to the target `mail`, `after` some time."""
         self.now += after
-        self.book = looked(self.book, findings or found(*conditions), self.now, ["mail", "chat"])
+        self.state = record_findings(self.state, findings or found(*conditions), self.now, ["mail", "chat"])
         heard = {name: self._tell(name) for name in ("mail", "chat")}
         return heard["mail"]
 
     def _tell(self, target: str) -> list[str]:
-        if is_resting(self.book, target, self.now):
+        if is_resting(self.state, target, self.now):
             return []
-        notices = due(self.book, target, REPEATS, self.now)
+        notices = due(self.state, target, REPEATS, self.now)
         if target in self.dead:
-            self.book = unreached(self.book, target, "refused", self.now) if notices else self.book
+            self.state = mark_unreached(self.state, target, "refused", self.now) if notices else self.state
             return []
-        self.book = told(self.book, target, notices, self.now) if notices else self.book
+        self.state = mark_notified(self.state, target, notices, self.now) if notices else self.state
         return words(notices)
 
 
@@ -62,11 +71,11 @@ def test_a_lasting_condition_is_repeated_by_its_severity(desk: Desk) -> None:
         condition("39", severity="notice"),
     ]
     desk.sees(*lasting)
-    days = {day: told for day in range(1, 20) if (told := desk.sees(*lasting, after=DAY))}
+    days = {day: mark_notified for day in range(1, 20) if (mark_notified := desk.sees(*lasting, after=DAY))}
 
-    assert {day for day, told in days.items() if "repeated job" in told} == set(range(1, 20))
-    assert {day for day, told in days.items() if "repeated 38" in told} == {1, 2, 9, 16}
-    assert not any("repeated 39" in told for told in days.values())
+    assert {day for day, mark_notified in days.items() if "repeated job" in mark_notified} == set(range(1, 20))
+    assert {day for day, mark_notified in days.items() if "repeated 38" in mark_notified} == {1, 2, 9, 16}
+    assert not any("repeated 39" in mark_notified for mark_notified in days.values())
 
 
 def test_a_condition_absent_for_an_hour_is_notified_once_as_resolved(desk: Desk) -> None:
@@ -76,13 +85,13 @@ def test_a_condition_absent_for_an_hour_is_notified_once_as_resolved(desk: Desk)
     assert desk.sees(after=59 * MINUTE) == []
     assert desk.sees(after=MINUTE) == ["resolved 38"]
     assert desk.sees(after=DAY) == []
-    assert desk.book.entries == {}
+    assert desk.state.alerts == {}
 
 
 def test_a_condition_that_comes_and_goes_within_the_hour_is_one(desk: Desk) -> None:
     heard = [desk.sees(*([condition("38")] if turn % 2 == 0 else []), after=40 * MINUTE) for turn in range(30)]
 
-    assert [told for told in heard if told] == [["opened 38"]]
+    assert [mark_notified for mark_notified in heard if mark_notified] == [["opened 38"]]
 
 
 def test_a_condition_that_returns_after_its_end_is_new(desk: Desk) -> None:
@@ -91,7 +100,7 @@ def test_a_condition_that_returns_after_its_end_is_new(desk: Desk) -> None:
     desk.sees(after=HOUR)
 
     assert desk.sees(condition("38"), after=MINUTE) == ["opened 38"]
-    (entry,) = desk.book.entries.values()
+    (entry,) = desk.state.alerts.values()
     assert entry.since == desk.now
 
 
@@ -108,7 +117,7 @@ def test_a_lower_stage_is_notified_immediately_and_a_higher_one_is_not(desk: Des
 
     heard = [desk.sees(consent(stage), after=DAY) for stage in (14, 14, 7, 7, 14, 1, 0, 0)]
 
-    assert [bool(told) for told in heard] == [True, False, True, False, False, True, True, False]
+    assert [bool(mark_notified) for mark_notified in heard] == [True, False, True, False, False, True, True, False]
 
 
 def test_an_unchecked_condition_does_not_end(desk: Desk) -> None:
@@ -124,7 +133,7 @@ def test_an_unchecked_condition_does_not_end(desk: Desk) -> None:
     heard = desk.sees(findings=found(tenants=frozenset({"jones"})), after=2 * HOUR)
 
     assert heard == ["resolved job"]
-    assert [entry.condition.thing for entry in desk.book.entries.values() if entry.absent_since is None] == ["38"]
+    assert [entry.condition.thing for entry in desk.state.alerts.values() if entry.absent_since is None] == ["38"]
 
 
 def test_a_target_that_is_back_gets_the_conditions_that_are_still_true(desk: Desk) -> None:
@@ -135,7 +144,7 @@ def test_a_target_that_is_back_gets_the_conditions_that_are_still_true(desk: Des
     desk.dead = set()
 
     assert desk.sees(condition("38"), condition("40"), after=HOUR) == ["opened 38", "opened 40"]
-    assert desk.book.targets["mail"].outage is None
+    assert desk.state.targets["mail"].outage is None
 
 
 def test_a_dead_target_delays_no_other(desk: Desk) -> None:
@@ -149,11 +158,11 @@ def test_a_dead_target_is_retried_soon_and_then_each_hour(desk: Desk) -> None:
     desk.dead = {"mail"}
     tries = 0
     for _ in range(24 * 60):
-        before = desk.book.targets["mail"].outage if desk.book.targets else None
+        before = desk.state.targets["mail"].outage if desk.state.targets else None
         desk.sees(condition("38"), after=MINUTE)
-        tries += desk.book.targets["mail"].outage != before
+        tries += desk.state.targets["mail"].outage != before
 
-    outage = desk.book.targets["mail"].outage
+    outage = desk.state.targets["mail"].outage
     assert outage is not None
     assert outage.since == NOW + MINUTE
     assert outage.tries == tries == 6 + 23
@@ -164,33 +173,33 @@ def test_a_resolved_condition_waits_a_week_for_a_dead_target(desk: Desk) -> None
     desk.dead = {"mail"}
     desk.sees(after=HOUR)
     desk.sees(after=6 * DAY)
-    assert len(desk.book.entries) == 1
+    assert len(desk.state.alerts) == 1
 
     desk.sees(after=DAY)
 
-    assert desk.book.entries == {}
-    assert desk.book.targets["mail"].told == {}
+    assert desk.state.alerts == {}
+    assert desk.state.targets["mail"].notifications == {}
 
 
 def test_a_target_that_is_no_longer_configured_is_forgotten(desk: Desk) -> None:
     desk.sees(condition("38"))
 
-    assert set(looked(desk.book, found(), NOW, ["mail"]).targets) == {"mail"}
+    assert set(record_findings(desk.state, found(), NOW, ["mail"]).targets) == {"mail"}
 
 
 def test_a_tenants_target_gets_only_that_tenants_alerts() -> None:
     everything = found(condition("38"), condition("38", "jones"), condition("daemon", "", kind="daemon"))
-    book = looked(Book(), everything, NOW, ["mail"])
+    state = record_findings(AlertState(), everything, NOW, ["mail"])
 
-    assert [n.condition.tenant_id for n in due(book, "mail", REPEATS, NOW, "jones")] == ["jones"]
-    assert sorted(n.condition.tenant_id for n in due(book, "mail", REPEATS, NOW)) == ["", "jones", "smith"]
+    assert [n.condition.tenant_id for n in due(state, "mail", REPEATS, NOW, "jones")] == ["jones"]
+    assert sorted(n.condition.tenant_id for n in due(state, "mail", REPEATS, NOW)) == ["", "jones", "smith"]
 
 
 def test_an_old_condition_is_notified_with_its_start(desk: Desk) -> None:
     desk.sees(condition("38"))
     later: datetime = NOW + 3 * DAY
 
-    (notice,) = due(looked(desk.book, found(condition("38")), later, ["mail"]), "mail", REPEATS, later)
+    (notice,) = due(record_findings(desk.state, found(condition("38")), later, ["mail"]), "mail", REPEATS, later)
 
     assert notice.since == NOW
 
@@ -201,14 +210,14 @@ def test_dates_from_a_clock_ahead_delay_nothing_once_it_is_right(desk: Desk) -> 
     assert desk.sees(lasting, after=400 * DAY) == ["opened 38"]
 
     assert desk.sees(lasting, after=-400 * DAY) == []
-    assert [entry.since for entry in desk.book.entries.values()] == [desk.now]
-    outage = desk.book.targets["chat"].outage
+    assert [entry.since for entry in desk.state.alerts.values()] == [desk.now]
+    outage = desk.state.targets["chat"].outage
     assert outage is not None
     assert outage.since == desk.now
     assert outage.next_try_at == desk.now + HOUR
 
     assert desk.sees(lasting, after=DAY) == ["repeated 38"]
-    assert desk.book.targets["mail"].told[lasting.key].at == desk.now
+    assert desk.state.targets["mail"].notifications[lasting.key].at == desk.now
 
 
 def test_an_end_under_a_clock_ahead_settles_by_the_right_clock(desk: Desk) -> None:

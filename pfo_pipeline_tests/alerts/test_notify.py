@@ -10,8 +10,17 @@ from typing import Any
 import pytest
 
 from pfo_pipeline.alerts.conditions import Condition
-from pfo_pipeline.alerts.notify import Delivery, Message, NotTaken, look, outstanding, send, tell, unreached_targets
-from pfo_pipeline.alerts.state import AlertsError, read_book
+from pfo_pipeline.alerts.notify import (
+    AlertMessage,
+    NotTaken,
+    SentMessages,
+    list_unreached,
+    notify,
+    outstanding,
+    record,
+    send,
+)
+from pfo_pipeline.alerts.state import AlertsError, read_alerts
 from pfo_pipeline.config import Config, load_config
 from pfo_pipeline_tests.alerts.samples import DAY, HOUR, NOW, condition, found
 from pfo_pipeline_tests.alerts.servers import MailServer, WebServer, silent_server
@@ -43,9 +52,9 @@ class Desk:
     def data(self) -> Path:
         return self.folder / "data"
 
-    def sees(self, *conditions: Condition, at: datetime = NOW) -> list[Delivery]:
-        look(self.config, [found(*conditions)], at)
-        return tell(self.config, at, send=_send)
+    def sees(self, *conditions: Condition, at: datetime = NOW) -> list[SentMessages]:
+        record(self.config, [found(*conditions)], at)
+        return notify(self.config, at, send=_send)
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -53,7 +62,7 @@ class Desk:
 
     @property
     def troubles(self) -> list[str]:
-        return unreached_targets(read_book(self.data / "private"))
+        return list_unreached(read_alerts(self.data / "private"))
 
 
 def _references(files: dict[str, str]) -> str:
@@ -132,9 +141,9 @@ def test_a_message_accepted_before_a_failure_is_not_sent_twice(desk: Desk, mail:
         _send(url, message)
         chat.status = 500
 
-    look(desk.config, [found(*ours)], NOW)
+    record(desk.config, [found(*ours)], NOW)
     with mail.running():
-        tell(desk.config, NOW, send=once)
+        notify(desk.config, NOW, send=once)
         chat.status = 200
         desk.sees(*ours, at=NOW + HOUR)
 
@@ -147,13 +156,13 @@ def test_a_message_accepted_before_a_failure_is_not_sent_twice(desk: Desk, mail:
 def test_a_refused_message_delays_no_other(desk: Desk) -> None:
     taken: list[str] = []
 
-    def but_members(_: str, message: Message) -> None:
+    def but_members(_: str, message: AlertMessage) -> None:
         if "member acts" in message.title:
             raise NotTaken("it answered 400")
         taken.append(message.title)
 
-    look(desk.config, [found(condition("38", owner="member"), condition("39", owner="operator"))], NOW)
-    office, _ = tell(desk.config, NOW, send=but_members)
+    record(desk.config, [found(condition("38", owner="member"), condition("39", owner="operator"))], NOW)
+    office, _ = notify(desk.config, NOW, send=but_members)
 
     assert (office.sent, office.reason) == (1, "it answered 400")
     assert taken == ["pfo: tenant smith, operator acts: 1 new"] * 2
@@ -162,13 +171,13 @@ def test_a_refused_message_delays_no_other(desk: Desk) -> None:
 def test_a_target_that_accepts_nothing_is_abandoned_after_a_few_messages(desk: Desk) -> None:
     tried: list[str] = []
 
-    def refusing(_: str, message: Message) -> None:
+    def refusing(_: str, message: AlertMessage) -> None:
         tried.append(message.title)
         raise NotTaken("it could not be reached")
 
     owners = ("member", "operator", "bank", "powens", "nobody")
-    look(desk.config, [found(*(condition("38", owner=owner) for owner in owners))], NOW)
-    deliveries = tell(desk.config, NOW, send=refusing)
+    record(desk.config, [found(*(condition("38", owner=owner) for owner in owners))], NOW)
+    deliveries = notify(desk.config, NOW, send=refusing)
 
     assert [d.sent for d in deliveries] == [0, 0]
     assert len(tried) == 3 * len(deliveries)
@@ -226,7 +235,7 @@ def test_an_unwritable_log_stops_no_target_and_is_written_later(desk: Desk, chat
 def test_half_a_line_in_the_log_loses_no_alert(desk: Desk) -> None:
     desk.data.mkdir()
     (desk.data / "alerts.jsonl").write_bytes(b'{"at": "2026-')
-    look(desk.config, [found(condition("38"))], NOW)
+    record(desk.config, [found(condition("38"))], NOW)
 
     half, line = (desk.data / "alerts.jsonl").read_text().splitlines()
     assert (half, json.loads(line)["thing"]) == ('{"at": "2026-', "38")
@@ -245,18 +254,18 @@ def test_a_broken_configuration_is_logged_and_no_target_is_forgotten(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.sees(condition("38"))
-    before = read_book(desk.data / "private").targets
+    before = read_alerts(desk.data / "private").targets
 
-    look(None, [found(condition("file", "", kind="configuration"), kinds=frozenset({"configuration"}))], NOW + HOUR)
+    record(None, [found(condition("file", "", kind="configuration"), kinds=frozenset({"configuration"}))], NOW + HOUR)
 
     assert [line["kind"] for line in desk.log] == ["connection", "configuration"]
-    after = read_book(desk.data / "private").targets
+    after = read_alerts(desk.data / "private").targets
     assert {name: after[name] for name in before if name != "alerts.jsonl"} == {
         name: before[name] for name in before if name != "alerts.jsonl"
     }
 
 
 def test_outstanding_messages_name_their_targets(desk: Desk) -> None:
-    book = look(desk.config, [found(condition("7", "jones"))], NOW)
+    state = record(desk.config, [found(condition("7", "jones"))], NOW)
 
-    assert [target.name for target in outstanding(desk.config, book, NOW)] == ["file:mail"]
+    assert [target.name for target in outstanding(desk.config, state, NOW)] == ["file:mail"]

@@ -99,8 +99,8 @@ def forge(path: Path) -> None:
 
 def findings(result: Result) -> list[str]:
     assert result.exit_code == 1, result.output
-    told, _, _ = result.stderr.partition("To put it right:")
-    return [line.strip() for line in told.splitlines()[1:]]
+    printed, _, _ = result.stderr.partition("To put it right:")
+    return [line.strip() for line in printed.splitlines()[1:]]
 
 
 def put_right(result: Result) -> str:

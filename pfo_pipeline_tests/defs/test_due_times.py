@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfo_pipeline.config import Tenant, User
-from pfo_pipeline.defs.schedules import ACCOUNTS, BALANCES, COMMANDS, Asked, Slot, Turn, due
+from pfo_pipeline.defs.schedules import ACCOUNTS, BALANCES, COMMANDS, DueTime, JobHours, RequestedRun, due
 
 QUARTER = timedelta(minutes=15)
 ZONES = [
@@ -25,7 +25,7 @@ ZONES = [
 # Both clock changes of each zone in 2026, and quiet days.
 DAYS = [date(2026, 3, 29), date(2026, 10, 25), date(2026, 3, 8), date(2026, 11, 1), date(2026, 4, 5), date(2026, 7, 1)]
 PARIS_SPRING, PARIS_AUTUMN, SUMMER = date(2026, 3, 29), date(2026, 10, 25), date(2026, 7, 1)
-Slots = list[tuple[datetime, Slot]]
+Slots = list[tuple[datetime, DueTime]]
 
 
 def tenant(name: str = "smith", timezone: str = "Europe/Paris") -> Tenant:
@@ -51,11 +51,11 @@ def days(whose: Tenant, day: date, count: int = 1) -> list[datetime]:
     return list(ticks(midnight(day, whose.zone), midnight(day + timedelta(days=count), whose.zone)))
 
 
-def run_of(slot: Slot, turn: Turn, at: datetime) -> Asked:
-    return Asked(slot.tenant_id, turn.job, COMMANDS[turn.job], at, slot.run_key)
+def run_of(slot: DueTime, turn: JobHours, at: datetime) -> RequestedRun:
+    return RequestedRun(slot.tenant_id, turn.job, COMMANDS[turn.job], at, slot.run_key)
 
 
-def asked_at(whose: Tenant, turn: Turn, moments: Iterable[datetime], before: Iterable[Asked] = ()) -> Slots:
+def asked_at(whose: Tenant, turn: JobHours, moments: Iterable[datetime], before: Iterable[RequestedRun] = ()) -> Slots:
     """The requests of these ticks, one after the other, each with a run."""
     asked, found = list(before), []
     for at in moments:
@@ -69,13 +69,13 @@ def names(found: Slots) -> list[str]:
     return [slot.name for _, slot in found]
 
 
-def in_office(whose: Tenant, turn: Turn, day: date) -> Slots:
+def in_office(whose: Tenant, turn: JobHours, day: date) -> Slots:
     """The requests of one day on which the machine is on."""
     found = asked_at(whose, turn, days(whose, day))
     return [(at, slot) for at, slot in found if slot.name.startswith(f"{day}")]
 
 
-def slot_on(whose: Tenant, turn: Turn, day: date) -> Slot:
+def slot_on(whose: Tenant, turn: JobHours, day: date) -> DueTime:
     return in_office(whose, turn, day)[0][1]
 
 
@@ -202,7 +202,7 @@ def test_a_clock_that_jumps_ahead_a_day_requests_once_and_continues() -> None:
 
 
 @pytest.mark.parametrize("turn", [ACCOUNTS, BALANCES])
-def test_a_clock_that_goes_back_an_hour_repeats_nothing_and_skips_nothing(turn: Turn) -> None:
+def test_a_clock_that_goes_back_an_hour_repeats_nothing_and_skips_nothing(turn: JobHours) -> None:
     """Whether Dagster ticks again in the repeated hour or waits for its end, as it does."""
     whose = tenant()
     begin = midnight(SUMMER, whose.zone)
@@ -213,8 +213,8 @@ def test_a_clock_that_goes_back_an_hour_repeats_nothing_and_skips_nothing(turn: 
         assert names(asked_at(whose, turn, again)) == plain
 
 
-def by_hand(job: str, at: datetime) -> Asked:
-    return Asked("smith", job, COMMANDS[job], at)
+def by_hand(job: str, at: datetime) -> RequestedRun:
+    return RequestedRun("smith", job, COMMANDS[job], at)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def by_hand(job: str, at: datetime) -> Asked:
     ],
 )
 def test_a_run_from_elsewhere_after_the_due_time_counts_unless_it_failed(
-    turn: Turn, run: Callable[[datetime], Asked], counts: bool
+    turn: JobHours, run: Callable[[datetime], RequestedRun], counts: bool
 ) -> None:
     begins = slot_on(tenant(), turn, SUMMER).begins
 

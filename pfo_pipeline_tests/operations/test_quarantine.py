@@ -13,7 +13,7 @@ from pfo_pipeline_tests.ledger.samples import opened
 from pfo_pipeline_tests.operations.household import ACCOUNTS, Household
 
 
-def told(household: Household, code: str = "quarantined") -> list[tuple[str, str, str]]:
+def given(household: Household, code: str = "quarantined") -> list[tuple[str, str, str]]:
     household.sync()
     household.refresh()
     return [
@@ -35,15 +35,15 @@ def test_an_unreadable_record_needs_attention_until_it_is_readable(
     made = smith.connect("jane", "1", "2")
     number = made.account_ids[0]
     smith.bank.change_account(smith.domain, number, verbatim=wrong)
-    bank = smith.ask("select distinct institution_name from accounts") if told(smith) else []
+    bank = smith.ask("select distinct institution_name from accounts") if given(smith) else []
 
     for _ in range(3):  # The bank's other fields change meanwhile.
         smith.bank.advance(hours=24)
         expected = "a record cannot be read: " + reason.format(id=number)
-        assert told(smith) == [(str(made.id), bank[0][0], expected)]
+        assert given(smith) == [(str(made.id), bank[0][0], expected)]
     smith.bank.change_account(smith.domain, number, verbatim=right)
 
-    assert told(smith) == []
+    assert given(smith) == []
     assert smith.action_items() == []
     assert smith.ask("select count(*) from quarantine_latest") == [(0,)]
 
@@ -70,7 +70,7 @@ def test_several_records_of_a_bank_are_one_line(smith: Household) -> None:
     for number in made.account_ids[:2]:
         smith.bank.change_account(smith.domain, number, verbatim={"iban": 5})
 
-    [(_, _, why)] = told(smith)
+    [(_, _, why)] = given(smith)
 
     assert why.startswith(f"2 records cannot be read, such as account {min(map(str, made.account_ids[:2]))}: iban")
 
@@ -78,7 +78,7 @@ def test_several_records_of_a_bank_are_one_line(smith: Household) -> None:
 def test_a_user_who_cannot_be_read_clears_nothing(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"iban": 5})
-    assert len(told(smith)) == 1
+    assert len(given(smith)) == 1
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"iban": None})
     smith.bank.fault(kind="status", path=ACCOUNTS, status=500, code="bug", times=None)
     with pytest.raises(TryAgain):
@@ -90,7 +90,7 @@ def test_a_user_who_cannot_be_read_clears_nothing(smith: Household) -> None:
 def test_records_of_a_user_who_is_no_longer_read_are_not_action_items(family: Household) -> None:
     made = family.connect("jane", "1")
     family.bank.change_account(family.domain, made.account_ids[0], verbatim={"iban": 5})
-    assert len(told(family)) == 1
+    assert len(given(family)) == 1
     users = tuple(user for user in family.tenant.users if user.id != "jane")
     family.tenant = family.tenant.model_copy(update={"users": users})
     family.sync()
@@ -105,14 +105,14 @@ def test_the_next_read_clears_a_record_that_an_earlier_release_quarantined(smith
     smith.ledger.merge(Batch.by_hand("smith", "test", "1", [old]))
     assert [a.code for a in smith.action_items()] == ["quarantined"]
 
-    assert told(smith) == []
+    assert given(smith) == []
 
 
 def test_one_number_of_an_impossible_size_quarantines_only_its_record(smith: Household) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": int("9" * 300)})
 
-    [(_, _, why)] = told(smith)
+    [(_, _, why)] = given(smith)
 
     assert why == f"a record cannot be read: balance {made.account_ids[0]}: balance: not a finite number"
     assert [a.current_balance for a in smith.accounts()] == [None, 2]
@@ -124,12 +124,12 @@ def test_an_account_without_a_balance_needs_attention_after_its_limit(
 ) -> None:
     made = smith.connect("jane", "1", "2")
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": None})
-    assert told(smith, "noBalance") == []
+    assert given(smith, "noBalance") == []
     [account] = [a for a in smith.accounts() if a.source_id == str(made.account_ids[0])]
     since = smith.now
     smith.bank.advance(hours=hours)
 
-    found = told(smith, "noBalance")
+    found = given(smith, "noBalance")
 
     assert [why for _, _, why in found] == (
         [f"account {account.account_id} is without a balance since {since:%Y-%m-%d}, and in no total"]
@@ -137,7 +137,7 @@ def test_an_account_without_a_balance_needs_attention_after_its_limit(
         else []
     )
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": "7"})
-    assert told(smith, "noBalance") == []
+    assert given(smith, "noBalance") == []
 
 
 def test_an_account_that_has_had_a_balance_is_not_without_one(smith: Household) -> None:
@@ -147,4 +147,4 @@ def test_an_account_that_has_had_a_balance_is_not_without_one(smith: Household) 
     smith.bank.change_account(smith.domain, made.account_ids[0], verbatim={"balance": None})
     smith.bank.advance(hours=100)
 
-    assert told(smith, "noBalance") == []
+    assert given(smith, "noBalance") == []

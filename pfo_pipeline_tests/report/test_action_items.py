@@ -12,7 +12,7 @@ from pfo_pipeline.contracts.tables import ConnectionRow, IdentityRow
 from pfo_pipeline.operations.action_items import ActionItem
 from pfo_pipeline.report.model import Consent
 from pfo_pipeline_tests.ledger.samples import connection, user
-from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, Told, figure, linked, written
+from pfo_pipeline_tests.report.ledgers import DAY, HOUR, NOW, LoadedLedger, figure, linked, written
 
 MEMBERS_TURN: dict[str, Any] = {
     "state": "SCARequired",
@@ -24,21 +24,21 @@ MEMBERS_TURN: dict[str, Any] = {
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
-    with written(tmp_path) as told:
+def loaded(tmp_path: Path) -> Iterator[LoadedLedger]:
+    with written(tmp_path) as loaded:
         figures = [figure(number, "1.00", NOW - 6 * DAY) for number in (1, 2)]
-        told.tell(NOW - 5 * DAY, user(), connection(), linked(1), linked(2), *figures)
-        yield told
+        loaded.load(NOW - 5 * DAY, user(), connection(), linked(1), linked(2), *figures)
+        yield loaded
 
 
-def test_without_problems_there_are_no_action_items(told: Told) -> None:
-    assert told.page().action_items == ()
+def test_without_problems_there_are_no_action_items(loaded: LoadedLedger) -> None:
+    assert loaded.page().action_items == ()
 
 
-def test_a_connection_that_needs_its_user_has_an_action_item_with_a_link(told: Told) -> None:
-    told.tell(NOW - HOUR, connection(**MEMBERS_TURN))
+def test_a_connection_that_needs_its_user_has_an_action_item_with_a_link(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, connection(**MEMBERS_TURN))
 
-    assert told.page().action_items == (
+    assert loaded.page().action_items == (
         ActionItem(
             tenant_id="smith",
             subject="connection",
@@ -57,17 +57,17 @@ def test_a_connection_that_needs_its_user_has_an_action_item_with_a_link(told: T
     )
 
 
-def test_an_action_item_lasts_from_its_discovery_to_its_resolution(told: Told) -> None:
-    told.tell(NOW - 3 * DAY, connection(**MEMBERS_TURN))
-    told.tell(NOW - DAY, connection())
+def test_an_action_item_lasts_from_its_discovery_to_its_resolution(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 3 * DAY, connection(**MEMBERS_TURN))
+    loaded.load(NOW - DAY, connection())
 
-    known = {days: len(told.page(known_at=NOW - days * DAY).action_items) for days in (4, 2, 0)}
+    known = {days: len(loaded.page(known_at=NOW - days * DAY).action_items) for days in (4, 2, 0)}
 
     assert known == {4: 0, 2: 1, 0: 0}
 
 
-def test_temporary_problems_come_last_and_need_nobody(told: Told) -> None:
-    told.tell(
+def test_temporary_problems_come_last_and_need_nobody(loaded: LoadedLedger) -> None:
+    loaded.load(
         NOW - HOUR,
         connection("8", state="websiteUnavailable", status="temporary", who_acts="bank", remedy="Nothing to do."),
         connection("9", institution_name="Zebra Bank", **MEMBERS_TURN),
@@ -75,7 +75,7 @@ def test_temporary_problems_come_last_and_need_nobody(told: Told) -> None:
         connection("11", status="gone"),
     )
 
-    found = [(item.institution_name, item.why, item.who_acts, item.needs_person) for item in told.page().action_items]
+    found = [(item.institution_name, item.why, item.who_acts, item.needs_person) for item in loaded.page().action_items]
 
     assert found == [
         ("Banque Exemple", "silent", "operator", True),
@@ -84,15 +84,15 @@ def test_temporary_problems_come_last_and_need_nobody(told: Told) -> None:
     ]
 
 
-def test_a_user_who_cannot_be_read_names_the_owner(told: Told) -> None:
-    told.tell(
+def test_a_user_who_cannot_be_read_names_the_owner(loaded: LoadedLedger) -> None:
+    loaded.load(
         NOW - HOUR,
         user("bob", status="refused", code="invalidToken", who_acts="operator", remedy="Connect again: pfo connect."),
         user("ann", status="unreachable", who_acts="powens"),
     )
 
     found = [
-        (t.user_id, t.institution_name, t.why, t.who_acts, t.remedy, t.needs_person) for t in told.page().action_items
+        (t.user_id, t.institution_name, t.why, t.who_acts, t.remedy, t.needs_person) for t in loaded.page().action_items
     ]
 
     assert found == [
@@ -101,14 +101,14 @@ def test_a_user_who_cannot_be_read_names_the_owner(told: Told) -> None:
     ]
 
 
-def test_no_secret_of_a_remedy_is_shown(told: Told) -> None:
-    told.tell(
+def test_no_secret_of_a_remedy_is_shown(loaded: LoadedLedger) -> None:
+    loaded.load(
         NOW - HOUR,
         user("bob", status="refused", who_acts="operator", remedy="Ask https://x.example/a?token=abc about it."),
         connection(**MEMBERS_TURN | {"remedy": "Transfer from FR7699999000820000011200012 first."}),
     )
 
-    shown = " ".join(item.remedy for item in told.page().action_items)
+    shown = " ".join(item.remedy for item in loaded.page().action_items)
 
     assert "token=abc" not in shown
     assert "https://x.example/…" in shown
@@ -132,10 +132,10 @@ def test_no_secret_of_a_remedy_is_shown(told: Told) -> None:
         (None, False),
     ],
 )
-def test_only_links_that_a_browser_may_follow_are_shown(told: Told, link: str | None, is_shown: bool) -> None:
-    told.tell(NOW - HOUR, connection(**MEMBERS_TURN | {"link": link}))
+def test_only_links_that_a_browser_may_follow_are_shown(loaded: LoadedLedger, link: str | None, is_shown: bool) -> None:
+    loaded.load(NOW - HOUR, connection(**MEMBERS_TURN | {"link": link}))
 
-    [item] = told.page().action_items
+    [item] = loaded.page().action_items
 
     assert item.link == (link if is_shown else None)
 
@@ -144,44 +144,44 @@ def proposal(decided_by: str = "proposed", same_as: str = "acc_1") -> IdentityRo
     return IdentityRow("smith", "acc_2", same_as, "end of number", decided_by)
 
 
-def test_a_possible_match_waits_for_the_operator_until_decided(told: Told) -> None:
-    told.tell(NOW - 3 * DAY, proposal())
-    told.tell(NOW - DAY, proposal("operator"))
+def test_a_possible_match_waits_for_the_operator_until_decided(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 3 * DAY, proposal())
+    loaded.load(NOW - DAY, proposal("operator"))
 
-    assert told.page().action_items == ()
-    [item] = told.page(known_at=NOW - 2 * DAY).action_items
+    assert loaded.page().action_items == ()
+    [item] = loaded.page(known_at=NOW - 2 * DAY).action_items
     assert (item.who_acts, item.needs_person, item.why) == (
         "operator",
         True,
         "account acc_2 may be acc_1 (end of number): both count meanwhile",
     )
     assert "pfo identity join --tenant smith acc_2 acc_1" in item.remedy
-    assert told.page(known_at=NOW - 4 * DAY).action_items == ()
+    assert loaded.page(known_at=NOW - 4 * DAY).action_items == ()
 
 
-def test_separated_accounts_are_not_proposed_again(told: Told) -> None:
-    told.tell(NOW - 3 * DAY, proposal("operator", same_as="acc_2"))
-    told.tell(NOW - DAY, proposal())
+def test_separated_accounts_are_not_proposed_again(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 3 * DAY, proposal("operator", same_as="acc_2"))
+    loaded.load(NOW - DAY, proposal())
 
-    assert told.page().action_items == ()
+    assert loaded.page().action_items == ()
 
 
 def ending(left: timedelta, connection_id: str = "7", **changes: Any) -> ConnectionRow:
     return connection(connection_id, consent_expires_at=NOW + left, **changes)
 
 
-def test_a_consent_lists_the_accounts_that_go_stale_with_it(told: Told) -> None:
-    told.tell(
+def test_a_consent_lists_the_accounts_that_go_stale_with_it(loaded: LoadedLedger) -> None:
+    loaded.load(
         NOW - HOUR,
         ending(100 * DAY, last_success_at=NOW),
         linked(3, account_type="loan"),
         linked(4, connection_id="8"),
         linked(5, disabled_at=NOW - DAY),
     )
-    told.tell(NOW - HOUR, *(figure(n, f"{n}.00", NOW - HOUR) for n in (1, 3, 4, 5)))
-    told.tell(NOW - HOUR, figure(2, "8.00", NOW - HOUR, currency="USD"))
+    loaded.load(NOW - HOUR, *(figure(n, f"{n}.00", NOW - HOUR) for n in (1, 3, 4, 5)))
+    loaded.load(NOW - HOUR, figure(2, "8.00", NOW - HOUR, currency="USD"))
 
-    assert told.page().consents == (
+    assert loaded.page().consents == (
         Consent(
             tenant_id="smith",
             connection_id="7",
@@ -195,37 +195,37 @@ def test_a_consent_lists_the_accounts_that_go_stale_with_it(told: Told) -> None:
     )
 
 
-def test_consents_of_all_tenants_are_sorted_by_their_end(told: Told) -> None:
-    told.tell(NOW - HOUR, ending(9 * DAY), ending(-HOUR, "8"), connection("9"))
-    told.tell(NOW - HOUR, ending(3 * DAY, tenant_id="jones"))
+def test_consents_of_all_tenants_are_sorted_by_their_end(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - HOUR, ending(9 * DAY), ending(-HOUR, "8"), connection("9"))
+    loaded.load(NOW - HOUR, ending(3 * DAY, tenant_id="jones"))
 
-    found = [(c.tenant_id, c.connection_id, c.days_left) for c in told.page("smith", "jones").consents]
+    found = [(c.tenant_id, c.connection_id, c.days_left) for c in loaded.page("smith", "jones").consents]
 
     assert found == [("smith", "8", -1), ("jones", "7", 3), ("smith", "7", 9)]
 
 
-def test_days_left_count_from_the_pages_time(told: Told) -> None:
-    told.tell(NOW - 4 * DAY, ending(9 * DAY - HOUR))
+def test_days_left_count_from_the_pages_time(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 4 * DAY, ending(9 * DAY - HOUR))
 
-    assert told.page().consents[0].days_left == 8
-    assert told.page(as_of=NOW - 3 * DAY).consents[0].days_left == 11
+    assert loaded.page().consents[0].days_left == 8
+    assert loaded.page(as_of=NOW - 3 * DAY).consents[0].days_left == 11
 
 
-def test_an_irrelevant_consent_is_left_out(told: Told) -> None:
-    told.tell(
+def test_an_irrelevant_consent_is_left_out(loaded: LoadedLedger) -> None:
+    loaded.load(
         NOW - HOUR,
         ending(-DAY, status="gone"),
         ending(-DAY, "8", last_success_at=NOW - HOUR),  # The bank still answers.
         ending(-DAY, "9", last_success_at=NOW - 2 * DAY),
     )
 
-    assert [consent.connection_id for consent in told.page().consents] == ["9"]
+    assert [consent.connection_id for consent in loaded.page().consents] == ["9"]
 
 
-def test_a_consent_is_shown_as_known_then(told: Told) -> None:
-    told.tell(NOW - 3 * DAY, ending(2 * DAY))
-    told.tell(NOW - DAY, ending(180 * DAY))
+def test_a_consent_is_shown_as_known_then(loaded: LoadedLedger) -> None:
+    loaded.load(NOW - 3 * DAY, ending(2 * DAY))
+    loaded.load(NOW - DAY, ending(180 * DAY))
 
-    assert told.page().consents[0].ends_at == NOW + 180 * DAY
-    assert told.page(known_at=NOW - 2 * DAY).consents[0].ends_at == NOW + 2 * DAY
-    assert told.page(known_at=NOW - 4 * DAY).consents == ()
+    assert loaded.page().consents[0].ends_at == NOW + 180 * DAY
+    assert loaded.page(known_at=NOW - 2 * DAY).consents[0].ends_at == NOW + 2 * DAY
+    assert loaded.page(known_at=NOW - 4 * DAY).consents == ()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pfo_pipeline.config import Config, load_config
-from pfo_pipeline.report.build import Asked, make_page, timezone_of
+from pfo_pipeline.report.build import PageRequest, make_page, timezone_of
 from pfo_pipeline_tests.ledger.samples import connection, user
 from pfo_pipeline_tests.report.ledgers import DAY, NOW, figure, linked, written
 
@@ -38,9 +38,11 @@ def configured(folder: Path, settings: str = "") -> Config:
 def test_people_are_named_if_names_are_published(tmp_path: Path, settings: str, is_named: bool) -> None:
     config = configured(tmp_path, settings)
 
-    with written(tmp_path / "data") as told:
-        told.tell(NOW - DAY, user(), connection(), linked(1), figure(1, "5.00", NOW - DAY))
-        page, html = make_page(told.reader(), Asked(("smith",)), office="office", config=config, rates=None, now=NOW)
+    with written(tmp_path / "data") as loaded:
+        loaded.load(NOW - DAY, user(), connection(), linked(1), figure(1, "5.00", NOW - DAY))
+        page, html = make_page(
+            loaded.reader(), PageRequest(("smith",)), office="office", config=config, rates=None, now=NOW
+        )
 
     assert page.title == ("The Smiths of Willow Lane" if is_named else "smith")
     for name in ("The Smiths of Willow Lane", "Jane Amelia Smith"):

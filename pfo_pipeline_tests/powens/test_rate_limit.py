@@ -10,8 +10,8 @@ import pytest
 
 from pfo_pipeline.config import Config, Tenant
 from pfo_pipeline.powens.client import PowensClient
-from pfo_pipeline.powens.errors import BudgetSpent, Transient
-from pfo_pipeline.powens.rate_limit import Budget, BudgetUnusable, budget_of
+from pfo_pipeline.powens.errors import RateLimitReached, Transient
+from pfo_pipeline.powens.rate_limit import RateLimiter, RateLimitUnusable, find_rate_limiter
 from pfo_pipeline_tests.simulated_bank import SimulatedBank, SimulatedUser
 
 MINUTE = 60
@@ -32,15 +32,15 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
-    def budget(self, folder: Path, *limits: tuple[int, int], longest: int = 300) -> Budget:
-        path = folder / "budget" / "smith.sqlite"
-        return Budget(path, limits, longest_wait_seconds=longest, clock=self.clock, sleep=self.sleep)
+    def rate_limiter(self, folder: Path, *limits: tuple[int, int], longest: int = 300) -> RateLimiter:
+        path = folder / "rate_limit" / "smith.sqlite"
+        return RateLimiter(path, limits, longest_wait_seconds=longest, clock=self.clock, sleep=self.sleep)
 
 
-def turns(budget: Budget, count: int) -> None:
+def turns(rate_limiter: RateLimiter, count: int) -> None:
     async def ask() -> None:
         for _ in range(count):
-            await budget.turn("GET /x")
+            await rate_limiter.wait("GET /x")
 
     asyncio.run(ask())
 
@@ -48,7 +48,7 @@ def turns(budget: Budget, count: int) -> None:
 def test_calls_within_the_rate_limit_do_not_wait(tmp_path: Path) -> None:
     time = Time()
 
-    turns(time.budget(tmp_path, (3, MINUTE)), 3)
+    turns(time.rate_limiter(tmp_path, (3, MINUTE)), 3)
 
     assert time.slept == []
 
@@ -56,17 +56,17 @@ def test_calls_within_the_rate_limit_do_not_wait(tmp_path: Path) -> None:
 def test_the_next_call_waits_until_the_first_is_a_minute_old(tmp_path: Path) -> None:
     time = Time()
 
-    turns(time.budget(tmp_path, (3, MINUTE)), 4)
+    turns(time.rate_limiter(tmp_path, (3, MINUTE)), 4)
 
     assert time.slept == [MINUTE + MARGIN]
 
 
 def test_no_minute_has_more_calls_than_the_rate_limit(tmp_path: Path) -> None:
     time = Time()
-    budget = time.budget(tmp_path, (3, MINUTE))
+    rate_limiter = time.rate_limiter(tmp_path, (3, MINUTE))
     at = []
     for _ in range(20):
-        turns(budget, 1)
+        turns(rate_limiter, 1)
         at.append(time.now)
         time.now += 7
 
@@ -75,16 +75,16 @@ def test_no_minute_has_more_calls_than_the_rate_limit(tmp_path: Path) -> None:
 
 def test_a_waiting_call_keeps_its_reserved_time(tmp_path: Path) -> None:
     time = Time()
-    budget = time.budget(tmp_path, (1, MINUTE))
+    rate_limiter = time.rate_limiter(tmp_path, (1, MINUTE))
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    budget._sleep = sleep
+    rate_limiter._sleep = sleep
 
     async def together() -> None:
-        await asyncio.gather(*(budget.turn("GET /x") for _ in range(3)))
+        await asyncio.gather(*(rate_limiter.wait("GET /x") for _ in range(3)))
 
     asyncio.run(together())
 
@@ -93,7 +93,7 @@ def test_a_waiting_call_keeps_its_reserved_time(tmp_path: Path) -> None:
 
 def test_two_clients_of_one_domain_share_the_rate_limit(tmp_path: Path) -> None:
     time = Time()
-    one, other = time.budget(tmp_path, (2, MINUTE)), time.budget(tmp_path, (2, MINUTE))
+    one, other = time.rate_limiter(tmp_path, (2, MINUTE)), time.rate_limiter(tmp_path, (2, MINUTE))
 
     turns(one, 2)
     turns(other, 1)
@@ -103,66 +103,68 @@ def test_two_clients_of_one_domain_share_the_rate_limit(tmp_path: Path) -> None:
 
 def test_the_daily_limit_applies_beside_the_minute_limit(tmp_path: Path) -> None:
     time = Time()
-    budget = time.budget(tmp_path, (10, MINUTE), (3, 86_400))
-    turns(budget, 3)
+    rate_limiter = time.rate_limiter(tmp_path, (10, MINUTE), (3, 86_400))
+    turns(rate_limiter, 3)
 
-    with pytest.raises(BudgetSpent, match=r"GET /x: the budget of 3 calls in 86400 s is spent for another 86401 s"):
-        turns(budget, 1)
+    with pytest.raises(
+        RateLimitReached, match=r"GET /x: the limit of 3 calls in 86400 s is reached for another 86401 s"
+    ):
+        turns(rate_limiter, 1)
 
     assert time.slept == []
 
 
 def test_a_wait_beyond_the_limit_is_refused_by_name_and_reserves_nothing(tmp_path: Path) -> None:
     time = Time()
-    budget = time.budget(tmp_path, (1, MINUTE), longest=30)
-    turns(budget, 1)
+    rate_limiter = time.rate_limiter(tmp_path, (1, MINUTE), longest=30)
+    turns(rate_limiter, 1)
 
     for _ in range(2):
-        with pytest.raises(BudgetSpent) as spent:
-            turns(budget, 1)
+        with pytest.raises(RateLimitReached) as spent:
+            turns(rate_limiter, 1)
         assert isinstance(spent.value, Transient)
         assert spent.value.retry_after_seconds == MINUTE + MARGIN
     time.now += 40
-    turns(budget, 1)
+    turns(rate_limiter, 1)
 
     assert time.slept == [MINUTE + MARGIN - 40]
 
 
 def test_a_clock_that_was_put_back_blocks_no_call(tmp_path: Path) -> None:
     time = Time()
-    budget = time.budget(tmp_path, (1, MINUTE))
-    turns(budget, 1)
+    rate_limiter = time.rate_limiter(tmp_path, (1, MINUTE))
+    turns(rate_limiter, 1)
     time.now -= 86_400
 
-    turns(budget, 1)
+    turns(rate_limiter, 1)
 
     assert time.slept == []
 
 
 def test_a_damaged_count_file_is_named_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / "budget").mkdir()
-    (tmp_path / "budget" / "smith.sqlite").write_bytes(b"no database" * 100)
+    (tmp_path / "rate_limit").mkdir()
+    (tmp_path / "rate_limit" / "smith.sqlite").write_bytes(b"no database" * 100)
 
-    with pytest.raises(BudgetUnusable, match=r"smith\.sqlite, which counts the calls .* delete that file"):
-        turns(Time().budget(tmp_path, (1, MINUTE)), 1)
+    with pytest.raises(RateLimitUnusable, match=r"smith\.sqlite, which counts the calls .* delete that file"):
+        turns(Time().rate_limiter(tmp_path, (1, MINUTE)), 1)
 
 
 def test_processes_share_the_rate_limit(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from pfo_pipeline.powens.rate_limit import Budget\n"
-        "from pfo_pipeline.powens.errors import BudgetSpent\n"
-        "budget = Budget(Path(sys.argv[1]), ((10, 3600),), longest_wait_seconds=1)\n"
+        "from pfo_pipeline.powens.rate_limit import RateLimiter\n"
+        "from pfo_pipeline.powens.errors import RateLimitReached\n"
+        "limiter = RateLimiter(Path(sys.argv[1]), ((10, 3600),), longest_wait_seconds=1)\n"
         "async def ask():\n"
         "    had = 0\n"
         "    for _ in range(8):\n"
         "        try:\n"
-        "            await budget.turn('GET /x'); had += 1\n"
-        "        except BudgetSpent: pass\n"
+        "            await limiter.wait('GET /x'); had += 1\n"
+        "        except RateLimitReached: pass\n"
         "    print(had)\n"
         "asyncio.run(ask())\n"
     )
-    path = str(tmp_path / "budget" / "smith.sqlite")
+    path = str(tmp_path / "rate_limit" / "smith.sqlite")
 
     running = [
         subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True) for _ in range(3)
@@ -180,8 +182,8 @@ def test_every_call_and_every_page_waits_for_the_rate_limit(
     time = Time()
 
     async def read() -> None:
-        budget = time.budget(tmp_path, (2, MINUTE))
-        async with PowensClient(user.base_url, timeout_seconds=10, budget=budget) as client:
+        rate_limiter = time.rate_limiter(tmp_path, (2, MINUTE))
+        async with PowensClient(user.base_url, timeout_seconds=10, rate_limiter=rate_limiter) as client:
             listing = await client.read_list("/users/me/accounts", "accounts", user.token)
             assert len(listing.records) == 3
 
@@ -210,11 +212,11 @@ def test_a_sandbox_has_powens_limits_and_others_have_the_configured_ones(
 ) -> None:
     smith = tenant(**settings)
 
-    budget = budget_of(Config(source=tmp_path / "pfo.toml", office="north", tenants=(smith,)), smith)
+    rate_limiter = find_rate_limiter(Config(source=tmp_path / "pfo.toml", office="north", tenants=(smith,)), smith)
 
-    assert budget is not None
-    assert budget._limits == limits
-    assert budget._path.name == f"{smith.domain}.sqlite"
+    assert rate_limiter is not None
+    assert rate_limiter._limits == limits
+    assert rate_limiter._path.name == f"{smith.domain}.sqlite"
 
 
 @pytest.mark.parametrize(
@@ -223,4 +225,4 @@ def test_a_sandbox_has_powens_limits_and_others_have_the_configured_ones(
 def test_without_a_known_limit_nothing_is_counted(tmp_path: Path, settings: dict[str, object]) -> None:
     smith = tenant(**settings)
 
-    assert budget_of(Config(source=tmp_path / "pfo.toml", office="north", tenants=(smith,)), smith) is None
+    assert find_rate_limiter(Config(source=tmp_path / "pfo.toml", office="north", tenants=(smith,)), smith) is None

@@ -11,7 +11,7 @@ import pytest
 
 from pfo_pipeline.defs.failures import described_failure
 from pfo_pipeline.defs.io_manager import LedgerIOManager
-from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantTurnResource
+from pfo_pipeline.defs.resources import OfficeResource, OpenBankingResource, TenantLockResource
 from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline_tests.defs.office import DAGSTERS_OWN_WARNING, Office, hurried_defs, run_job
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings(DAGSTERS_OWN_WARNING)
 HOLDER = """
 import json, sys, urllib.request
 from pathlib import Path
-from pfo_pipeline.ledger.lock import queue_for
-with queue_for(Path(sys.argv[1]), deadline_seconds=60):
+from pfo_pipeline.ledger.lock import hold_lock
+with hold_lock(Path(sys.argv[1]), deadline_seconds=60):
     print("held", flush=True)
     sys.stdin.readline()
     with urllib.request.urlopen(sys.argv[2] + "/admin/journal?domain=smith-sandbox") as journal:
@@ -60,11 +60,11 @@ def defs_that_tell(arrived: Callable[[], None]) -> dg.Definitions:
             return super().files()
 
     office = TellingOffice()
-    turn = TenantTurnResource(office=office)
+    turn = TenantLockResource(office=office)
     return hurried_defs(
         {
             "office": office,
-            "primary_open_banking": OpenBankingResource(office=office, tenant_turn=turn),
+            "primary_open_banking": OpenBankingResource(office=office, tenant_lock=turn),
             "ledger": LedgerIOManager(office=office),
         }
     )
@@ -97,7 +97,7 @@ def once(action: Callable[[], None]) -> Callable[[], None]:
 def test_a_lock_that_is_never_released_fails_the_run_by_name(
     office: Office, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pfo_pipeline.defs.resources.TURN_SECONDS", 0.01)
+    monkeypatch.setattr("pfo_pipeline.defs.resources.TENANT_LOCK_SECONDS", 0.01)
     office.add_tenant("smith", "jane")
 
     with turn_taken(office, "smith") as holder:
@@ -105,9 +105,9 @@ def test_a_lock_that_is_never_released_fails_the_run_by_name(
 
     assert not result.success
     assert office.calls("smith") == []
-    told = cause_of(result)
-    assert (told["code"], told["who_acts"]) == ("TurnRefused", "operator")
-    assert f"Tenant smith is being worked on by process {holder.pid} for over 0.01 s." in str(told["reason"])
+    output = cause_of(result)
+    assert (output["code"], output["who_acts"]) == ("TenantLockRefused", "operator")
+    assert f"Tenant smith is being worked on by process {holder.pid} for over 0.01 s." in str(output["reason"])
 
 
 def test_the_lock_of_a_killed_process_is_free(office: Office, instance: dg.DagsterInstance) -> None:
@@ -138,9 +138,9 @@ def test_an_unusable_lock_is_a_named_failure_of_the_step(
 
     assert not result.success
     assert office.calls("smith") == []
-    told = cause_of(result)
-    assert told["code"] == "LedgerUnwritable"
-    assert "Move it away" in str(told["reason"])
+    output = cause_of(result)
+    assert output["code"] == "LedgerUnwritable"
+    assert "Move it away" in str(output["reason"])
 
 
 def cause_of(result: dg.ExecuteInProcessResult) -> dict[str, str | None]:
