@@ -721,12 +721,27 @@ def test_alerts_have_targets_by_reference_and_waits_by_severity(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("", 26),
+        ("[alerts]\nstale_hours = 30", 30),
+        ("[freshness]\nread_hours = 40", 40),
+        ("[alerts]\nstale_hours = 30\n[freshness]\nread_hours = 40", 40),
+    ],
+)
+def test_hours_since_a_read_have_their_old_name_too(tmp_path: Path, text: str, hours: int) -> None:
+    config = load_config(written(tmp_path, _ALERTED.replace("[alerts]\n{alerts}", text).format()))
+
+    assert config.freshness.read_hours == hours
+
+
+@pytest.mark.parametrize(
     ("alerts", "mistake"),
     [
         ('targets = ["mailto://jane:s3cret@mail.example"]', "alerts.targets[0]: is not a secret reference"),
         ("repeat_hours = {critical = [0]}", "alerts.repeat_hours.critical[0]: "),
         ("repeat_hours = {urgent = [1]}", "alerts.repeat_hours.urgent: is not a known key"),
-        ("stale_hours = 0", "alerts.stale_hours: "),
+        ("stale_hours = 0", "freshness.read_hours: "),
     ],
 )
 def test_a_mistake_in_the_alerts_is_named_and_no_address_repeated(tmp_path: Path, alerts: str, mistake: str) -> None:

@@ -84,7 +84,7 @@ def ledger_findings(config: Config, reader: Reader, now: datetime, tenant_ids: I
         found = [condition for tenant in tenants for condition in _of_tenant(tenant, at_once, config.freshness, now)]
         figures = at_once.dated_balances([tenant.id for tenant in tenants])
     found += _held_up(figures, config.freshness, last_read, now)
-    stale_after = timedelta(hours=config.alerts.stale_hours)
+    stale_after = timedelta(hours=config.freshness.read_hours)
     for tenant in tenants:
         read_at = last_read.get(tenant.id)
         if tenant.integration == "connected" and read_at is not None and now - read_at > stale_after:

@@ -15,6 +15,7 @@ from pfo_pipeline.cli.context import Place, find_place
 from pfo_pipeline.cli.options import examples
 from pfo_pipeline.cli.output import ago, duration
 from pfo_pipeline.config import Config
+from pfo_pipeline.contracts.operations import Freshness
 from pfo_pipeline.errors import PfoError
 from pfo_pipeline.ledger.known import LoadsAhead
 from pfo_pipeline.ledger.recovery import last_backup
@@ -43,17 +44,19 @@ class HealthFinding:
     text: str
 
 
-def check_health(now: datetime, stale_after: timedelta) -> list[HealthFinding]:
+def check_health(now: datetime, stale_after: timedelta | None = None) -> list[HealthFinding]:
     """All findings with their levels; nothing is changed.
 
     Args:
         stale_after: Age of a tenant's last read, and of the publication, from which a finding is a warning; twice that is
-            critical.
+            critical. None: half of `freshness.read_hours`.
     """
     try:
         place = find_place()
     except PfoError as mistake:
         return [HealthFinding("critical", "configuration", scrub(str(mistake)))]
+    limits = place.config.freshness if place.config else Freshness()
+    stale_after = stale_after or timedelta(hours=limits.read_hours) / 2
     looks: dict[str, Callable[[], Iterator[HealthFinding]]] = {
         "configuration": lambda: _configuration(place),
         "ledger": lambda: _ledger(place, now, stale_after),
@@ -72,7 +75,7 @@ def _named(about: str, look: Callable[[], Iterator[HealthFinding]]) -> Iterator[
         yield HealthFinding("critical", about, scrub(str(problem)))
 
 
-def print_health(now: datetime, stale_after: timedelta, *, as_json: bool) -> int:
+def print_health(now: datetime, stale_after: timedelta | None = None, *, as_json: bool) -> int:
     """Print the findings, the worst first. Returns: the exit status."""
     found = sorted(check_health(now, stale_after), key=lambda finding: -LEVELS.index(finding.level))
     worst = found[0].level
@@ -252,11 +255,10 @@ def _webhooks(place: Place, state: "InstigatorState | None", now: datetime) -> H
 @click.option(
     "--hours",
     type=click.IntRange(min=1),
-    default=12,
-    show_default=True,
-    help="Warn of a tenant not read for so long, and of a ledger not published; twice that is critical.",
+    help="Warn of a tenant not read for so long, and of a ledger not published; twice that is critical. Default: half of "
+    "freshness.read_hours.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
-def health(hours: int, as_json: bool) -> None:
+def health(hours: int | None, as_json: bool) -> None:
     """Check system health, for monitoring: exit status 0 ok, 1 warning, 2 critical; one line for each finding."""
-    sys.exit(print_health(utc_now(), timedelta(hours=hours), as_json=as_json))
+    sys.exit(print_health(utc_now(), timedelta(hours=hours) if hours else None, as_json=as_json))

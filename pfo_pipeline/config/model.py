@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from os.path import normpath
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -146,8 +146,6 @@ class AlertSettings(_Section):
     """Targets of all tenants' alerts; without any, only `alerts.jsonl` is written."""
     repeat_hours: RepeatHours = RepeatHours()
     """Hours until an open alert is repeated, by severity."""
-    stale_hours: int = Field(default=26, ge=1, le=24 * 31)
-    """Maximum hours since a tenant's last successful read."""
 
 
 class ReportSettings(_Section):
@@ -193,6 +191,19 @@ class Config(_Section):
     """The cash page."""
     tenants: tuple[Tenant, ...] = Field(default=(), validate_default=True)
     """The customers of the office, one table each."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_old_names(cls, raw: Any) -> Any:
+        """Accept `alerts.stale_hours`, the name of `freshness.read_hours` in release 0.1.0."""
+        alerts = raw.get("alerts") if isinstance(raw, dict) else None
+        if not isinstance(alerts, dict) or "stale_hours" not in alerts:
+            return raw
+        freshness = raw.get("freshness", {})
+        if not isinstance(freshness, dict):
+            return raw
+        others = {key: value for key, value in alerts.items() if key != "stale_hours"}
+        return {**raw, "alerts": others, "freshness": {"read_hours": alerts["stale_hours"], **freshness}}
 
     @field_validator("tenants")
     @classmethod

@@ -231,16 +231,18 @@ Hours = Annotated[int, Field(ge=1, le=24 * 366)]
 
 
 class Freshness(BaseModel):
-    """The limits of all tenants. Ages count from the bank's own date of a balance."""
+    """What counts as stale: a balance by the bank's own date, and a tenant by its last complete read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     hours: Hours = 72
-    """For every account without another limit below."""
+    """For the balance of every account without another limit below."""
     account_types: Mapping[str, Hours] = Field(default_factory=dict)
     """Other limits by Powens account type, shorter or longer."""
     connection_classes: Mapping[ConnectionClass, Hours] = Field(default_factory=dict)
     """Other limits by connection: `consent`, `credentials` or `paused`. They lengthen a limit and never shorten it."""
+    read_hours: Hours = 26
+    """Maximum hours since a tenant was last read completely. `pfo health` warns after half of them."""
 
     @model_validator(mode="before")
     @classmethod

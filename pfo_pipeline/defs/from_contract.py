@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from pfo_pipeline.contracts.model import Operation, Retry, Step, Workflow
-from pfo_pipeline.contracts.operations import SyncAccountsInput
+from pfo_pipeline.contracts.operations import Freshness, SyncAccountsInput
 from pfo_pipeline.contracts.tables import PROVENANCE, Table
 from pfo_pipeline.operations.selection import Choice
 
@@ -33,7 +33,7 @@ CASH_PAGE = dg.AssetKey(["reports", "cash_page"])
 """The page for people, written once balances are published. It is no step of a contract, but part of the refresh run."""
 
 
-MATERIALIZED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
+MATERIALIZED_DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=Freshness().read_hours))
 """Detects that nothing runs at all: it covers an asset's newest materialization, of any tenant. Each tenant, and each balance,
 has its own limit in the configuration (`[freshness]`), which checks enforce.
 """
