@@ -2,9 +2,13 @@
 
 import duckdb
 
-from pfo_pipeline.contracts.tables import tables
+from pfo_pipeline.contracts.tables import PROVENANCE, tables
 from pfo_pipeline.ledger.schema import create
 
+_PROVENANCE = "| column | type | meaning |\n|---|---|---|\n" + "\n".join(
+    f"| `{column.name}` | {column.type} | {column.description} |" for column in PROVENANCE
+)
+_ABOUT_THE_LOAD = {column.name: column.description for column in PROVENANCE}
 _TYPES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
 
 
@@ -20,7 +24,9 @@ def render() -> str:
             "*personal* is left out where `publish_personal_columns` is off.",
             "## Tables",
             "Rows are only ever appended. The key says which rows are versions of the same thing; the one with the highest "
-            "`load_id` holds.",
+            "`load_id` is current.",
+            "Most tables and views end with the columns of the load that wrote the row:",
+            _PROVENANCE,
             *(_table(con, name, text) for name, text in _relations(con, "table")),
             "## Views",
             *(_view(con, name, text) for name, text in _relations(con, "view")),
@@ -78,18 +84,29 @@ def _can_be_called(con: duckdb.DuckDBPyConnection, name: str, arguments: int) ->
 
 
 def _columns(con: duckdb.DuckDBPyConnection, name: str, *, tell_nulls: bool = False) -> str:
-    found = con.execute(
+    """Return a table of the relation's own columns, after a line with those that have the meaning of a table's column."""
+    personal = {column.name for table in tables() for column in table.columns if column.personal}
+    rows, elsewhere, of_load = [], dict[str, list[str]](), []
+    for column, kind, nullable, text in con.execute(
         "select column_name, data_type, is_nullable, comment from duckdb_columns() "
         "where schema_name = 'ledger' and table_name = ? order by column_index",
         [name],
-    ).fetchall()
-    personal = {column.name for table in tables() for column in table.columns if column.personal}
-    rows = "\n".join(
-        f"| `{column}` | {_type(kind)}{', null' if nullable and tell_nulls else ''}"
-        f"{', *personal*' if column in personal else ''} | {text} |"
-        for column, kind, nullable, text in found
-    )
-    return f"| column | type | meaning |\n|---|---|---|\n{rows}"
+    ).fetchall():
+        source = next((t.name for t in tables() for c in t.columns if (c.name, c.description) == (column, text)), None)
+        if _ABOUT_THE_LOAD.get(column) == text:
+            of_load.append(f"`{column}`")
+        elif source and source != name and name not in {table.name for table in tables()}:
+            elsewhere.setdefault(source, []).append(f"`{column}`")
+        else:
+            null = ", null" if nullable and tell_nulls else ""
+            mark = ", *personal*" if column in personal else ""
+            rows.append(f"| `{column}` | {_type(kind)}{null}{mark} | {text} |")
+    lines = [f"As in `{source}`: {', '.join(columns)}." for source, columns in elsewhere.items()]
+    if of_load:
+        all_of_load = len(of_load) == len(_ABOUT_THE_LOAD)
+        lines.append("And the columns of the load." if all_of_load else f"Of the load: {', '.join(of_load)}.")
+    own = "| column | type | meaning |\n|---|---|---|\n" + "\n".join(rows) if rows else ""
+    return "\n\n".join(part for part in (own, " ".join(lines)) if part)
 
 
 def _type(name: str) -> str:
