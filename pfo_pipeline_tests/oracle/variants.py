@@ -169,7 +169,8 @@ def variants_of(case: Case) -> list[Case]:
 def _and_a_bystander(right: Right) -> Right:
     accounts = None if right.accounts is None else right.accounts + 1
     totals = None if right.totals is None else _plus(right.totals, "cash EUR", BYSTANDER)
-    return replace(right, totals=totals, accounts=accounts)
+    past = {moment: str(Decimal(amount) + Decimal(BYSTANDER)) for moment, amount in right.past.items()}
+    return replace(right, totals=totals, accounts=accounts, past=past)
 
 
 def _plus(totals: Mapping[str, str], key: str, amount: str) -> dict[str, str]:
