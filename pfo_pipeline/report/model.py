@@ -7,11 +7,13 @@ up without a rate.
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pfo_pipeline.contracts.records import EXACT
 from pfo_pipeline.ledger.known import Shared
-from pfo_pipeline.operations.action_items import ActionItem
+
+if TYPE_CHECKING:  # `pfo config check` needs this module, and no database.
+    from pfo_pipeline.operations.action_items import ActionItem
 
 Reason = Literal["movement", "new account", "account gone", "restatement", "carried forward", "not counted"]
 """Why a balance differs from the previous one, or does not although it should: a `carried forward` balance is older than its
@@ -260,7 +262,7 @@ class CashPage:
     reference_history: History | None
     changes: Changes | None
     """None if there was no earlier report."""
-    action_items: tuple[ActionItem, ...]
+    action_items: tuple["ActionItem", ...]
     consents: tuple[Consent, ...]
     sources: tuple[LoadReference, ...]
     first_as_of: datetime | None

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.errors import (
     LedgerBusy,
     LedgerDamaged,
@@ -23,7 +24,17 @@ from pfo_pipeline.ledger.schema import known_migrations
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger import program
 from pfo_pipeline_tests.ledger.program import other_process
-from pfo_pipeline_tests.ledger.samples import a_ledger, account, ask, balance, batch, connection, everything_in, user
+from pfo_pipeline_tests.ledger.samples import (
+    OFFICE,
+    a_ledger,
+    account,
+    ask,
+    balance,
+    batch,
+    connection,
+    everything_in,
+    user,
+)
 
 
 @pytest.fixture
@@ -207,7 +218,7 @@ def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path, place: str) -> 
     in_the_way.write_text("in the way")
 
     with pytest.raises(LedgerUnwritable, match="Move it away, or set data_dir to another folder"):
-        a_ledger(tmp_path / "data").merge(batch(balance()))
+        Ledger(LedgerFiles(tmp_path / "data"), OFFICE).merge(batch(balance()))
 
 
 def test_a_folder_in_place_of_the_copy_is_reported_and_the_merge_is_kept(ledger: Ledger) -> None:

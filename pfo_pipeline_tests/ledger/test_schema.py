@@ -7,9 +7,11 @@ import duckdb
 import pytest
 
 from pfo_pipeline.contracts.tables import PROVENANCE, Column, Table, tables
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.hash_chain import SEALED_TABLES, sealed_columns
 from pfo_pipeline.ledger.reader import open_published
 from pfo_pipeline.ledger.schema import SCHEMA, bring_up_to_date, known_migrations
+from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline_tests.ledger.samples import MARCH_31, OFFICE, SetClock, a_ledger, ask, balance, batch
 
 TYPES = {"timestamptz": "TIMESTAMP WITH TIME ZONE"}
@@ -160,7 +162,7 @@ def test_the_office_is_written_into_its_ledger(con: duckdb.DuckDBPyConnection) -
 
 def test_a_ledger_is_migrated_once(tmp_path: Path) -> None:
     clock = SetClock()
-    ledger = a_ledger(tmp_path / "data", clock=clock)
+    ledger = Ledger(LedgerFiles(tmp_path / "data"), OFFICE, clock=clock)
     ledger.merge(batch(balance()))
     made = clock.now
     clock.advance(days=1)

@@ -8,11 +8,13 @@ import duckdb
 import pytest
 
 from pfo_pipeline.ledger import recovery
+from pfo_pipeline.ledger.connection import LedgerFiles
 from pfo_pipeline.ledger.errors import LedgerMissing
 from pfo_pipeline.ledger.store import Ledger
 from pfo_pipeline.ledger.verify import Verified, verify
 from pfo_pipeline_tests.ledger.samples import (
     APRIL_1,
+    OFFICE,
     SetClock,
     a_ledger,
     account,
@@ -219,7 +221,7 @@ def test_a_flipped_byte_is_reported_with_its_file(sound: Ledger, which: str) -> 
 
 def test_without_a_ledger_there_is_nothing_to_verify(tmp_path: Path) -> None:
     with pytest.raises(LedgerMissing, match="make run"):
-        a_ledger(tmp_path / "data").verify()
+        Ledger(LedgerFiles(tmp_path / "data"), OFFICE).verify()
 
     assert not (tmp_path / "data").exists()
 

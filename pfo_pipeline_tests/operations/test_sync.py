@@ -529,7 +529,6 @@ def test_a_sync_is_dated_by_the_given_clock(smith: Household) -> None:
 
 def test_a_damaged_ledger_is_found_before_any_request_to_the_bank(bank: SimulatedBank, tmp_path: Path) -> None:
     smith = settle(bank, a_ledger(tmp_path, bank))
-    smith.ledger.files.private.mkdir()
     smith.ledger.files.primary.write_bytes(b"damaged")
 
     with smith.asked() as asked, pytest.raises(LedgerDamaged):

@@ -1,12 +1,12 @@
 "use strict";
 // Draws each plot from the table behind it. Without scripts the page has the same figures, and pictures drawn beforehand.
 (() => {
-  const told = JSON.parse(document.getElementById("plots").textContent);
+  const plots = JSON.parse(document.getElementById("plots").textContent);
   const refused = () => Promise.reject(new Error("a page of its own loads nothing"));
   const loader = { load: refused, sanitize: refused, http: refused, file: refused };
   const options = {
     renderer: "svg", actions: false, ast: true, tooltip: false, defaultStyle: false, hover: false, logLevel: 1, loader,
-    timeFormatLocale: told.timeFormatLocale,
+    timeFormatLocale: plots.timeFormatLocale,
   };
 
   const rowsOf = (table) => [...table.tBodies[0].rows].reverse().map((row, index, all) => {
@@ -20,9 +20,9 @@
   const draw = async (figure) => {
     const rows = rowsOf(document.getElementById(figure.dataset.table));
     const place = figure.querySelector(".plot"), reading = figure.querySelector(".reading");
-    const padding = told.spec.padding, inside = () => Math.max(120, place.clientWidth - padding.left - padding.right);
+    const padding = plots.spec.padding, inside = () => Math.max(120, place.clientWidth - padding.left - padding.right);
     const height = Number(figure.dataset.height);
-    const spec = { ...told.spec, data: { ...told.spec.data, values: rows }, width: inside(), height };
+    const spec = { ...plots.spec, data: { ...plots.spec.data, values: rows }, width: inside(), height };
     const target = document.createElement("div");
     const slider = Object.assign(document.createElement("input"), { type: "range", max: rows.length - 1, step: 1 });
     slider.setAttribute("aria-label", `${figure.dataset.name}: the figure of a day`);
