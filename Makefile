@@ -12,9 +12,10 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
-# In the order of the files, the long ones come first; which tests stay together says pfo_pipeline_tests/conftest.py.
-# Not in pyproject.toml: a single test starts at once, with a debugger. `make test PARALLEL=` runs the suite in one process.
-PARALLEL ?= --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+# One process more than there are processors, because many tests wait. Which tests stay together, and which come first, says
+# pfo_pipeline_tests/conftest.py. Not in pyproject.toml: a single test starts at once, with a debugger. `make test PARALLEL=` runs the suite in one process.
+PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 4))')
+PARALLEL ?= --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
 .PHONY: run dev quick test torture lint simulate bench docs lock setup
 

@@ -5,12 +5,14 @@ one file, which share what is dear to start, run in one process, but for those t
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import hypothesis
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from pfo_pipeline_tests.browser.program import REMEDY, find_browser
@@ -43,6 +45,7 @@ def _connect_with_one_thread(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
     for item in items:
         if item.nodeid.removeprefix(f"{_TESTS}/").startswith(_LONG):
             item.add_marker(pytest.mark.long)
@@ -79,7 +82,9 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
 
 
 _TESTS = "pfo_pipeline_tests"
-_ALONE = (f"{_TESTS}/simulation/test_seeds.py",)
+_FIRST = tuple(f"{_TESTS}/{name}" for name in ("browser/", "test_benchmarks.py", "test_docs.py", "integration/"))
+"""Files that start first: they are long, and at the end the other processes would have nothing left to do."""
+_ALONE = (f"{_TESTS}/simulation/test_seeds.py", f"{_TESTS}/oracle/test_driving.py")
 """Files whose tests share nothing and are long."""
 _TOGETHER = (f"{_TESTS}/browser/",)
 """Folders that run in one process: two servers with all that they start are too much for two processors."""
@@ -102,6 +107,19 @@ _YEAR = (f"{_TESTS}/docs/test_for_other_tools.py", f"{_TESTS}/test_analyst_quest
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return _ByFile(config, log)
+
+
+def built_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
+    """Return a folder that the first process that needs it builds, for all processes of the suite."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(shared.with_suffix(".lock")):
+        if not shared.exists():
+            draft = shared.with_suffix(".draft")
+            draft.mkdir()
+            build(draft)
+            draft.rename(shared)
+    return shared
 
 
 @pytest.fixture(scope="session")

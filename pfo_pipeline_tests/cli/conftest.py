@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pfo_pipeline_tests.conftest import built_once
 from pfo_pipeline_tests.defs.conftest import bank, empty_history, instance, office
 from pfo_pipeline_tests.defs.office import Office, sync_and_refresh, today
 from pfo_pipeline_tests.simulated_bank import SimulatedBank
@@ -23,7 +24,10 @@ JONES = "777.25"
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which `pfo run` was called with nothing configured; its data folder is `data`."""
-    folder = tmp_path_factory.mktemp("demonstration")
+    return built_once(tmp_path_factory, "demonstration", _run_demonstration)
+
+
+def _run_demonstration(folder: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PFO_", "DAGSTER_"))}
     done = subprocess.run(
         [sys.executable, "-m", "pfo_pipeline.cli", "run"],
@@ -35,8 +39,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""  # What is under way is told on terminals alone.
-    return folder
+    assert done.stderr == ""  # What is under way is shown on terminals alone.
 
 
 @pytest.fixture

@@ -200,16 +200,20 @@ def first_unlike(case: Case, folder: Path) -> str | None:
     return None
 
 
-def first_moved(script: Script, told: Told, folder: Path) -> str | None:
-    """Return the first moment at which a total changed because a script was told in another way."""
-    before, after = (_shown(one, folder / name) for one, name in ((script, "before"), (told.script, "after")))
+def first_moved(before: list[Shown], told: Told, folder: Path) -> str | None:
+    """Return the first moment at which a total changed because a script was told in another way.
+
+    Args:
+        before: The answers to the script as it was.
+    """
+    after = answers(told.script, folder)
     for old, new in told.same:
         if before[old].totals != after[new].totals:
             return f"moment {old}: {before[old].totals} became {after[new].totals}"
     return None
 
 
-def _shown(script: Script, folder: Path) -> list[Shown]:
+def answers(script: Script, folder: Path) -> list[Shown]:
     with played(script, folder) as moments:
         return [shown for _, shown in moments]
 
