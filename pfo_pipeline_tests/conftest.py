@@ -91,15 +91,16 @@ _TOGETHER = (f"{_TESTS}/browser/",)
 _LONG = (
     *("browser/", "cli/", "defs/", "docs/", "integration/", "oracle/", "simulation/", "telemetry/", "upgrades/"),
     *(
-        "ledger/test_crashes.py",
-        "ledger/test_recovery.py",
-        "ledger/test_lock_of_processes.py",
-        "ledger/test_writers_and_readers.py",
+        f"ledger/test_{name}.py"
+        for name in ("beancount", "crashes", "damage", "encryption", "erase", "export", "lock_of_processes")
     ),
-    *("report/test_build.py", "simulator/test_program.py"),
+    *(f"ledger/test_{name}.py" for name in ("migrations", "moments", "recovery", "verify", "writers_and_readers")),
+    *(f"operations/test_{name}.py" for name in ("attempts", "gone", "selection", "wrong_clock")),
+    *(f"report/test_{name}.py" for name in ("action_items", "build", "changes")),
+    "simulator/test_program.py",
     *("test_analyst_questions.py", "test_benchmarks.py", "test_deploy.py", "test_docs.py", "test_wheel.py"),
 )
-"""Folders and files that `make quick` leaves out."""
+"""Folders and files that `make quick` leaves out: they start programs, or play long histories."""
 _YEAR = (f"{_TESTS}/docs/test_for_other_tools.py", f"{_TESTS}/test_analyst_questions.py")
 """Files that ask for the year below."""
 

@@ -134,7 +134,7 @@ def _not_read(tenant_id: str, count: int) -> Condition:
         owner="operator",
         severity="warning",
         code="notConfigured",
-        text=f"No longer read by us: {who} whom the configuration has no more; their accounts count on with old figures",
+        text=f"No longer read by us: {who} missing from the configuration; their accounts still count, with old balances",
         remedy="pfo status names the user, and what to do.",
     )
 

@@ -271,7 +271,7 @@ OPEN = click.option("--open", "open_page", is_flag=True, help="Open the page in 
 @MEMBER
 @OPEN
 def connect(tenant: str, member: str, open_page: bool) -> None:
-    """Connect a member's bank: make the Powens user if there is none, tell the link, wait for the member, sync.
+    """Connect a member's bank: make the Powens user if there is none, show the link, wait for the member, sync.
 
     Whatever fails, the same command goes on; there is never a second user. Where redirect_uri is not an address of this
     machine (http://127.0.0.1:PORT/...), it ends with the link, and the next run reads the bank.
@@ -295,10 +295,10 @@ def connect(tenant: str, member: str, open_page: bool) -> None:
     shell_complete=complete_connections,
     help="As `pfo connections` shows it.",
 )
-@click.option("--no-wait", is_flag=True, help="Tell the link alone, for a member who is elsewhere.")
+@click.option("--no-wait", is_flag=True, help="Only show the link, for a member who is elsewhere.")
 @OPEN
 def reconnect(tenant: str, connection: str, no_wait: bool, open_page: bool) -> None:
-    """Have a member fix a connection, or renew its consent: tell the link, wait for the member, sync."""
+    """Have a member fix a connection, or renew its consent: show the link, wait for the member, sync."""
     with working(find_place()) as place:
         status = reconnect_member(place, tenant, connection, wait=not no_wait, open_page=open_page)
     sys.exit(status)

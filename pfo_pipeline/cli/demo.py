@@ -97,7 +97,7 @@ def _refuse_other_ledger(files: LedgerFiles) -> None:
         if office != [(DEMO_OFFICE,)]:
             raise DemoError(f"{files.published} is not the demonstration's ledger. Nothing was removed.")
     elif files.primary.exists():
-        raise DemoError(f"{files.primary} was never published, so whose it is cannot be told. Nothing was removed.")
+        raise DemoError(f"{files.primary} was never published, so its office is unknown. Nothing was removed.")
 
 
 def _remove(data_dir: Path, files: LedgerFiles) -> list[Path]:

@@ -210,7 +210,7 @@ def _daemon(pulse: "DaemonPulse", now: datetime) -> HealthFinding:
     if pulse.state == "silent":
         return HealthFinding("critical", "daemon", f"no sign of life for {age} ({parts}). {_START}")
     if pulse.state == "failing":
-        return HealthFinding("warn", "daemon", f"{parts} had errors; its log tells which.")
+        return HealthFinding("warn", "daemon", f"{parts} had errors; see its log.")
     return HealthFinding("ok", "daemon", f"last sign of life {age} ago")
 
 

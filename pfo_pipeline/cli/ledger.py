@@ -299,13 +299,13 @@ def erase(tenant: str, member: str | None, yes: bool) -> None:
     "--member",
     metavar="NAME",
     shell_complete=complete_members,
-    help="All linked accounts of this user, whom the configuration has no more.",
+    help="All linked accounts of this user, who is no longer in the configuration.",
 )
 @click.option(
     "--account",
     metavar="ID",
     shell_complete=complete_accounts,
-    help="One linked account that its bank lists no more.",
+    help="One linked account that its bank no longer lists.",
 )
 @click.option(
     "--on",
@@ -316,7 +316,7 @@ def erase(tenant: str, member: str | None, yes: bool) -> None:
 )
 @YES
 def end(tenant: str, member: str | None, account: str | None, on: datetime, yes: bool) -> None:
-    """Take linked accounts out of the totals from a date on: of a user who left, or one that the bank shows no more.
+    """Take linked accounts out of the totals from a date on: of a user who left, or one that the bank no longer shows.
 
     Balances and history stay. An account lives again when its bank lists it again.
     """

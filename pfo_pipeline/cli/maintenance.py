@@ -47,7 +47,7 @@ def _totals(place: Place) -> Totals:
 def _show_changes(before: Totals, after: Totals) -> None:
     changed = [key for key in sorted(before | after) if before.get(key) != after.get(key)] if before else []
     if changed:
-        click.echo("Totals that this version tells otherwise (pfo identity and the view coverage say why):")
+        click.echo("Totals that this version computes differently (pfo identity and the view coverage say why):")
     for tenant_id, currency in changed:
         then, now = before.get((tenant_id, currency)), after.get((tenant_id, currency))
         click.echo(f"  {tenant_id} {currency}: {_amount(then)} before, {_amount(now)} now")

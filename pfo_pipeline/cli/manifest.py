@@ -99,7 +99,7 @@ def _problems(backup: Path, manifest: Manifest) -> Iterable[str]:
         if "\0" in name or not path.resolve().is_relative_to(backup.resolve()):
             yield f"{name}: lies outside the backup"
         elif not _OURS.fullmatch(name) or ".." in Path(name).parts:
-            yield f"{name}: is none that a backup has"
+            yield f"{name}: is not part of a backup"
         elif not path.is_file():
             yield f"{name}: is missing"
         elif sha256_of(path) != digest:

@@ -276,7 +276,7 @@ class IdentityRow:
     )
     account_class: str | None = _column(
         "varchar",
-        "Class of the account where this link's own type does not tell; see account_types.",
+        "Class of the account where this link's own type does not decide; see account_types.",
         null=True,
         default=None,
     )

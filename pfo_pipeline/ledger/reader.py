@@ -132,7 +132,7 @@ with not_read as (
 select connection_id, user_id, institution_id, institution_name,
     case when is_read then state end, case when is_read then status else 'not_read' end,
     case when is_read then who_acts else 'operator' end,
-    case when is_read then remedy else 'The configuration has its user no more: see what is said of the user.' end,
+    case when is_read then remedy else 'Its user is no longer in the configuration: see the action item of the user.' end,
     case when is_read then link end, last_success_at, case when is_read then {_within("next_try_at")} end,
     case when is_read then {_within("consent_expires_at")} end
 from (

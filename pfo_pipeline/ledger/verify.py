@@ -160,7 +160,7 @@ def _schema(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         if name not in ours:
             yield Finding("", name, "is missing")
         elif name not in expected:
-            yield Finding("", name, "is none that the migrations make")
+            yield Finding("", name, "is not made by any migration")
         elif ours[name] not in expected[name]:
             yield Finding("", name, "is not what the migrations make")
     strangers = con.execute(
@@ -173,7 +173,7 @@ def _schema(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         {"schema": SCHEMA},
     ).fetchall()
     for (name,) in sorted(strangers):
-        yield Finding("", name, "is none that the migrations make")
+        yield Finding("", name, "is not made by any migration")
 
 
 def _office_tables(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:

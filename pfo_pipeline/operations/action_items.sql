@@ -141,7 +141,7 @@ about_accounts as (
         m.accounts || case when m.accounts = 1 then ' account' else ' accounts' end || ' missing from the bank''s list since '
             || strftime(m.since at time zone 'UTC', '%Y-%m-%d') as why,
         'operator' as who_acts,
-        'Look at connection ' || m.connection_id || ' in the Powens console: the last balance counts on meanwhile. If the account '
+        'Look at connection ' || m.connection_id || ' in the Powens console: the last balance still counts. If the account '
             || 'was closed, end it: '
             || case when m.accounts = 1
                 then 'pfo end --tenant ' || m.tenant_id || ' --account ' || m.account_id || ' --on '
@@ -216,8 +216,8 @@ about_accounts as (
         case t.trouble when 'actionNeeded' then 'member' else 'operator' end as who_acts,
         case t.trouble
             when 'actionNeeded' then 'The member settles it on the bank''s own site or app: a message to read, terms to accept. '
-                || 'The last balance counts on meanwhile.'
-            else 'An error that we do not know: look at the account in the Powens console. The last balance counts on meanwhile.'
+                || 'The last balance still counts.'
+            else 'An error that we do not know: look at the account in the Powens console. The last balance still counts.'
         end as remedy
     from troubled t
     union all
@@ -228,7 +228,7 @@ about_accounts as (
             || q.which as why,
         'operator' as who_acts,
         'Look at it in the Powens console, and ask Powens support where it is wrong there: each run reads it again. Until then '
-            || 'what it shows is in no total, or the last balance counts on. All of them: pfo sql "from quarantine_latest where '
+            || 'its amount is in no total, or the last balance still counts. All of them: pfo sql "from quarantine_latest where '
             || 'tenant_id = ''' || q.tenant_id || '''"' as remedy
     from put_aside q
     union all

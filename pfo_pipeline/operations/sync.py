@@ -91,9 +91,7 @@ async def sync_accounts(
     stands = situation(connection, context.now)
     missing = sorted((wanted or set()) - {row.account_id for row in rows})
     errors = [] if stands.is_synced else [f"connection {connection.id}: {stands.state or stands.status}"]
-    errors += [
-        f"account {account_id}: Powens lists it no more; a run of everything records why" for account_id in missing
-    ]
+    errors += [f"account {account_id}: Powens no longer lists it; a full run records why" for account_id in missing]
     output = SyncAccountsOutput(
         synced=len(rows) if stands.is_synced else 0,
         failed=len(missing) + (0 if stands.is_synced else max(1, len(rows))),
@@ -318,7 +316,7 @@ def _has_balance(account: KnownAccount | None) -> bool:
 def told_missing(connection_id: str, count: int) -> str:
     """Return the message of a step about missing accounts, for any number of them."""
     what = "1 account is" if count == 1 else f"{count} accounts are"
-    return f"connection {connection_id}: {what} missing from the bank's list; the last balance counts on"
+    return f"connection {connection_id}: {what} missing from the bank's list; the last balance still counts"
 
 
 def no_longer_read(
@@ -340,7 +338,7 @@ def no_longer_read(
 def _ways_out(tenant: Tenant, user_id: str, now: datetime) -> str:
     whom = f"--tenant {tenant.id} --member {user_id}"
     return (
-        "The configuration has the user no more: their accounts count on with figures that stand still. Put the user back "
+        "The user is no longer in the configuration: their accounts still count, with old balances. Put the user back "
         f"into tenants.{tenant.id}.users; or end their accounts on a date: "
         f"pfo end {whom} --on {now.astimezone(tenant.zone):%Y-%m-%d}; or erase what is held of them: pfo erase {whom}"
     )

@@ -122,7 +122,7 @@ def _unusable(path: Path, reason: str | None) -> InboxError:
         return InboxError(f"{path} is held by another program for over {_BUSY_SECONDS} s. The next look tries again.")
     return InboxError(
         f"{path} cannot be used ({reason}). Free the disk if it is full; if the file is damaged, delete it: "
-        "the nightly runs fetch what its events told of."
+        "the nightly runs fetch what its events reported."
     )
 
 

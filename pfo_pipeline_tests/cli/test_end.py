@@ -1,4 +1,4 @@
-"""`pfo end`: accounts of a user who left, or one that its bank lists no more, end on a date that a person gives."""
+"""`pfo end`: accounts of a user who left, or one that its bank no longer lists, end on a date that a person gives."""
 
 import re
 import shutil

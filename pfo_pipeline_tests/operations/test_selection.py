@@ -66,7 +66,7 @@ def test_unselected_or_moved_accounts_are_not_marked_removed(two: Household) -> 
 
     assert [account.deleted_at for account in two.accounts()] == [None] * 4
     assert "gone" not in {c.status for c in two.connections()}
-    assert outcome.errors == (f"account {gone.account_id}: Powens lists it no more; a run of everything records why",)
+    assert outcome.errors == (f"account {gone.account_id}: Powens no longer lists it; a full run records why",)
     two.sync(run_id="run-2")
     assert [bool(account.deleted_at) for account in two.accounts()].count(True) == 1
     assert [bool(account.missing_since) for account in two.accounts()] == [True, False, False, False]
