@@ -587,6 +587,24 @@ def test_two_users_cannot_be_the_same_person(tmp_path: Path) -> None:
     assert twice == ["tenants.smith.users: two of them have the same powens_id"]
 
 
+def test_two_tenants_cannot_have_the_same_powens_user(tmp_path: Path) -> None:
+    """Each of their accounts would count in both."""
+    text = """
+        office = "office"
+        [tenants.smith]
+        domain = "smith"
+        users = [{{id = "jane", powens_id = 7, token = "env:JANE"}}]
+        [tenants.jones]
+        domain = "{domain}"
+        users = [{{id = "jill", powens_id = 7, token = "env:JILL"}}]
+        """
+
+    (twice,) = mistakes(tmp_path, text.format(domain="smith"))
+
+    assert "tenants.smith.users.jane and tenants.jones.users.jill are one Powens user, 7 of smith" in twice
+    assert load_config(written(tmp_path, text.format(domain="jones"))).tenants[1].id == "jones"
+
+
 def test_two_users_cannot_have_one_token(tmp_path: Path) -> None:
     found = mistakes(
         tmp_path,

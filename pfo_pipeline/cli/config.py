@@ -1,5 +1,7 @@
 """`pfo config check`: every mistake in the configuration, its secrets and its rates."""
 
+from contextlib import suppress
+
 import click
 
 from pfo_pipeline.cli.options import examples
@@ -24,8 +26,20 @@ def check() -> None:
         except SecretError as problem:
             problems.append(f"  {problem}")
             if key.endswith(".token") and reference.startswith("file:"):
-                _, tenant, _, user, _ = key.split(".")
-                problems.append(f"    A token that is not there yet: pfo connect --tenant {tenant} --member {user}")
+                _, tenant_id, _, user_id, _ = key.split(".")
+                problems.append(
+                    f"    A token that is not there yet: pfo connect --tenant {tenant_id} --member {user_id}"
+                )
+    tokens: dict[tuple[str, str], str] = {}
+    for tenant, user in ((t, u) for t in found.tenants for u in t.users):
+        with suppress(SecretError):  # Listed above.
+            name = f"tenants.{tenant.id}.users.{user.id}"
+            first = tokens.setdefault((tenant.domain, found.user_token(tenant, user)), name)
+            if first != name:
+                problems.append(
+                    f"  {first} and {name} have the same token: they are one Powens user, and each account would count "
+                    "twice. Leave one of them out, or give each its own token."
+                )
     try:
         rates_of(found)
     except RatesError as problem:

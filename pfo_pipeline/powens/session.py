@@ -13,7 +13,7 @@ from pfo_pipeline.contracts.model import BindingStatus, IntegrationBinding
 from pfo_pipeline.contracts.tables import QuarantineRow
 from pfo_pipeline.contracts.workflows import POWENS_CAPABILITIES, POWENS_INTEGRATION, PRIMARY_OPEN_BANKING
 from pfo_pipeline.powens.client import Listing
-from pfo_pipeline.powens.errors import Invalid, Missing, TooSlow
+from pfo_pipeline.powens.errors import Invalid, Missing, Refused, TooSlow
 from pfo_pipeline.powens.mapping import parse, quarantined
 from pfo_pipeline.powens.models import Account, Connection, id_if_any
 from pfo_pipeline.powens.schema_drift import (
@@ -67,6 +67,8 @@ class KeptAnswers:
     """Answers that a step already has. A retried attempt requests only the others."""
 
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    refused: dict[tuple[str, str], Refused] = field(default_factory=dict)
+    """Calls that Powens refused: another attempt cannot help."""
     asked: dict[str, Connection] = field(default_factory=dict)
     """State of each connection before its forced sync, by connection id."""
 
@@ -140,10 +142,16 @@ class BankSession:
 
     async def _once(self, user: User, what: str, read: Callable[[User], Awaitable[V]]) -> V:
         key = (user.id, what)
+        if key in self._kept.refused:
+            raise self._kept.refused[key]
         if key not in self._kept.answers:
             if key not in self._under_way:
                 self._under_way[key] = asyncio.ensure_future(read(user))
-            self._kept.answers[key] = await self._under_way[key]
+            try:
+                self._kept.answers[key] = await self._under_way[key]
+            except Refused as refusal:
+                self._kept.refused[key] = refusal
+                raise
         answer: V = self._kept.answers[key]
         return answer
 
@@ -184,7 +192,7 @@ class BankSession:
             drift[does_not_add_up(f"{name}s")] = abs(listing.missing)
         if listing.missing > 0 and is_whole:
             # Any record that seems to be removed may be one of these, so none counts as removed.
-            reason = "list: twice fewer records than its own total tells of"
+            reason = "list: twice fewer records than its own total says"
             quarantine.append(quarantined(self._tenant.id, user.id, name, {}, reason))
             unread.append(Unread(None, None))
         contradicted = _told_in_two_ways(listing.records)

@@ -263,6 +263,19 @@ def test_config_check_names_every_secret_that_does_not_resolve_and_no_value(offi
         assert key in printed
 
 
+def test_config_check_names_two_users_with_the_same_token(office: Office) -> None:
+    office.add_tenant("smith", "jane")
+    office.add_tenant("jones", "jill")
+    office.change_tenant("jones", **office.tenants["smith"])
+    office.set_token("smith", "jane", "zzSAMEzz")
+    office.set_token("jones", "jill", "zzSAMEzz")
+
+    printed = refused(run("config", "check"))
+
+    assert "tenants.smith.users.jane and tenants.jones.users.jill have the same token" in printed
+    assert "zzSAMEzz" not in printed
+
+
 def test_a_secret_in_the_place_of_a_reference_is_refused_without_being_shown(office: Office) -> None:
     office.add_tenant("smith", "jane", client_secret="zzTHESECRETITSELFzz")
 

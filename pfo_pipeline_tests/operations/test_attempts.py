@@ -97,6 +97,21 @@ def test_the_next_attempt_repeats_only_the_failed_call(households: Household, st
     assert loads(households) == [(1, False), (2, True)]
 
 
+@BOTH
+def test_a_refused_token_is_not_used_again_in_the_next_attempt(households: Household, step: Step) -> None:
+    revoke(households, "june")
+    fail(households, "john", status=503)
+    with pytest.raises(TryAgain):
+        households.attempt(step)
+
+    with households.asked() as asked:
+        outcome = households.run(step, attempt=2)
+
+    assert {member for member, _ in asked} == {"john"}
+    assert outcome.batch.failed == 1
+    assert statuses(households) == {"jane": "ok", "john": "ok", "june": "refused"}
+
+
 def test_two_attempts_end_in_the_state_of_one(households: Household) -> None:
     fail(households, "john", status=503)
     with pytest.raises(TryAgain):

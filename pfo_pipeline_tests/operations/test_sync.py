@@ -446,7 +446,7 @@ def test_an_inconsistent_list_marks_nothing_as_removed(smith: Household, path: s
     assert outcome.drift[f"{key}.total=differs"] == 1
     assert [c.status for c in smith.connections()] == ["healthy"]
     assert [a.deleted_at for a in smith.accounts()] == [None]
-    assert (record, None, "list: twice fewer records than its own total tells of") in smith.ask(
+    assert (record, None, "list: twice fewer records than its own total says") in smith.ask(
         "select record, source_id, reason from quarantine"
     )
 
