@@ -587,6 +587,29 @@ def test_two_users_cannot_be_the_same_person(tmp_path: Path) -> None:
     assert twice == ["tenants.smith.users: two of them have the same powens_id"]
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("powens_id = true", "tenants.smith.users[0].powens_id"),
+        ('powens_id = "7"', "tenants.smith.users[0].powens_id"),
+        ("powens_id = 7.0", "tenants.smith.users[0].powens_id"),
+    ],
+)
+def test_a_number_is_written_as_a_number(tmp_path: Path, line: str, key: str) -> None:
+    (found,) = mistakes(
+        tmp_path,
+        f'office = "office"\n[tenants.smith]\ndomain = "smith"\nusers = [{{id = "jane", token = "env:T", {line}}}]\n',
+    )
+
+    assert found.startswith(f"{key}: ")
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    text = 'office = "office"\n[tenants.smith]\ndomain = "smith"\nusers = [{id = "jane", token = "env:T"}]\n'
+
+    assert load_config(written(tmp_path, b"\xef\xbb\xbf" + text.encode())).office == "office"
+
+
 def test_two_tenants_cannot_have_the_same_powens_user(tmp_path: Path) -> None:
     """Each of their accounts would count in both."""
     text = """

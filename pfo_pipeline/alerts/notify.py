@@ -88,8 +88,9 @@ ALERTS = "alerts.jsonl"
 def append_to_log(data_dir: Path, notices: Iterable[Notice], now: datetime) -> None:
     """Append the notices to the log. Raises: OSError."""
     lines = b"".join(json.dumps(_line(notice, now)).encode() + b"\n" for notice in notices)
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / ALERTS).open("a+b") as file:
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
+    # Whatever the umask, other accounts may read the log, and not write it.
+    with open(data_dir / ALERTS, "a+b", opener=partial(os.open, mode=0o644)) as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
             if file.read() != b"\n":

@@ -1,10 +1,15 @@
 """`pfo config check`: every mistake in the configuration, its secrets and its rates."""
 
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pfo_pipeline.cli.options import examples
+
+if TYPE_CHECKING:
+    from pfo_pipeline.config import Config
 
 
 @click.group(epilog=examples("pfo config check"))
@@ -23,6 +28,8 @@ def check() -> None:
     for key, reference in found.secret_references():
         try:
             found.secret(reference, key=key)
+            if open_to_others := _file_open_to_others(found, reference):
+                click.echo(f"{key}: other accounts of this machine can read it: chmod 600 {open_to_others}", err=True)
         except SecretError as problem:
             problems.append(f"  {problem}")
             if key.endswith(".token") and reference.startswith("file:"):
@@ -48,3 +55,10 @@ def check() -> None:
         raise ConfigError(f"{found.source} refers to what cannot be used:\n" + "\n".join(problems))
     users = sum(len(tenant.users) for tenant in found.tenants)
     click.echo(f"{found.source} is in order: office {found.office}, {len(found.tenants)} tenants, {users} users.")
+
+
+def _file_open_to_others(config: "Config", reference: str) -> Path | None:
+    """Return the file of a secret that its group or every account may read or write; None if there is no such file."""
+    kind, _, path = reference.partition(":")
+    file = config.source.parent / path
+    return file if kind == "file" and file.stat().st_mode & 0o077 else None

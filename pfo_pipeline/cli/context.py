@@ -199,7 +199,8 @@ def prepare(place: Place) -> None:
         _copy_settings(home)
 
 
-def _make_writable(folder: Path, remedy: str, mode: int = 0o777) -> None:
+def _make_writable(folder: Path, remedy: str, mode: int = 0o755) -> None:
+    """Make the folder if it is not there. Whatever the umask, other accounts may not put files into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=mode)
         with tempfile.TemporaryFile(dir=folder):

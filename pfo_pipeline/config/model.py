@@ -37,7 +37,7 @@ class User(_Section):
 
     id: Slug
     """The member's short name, in commands and in the ledger."""
-    powens_id: int | None = Field(default=None, gt=0)
+    powens_id: int | None = Field(default=None, gt=0, strict=True)
     """The user's number at Powens, if the user exists already; `pfo connect` stores the number of a user that it creates."""
     name: str = ""
     """The member's name on the cash page."""
@@ -74,11 +74,11 @@ class Tenant(_Section):
     """The time zone of the tenant's schedules and dates."""
     integration: Literal["connected", "disconnected"] = "connected"
     """`disconnected` pauses a tenant: its steps are refused."""
-    timeout_seconds: int = Field(default=60, ge=1, le=600)
+    timeout_seconds: int = Field(default=60, ge=1, le=600, strict=True)
     """For one call; Powens may be slow."""
-    requests_per_minute: int | None = Field(default=None, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1, strict=True)
     """Calls to the domain, by all programs of this machine; default 30 on a sandbox, otherwise unlimited."""
-    requests_per_day: int | None = Field(default=None, ge=1)
+    requests_per_day: int | None = Field(default=None, ge=1, strict=True)
     """Likewise per day; default 86,400 on a sandbox."""
     currency_changes: Mapping[str, CurrencyCode] = Field(default_factory=dict)
     """Accounts, by canonical id, whose currency a bank has really changed, with the new currency."""
@@ -125,7 +125,7 @@ class Tenant(_Section):
         return found + [(_token_key(self, user), user.token) for user in self.users]
 
 
-Waits = tuple[Annotated[int, Field(ge=1, le=24 * 366)], ...]
+Waits = tuple[Annotated[int, Field(ge=1, le=24 * 366, strict=True)], ...]
 
 
 class RepeatHours(_Section):

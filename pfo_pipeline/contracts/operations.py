@@ -227,7 +227,7 @@ ConnectionClass = Literal["consent", "credentials", "paused"]
 itself, because automatic sync is off.
 """
 
-Hours = Annotated[int, Field(ge=1, le=24 * 366)]
+Hours = Annotated[int, Field(ge=1, le=24 * 366, strict=True)]
 
 
 class Freshness(BaseModel):

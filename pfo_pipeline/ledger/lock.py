@@ -8,10 +8,11 @@ blocks nobody. Local disks only: such locks are not reliable on NFS.
 
 import fcntl
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,6 +20,11 @@ from filelock import FileLock, Timeout
 from pfo_pipeline.telemetry import recorded
 
 _POLL_SECONDS = 0.02
+_DRAFT_SECONDS = 60.0
+"""A draft of a ticket exists for some milliseconds; an older one that nobody locks was left by a killed process."""
+
+
+_TICKET = re.compile(r"\.[0-9]+\.ticket$")
 
 
 class LockTimeout(Exception):
@@ -37,15 +43,16 @@ def hold_lock(path: Path, *, deadline_seconds: float) -> Iterator[None]:
     begun = time.monotonic()
     until = begun + deadline_seconds
     with _ticket(path) as ticket:
-        while _is_anyone_before(ticket, path):
+        while (earlier := _earlier_waiter(ticket, path)) is not None:
             if time.monotonic() >= until:
-                raise LockTimeout(_who(holder))
+                # Without a holder, a process that waits before us is stopped or hangs.
+                raise LockTimeout(_who(holder if holder.exists() else earlier))
             time.sleep(_POLL_SECONDS)
         try:
             left = max(0.0, until - time.monotonic())
             with FileLock(path, timeout=left, poll_interval=_POLL_SECONDS, mode=0o600):
                 recorded("pfo.lock.wait", time.monotonic() - begun, lock=_kind(path))
-                holder.write_text(f"process {os.getpid()}", encoding="utf-8")
+                holder.write_text(_this_process(), encoding="utf-8")
                 try:
                     yield
                 finally:
@@ -59,9 +66,14 @@ def _kind(path: Path) -> str:
     return "turn" if path.parent.name == "turns" else path.stem
 
 
-def _who(holder: Path) -> str:
+def _this_process() -> str:
+    return f"process {os.getpid()}"
+
+
+def _who(file: Path) -> str:
+    """Return the name of the process that wrote a holder file or a ticket."""
     try:
-        return holder.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8") or "another process"
     except OSError:
         return "another process"
 
@@ -69,10 +81,12 @@ def _who(holder: Path) -> str:
 @contextmanager
 def _ticket(path: Path) -> Iterator[Path]:
     """Yield the last place in the queue for `path`: a file that stays locked while we wait or write."""
+    _remove_abandoned_drafts(path)
     draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.draft")
     handle = os.open(draft, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        os.write(handle, _this_process().encode())
         # Linked into the queue only now: a ticket in the queue that is not locked belongs to a dead process.
         ticket = _enqueue(draft, path)
         draft.unlink()
@@ -97,23 +111,32 @@ def _enqueue(draft: Path, path: Path) -> Path:
         return ticket
 
 
+def _remove_abandoned_drafts(path: Path) -> None:
+    for draft in path.parent.glob(f"{path.name}.*.draft"):
+        with suppress(FileNotFoundError):  # Another process removed it.
+            if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS and not _is_held(draft):
+                draft.unlink()
+
+
 def _queue(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(f"{path.name}.*.ticket"), key=_number)
+    """Return the tickets in order. A file that only looks like a ticket is ignored."""
+    tickets = [ticket for ticket in path.parent.glob(f"{path.name}.*.ticket") if _TICKET.search(ticket.name)]
+    return sorted(tickets, key=_number)
 
 
 def _number(ticket: Path) -> int:
     return int(ticket.suffixes[-2].removeprefix("."))
 
 
-def _is_anyone_before(ticket: Path, path: Path) -> bool:
-    """Whether a live process came earlier; tickets of dead processes are removed."""
+def _earlier_waiter(ticket: Path, path: Path) -> Path | None:
+    """Return the ticket of a live process that came earlier; tickets of dead processes are removed."""
     for other in _queue(path):
         if other == ticket:
-            return False
+            return None
         if _is_held(other):
-            return True
+            return other
         other.unlink(missing_ok=True)
-    return False
+    return None
 
 
 def _is_held(ticket: Path) -> bool:

@@ -230,7 +230,7 @@ class Ledger:
                 yield
         except LockTimeout as holder:
             raise LedgerBusy(
-                f"{self.files.primary}: {holder} has been writing for over {self._deadline_seconds:g} s. "
+                f"{self.files.primary}: {holder} has blocked other writers for over {self._deadline_seconds:g} s. "
                 "Let it finish, or end it, and run again; nothing was lost."
             ) from None
 

@@ -263,6 +263,19 @@ def test_config_check_names_every_secret_that_does_not_resolve_and_no_value(offi
         assert key in printed
 
 
+@pytest.mark.parametrize(("mode", "is_named"), [(0o600, False), (0o640, True), (0o666, True)])
+def test_config_check_names_a_secret_that_others_can_read(office: Office, mode: int, is_named: bool) -> None:
+    office.add_tenant("smith", "jane")
+    token = office.folder / "smith.jane.token"
+    token.chmod(mode)
+
+    result = run("config", "check")
+
+    assert result.exit_code == 0
+    remedy = f"tenants.smith.users.jane.token: other accounts of this machine can read it: chmod 600 {token}"
+    assert (remedy in result.stderr) == is_named
+
+
 def test_config_check_names_two_users_with_the_same_token(office: Office) -> None:
     office.add_tenant("smith", "jane")
     office.add_tenant("jones", "jill")

@@ -319,7 +319,7 @@ def test_a_ledger_that_stays_busy_fails_the_run_by_name(office: Office, instance
     assert not result.success
     assert len(waits(result)) == 2
     description, output = failure(result)
-    assert "has been writing for over" in description
+    assert "has blocked other writers for over" in description
     assert (output["code"], output["who_acts"]) == ("LedgerBusy", "operator")
 
 

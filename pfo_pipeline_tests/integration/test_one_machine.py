@@ -45,7 +45,7 @@ def modes(folder: Path) -> Iterator[tuple[str, int]]:
         yield str(path.relative_to(folder)), stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o077], ids=oct)
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
 def test_with_any_umask_private_files_are_private_and_published_ones_read_only(
     troubled: Office, tmp_path: Path, umask: int
 ) -> None:
@@ -57,8 +57,8 @@ def test_with_any_umask_private_files_are_private_and_published_ones_read_only(
 
     found = dict(modes(troubled.data_dir))
     assert found.pop(PUBLISHED) == 0o444
-    assert found.pop(READ_BY_MONITORS) == 0o666 & ~umask
-    assert found.pop(".") == 0o777 & ~umask
+    assert found.pop(READ_BY_MONITORS) == 0o644 & ~umask
+    assert found.pop(".") == 0o755 & ~umask
     assert found["private"] == found["dagster"] == 0o700
     # Files in Dagster's folder have Dagster's modes; nobody else can reach them.
     private = {path: mode for path, mode in found.items() if path.startswith("private")}
