@@ -268,10 +268,15 @@ class Config(_Section):
         return self.secret(self.encryption_key, key="encryption_key") if self.encryption_key else None
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether the ledger's files are encrypted."""
+        return self.encryption_key is not None
+
+    @property
     def writes_pages(self) -> bool:
         """Whether each refresh writes a cash page."""
         wanted = self.report.after_refresh
-        return self.encryption_key is None if wanted is None else wanted
+        return not self.is_encrypted if wanted is None else wanted
 
     def webhook_secret(self, tenant: Tenant) -> str | None:
         """Return the key for signatures; None if posts are not signed. Raises: SecretError."""

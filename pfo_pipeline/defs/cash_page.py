@@ -10,7 +10,7 @@ from pfo_pipeline.config import Config
 from pfo_pipeline.contracts.records import EXACT, plain
 from pfo_pipeline.defs.failures import named_errors
 from pfo_pipeline.defs.from_contract import ASSET_KEYS, CASH_PAGE, tenants
-from pfo_pipeline.defs.metadata import cell, table
+from pfo_pipeline.defs.metadata import cell, table, without_content
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.ledger.store import utc_now
 from pfo_pipeline.report.output import PUBLIC_MODE, page_path, remove_pages, write_page
@@ -75,6 +75,8 @@ def _made(context: dg.AssetExecutionContext, office: OfficeResource, config: Con
         write_page(path, html, mode=PUBLIC_MODE)
     size = len(html.encode("utf-8"))
     metadata = {"page": dg.MetadataValue.path(str(path)), "size_bytes": size, **_described(page)}
+    if config.is_encrypted:
+        metadata = without_content(metadata)
     return dg.MaterializeResult(metadata=metadata, check_results=[checked])
 
 

@@ -19,7 +19,7 @@ from pfo_pipeline.contracts.records import plain
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.from_contract import ASSET_KEYS, retry_policy
-from pfo_pipeline.defs.metadata import cell, table
+from pfo_pipeline.defs.metadata import NOT_SHOWN, cell, table, without_content
 from pfo_pipeline.defs.resources import PARTITION_TAG, OfficeResource
 from pfo_pipeline.ledger.known import Violation
 from pfo_pipeline.ledger.publication import differences
@@ -229,13 +229,14 @@ def jumps(context: CheckContext) -> CheckResult:
     )
 
 
-def asset_check_result(name: str, result: CheckResult, *, is_rule: bool) -> dg.AssetCheckResult:
+def asset_check_result(name: str, result: CheckResult, config: Config, *, is_rule: bool) -> dg.AssetCheckResult:
+    text = NOT_SHOWN if config.is_encrypted else result.text
     return dg.AssetCheckResult(
         check_name=name,
         passed=not result.found,
         severity=dg.AssetCheckSeverity.ERROR if is_rule else dg.AssetCheckSeverity.WARN,
-        description=f"{result.found} found. {result.text}" if result.found else None,
-        metadata={**result.shown},
+        description=f"{result.found} found. {text}" if result.found else None,
+        metadata=without_content(result.shown) if config.is_encrypted else {**result.shown},
     )
 
 
@@ -340,7 +341,10 @@ def _checks(step: Step, checks: tuple[Check, ...]) -> dg.AssetChecksDefinition:
             with office.ledger().reader().at_once() as reader:
                 ledger = _ledger_context(context, office, reader, step)
                 found = [check.check(ledger) for check in checks]
-            results = [asset_check_result(c.name, one, is_rule=c.is_rule) for c, one in zip(checks, found, strict=True)]
+            results = [
+                asset_check_result(c.name, one, ledger.config, is_rule=c.is_rule)
+                for c, one in zip(checks, found, strict=True)
+            ]
         yield from results
 
     return ledger_is_in_order
@@ -372,6 +376,6 @@ def _published(step: Step) -> dg.AssetChecksDefinition:
             "Run `pfo run`, which publishes again; if it lasts, `pfo verify` shows which of the two is wrong.",
             {"differences": table(("about", "problem"), rows, nothing="None.")},
         )
-        return asset_check_result(name, result, is_rule=True)
+        return asset_check_result(name, result, office.config(), is_rule=True)
 
     return published_equals_primary

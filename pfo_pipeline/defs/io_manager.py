@@ -12,7 +12,7 @@ from pfo_pipeline.contracts.tables import AccountRow, BalanceRow, Table, table_o
 from pfo_pipeline.contracts.workflows import WORKFLOWS
 from pfo_pipeline.defs.failures import named_failures
 from pfo_pipeline.defs.from_contract import ASSET_KEYS, column_lineage, table_metadata
-from pfo_pipeline.defs.metadata import cell, over_time, table
+from pfo_pipeline.defs.metadata import cell, over_time, table, without_content
 from pfo_pipeline.defs.resources import OfficeResource
 from pfo_pipeline.ledger.known import DatedBalance, Total
 from pfo_pipeline.ledger.store import utc_now
@@ -53,6 +53,8 @@ class LedgerIOManager(dg.ConfigurableIOManager):
         step = _STEPS[context.asset_key]
         with named_failures(step), measured("pfo.store", run_id=context.run_id, operation=step.operation.key):
             described = self._merge(obj) if isinstance(obj, StepOutcome) else self._publish(obj)
+            if self.office.config().is_encrypted:
+                described = without_content(described)
         waited = _waits(context, step) if described.get("attempts", 1) > 1 else {}
         context.add_output_metadata({**table_metadata(step, TABLES[step.id]), **_lineage(step), **described, **waited})
 

@@ -6,9 +6,10 @@ browser takes a second of CPU (docs/architecture.md). No amount becomes a binary
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from html import escape
+from typing import Any
 
 import dagster as dg
 
@@ -18,6 +19,15 @@ from pfo_pipeline.redaction import scrub
 
 MOST_ROWS = 20
 """The number of rows that the UI shows without a scroll bar; of the others only the number is shown."""
+
+
+NOT_SHOWN = "Not shown: the ledger is encrypted, and Dagster's storage is not. See: pfo status"
+
+
+def without_content(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep counts, times and paths, for the run storage of an office whose ledger is encrypted: no amount, id or bank."""
+    kept = (int, dg.TimestampMetadataValue, dg.PathMetadataValue)
+    return {name: value for name, value in metadata.items() if isinstance(value, kept)} | {"content": NOT_SHOWN}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> dg.MarkdownMetadataValue:

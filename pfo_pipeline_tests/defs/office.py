@@ -66,6 +66,8 @@ class Office:
     tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
     users: dict[tuple[str, str], SimulatedUser] = field(default_factory=dict)
     elsewhere: Path | None = None
+    key: str | None = None
+    """The encryption key of the ledger."""
     report: dict[str, Any] = field(default_factory=lambda: {"after_refresh": False})
     """A page costs a second of processor time; only tests about pages write them."""
 
@@ -107,7 +109,10 @@ class Office:
 
     def write(self) -> Path:
         """Write the configuration file with the current tenants."""
-        lines = [f"office = {json.dumps(self.name)}", "[report]"]
+        lines = [f"office = {json.dumps(self.name)}"]
+        if self.key is not None:
+            lines.append('encryption_key = "file:ledger.key"')
+        lines.append("[report]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in self.report.items()]
         for tenant, settings in self.tenants.items():
             lines += ["", f"[tenants.{tenant}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
@@ -116,6 +121,8 @@ class Office:
                     token = json.dumps(f"file:{tenant}.{user}.token")
                     lines += [f"[[tenants.{tenant}.users]]", f"id = {json.dumps(user)}", f"token = {token}"]
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.key is not None:
+            (self.folder / "ledger.key").write_text(self.key, encoding="utf-8")
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return self.config
 
@@ -162,7 +169,8 @@ def run_job(
         assets: Only these, such as `accounts/synced`.
         config: Run config, as in the launchpad.
     """
-    begin_ledger(office.data_dir, office.name)
+    if office.key is None:
+        begin_ledger(office.data_dir, office.name)
     if tenant not in instance.get_dynamic_partitions("tenants"):
         instance.add_dynamic_partitions("tenants", [tenant])
     repository = (defs or hurried_defs()).get_repository_def()
