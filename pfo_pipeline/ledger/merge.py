@@ -6,27 +6,20 @@ Measured: an anti-join against the newest row of each key stays near the cost of
 into an indexed history costs ten times as much and rewrites the file.
 """
 
-from collections.abc import Sequence
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
-
-from pfo_pipeline.contracts.records import EXACT
-from pfo_pipeline.contracts.tables import Column, LedgerRow, Table
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from pfo_pipeline.contracts.model import TelemetryRecord
-from pfo_pipeline.contracts.tables import BalanceRow, QuarantineRow, table_of
+from pfo_pipeline.contracts.records import EXACT
+from pfo_pipeline.contracts.tables import BalanceRow, Column, LedgerRow, QuarantineRow, Table, table_of
 from pfo_pipeline.ledger.hash_chain import seal
 
 if TYPE_CHECKING:
