@@ -45,8 +45,8 @@ def hold_lock(path: Path, *, deadline_seconds: float) -> Iterator[None]:
     with _ticket(path) as ticket:
         while (earlier := _earlier_waiter(ticket, path)) is not None:
             if time.monotonic() >= until:
-                # Without a holder, a process that waits before us is stopped or hangs.
-                raise LockTimeout(_who(holder if holder.exists() else earlier))
+                # If nobody holds the lock, a process that waits before us is stopped or hangs.
+                raise LockTimeout(_who(holder if _is_held(path) else earlier))
             time.sleep(_POLL_SECONDS)
         try:
             left = max(0.0, until - time.monotonic())
@@ -139,9 +139,10 @@ def _earlier_waiter(ticket: Path, path: Path) -> Path | None:
     return None
 
 
-def _is_held(ticket: Path) -> bool:
+def _is_held(file: Path) -> bool:
+    """Whether a live process has locked a ticket, a draft or the lock file."""
     try:
-        handle = os.open(ticket, os.O_RDWR)
+        handle = os.open(file, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:

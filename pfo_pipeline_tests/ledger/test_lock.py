@@ -57,7 +57,12 @@ def test_nobody_overtakes_a_live_process_that_came_earlier(lock: Path, number: i
         assert tickets(lock) == [earlier.name]
 
 
-def test_a_process_that_waits_and_does_not_go_on_is_named(lock: Path) -> None:
+@pytest.mark.parametrize("left", [None, "process 1"])
+def test_a_process_that_waits_and_does_not_go_on_is_named(lock: Path, left: str | None) -> None:
+    """Also where a killed process has left the name of a holder."""
+    if left is not None:
+        lock.touch()
+        lock.with_suffix(".lock.holder").write_text(left)
     with (
         somebody_with(ticket(lock, 1), "process 4711"),
         pytest.raises(LockTimeout, match="process 4711"),
