@@ -1,6 +1,6 @@
 # make run    sync accounts and balances once, show the cash positions (a simulated bank when nothing is configured)
 # make dev    the Dagster UI with schedules and sensors running
-# make quick  the tests that start no program, browser or Dagster: before each commit
+# make quick  the tests that start no program and play no long history: before each commit
 # make test   the whole suite, on up to four processors
 # make lint   format, lint, types, layers, spelling and vocabulary
 # make simulate  tenants' half-years with faults drawn from seeds: SEEDS=5000 (goes on where it ended) or SEED=1234
@@ -12,8 +12,9 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
-# One process more than there are processors, because many tests wait. Which tests stay together, and which come first, says
-# pfo_pipeline_tests/conftest.py. Not in pyproject.toml: a single test starts at once, with a debugger. `make test PARALLEL=` runs the suite in one process.
+# One process more than there are processors, because many tests wait. pfo_pipeline_tests/conftest.py says which tests stay
+# together, and which come first. Not in pyproject.toml: a single test starts at once, with a debugger.
+# `make test PARALLEL=` runs the suite in one process.
 PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 4))')
 PARALLEL ?= --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
