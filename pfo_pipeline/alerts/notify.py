@@ -213,7 +213,7 @@ def _tried(url: str, message: AlertMessage, timeout_seconds: float) -> str | Non
     )
     if result:
         return None
-    status = next((found.group(1) for alert in result.logs() if (found := _STATUS.search(alert.message))), None)
+    status = next((found.group(1) for line in result.logs() if (found := _STATUS.search(line.message))), None)
     return f"it answered {status}" if status else "it could not be reached, or refused the message"
 
 

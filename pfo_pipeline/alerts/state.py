@@ -1,4 +1,4 @@
-"""The state of alerts: which conditions each target was notified of, updated in `data/private/alerts.json`.
+"""The state of alerts: which conditions each target was notified of, kept in `data/private/alerts.json`.
 
 A condition ends once it has been absent for `SETTLED_AFTER`: one that comes and goes is one condition. Each target has its own
 state: one that was unreachable gets only the conditions that are still true when it is back. One process at a time changes the

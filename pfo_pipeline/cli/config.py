@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +30,10 @@ def check() -> None:
         try:
             found.secret(reference, key=key)
             if open_to_others := _file_open_to_others(found, reference):
-                click.echo(f"{key}: other accounts of this machine can read it: chmod 600 {open_to_others}", err=True)
+                click.echo(
+                    f"{key}: other accounts of this machine can read it: chmod 600 {quote(str(open_to_others))}",
+                    err=True,
+                )
         except SecretError as problem:
             problems.append(f"  {problem}")
             if key.endswith(".token") and reference.startswith("file:"):

@@ -64,10 +64,10 @@ def export(tenant: str, folder: Path, form: Any, as_of: date | None, known_at: d
     place = find_place()
     with progress():
         select_tenants(place, (tenant,))
-        moments = {"as_of": as_of, "known_at": known_at}
-        request = {name: place.reader.moment(tenant, given) for name, given in moments.items()}
+        given = {"as_of": as_of, "known_at": known_at}
+        times = {name: place.reader.moment(tenant, time) for name, time in given.items()}
         with place.opened() as con:
-            exported = export_tenant(con, tenant, folder, form, **request, now=utc_now())
+            exported = export_tenant(con, tenant, folder, form, **times, now=utc_now())
         click.echo(visible(f"{exported.folder}: tenant {tenant}"))
         for name, count in exported.rows.items():
             click.echo(f"  {name}  {count} {'row' if count == 1 else 'rows'}")

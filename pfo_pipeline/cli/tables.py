@@ -131,18 +131,17 @@ def coverage(views: Iterable[TenantView]) -> RenderableType:
     """Counted and uncounted linked accounts by tenant; and amounts that may be counted twice, with the remedy."""
     lines: list[Text] = []
     for view in views:
-        tenant = view.coverage
+        found = view.coverage
         counts = [
-            f"{tenant.counted} counted"
-            + (f" ({tenant.missing} missing from the bank's list)" if tenant.missing else "")
+            f"{found.counted} counted" + (f" ({found.missing} missing from the bank's list)" if found.missing else "")
         ]
-        for reason, count in tenant.reasons:
-            types = f" ({', '.join(tenant.types)})" if reason == "unclassified" else ""
+        for reason, count in found.reasons:
+            types = f" ({', '.join(found.types)})" if reason == "unclassified" else ""
             counts.append(f"{count} {REASONS[reason]}{types}")
-        linked = f"{tenant.linked} linked account{'s' * (tenant.linked != 1)}"
+        linked = f"{found.linked} linked account{'s' * (found.linked != 1)}"
         lines.append(Text.assemble((view.tenant_id, "bold"), visible(f" · {linked}: {'; '.join(counts)}")))
-        if tenant.possibly_double:
-            amounts = ", ".join(f"{amount(value, currency)} {currency}" for currency, value in tenant.possibly_double)
+        if found.possibly_double:
+            amounts = ", ".join(f"{amount(value, currency)} {currency}" for currency, value in found.possibly_double)
             remedy = f". Which accounts: pfo identity --tenant {view.tenant_id}"
             lines.append(Text.assemble("    ", (visible(f"possibly double: {amounts}"), "yellow"), remedy))
     return Group(Text("What is counted", style="italic"), *lines, Text()) if lines else Group()
@@ -190,8 +189,8 @@ def _length(old: timedelta | None) -> str:
 def _dated_ahead(view: TenantView, now: datetime) -> Iterator[Text]:
     read_at = view.freshness.last_read_at
     if read_at is not None and read_at - now > CLOCK_DRIFT:
-        tenant = f" · newest load: {moment(read_at)}, {ago(now - read_at)}. What that means, and what to do: pfo health"
-        yield Text.assemble((view.tenant_id, "bold"), (tenant, "yellow"))
+        text = f" · newest load: {moment(read_at)}, {ago(now - read_at)}. What that means, and what to do: pfo health"
+        yield Text.assemble((view.tenant_id, "bold"), (text, "yellow"))
 
 
 def who_must_act(views: Iterable[TenantView], *, is_demonstration: bool) -> RenderableType:

@@ -217,14 +217,14 @@ class Config(_Section):
                 f"two users have the same token reference, {repeated[0]}; each user has a token of its own"
             )
         known: dict[tuple[str, int], str] = {}
-        for tenant, user in ((t, u) for t in tenants for u in t.users if u.powens_id is not None):
-            name = f"tenants.{tenant.id}.users.{user.id}"
-            first = known.setdefault((tenant.domain, user.powens_id or 0), name)
-            if first != name:
-                raise ValueError(
-                    f"{first} and {name} are one Powens user, {user.powens_id} of {tenant.domain}: each account would count "
-                    "twice. Leave one of them out"
-                )
+        for tenant in tenants:
+            for user in tenant.users:
+                name = f"tenants.{tenant.id}.users.{user.id}"
+                if user.powens_id and (first := known.setdefault((tenant.domain, user.powens_id), name)) != name:
+                    raise ValueError(
+                        f"{first} and {name} are one Powens user, {user.powens_id} of {tenant.domain}: each account would "
+                        "count twice. Leave one of them out"
+                    )
         keys = (
             {_spelt_once(others.data["encryption_key"]): "encryption_key"} if others.data.get("encryption_key") else {}
         )

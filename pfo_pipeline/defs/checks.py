@@ -121,7 +121,7 @@ def failed_to_be_read(context: CheckContext) -> CheckResult:
     )
 
 
-def ending_consents_listed(context: CheckContext) -> CheckResult:
+def consents_that_end(context: CheckContext) -> CheckResult:
     until = context.now + timedelta(days=max(STAGES_DAYS))
     consents = [
         consent
@@ -174,7 +174,7 @@ def stale_accounts(context: CheckContext) -> CheckResult:
 def _stale_row(age: BalanceAge) -> tuple[str, ...]:
     f = age.balance
     texts = (f.tenant_id, f.account_id, f.institution_name, f.account_type, f.currency)
-    ages = [_hours(age) for age in (age.at_bank, age.at_powens, age.in_ledger, age.limit)]
+    ages = [_hours(length) for length in (age.at_bank, age.at_powens, age.in_ledger, age.limit)]
     return (*map(cell, texts), *ages, age.held or "", cell(f.who_acts))
 
 
@@ -221,10 +221,10 @@ def jumps(context: CheckContext) -> CheckResult:
         for jump in implausible_jumps(context.reader.daily_balances(tenant_id, since))
     ]
     rows = [(t, cell(j.account_id), plain(j.move), plain(j.largest_before)) for t, j in found]
-    text = ", ".join(jump.account_id for _, jump in found[:5])
+    accounts = ", ".join(jump.account_id for _, jump in found[:5])
     return CheckResult(
         len(found),
-        f"Compare with the bank's own site: {text}." if found else "",
+        f"Compare with the bank's own site: {accounts}." if found else "",
         {"jumps": table(("tenant", "account", "newest move", "largest before"), rows, nothing="None.")},
     )
 
@@ -275,7 +275,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check(
             "consents_hold",
             "No consent of any tenant ends within 14 days: after that its accounts go stale until the member renews.",
-            ending_consents_listed,
+            consents_that_end,
         ),
         Check(
             "contract_has_not_drifted", "Powens has not begun to send what no documentation knows.", undocumented_values

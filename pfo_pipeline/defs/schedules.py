@@ -176,18 +176,20 @@ def _requests(context: dg.ScheduleEvaluationContext, job_hours: JobHours) -> Ite
         following = {due_time.tenant_id for due_time in due(tenants, ACCOUNTS, at, requested)}
         for due_time in (due_time for due_time in due_times if due_time.tenant_id in following):
             context.log.info(
-                f"{due_time.tenant_id}: slot {due_time.name} is left to the balances that follow due accounts"
+                f"{due_time.tenant_id}: due time {due_time.name} is left to the balances that follow due accounts"
             )
         due_times = [due_time for due_time in due_times if due_time.tenant_id not in following]
     for due_time in due_times:
         why = (
-            f"caught up: slot {due_time.name} was missed" if due_time.is_missed(at) else f"slot {due_time.name} begins"
+            f"caught up: due time {due_time.name} was missed"
+            if due_time.is_missed(at)
+            else f"due time {due_time.name} begins"
         )
         context.log.info(f"{due_time.tenant_id}: {why}")
         yield run_for(due_time)
     if not due_times:
         yield dg.SkipReason(
-            f"No tenant is due at {at:%H:%M} UTC: of each one's newest slot a run was asked for, or its accounts come first."
+            f"No tenant is due at {at:%H:%M} UTC: each one's newest due time has a run, or its accounts come first."
         )
 
 

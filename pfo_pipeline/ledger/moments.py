@@ -65,7 +65,7 @@ def accounts_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_a
 
 
 # Every linked account of the tenants, known at that time or not: an account that was not known has no row that counts.
-_BELONGINGS = """
+_ACCOUNT_IDS = """
 select tenant_id, account_id, canonical_id from account_identity_as_of($known_at)
 where list_contains($tenants, tenant_id)
 """
@@ -73,13 +73,13 @@ where list_contains($tenants, tenant_id)
 
 def account_ids_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> dict[tuple[str, str], str]:
     """Return the account of each linked account, by tenant and linked account."""
-    found = reader.typed(AccountLink, _BELONGINGS, {"tenants": list(tenant_ids), "known_at": known_at})
+    found = reader.typed(AccountLink, _ACCOUNT_IDS, {"tenants": list(tenant_ids), "known_at": known_at})
     return {(b.tenant_id, b.linked_id): b.account_id for b in found}
 
 
 # Materialized, because otherwise DuckDB may join every balance of a tenant with every date before it compares accounts, which
 # takes minutes.
-_FIGURES_OF_DATES = """
+_BALANCES_OF_DATES = """
 with linked as materialized (
     select i.tenant_id, i.account_id, i.canonical_id, w.wanted_date
     from account_identity_as_of($known_at) i
@@ -116,7 +116,7 @@ def balances_at(
     """
     found = reader.typed(
         BalanceAsOf,
-        _FIGURES_OF_DATES,
+        _BALANCES_OF_DATES,
         {
             "tenants": [tenant_id for tenant_id, _ in dates],
             "accounts": [account_id for _, account_id in dates],
@@ -128,7 +128,7 @@ def balances_at(
 
 
 # Like `possibly_double` of the view totals: each such account once, for any number of proposals.
-_DOUBLED = """
+_POSSIBLE_DOUBLES = """
 with counting as (
     from positions_as_of($at, known_at := $known_at) where list_contains($tenants, tenant_id) and as_of is not null
 )
@@ -147,10 +147,12 @@ def possible_doubles_at(
     reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime
 ) -> list[PossibleDouble]:
     """Return the accounts that may be counted twice according to open proposals."""
-    return reader.typed(PossibleDouble, _DOUBLED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+    return reader.typed(
+        PossibleDouble, _POSSIBLE_DOUBLES, {"tenants": list(tenant_ids), "at": at, "known_at": known_at}
+    )
 
 
-_COVERED = """
+_COVERAGE = """
 select
     c.tenant_id, c.linked_id, c.account_id, c.institution_name, a.display_name, a.account_type, c.account_class, c.currency,
     c.current_balance, c.as_of, c.counted, c.reason, c.detail, c.note
@@ -163,7 +165,7 @@ order by all
 
 def coverage_at(reader: Reader, tenant_ids: Sequence[str], at: datetime, known_at: datetime) -> list[CoverageRow]:
     """Return every linked account, counted or with the reason why not."""
-    return reader.typed(CoverageRow, _COVERED, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
+    return reader.typed(CoverageRow, _COVERAGE, {"tenants": list(tenant_ids), "at": at, "known_at": known_at})
 
 
 # Matched by IBAN. A published ledger may leave IBANs out; then there are no matches and nothing is reported.
@@ -213,14 +215,14 @@ def last_complete_load(
     return _moment(reader, _LAST_COMPLETE, parameters)
 
 
-_FIRST_FIGURE = """
+_FIRST_BALANCE = """
 select min(as_of) from balances where list_contains($tenants, tenant_id) and recorded_at <= $known_at
 """
 
 
 def first_balance_at(reader: Reader, tenant_ids: Sequence[str], known_at: datetime) -> datetime | None:
     """Return the bank's date of the earliest balance of these tenants."""
-    return _moment(reader, _FIRST_FIGURE, {"tenants": list(tenant_ids), "known_at": known_at})
+    return _moment(reader, _FIRST_BALANCE, {"tenants": list(tenant_ids), "known_at": known_at})
 
 
 def _moment(reader: Reader, query: str, parameters: dict[str, Any]) -> datetime | None:

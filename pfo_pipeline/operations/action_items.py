@@ -8,7 +8,7 @@ is one item, because their connections are no longer read.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
 from typing import Literal
@@ -71,42 +71,14 @@ def find_action_items(
         "classes": list(limits.connection_classes),
         "class_hours": list(limits.connection_classes.values()),
     }
-    return reader.typed(
-        _item, files("pfo_pipeline.operations").joinpath("action_items.sql").read_text(encoding="utf-8"), parameters
-    )
+    query = files("pfo_pipeline.operations").joinpath("action_items.sql").read_text(encoding="utf-8")
+    return [_fit_to_show(item) for item in reader.typed(ActionItem, query, parameters)]
 
 
-def _item(
-    tenant_id: str,
-    subject: Literal["user", "connection", "accounts"],
-    thing: str,
-    user_id: str,
-    connection_id: str | None,
-    institution_name: str | None,
-    code: str,
-    why: str,
-    who_acts: str | None,
-    remedy: str | None,
-    link: str | None,
-    next_try_at: datetime | None,
-    is_critical: bool,
-) -> ActionItem:
-    return ActionItem(
-        tenant_id,
-        subject,
-        thing,
-        user_id,
-        connection_id,
-        institution_name,
-        code,
-        why,
-        who_acts or "nobody",
-        # A remedy about accounts is our own text, with ids that commands need.
-        remedy or "" if subject == "accounts" else scrub(remedy or ""),
-        _web_address(link),
-        next_try_at,
-        is_critical,
-    )
+def _fit_to_show(item: ActionItem) -> ActionItem:
+    """Mask what a remedy from outside may hold. One about accounts is our own text, with ids that its commands need."""
+    remedy = item.remedy if item.subject == "accounts" else scrub(item.remedy)
+    return replace(item, remedy=remedy, link=_web_address(item.link))
 
 
 def _web_address(link: str | None) -> str | None:

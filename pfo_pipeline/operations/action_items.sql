@@ -251,12 +251,13 @@ items as (
         coalesce(code, status) as code,
         case when status = 'not_configured' then 'no longer read by us'
             else status || coalesce(' (' || code || ')', '') end as why,
-        who_acts, remedy, null as link, null as next_try_at, status = 'refused' as is_critical
+        coalesce(who_acts, 'nobody') as who_acts, coalesce(remedy, '') as remedy, null as link, null as next_try_at,
+        status = 'refused' as is_critical
     from users_then where status not in ('ok', 'ended')
     union all
     select
         tenant_id, 'connection', connection_id, user_id, connection_id, institution_name, coalesce(state, status),
-        coalesce(state, status), who_acts, remedy, link,
+        coalesce(state, status), coalesce(who_acts, 'nobody'), coalesce(remedy, ''), link,
         -- Earlier releases recorded any date, and not every time zone can show every date.
         case
             when next_try_at > timestamptz '8999-12-31 00:00:00+00' then timestamptz '8999-12-31 00:00:00+00'

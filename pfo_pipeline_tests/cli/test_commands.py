@@ -276,6 +276,18 @@ def test_config_check_names_a_secret_that_others_can_read(office: Office, mode: 
     assert (remedy in result.stderr) == is_named
 
 
+def test_the_command_that_closes_a_secret_runs_as_it_is_printed(office: Office) -> None:
+    office.add_tenant("smith", "jane", client_id="1", client_secret="file:a secret.txt")
+    secret = office.folder / "a secret.txt"
+    secret.write_text("zz")
+    secret.chmod(0o644)
+
+    (line,) = [line for line in run("config", "check").stderr.splitlines() if "client_secret" in line]
+    subprocess.run(["sh", "-c", line[line.index("chmod") :]], check=True)
+
+    assert secret.stat().st_mode & 0o777 == 0o600
+
+
 def test_config_check_names_two_users_with_the_same_token(office: Office) -> None:
     office.add_tenant("smith", "jane")
     office.add_tenant("jones", "jill")

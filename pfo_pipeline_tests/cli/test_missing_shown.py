@@ -13,7 +13,7 @@ from pfo_pipeline.alerts.conditions import Condition, ledger_findings
 from pfo_pipeline.cli import main
 from pfo_pipeline.cli.run import _line
 from pfo_pipeline.config import load_config
-from pfo_pipeline.defs.checks import CheckContext, ending_consents_listed, open_action_items
+from pfo_pipeline.defs.checks import CheckContext, consents_that_end, open_action_items
 from pfo_pipeline.ledger.office import reader_of
 from pfo_pipeline_tests.defs.office import (
     ACCOUNTS,
@@ -118,7 +118,7 @@ def test_dagsters_check_tells_each_and_warns_of_no_consent(seen: Office) -> None
     look = CheckContext(config, reader_of(config), None, "run", "openbanking.accounts.sync.v1", datetime.now(UTC))
 
     assert open_action_items(look).found == 3
-    assert ending_consents_listed(look).found == 0
+    assert consents_that_end(look).found == 0
 
 
 def test_the_page_tells_each(seen: Office, tmp_path: Path) -> None:

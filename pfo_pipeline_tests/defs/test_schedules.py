@@ -140,7 +140,7 @@ def test_balances_do_not_wait_for_a_switched_off_accounts_schedule(smith: None, 
 
 @pytest.mark.parametrize(
     ("wait", "why"),
-    [(timedelta(), "slot 2026-07-01T05 begins"), (QUARTER, "caught up: slot 2026-07-01T05 was missed")],
+    [(timedelta(), "due time 2026-07-01T05 begins"), (QUARTER, "caught up: due time 2026-07-01T05 was missed")],
 )
 def test_a_tick_reports_the_due_times_and_the_reason(
     smith: None, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str], wait: timedelta, why: str

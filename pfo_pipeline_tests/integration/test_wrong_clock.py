@@ -57,7 +57,7 @@ def test_a_wrong_clock_leaves_no_trace_in_the_ledger(office: Office) -> None:
         assert office.ask("from loads", published=False) == loads
         assert office.files.published.stat().st_ino == published
     output = {entry.condition.kind for entry in read_alerts(office.files.private).alerts.values()}
-    assert output == {"run"}, "what is old or over cannot be told under a wrong clock"
+    assert output == {"run"}, "a wrong clock cannot show what is stale or has ended"
 
     assert run(office, 0)[0] == 0
     now = datetime.now(UTC)

@@ -201,7 +201,7 @@ def first_unlike(case: Case, folder: Path) -> str | None:
 
 
 def first_moved(before: list[Shown], told: Told, folder: Path) -> str | None:
-    """Return the first moment at which a total changed because a script was told in another way.
+    """Return the first moment at which a relation's script has another total than the script that it was made from.
 
     Args:
         before: The answers to the script as it was.
